@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * manifest: one committed checkpoint, as JSON. It names the graph it was taken of and every blob
+ * with place, sizes and checksum; the rename of this file *is* the commit. The text is one JSON
+ * object; its last member, "seal", is the XXH3-64 (16 hex digits) of all bytes before the comma
+ * that precedes it, so that a cut or a flipped byte is found before anything is believed. At most
+ * 16 MiB; duplicate keys and trailing bytes are refused; 64-bit checksums are hex strings.
+ *
+ * Numbers are ids and sizes below 2^63. Names keep to NAME_PATTERN and never become paths: a file
+ * is named by two numbers, epoch and n.
+ */
+#ifndef MANIFEST_H
+#define MANIFEST_H
+
+#include "blob.h"
+
+#define MANIFEST_LIMIT ((size_t)16 << 20)
+#define MANIFEST_VERSION 0
+#define STORE_ID_SIZE 16
+
+/* --- the graph, as far as a checkpoint depends on it -------------------------------------- */
+
+struct manifest_state {
+    char *name;
+    char *format; /* "" when not declared */
+    uint32_t version;
+    uint32_t value_size; /* bytes of a fixed-size cell, 0 for variable size */
+};
+
+struct manifest_node {
+    char *name;
+    char *kind;       /* of operator, for people */
+    uint32_t version; /* of the operator's own save format */
+    uint32_t parallelism;
+    struct manifest_state *states;
+    uint32_t state_count;
+};
+
+struct manifest_edge {
+    uint32_t from, to; /* nodes */
+    char *output, *input;
+    char *routing; /* "forward" "spread" "by_key" "broadcast" */
+    char *key_format, *value_format;
+};
+
+struct manifest_graph {
+    uint32_t key_groups;
+    struct manifest_node *nodes;
+    uint32_t node_count;
+    struct manifest_edge *edges;
+    uint32_t edge_count;
+};
+
+/* --- one checkpoint ----------------------------------------------------------------------- */
+
+/* Where a blob lies: STORE/data/<epoch>-<number>.seg, from offset on. */
+struct manifest_blob {
+    struct blob blob;
+    uint32_t file_epoch;
+    uint64_t file_number;
+    uint64_t offset; /* bytes; of the header */
+};
+
+struct manifest_task {
+    uint32_t node;    /* index into graph.nodes */
+    uint32_t subtask; /* 0 .. parallelism-1 */
+    bool ended;       /* had sent END on all its outputs */
+    uint64_t handles; /* pending sink handles inside */
+    uint64_t cut_ns;  /* how long the cut held the task */
+    char *note;       /* what its operators say of their position, for people; "" when nothing */
+    struct manifest_blob part;
+};
+
+struct manifest {
+    unsigned char store_id[STORE_ID_SIZE];
+    char *job;
+    uint32_t epoch;
+    uint64_t id;
+    uint64_t restored_from; /* id this run started from; 0: a first start */
+    bool final;             /* all input had ended: nothing is left to run */
+    char *reason;           /* "interval" "request" "stop" "final" */
+    int64_t triggered_ns;   /* wall clock, since 1970 */
+    int64_t duration_ns;    /* trigger to durable parts */
+    struct manifest_graph graph;
+    struct manifest_task *tasks;
+    uint32_t task_count;
+    const struct weir_allocator *allocator; /* owns every pointer above */
+};
+
+/* Frees what the manifest holds and zeroes it. */
+void manifest_free(struct manifest *manifest);
+
+/* The text, zero-terminated; *text is released with memory_release(manifest->allocator). */
+enum weir_result manifest_print(const struct manifest *manifest, char **text, size_t *size,
+                                struct weir_error *error) WEIR_MUST_USE;
+
+/* Trusts nothing: seal, version, shape, types, ranges, names; counts agree with each other (tasks
+ * are each node's subtasks in order, each task's part names that task and this id). */
+enum weir_result manifest_parse(const char *text, size_t size,
+                                const struct weir_allocator *allocator, struct manifest *manifest,
+                                struct weir_error *error) WEIR_MUST_USE;
+
+/* WEIR_OK when a job of graph `now` can go on from a checkpoint of graph `then`; else
+ * WEIR_MISMATCH, naming the first difference and what to do. Formats and kinds are for people and
+ * not compared. */
+enum weir_result manifest_compare(const struct manifest_graph *then,
+                                  const struct manifest_graph *now,
+                                  struct weir_error *error) WEIR_MUST_USE;
+
+/* [A-Za-z0-9_][A-Za-z0-9_-]{0,63} */
+bool manifest_name_ok(const char *name);
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * snapshot: the bytes of one task's part, before they are sealed into a blob. Little-endian, every
+ * section 8-byte aligned:
+ *
+ *   snapshot := section*                     in the order written
+ *   section  := u32 tag | u32 index | u64 size of the body | body | zeros to a multiple of 8
+ *
+ *   tag        index            body
+ *   TASK       task             u32 node, u32 subtask, u32 operators in the chain, u32 flags (1:
+ * ended), u64 pending handles, text note OPERATOR   place in chain   text name (u32 size, bytes),
+ * u32 version, u32 flags; starts the sections of one operator ITEM       kind             bytes of
+ * one item of operator state HANDLE     0                u64 checkpoint id it was prepared for,
+ * then the handle's bytes STATE      state            text name, u32 version, u32 value size, ...
+ * entries (state.h) TIMER      0                i64 time, u64 tag, u32 kind CHANNEL    input
+ * channel    u32 edge, u32 from subtask, i64 watermark, u32 flags
+ *
+ * Unknown tags are an error: a newer version is refused by the blob header before it comes to that.
+ */
+#ifndef SNAPSHOT_H
+#define SNAPSHOT_H
+
+#include "weir_base.h"
+
+enum snapshot_tag {
+    SNAPSHOT_TASK = 1,
+    SNAPSHOT_OPERATOR,
+    SNAPSHOT_ITEM,
+    SNAPSHOT_HANDLE,
+    SNAPSHOT_STATE,
+    SNAPSHOT_TIMER,
+    SNAPSHOT_CHANNEL,
+};
+
+/* --- writing: sticky; check `failed` once at the end -------------------------------------- */
+
+struct snapshot_writer {
+    /* Gives more room: at least `capacity` bytes with the first `size` kept, or NULL. */
+    unsigned char *(*grow)(void *context, unsigned char *data, size_t size, size_t capacity);
+    void *context;
+    unsigned char *data;
+    size_t size;     /* bytes written */
+    size_t capacity; /* bytes */
+    size_t section;  /* offset of the open section's header; valid while in_section */
+    bool in_section;
+    bool failed; /* no memory */
+};
+
+void snapshot_begin(struct snapshot_writer *writer, enum snapshot_tag tag, uint32_t index);
+void snapshot_end(struct snapshot_writer *writer);
+void snapshot_u32(struct snapshot_writer *writer, uint32_t value);
+void snapshot_u64(struct snapshot_writer *writer, uint64_t value);
+void snapshot_text(struct snapshot_writer *writer, const char *text); /* u32 size, bytes, no zero */
+void snapshot_bytes(struct snapshot_writer *writer, const void *data, size_t size);
+/* Room for `size` bytes to be filled in by the caller before the next call; NULL once failed. */
+void *snapshot_room(struct snapshot_writer *writer, size_t size);
+
+/* --- reading: sticky too; everything is bounds-checked ------------------------------------ */
+
+struct snapshot_section {
+    uint32_t tag;
+    uint32_t index;
+    const unsigned char *body; /* the cursor: moves as values are taken */
+    size_t left;               /* bytes not yet taken */
+    bool failed;               /* a value was asked for that is not there */
+};
+
+struct snapshot_reader {
+    const unsigned char *data;
+    size_t left;
+    bool failed; /* a section header lies, or padding is not zero */
+};
+
+/* False at the end, and when failed. */
+bool snapshot_next(struct snapshot_reader *reader, struct snapshot_section *section);
+uint32_t snapshot_get_u32(struct snapshot_section *section); /* 0 when failed */
+uint64_t snapshot_get_u64(struct snapshot_section *section);
+struct weir_bytes snapshot_get_text(struct snapshot_section *section);
+struct weir_bytes snapshot_get_bytes(struct snapshot_section *section, size_t size);
+struct weir_bytes snapshot_get_rest(struct snapshot_section *section);
+/* All taken, nothing missing. */
+bool snapshot_done(const struct snapshot_section *section);
+
+#endif

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * store: one directory, one job, its checkpoints.
+ *
+ *   STORE/LOCK                        two checksummed records (layout in store.c), locked by the
+ * run STORE/data/<epoch>-<n>.seg        containers of blobs, written once
+ *   STORE/checkpoints/<id>/MANIFEST.json      id zero-padded to 20 digits
+ *
+ * The commit protocol, in steps; a crash between any two leaves the old checkpoint or the new one:
+ *    1  store_claim    mkdir checkpoints/<id>, fsync checkpoints/
+ *    2  store_part     blobs into a new container, written in full
+ *    3  store_sync     fsync the container, close; 4 fsync data/
+ *    5  store_commit   MANIFEST.json.tmp written, fsynced, closed
+ *    6                 fence: lock held, epoch in LOCK is mine, the store's inode is unchanged
+ *    7                 rename to MANIFEST.json, never replacing
+ *    8                 fsync checkpoints/<id>: COMMITTED
+ *    9                 fence again (after that the caller tells the tasks)
+ *   11  store_retain   old manifests unlinked first, then blobs nobody names
+ * An error in 1-6 aborts the round: WEIR_IO and so on. EEXIST in 1 or 7: WEIR_REFUSED, another run
+ * is here, stop. Any other error in 7 or 8: WEIR_UNKNOWN - tell nobody, delete nothing.
+ *
+ * I1  a file that was synced without success is never synced again, nor believed.
+ * I2  a blob that a manifest names is never removed; retention removes the manifest first.
+ * I3  the folder of the highest id ever claimed stays, so that ids never repeat.
+ * I4  one thread at a time (the writer's; start and close are fenced by thread creation and join).
+ */
+#ifndef STORE_H
+#define STORE_H
+
+#include "manifest.h"
+
+struct store;
+
+struct store_options {
+    const char *path;
+    uint32_t key_groups;                 /* for a new store; an existing one keeps its own */
+    unsigned char new_id[STORE_ID_SIZE]; /* random; for a new store */
+    const struct weir_allocator *allocator;
+    void (*warn)(void *context, const char *text); /* odd files and leftovers; may be NULL */
+    void *warn_context;
+};
+
+/* Creates the store when the path does not exist or is an empty directory; takes the lock; probes
+ * that files can be written and synced; raises the epoch durably. WEIR_LOCKED names the owner as
+ * far as known (pid, epoch, and since when stand in LOCK). Refuses a directory that is not a store
+ * and not empty, a store owned by others or writable by others, another byte order. */
+enum weir_result store_open(const struct store_options *options, struct store **store,
+                            struct weir_error *error) WEIR_MUST_USE;
+/* Read only, without the lock and without raising the epoch: for tools. */
+enum weir_result store_view(const char *path, const struct weir_allocator *allocator,
+                            struct store **store, struct weir_error *error) WEIR_MUST_USE;
+void store_close(struct store **store);
+
+uint32_t store_epoch(const struct store *store);
+uint32_t store_key_groups(const struct store *store);
+const unsigned char *store_id(const struct store *store); /* STORE_ID_SIZE bytes */
+uint64_t store_next_id(const struct store *store);        /* above every id ever claimed */
+
+/* Ids that have a MANIFEST.json, ascending; *ids is released with memory_release. */
+enum weir_result store_list(struct store *store, uint64_t **ids, size_t *count,
+                            struct weir_error *error) WEIR_MUST_USE;
+/* Reads one manifest: WEIR_NOT_FOUND, WEIR_DAMAGED, WEIR_UNSUPPORTED, WEIR_IO, WEIR_NO_MEMORY. */
+enum weir_result store_manifest(struct store *store, uint64_t id, struct manifest *manifest,
+                                struct weir_error *error) WEIR_MUST_USE;
+/* Reads and opens one task's part into `out`. Damage names file, offset, checkpoint and reason. */
+enum weir_result store_read(struct store *store, const struct manifest *manifest, uint32_t task,
+                            struct blob_buffer *out, struct weir_error *error) WEIR_MUST_USE;
+/* Reads and checks everything a checkpoint names. */
+enum weir_result store_verify(struct store *store, uint64_t id,
+                              struct weir_error *error) WEIR_MUST_USE;
+
+/* Recovery: the checkpoint to go on from. `wanted` 0 is the newest. Never falls back: when it is
+ * damaged, says what is damaged, which older ids are sound, and how to name one. WEIR_NOT_FOUND
+ * when there is none at all (a first start) or the wanted one is missing. Syncs the checkpoint's
+ * folder, checkpoints/ and data/ before it returns (a rename may exist only in memory). Does not
+ * read parts: the caller does, and calls store_explain when one is damaged. */
+enum weir_result store_recover(struct store *store, uint64_t wanted, struct manifest *manifest,
+                               struct weir_error *error) WEIR_MUST_USE;
+/* Appends to an error about checkpoint `id` which older ids are sound; returns error->code. */
+enum weir_result store_explain(struct store *store, uint64_t id, struct weir_error *error);
+/* After recovery: removes unfinished rounds (but I3) and unnamed blobs of older epochs. */
+enum weir_result store_sweep(struct store *store, struct weir_error *error) WEIR_MUST_USE;
+
+enum weir_result store_claim(struct store *store, uint64_t id,
+                             struct weir_error *error) WEIR_MUST_USE;
+/* Seals and writes one task's part of the open round; *place says where. */
+enum weir_result store_part(struct store *store, uint64_t id, uint32_t task, struct weir_bytes raw,
+                            struct manifest_blob *place, struct weir_error *error) WEIR_MUST_USE;
+enum weir_result store_sync(struct store *store, uint64_t id,
+                            struct weir_error *error) WEIR_MUST_USE;
+/* store_id, epoch and the parts' places are the caller's to fill; see the protocol above. */
+enum weir_result store_commit(struct store *store, const struct manifest *manifest,
+                              struct weir_error *error) WEIR_MUST_USE;
+/* Removes what round `id` wrote (but I3). Errors are reported through warn: leftovers are garbage.
+ */
+void store_abort(struct store *store, uint64_t id);
+/* Keeps the newest `keep` (>= 1) checkpoints and `pinned` (0: none); removes older ones and blobs
+ * nobody names. Errors are reported through warn. */
+void store_retain(struct store *store, uint32_t keep, uint64_t pinned);
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * batch: records of one channel travelling together, and any other payload of a message. A batch is
+ * filled by one thread, then read only; references are counted, and the last one gives the memory
+ * back to its pool from whatever thread that is.
+ *
+ * Items of a batch, 8-byte aligned, native byte order (both ends are one process, or one job that
+ * refuses another byte order):
+ *   record    := u32 key size | u32 value size | i64 time | key, zeros to 8 | value, zeros to 8
+ *   watermark := u32 0xFFFFFFFF | u32 enum batch_mark | i64 time
+ */
+#ifndef BATCH_H
+#define BATCH_H
+
+#include <stdatomic.h>
+
+#include "weir_base.h"
+
+struct batch_pool;
+
+struct batch {
+    atomic_uint references;
+    uint32_t count;  /* records */
+    size_t size;     /* bytes in use */
+    size_t capacity; /* bytes */
+    struct batch_pool *pool;
+    struct batch *next; /* in the pool's list */
+    unsigned char data[] __attribute__((aligned(16)));
+};
+
+#define BATCH_MARK 0xFFFFFFFFu
+enum batch_mark { BATCH_WATERMARK = 1, BATCH_IDLE };
+
+struct batch_item {
+    uint32_t key_size;
+    uint32_t value_size;
+    int64_t time;
+};
+_Static_assert(sizeof(struct batch_item) == 16, "an item's head is 16 bytes");
+
+/* A pool keeps up to `keep` batches of `capacity` bytes. The pool must outlive its batches. */
+struct batch_pool *batch_pool_new(const struct weir_allocator *allocator, size_t capacity,
+                                  uint32_t keep);
+void batch_pool_free(struct batch_pool **pool);
+
+/* By the pool's owner only. A batch of at least `size` bytes of room (0: the pool's usual), one
+ * reference, empty. NULL: no memory. */
+struct batch *batch_new(struct batch_pool *pool, size_t size);
+/* A batch outside any pool; any thread. */
+struct batch *batch_alone(const struct weir_allocator *allocator, size_t size);
+/* Any thread. */
+struct batch *batch_share(struct batch *batch, uint32_t references);
+void batch_release(struct batch *batch); /* NULL is accepted */
+
+static inline size_t batch_round(size_t size)
+{
+    return (size + 7) & ~(size_t)7;
+}
+static inline size_t batch_item_size(size_t key_size, size_t value_size)
+{
+    return sizeof(struct batch_item) + batch_round(key_size) + batch_round(value_size);
+}
+
+#endif

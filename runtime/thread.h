@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * thread: the door to threads. An *actor* is a state machine around an inbox: `step` never blocks
+ * and says what it waits for. The real door (thread.c) gives each actor a thread that steps and
+ * waits; a simulated one calls the steps of all actors from one thread, in drawn order. Same
+ * actors, same code.
+ */
+#ifndef THREAD_H
+#define THREAD_H
+
+#include "transport.h"
+
+enum step_what {
+    STEP_AGAIN, /* there is more to do at once */
+    STEP_WAIT,  /* until a message, fd or the deadline */
+    STEP_DONE,  /* never again; the actor has closed its sockets */
+};
+
+struct step {
+    enum step_what what;
+    int fd;              /* -1: none */
+    int64_t deadline_ns; /* INT64_MAX: none */
+};
+
+struct actor {
+    char name[16]; /* of the thread, for debuggers */
+    struct step (*step)(void *self);
+    void *self;
+    struct inbox *inbox;
+};
+
+struct thread;
+
+/* The actor is copied. */
+enum weir_result thread_start(const struct actor *actor, const struct weir_allocator *allocator,
+                              struct thread **thread, struct weir_error *error) WEIR_MUST_USE;
+/* Waits until its step has answered STEP_DONE. */
+void thread_join(struct thread **thread);
+
+/* A lock and a condition: for what the application's threads and the coordinator share, and nothing
+ * on a record's path. */
+struct monitor;
+struct monitor *monitor_new(const struct weir_allocator *allocator); /* NULL: no memory */
+void monitor_free(struct monitor **monitor);
+void monitor_enter(struct monitor *monitor);
+void monitor_leave(struct monitor *monitor);
+/* Inside; leaves, waits for monitor_notify or the deadline, enters. May return early. In the
+ * simulation this is where the actors run. */
+void monitor_wait(struct monitor *monitor, int64_t deadline_ns);
+void monitor_notify(struct monitor *monitor);
+
+#endif

@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * weir.h - run a graph of stream operators, checkpoint it while it runs, restart it from the last
+ * checkpoint with every record counted exactly once. This header is the manual; read it from top to
+ * bottom.
+ *
+ * WHAT IT IS
+ *   You describe a *graph*: nodes are operators, edges carry *records* (key, value, event time). A
+ * *job* is a graph in motion: each node runs as one or more *tasks*, a thread each. Now and then
+ * weir lets a *marker* into the stream at the sources; where it passes, a task saves itself. When
+ * it has passed everyone, what was saved is a *checkpoint*: a consistent picture of the whole job,
+ * durable in one directory, the *store*. After a crash the job starts again from the newest one.
+ *
+ * WHAT IT PROMISES
+ *   - State: after any crash, kill -9 and power cut included, the effect of each record on operator
+ *     state is there exactly once.
+ *   - Output: a sink that publishes in two phases (prepare, commit) shows each record's output
+ * exactly once, never early, never partly. A sink that can't says at-least-once.
+ *   - A checkpoint is all or nothing; damage to it is found and named, and never loaded.
+ *   - weir never falls back to an older checkpoint, and never starts afresh, without being told to.
+ *   - The library touches no signal, umask, environment, standard stream or process exit, and keeps
+ * no global variable.
+ *
+ * CAVEATS
+ *   - Sources must be able to go back to a position they saved. One that can't is at-least-once at
+ * best.
+ *   - An operator must be a function of its state and its input: a callback that asks the clock,
+ * the network or random() may answer differently when records are processed again after a restart.
+ *   - Output appears after the checkpoint that covers it: half an interval later on average.
+ *   - User values are stored in the machine's byte order; a store does not move between byte
+ * orders.
+ *   - A callback that never returns can't be interrupted; no checkpoint can pass its task.
+ *   - Only the order of records within one channel (one writer task to one reader task) is kept.
+ *
+ * THREADS
+ *   A graph belongs to one thread at a time. Operator callbacks run on their task's thread, and the
+ * functions that take a struct weir_context may be called there only, inside a callback. Functions
+ * that take a struct weir_job may be called from any thread but those of the job itself, unless
+ * said otherwise; weir_job_close from one.
+ *
+ * OWNERSHIP
+ *   Strings and option structs you pass are copied, but for what is called *borrowed*: that must
+ * stay valid until the graph is freed. Views (struct weir_bytes, struct weir_record) handed to a
+ * callback live until it returns.
+ */
+#ifndef WEIR_H
+#define WEIR_H
+
+#include "weir_base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---------------------------------------------------------------------------------- types -- */
+
+struct weir_graph;   /* a description; start it as often as you like */
+struct weir_job;     /* a graph in motion */
+struct weir_context; /* the task a callback runs in */
+struct weir_saver;   /* where save puts operator state */
+struct weir_loader;  /* where load takes it from */
+
+/* Event time: nanoseconds since 1970-01-01 UTC. */
+#define WEIR_NO_TIME INT64_MIN
+#define WEIR_END_OF_TIME INT64_MAX
+
+/* One record. Keys and values are any bytes, 16 MiB each at most; both views are 8-byte aligned
+ * when handed to a callback. An absent key is empty. */
+struct weir_record {
+    struct weir_bytes key;
+    struct weir_bytes value;
+    int64_t time; /* or WEIR_NO_TIME */
+};
+#define WEIR_KEY_LIMIT ((size_t)16 << 20)   /* bytes */
+#define WEIR_VALUE_LIMIT ((size_t)16 << 20) /* bytes */
+
+/* How an edge's records find the reader's subtask. */
+enum weir_routing {
+    WEIR_FORWARD, /* subtask i to subtask i; equal parallelism; may run in one task, by a plain call
+                   */
+    WEIR_SPREAD,  /* to all in turn */
+    WEIR_BY_KEY,  /* equal keys to the same subtask; what keyed state needs */
+    WEIR_BROADCAST, /* each record to every subtask */
+};
+
+/* What resumable callbacks answer. */
+enum weir_progress {
+    WEIR_MORE, /* call again soon; other things may happen in between, a cut among them */
+    WEIR_IDLE, /* nothing now: see weir_idle */
+    WEIR_END,  /* never again */
+};
+
+/* How an item of operator state is shared out when the parallelism changes. */
+enum weir_item {
+    WEIR_ITEM_SPLIT,     /* to any one subtask (positions of source splits) */
+    WEIR_ITEM_UNION,     /* to every subtask */
+    WEIR_ITEM_BROADCAST, /* the same in all subtasks; one copy is kept */
+};
+
+/* What a source or sink can promise over a restart; shown by `plan`. */
+enum weir_guarantee { WEIR_EXACTLY_ONCE, WEIR_AT_LEAST_ONCE };
+
+enum weir_timer { WEIR_TIMER_EVENT, WEIR_TIMER_CLOCK };
+
+/* An operator is a const table of functions. All slots may be NULL but one of process, process_many
+ * and poll. For each task the runtime allocates self_size zeroed bytes, `self`, and calls every
+ * slot on the task's thread, one at a time:
+ *
+ *   open, load (when restored), commit* (handles the checkpoint holds); then any order of process,
+ * poll, timer, and prepare+save at cuts, commit and aborted after rounds; finish when all input has
+ * ended; close last, also after a failed open.
+ *
+ * A callback fails by `return weir_fail(context, ...)`: the run ends and can be restarted from the
+ * last checkpoint. Callbacks must not emit without bound in one call: the more they emit, the later
+ * a marker passes. */
+struct weir_operator {
+    size_t size;      /* WEIR_SIZED(struct weir_operator) */
+    const char *kind; /* "line_source"; for plans and messages; borrowed */
+    size_t self_size; /* bytes of the private struct */
+    uint32_t version; /* of what save writes; load is told the version that saved */
+    enum weir_guarantee guarantee;
+
+    /* Once, before anything else. `config` is the node's. May block. */
+    enum weir_result (*open)(void *self, struct weir_context *context, const void *config);
+    /* One record of input number `input`. Must not block for long: markers wait. */
+    enum weir_result (*process)(void *self, struct weir_context *context, unsigned input,
+                                const struct weir_record *record);
+    /* Optional, preferred to process when set: a span of 1 or more records of one input; returns
+     * how many it has consumed, from the front: at least 1, unless it fails. */
+    size_t (*process_many)(void *self, struct weir_context *context, unsigned input,
+                           const struct weir_record *records, size_t count);
+    /* Sources (nodes without input): emit some records. Resumable. Must not block: answer
+     * weir_idle. */
+    enum weir_progress (*poll)(void *self, struct weir_context *context);
+    /* A timer set by weir_timer_set is due. */
+    enum weir_result (*timer)(void *self, struct weir_context *context, enum weir_timer kind,
+                              int64_t time, uint64_t tag);
+    /* All input has ended, the watermark stands at WEIR_END_OF_TIME: emit what is left. Resumable;
+     * a cut may fall between two calls, so what is done must be visible in state. Called until
+     * WEIR_END; WEIR_IDLE waits. NULL: nothing to do. */
+    enum weir_progress (*finish)(void *self, struct weir_context *context);
+
+    /* First phase, at the cut of checkpoint `id`, before save: make everything staged since the
+     * last prepare durable, and describe it by weir_handle (none: nothing staged). Nothing may
+     * become visible. May block for a sync. */
+    enum weir_result (*prepare)(void *self, struct weir_context *context, uint64_t id);
+    /* Second phase, after the round (this or a later one) is durable, and again after a restart:
+     * publish what the handle names. Idempotent. Returns after it is durable: the handle is then
+     * forgotten. In order of preparation. May block. */
+    enum weir_result (*commit)(void *self, struct weir_context *context, struct weir_bytes handle);
+    /* Checkpoint `id` came to nothing. What was prepared for it stays staged: its handle goes into
+     * the next. */
+    void (*aborted)(void *self, struct weir_context *context, uint64_t id);
+
+    /* At the cut: put operator state into the saver as items. Must not change anything, emit or
+     * block. */
+    enum weir_result (*save)(void *self, struct weir_context *context, struct weir_saver *saver);
+    /* After open, when the job was restored: take the items of a save of `version`. */
+    enum weir_result (*load)(void *self, struct weir_context *context, struct weir_loader *loader,
+                             uint32_t version);
+    /* Last; also after failures. Release what self holds. Nothing may be published here. */
+    void (*close)(void *self, struct weir_context *context);
+};
+
+/* The simple case: one callback, no private struct. `config` is the node's. */
+typedef enum weir_result (*weir_function)(struct weir_context *context, unsigned input,
+                                          const struct weir_record *record, const void *config);
+
+/* A keyed state: a value per key, in the subtask that owns the key. Every input of its node must be
+ * BY_KEY. */
+struct weir_state {
+    size_t size;         /* WEIR_SIZED(struct weir_state) */
+    const char *name;    /* unique in the node; the identity of the state */
+    uint32_t version;    /* change it when the meaning of values changes */
+    uint32_t value_size; /* bytes of a fixed-size cell; 0: values of any size */
+    const char *format;  /* for people and tools, see FORMATS; may be NULL */
+};
+
+/* FORMATS: how values look to people: `u64`, `i64`, `f64`, `u32`, `i32`, `utf8`, `json`, `hex`, or
+ * a struct of them in C layout, "{u64 count; f64 sum}". Kept in the manifest; weir does not look
+ * inside values. */
+
+/* ---------------------------------------------------------------------------------- graph -- */
+
+typedef struct weir_node {
+    uint32_t index;
+} weir_node;
+
+/* Names (nodes, states, inputs, outputs): [A-Za-z0-9_][A-Za-z0-9_-]{0,63}. */
+struct weir_node_options {
+    size_t size;      /* WEIR_SIZED(struct weir_node_options) */
+    const char *name; /* unique in the graph; the identity of its state over restarts */
+    const struct weir_operator *table; /* borrowed; or: */
+    weir_function function;
+    const void *config;   /* borrowed; given to open or function. weir_graph_keep can hold it */
+    uint32_t parallelism; /* tasks; 0: the job's */
+    const struct weir_state *states; /* their indexes are how callbacks name them */
+    size_t state_count;
+    const char *const *inputs; /* names; none: one input, "in" */
+    size_t input_count;
+    const char *const *outputs; /* names; none: one output, "out" */
+    size_t output_count;
+};
+
+struct weir_edge_options {
+    size_t size; /* WEIR_SIZED(struct weir_edge_options) */
+    weir_node from;
+    const char *output; /* NULL: the first */
+    weir_node to;
+    const char *input; /* NULL: the first; several edges may meet in one input */
+    enum weir_routing routing;
+    const char *key_format; /* may be NULL */
+    const char *value_format;
+};
+
+/* NULL only without memory. allocator is borrowed and may be NULL. */
+WEIR_API struct weir_graph *weir_graph_new(const struct weir_allocator *allocator);
+/* Frees it and sets *graph to NULL. Not while a job of it lives. */
+WEIR_API void weir_graph_free(struct weir_graph **graph);
+
+/* The first error sticks: later calls change nothing, and weir_graph_check (or the start of the
+ * job) reports it. */
+WEIR_API weir_node weir_graph_add(struct weir_graph *graph,
+                                  const struct weir_node_options *options);
+WEIR_API void weir_graph_connect(struct weir_graph *graph, const struct weir_edge_options *options);
+/* Shorthand: first output to first input. */
+WEIR_API void weir_connect(struct weir_graph *graph, weir_node from, weir_node to,
+                           enum weir_routing routing);
+/* A copy of `size` bytes that lives as long as the graph, 16-byte aligned; for operators' configs.
+ * NULL without memory (the error sticks). data may be NULL: zeros. */
+WEIR_API void *weir_graph_keep(struct weir_graph *graph, const void *data, size_t size);
+/* The same for a zero-terminated text. */
+WEIR_API const char *weir_graph_keep_text(struct weir_graph *graph, const char *text);
+/* Lets a constructor of ready-made operators report bad options as the graph's sticky error. */
+WEIR_API void weir_graph_fail(struct weir_graph *graph, const char *format, ...) WEIR_PRINTF(2, 3);
+/* Checks the whole graph: WEIR_OK, or the first error with the node named. */
+WEIR_API enum weir_result weir_graph_check(struct weir_graph *graph,
+                                           struct weir_error *error) WEIR_MUST_USE;
+/* The graph, its tasks, and the guarantee of each source and sink, as text for people. Calls `line`
+ * for each line, without newline. parallelism as in struct weir_job_options. */
+WEIR_API enum weir_result weir_graph_plan(struct weir_graph *graph, uint32_t parallelism,
+                                          void (*line)(void *context, const char *text),
+                                          void *context, struct weir_error *error) WEIR_MUST_USE;
+
+/* ------------------------------------------------------------------- inside a callback -- */
+
+WEIR_API const char *weir_node_name(const struct weir_context *context);
+WEIR_API uint32_t weir_subtask(const struct weir_context *context);     /* 0 .. parallelism-1 */
+WEIR_API uint32_t weir_parallelism(const struct weir_context *context); /* of this node */
+/* The store's 32 hex digits, "" without a store; constant over restarts. Lives as long as the task.
+ */
+WEIR_API const char *weir_store_id(const struct weir_context *context);
+/* The number of this start of the job: grows with every start on a store. 1 without a store. */
+WEIR_API uint32_t weir_epoch(const struct weir_context *context);
+/* True when the job was restored from a checkpoint: load is called. */
+WEIR_API bool weir_restored(const struct weir_context *context);
+WEIR_API int64_t weir_now(const struct weir_context *context);       /* monotonic, ns */
+WEIR_API int64_t weir_wall_time(const struct weir_context *context); /* since 1970, ns */
+WEIR_API uint64_t weir_random(struct weir_context *context); /* not repeated after a restart */
+WEIR_API int64_t weir_watermark(const struct weir_context *context); /* WEIR_NO_TIME: none yet */
+WEIR_API const struct weir_allocator *
+weir_memory(const struct weir_context *context); /* may be NULL */
+WEIR_API void weir_log(struct weir_context *context, const char *format, ...) WEIR_PRINTF(2, 3);
+
+/* Marks the run as failed, once; the first one sticks. Returns `code`, so that `return
+ * weir_fail(...)` reads well. From poll, finish and process_many: call it and return anything. */
+WEIR_API enum weir_result weir_fail(struct weir_context *context, enum weir_result code,
+                                    const char *format, ...) WEIR_PRINTF(3, 4);
+/* The same with an error that a call has filled. */
+WEIR_API enum weir_result weir_fail_with(struct weir_context *context,
+                                         const struct weir_error *error);
+/* For poll and finish: `return weir_idle(context, deadline, fd);` - call again at `deadline` (as
+ * weir_now; INT64_MAX: never) or when `fd` is readable (-1: none), whichever is first. */
+WEIR_API enum weir_progress weir_idle(struct weir_context *context, int64_t deadline_ns, int fd);
+
+/* Sends a copy of the record to every edge of output number `output`. Never blocks: what has no
+ * credit waits in the outlet. WEIR_TOO_LARGE, WEIR_NO_MEMORY and a wrong output number fail the
+ * run, so the answer may be ignored. */
+WEIR_API enum weir_result weir_emit(struct weir_context *context, unsigned output,
+                                    const struct weir_record *record);
+/* In place: room for value_size bytes, 8-byte aligned, to be filled before weir_emit_commit sends
+ * the record with the first `used` of them. Another emit or reserve, or the callback's return,
+ * drops it. NULL: the run has failed. */
+WEIR_API void *weir_emit_reserve(struct weir_context *context, unsigned output,
+                                 struct weir_bytes key, size_t value_size, int64_t time);
+WEIR_API enum weir_result weir_emit_commit(struct weir_context *context, size_t used);
+/* All later records of this task have times >= `time`, on every output. Goes with the records, in
+ * order; readers take the minimum over their inputs. Going back is ignored. Other tasks forward
+ * watermarks by themselves. */
+WEIR_API void weir_emit_watermark(struct weir_context *context, int64_t time);
+/* Readers shall not wait for this task's watermark until its next record or watermark. */
+WEIR_API void weir_emit_idle(struct weir_context *context);
+
+/* Keyed state. `state` is the index in weir_node_options.states. The key should be the one of the
+ * record in hand (pass &record->key: its hash is known then); any other must belong to this
+ * subtask, else the run fails. */
+
+/* The fixed-size cell of the key, in place, 8-byte aligned; zeroed when the key is new. Valid until
+ * the next state call or the callback's return. NULL: the run has failed. */
+WEIR_API void *weir_cell(struct weir_context *context, unsigned state,
+                         const struct weir_bytes *key);
+/* False when the key has no value. Fixed or variable size; valid as weir_cell. */
+WEIR_API bool weir_get(struct weir_context *context, unsigned state, const struct weir_bytes *key,
+                       struct weir_bytes *value);
+WEIR_API enum weir_result weir_put(struct weir_context *context, unsigned state,
+                                   const struct weir_bytes *key, struct weir_bytes value);
+WEIR_API bool weir_remove(struct weir_context *context, unsigned state,
+                          const struct weir_bytes *key);
+/* All keys of this task, a few at a time: the position is part of the state, so a scan that a cut
+ * or a crash interrupts goes on where it was. False at the end. Keys created meanwhile are visited
+ * too. value->data of fixed-size states may be written to. */
+WEIR_API bool weir_scan_next(struct weir_context *context, unsigned state, struct weir_bytes *key,
+                             struct weir_bytes *value);
+WEIR_API void weir_scan_rewind(struct weir_context *context, unsigned state);
+
+/* The operator's timer callback will be called once with (kind, time, tag): EVENT when the
+ * watermark reaches `time`, CLOCK when weir_wall_time does. Saved in checkpoints. The same triple
+ * set twice is one timer. */
+WEIR_API enum weir_result weir_timer_set(struct weir_context *context, enum weir_timer kind,
+                                         int64_t time, uint64_t tag);
+
+/* In save: one item of operator state, at most 16 MiB; copied. The saver's error is sticky. */
+WEIR_API void weir_save(struct weir_saver *saver, enum weir_item kind, struct weir_bytes item);
+/* In save: what this task's position is, for people; lands in the manifest. At most 200 bytes are
+ * kept. */
+WEIR_API void weir_save_note(struct weir_saver *saver, const char *format, ...) WEIR_PRINTF(2, 3);
+/* In load: the next item, in the order saved; false at the end. The view lives until load returns.
+ */
+WEIR_API bool weir_load_next(struct weir_loader *loader, enum weir_item *kind,
+                             struct weir_bytes *item);
+/* In prepare: names what was staged. Copied; at most 64 KiB. */
+WEIR_API enum weir_result weir_handle(struct weir_context *context, struct weir_bytes handle);
+
+/* XXH3-64 of the bytes: the hash that keys are routed by, and good for fingerprints. Any thread. */
+WEIR_API uint64_t weir_hash(struct weir_bytes bytes);
+
+/* ---------------------------------------------------------------- files, for sources and sinks --
+ * The file calls that weir's own tests can fail, shorten and kill at every step. Blocking; any
+ * thread. Short counts and EINTR are handled inside. `error` is filled with path and reason. */
+
+struct weir_file;
+
+enum weir_open {
+    WEIR_OPEN_READ,   /* an existing file; links are followed */
+    WEIR_OPEN_CREATE, /* a new file, mode 0600; WEIR_REFUSED when the name is taken */
+};
+struct weir_file_status {
+    bool folder;
+    bool regular;
+    uint64_t size; /* bytes */
+    uint64_t device, inode;
+    int64_t modified_ns;
+};
+
+WEIR_API enum weir_result weir_file_open(const struct weir_allocator *allocator, const char *path,
+                                         enum weir_open how, struct weir_file **file,
+                                         struct weir_error *error) WEIR_MUST_USE;
+/* Closes and frees; *file becomes NULL. NULL is accepted. An error of close is reported. */
+WEIR_API enum weir_result weir_file_close(struct weir_file **file, struct weir_error *error);
+/* Reads up to `size` bytes at `offset`; *got < size only at the end of the file. */
+WEIR_API enum weir_result weir_file_read(struct weir_file *file, uint64_t offset, void *data,
+                                         size_t size, size_t *got,
+                                         struct weir_error *error) WEIR_MUST_USE;
+/* Appends all of it. */
+WEIR_API enum weir_result weir_file_write(struct weir_file *file, struct weir_bytes data,
+                                          struct weir_error *error) WEIR_MUST_USE;
+/* After a failure the file's content is unknown for good: do not sync it again, stage it anew. */
+WEIR_API enum weir_result weir_file_sync(struct weir_file *file,
+                                         struct weir_error *error) WEIR_MUST_USE;
+/* WEIR_NOT_FOUND when there is none. Links are followed. */
+WEIR_API enum weir_result weir_file_status(const char *path, struct weir_file_status *status,
+                                           struct weir_error *error) WEIR_MUST_USE;
+/* Never replaces: WEIR_REFUSED when `to` is there, WEIR_NOT_FOUND when `from` is not. */
+WEIR_API enum weir_result weir_file_rename(const char *from, const char *to,
+                                           struct weir_error *error) WEIR_MUST_USE;
+WEIR_API enum weir_result weir_file_remove(const char *path,
+                                           struct weir_error *error) WEIR_MUST_USE;
+/* WEIR_OK too when the folder is there already. */
+WEIR_API enum weir_result weir_folder_make(const char *path,
+                                           struct weir_error *error) WEIR_MUST_USE;
+WEIR_API enum weir_result weir_folder_sync(const char *path,
+                                           struct weir_error *error) WEIR_MUST_USE;
+/* Calls `each` for every entry but "." and "..", in no order, until it answers false. */
+WEIR_API enum weir_result weir_folder_list(const char *path,
+                                           bool (*each)(void *context, const char *name),
+                                           void *context, struct weir_error *error) WEIR_MUST_USE;
+
+/* ------------------------------------------------------------------------------------ job -- */
+
+enum weir_level { WEIR_LOG_ERROR, WEIR_LOG_WARNING, WEIR_LOG_INFO, WEIR_LOG_DEBUG };
+
+enum weir_event_kind {
+    WEIR_EVENT_STARTED,   /* id: the checkpoint it was restored from, or 0 */
+    WEIR_EVENT_COMMITTED, /* id, duration_ns, bytes */
+    WEIR_EVENT_ABORTED,   /* id, text: why */
+    WEIR_EVENT_ENDED,     /* text: how */
+};
+struct weir_event {
+    enum weir_event_kind kind;
+    uint64_t id;
+    int64_t duration_ns; /* trigger to commit */
+    uint64_t bytes;      /* in the store, of this checkpoint */
+    const char *text;    /* never NULL; lives until the callback returns */
+};
+
+enum weir_restore { WEIR_RESTORE_LATEST, WEIR_RESTORE_NONE, WEIR_RESTORE_ID };
+
+/* Zero means the default, everywhere. */
+struct weir_job_options {
+    size_t size;       /* WEIR_SIZED(struct weir_job_options) */
+    const char *name;  /* of the job, kept in manifests; default "job" */
+    const char *store; /* directory; NULL: no checkpoints */
+    enum weir_restore restore;
+    uint64_t restore_id;  /* for WEIR_RESTORE_ID */
+    uint32_t parallelism; /* of nodes that leave it open; default 1; at most 1024 */
+    int64_t interval_ns;  /* between checkpoints; default 1 s; negative: only on request */
+    int64_t min_pause_ns; /* least time from one's end to the next's trigger; default none */
+    int64_t timeout_ns;   /* a round older than this is aborted; default 60 s */
+    uint32_t tolerated;   /* consecutive failed rounds before the run fails; default: any number */
+    uint32_t retain;      /* checkpoints kept; default 3 */
+    uint32_t batch_bytes; /* of one message between tasks; default 32 KiB; 1 KiB .. 1 MiB */
+    uint32_t window_batches; /* un-acknowledged batches a channel; default 8 */
+    uint32_t window_bytes; /* and bytes; default window_batches * batch_bytes; one batch may always
+                              travel */
+    const char *endpoint;  /* "inproc" (default), or "tcp://127.0.0.1": how channels travel */
+    void *zmq_context;     /* borrowed; NULL: the job's own */
+    const struct weir_allocator *allocator; /* borrowed; NULL: malloc */
+    /* Both are called from the job's own threads, one at a time; must not call back into the job.
+     */
+    void (*log)(void *context, enum weir_level level, const char *text);
+    void *log_context;
+    void (*event)(void *context, const struct weir_event *event);
+    void *event_context;
+};
+
+enum weir_outcome {
+    WEIR_OUTCOME_RUNNING,
+    WEIR_OUTCOME_ENDED,         /* all input was processed, all output published */
+    WEIR_OUTCOME_ALREADY_ENDED, /* it had ended in an earlier run; nothing was left to do */
+    WEIR_OUTCOME_STOPPED,       /* by weir_job_stop */
+    WEIR_OUTCOME_FAILED,        /* see the error; start again to go on from the last checkpoint */
+    WEIR_OUTCOME_UNKNOWN, /* the disk failed at the commit point; only weir_job_close is legal now
+                           */
+};
+
+enum weir_stop {
+    WEIR_STOP_SUSPEND, /* one last checkpoint, then stop: a later start goes on exactly there */
+    WEIR_STOP_DRAIN, /* sources end now; everything is processed and published; the job has ended */
+    WEIR_STOP_NOW,   /* at once; a later start goes on from the last checkpoint */
+};
+
+struct weir_status {
+    size_t size; /* WEIR_SIZED(struct weir_status), set before the call */
+    enum weir_outcome outcome;
+    uint32_t epoch;
+    uint32_t tasks;
+    uint64_t restored_from;         /* 0: a first start */
+    uint64_t records_in;            /* taken from input queues, over all tasks */
+    uint64_t records_emitted;       /* by sources */
+    uint64_t checkpoint;            /* newest committed id of this run, 0: none */
+    int64_t checkpoint_age_ns;      /* since its trigger; -1: none */
+    int64_t checkpoint_duration_ns; /* trigger to commit */
+    uint64_t checkpoint_bytes;
+    uint64_t committed, aborted; /* rounds of this run */
+    int64_t cut_max_ns;          /* longest time a cut has held a task, this run */
+};
+
+/* Opens the store, restores, opens every operator; when it returns WEIR_OK the job runs. On failure
+ * everything is undone and *job is NULL. The graph is borrowed until weir_job_close. */
+WEIR_API enum weir_result weir_job_start(struct weir_graph *graph,
+                                         const struct weir_job_options *options,
+                                         struct weir_job **job,
+                                         struct weir_error *error) WEIR_MUST_USE;
+/* Waits until the job is over, or timeout_ns has passed (negative: for ever): WEIR_TIMEOUT, job
+ * running. Otherwise WEIR_OK, *outcome, and for failed runs *error. */
+WEIR_API enum weir_result weir_job_wait(struct weir_job *job, int64_t timeout_ns,
+                                        enum weir_outcome *outcome,
+                                        struct weir_error *error) WEIR_MUST_USE;
+/* Asks; does not wait. A second call may be more urgent than the first. WEIR_STOP_SUSPEND without a
+ * store is WEIR_STOP_NOW. */
+WEIR_API enum weir_result weir_job_stop(struct weir_job *job, enum weir_stop mode,
+                                        struct weir_error *error) WEIR_MUST_USE;
+/* Asks for a checkpoint soon; the COMMITTED event or weir_job_status tell. WEIR_INVALID without a
+ * store. */
+WEIR_API enum weir_result weir_job_checkpoint(struct weir_job *job,
+                                              struct weir_error *error) WEIR_MUST_USE;
+WEIR_API void weir_job_status(struct weir_job *job, struct weir_status *status);
+/* Stops at once if need be, joins every thread, frees everything; *job becomes NULL. NULL is
+ * accepted. */
+WEIR_API void weir_job_close(struct weir_job **job);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
