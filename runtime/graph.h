@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * graph: the description a user builds. Everything in it lives in the graph's own memory, a list of
+ * blocks freed together; the first error sticks.
+ */
+#ifndef GRAPH_H
+#define GRAPH_H
+
+#include "manifest.h"
+#include "weir.h"
+
+struct graph_node {
+    const char *name;
+    const struct weir_operator *table; /* a copy, with later members zeroed */
+    weir_function function;            /* NULL unless the simple case */
+    const void *config;
+    uint32_t parallelism; /* 0: the job's */
+    struct weir_state *states;
+    uint32_t state_count;
+    const char **inputs;
+    uint32_t input_count;
+    const char **outputs;
+    uint32_t output_count;
+};
+
+struct graph_edge {
+    uint32_t from, output;
+    uint32_t to, input;
+    enum weir_routing routing;
+    const char *key_format, *value_format; /* "" when not given */
+};
+
+struct graph_block;
+
+struct weir_graph {
+    const struct weir_allocator *allocator;
+    struct graph_block *blocks;
+    struct graph_node *nodes;
+    uint32_t node_count, node_room;
+    struct graph_edge *edges;
+    uint32_t edge_count, edge_room;
+    struct weir_error error; /* code WEIR_OK: none so far */
+};
+
+#define GRAPH_PARALLELISM_LIMIT 1024
+#define GRAPH_NODE_LIMIT 4096
+
+/* "forward" "spread" "by_key" "broadcast" */
+const char *graph_routing_text(enum weir_routing routing);
+/* How many edges lead to the node, and the index of the last of them. */
+uint32_t graph_edges_into(const struct weir_graph *graph, uint32_t node, uint32_t *last);
+uint32_t graph_parallelism(const struct weir_graph *graph, uint32_t node, uint32_t standard);
+/* What a checkpoint depends on, borrowed from the graph: the arrays are released by graph_release. */
+enum weir_result graph_describe(const struct weir_graph *graph, uint32_t parallelism,
+                                uint32_t key_groups, struct manifest_graph *out,
+                                struct weir_error *error) WEIR_MUST_USE;
+void graph_release(const struct weir_graph *graph, struct manifest_graph *description);
+
+#endif

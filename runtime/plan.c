@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "plan.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#include "error.h"
+#include "memory.h"
+
+/* Writers before readers; the graph has no cycle. Quadratic, once. */
+static void order_nodes(struct plan *plan, bool *placed)
+{
+    const struct weir_graph *graph = plan->graph;
+    uint32_t count = 0;
+    while (count < graph->node_count) {
+        uint32_t before = count;
+        for (uint32_t n = 0; n < graph->node_count; n++) {
+            bool ready = !placed[n];
+            for (uint32_t e = 0; ready && e < graph->edge_count; e++)
+                ready = graph->edges[e].to != n || placed[graph->edges[e].from];
+            if (ready) {
+                placed[n] = true;
+                plan->order[count++] = n;
+            }
+        }
+        assert(count > before);
+    }
+}
+
+static void number_instances(struct plan *plan, uint32_t parallelism)
+{
+    for (uint32_t n = 0; n < plan->graph->node_count; n++) {
+        plan->nodes[n].parallelism = graph_parallelism(plan->graph, n, parallelism);
+        plan->nodes[n].first_instance = plan->instance_count;
+        plan->instance_count += plan->nodes[n].parallelism;
+    }
+}
+
+/* The edge that makes `node` a member of its writer's chain, or NULL. */
+static const struct graph_edge *chaining_edge(const struct plan *plan, uint32_t node)
+{
+    uint32_t last = 0;
+    if (graph_edges_into(plan->graph, node, &last) != 1)
+        return NULL;
+    const struct graph_edge *edge = &plan->graph->edges[last];
+    bool equal = plan->nodes[edge->from].parallelism == plan->nodes[node].parallelism;
+    return edge->routing == WEIR_FORWARD && equal ? edge : NULL;
+}
+
+static void make_chains(struct plan *plan)
+{
+    for (uint32_t i = 0; i < plan->graph->node_count; i++) {
+        struct plan_node *node = &plan->nodes[plan->order[i]];
+        const struct graph_edge *edge = chaining_edge(plan, plan->order[i]);
+        if (edge) {
+            node->chain = plan->nodes[edge->from].chain;
+            node->place = plan->chains[node->chain].length++;
+            node->chained = true;
+            continue;
+        }
+        node->chain = plan->chain_count++;
+        plan->chains[node->chain] = (struct plan_chain){
+            .head = plan->order[i], .length = 1, .parallelism = node->parallelism};
+    }
+    for (uint32_t c = 0; c < plan->chain_count; c++) {
+        plan->chains[c].first_task = plan->task_count;
+        plan->task_count += plan->chains[c].parallelism;
+    }
+}
+
+static uint64_t channels_of(const struct plan *plan, uint32_t edge)
+{
+    if (plan_direct(plan, edge))
+        return 0;
+    const struct graph_edge *e = &plan->graph->edges[edge];
+    uint64_t from = plan->nodes[e->from].parallelism;
+    return e->routing == WEIR_FORWARD ? from : from * plan->nodes[e->to].parallelism;
+}
+
+static void add_channel(struct plan *plan, uint32_t edge, uint32_t from, uint32_t to)
+{
+    const struct plan_node *writer = &plan->nodes[plan->graph->edges[edge].from];
+    const struct plan_node *reader = &plan->nodes[plan->graph->edges[edge].to];
+    plan->channels[plan->channel_count++] = (struct plan_channel){
+        .edge = edge,
+        .from_task = plan->chains[writer->chain].first_task + from,
+        .to_task = plan->chains[reader->chain].first_task + to,
+        .from_subtask = from,
+        .to_subtask = to,
+    };
+}
+
+static void make_channels(struct plan *plan)
+{
+    const struct weir_graph *graph = plan->graph;
+    for (uint32_t e = 0; e < graph->edge_count; e++) {
+        plan->edge_first[e] = plan->channel_count;
+        if (plan_direct(plan, e))
+            continue;
+        uint32_t writers = plan->nodes[graph->edges[e].from].parallelism;
+        uint32_t readers = plan->nodes[graph->edges[e].to].parallelism;
+        for (uint32_t from = 0; from < writers; from++) {
+            if (graph->edges[e].routing == WEIR_FORWARD)
+                add_channel(plan, e, from, from);
+            else
+                for (uint32_t to = 0; to < readers; to++)
+                    add_channel(plan, e, from, to);
+        }
+    }
+    plan->edge_first[graph->edge_count] = plan->channel_count;
+}
+
+static enum weir_result check_forward(const struct plan *plan, struct weir_error *error)
+{
+    for (uint32_t e = 0; e < plan->graph->edge_count; e++) {
+        const struct graph_edge *edge = &plan->graph->edges[e];
+        uint32_t from = plan->nodes[edge->from].parallelism;
+        uint32_t to = plan->nodes[edge->to].parallelism;
+        if (edge->routing == WEIR_FORWARD && from != to)
+            return error_set(error, WEIR_INVALID, 0,
+                             "the edge from %s to %s is FORWARD, but their parallelisms are %u "
+                             "and %u: make them equal, or route by SPREAD",
+                             plan->graph->nodes[edge->from].name, plan->graph->nodes[edge->to].name,
+                             from, to);
+    }
+    return WEIR_OK;
+}
+
+static enum weir_result check_size(const struct plan *plan, uint64_t channels,
+                                   struct weir_error *error)
+{
+    if (plan->task_count > PLAN_TASK_LIMIT || channels > PLAN_CHANNEL_LIMIT)
+        return error_set(error, WEIR_TOO_LARGE, 0,
+                         "the job would have %u tasks and %llu channels; the limits are %u and %u: "
+                         "lower the parallelism",
+                         plan->task_count, (unsigned long long)channels, PLAN_TASK_LIMIT,
+                         PLAN_CHANNEL_LIMIT);
+    return WEIR_OK;
+}
+
+static bool take_nodes(struct plan *plan, bool **placed)
+{
+    const struct weir_allocator *allocator = plan->graph->allocator;
+    uint32_t nodes = plan->graph->node_count, edges = plan->graph->edge_count;
+    plan->nodes = memory_zeroed(allocator, nodes, sizeof *plan->nodes);
+    plan->order = memory_zeroed(allocator, nodes, sizeof *plan->order);
+    plan->chains = memory_zeroed(allocator, nodes, sizeof *plan->chains);
+    plan->edge_first = memory_zeroed(allocator, edges + 1, sizeof *plan->edge_first);
+    *placed = memory_zeroed(allocator, nodes, sizeof **placed);
+    return plan->nodes && plan->order && plan->chains && plan->edge_first && *placed;
+}
+
+static enum weir_result lay_out(struct plan *plan, uint32_t parallelism, struct weir_error *error)
+{
+    bool *placed = NULL;
+    bool held = take_nodes(plan, &placed);
+    if (held) {
+        order_nodes(plan, placed);
+        number_instances(plan, parallelism);
+        make_chains(plan);
+    }
+    memory_release(plan->graph->allocator, placed);
+    if (!held)
+        return error_memory(error, "the plan", plan->graph->node_count * sizeof *plan->nodes);
+    enum weir_result result = check_forward(plan, error);
+    uint64_t channels = 0;
+    for (uint32_t e = 0; e < plan->graph->edge_count; e++)
+        channels += channels_of(plan, e);
+    if (!result)
+        result = check_size(plan, channels, error);
+    if (result)
+        return result;
+    plan->channels = memory_zeroed(plan->graph->allocator, channels + 1, sizeof *plan->channels);
+    if (!plan->channels)
+        return error_memory(error, "the plan's channels", channels * sizeof *plan->channels);
+    make_channels(plan);
+    return WEIR_OK;
+}
+
+enum weir_result plan_make(struct weir_graph *graph, uint32_t parallelism, struct plan *plan,
+                           struct weir_error *error)
+{
+    *plan = (struct plan){.graph = graph};
+    enum weir_result result = weir_graph_check(graph, error);
+    if (!result && (parallelism == 0 || parallelism > GRAPH_PARALLELISM_LIMIT))
+        result = error_set(error, WEIR_INVALID, 0, "parallelism %u is not within 1 .. %d",
+                           parallelism, GRAPH_PARALLELISM_LIMIT);
+    if (!result)
+        result = lay_out(plan, parallelism, error);
+    if (result)
+        plan_free(plan);
+    return result;
+}
+
+void plan_free(struct plan *plan)
+{
+    if (!plan->graph)
+        return;
+    const struct weir_allocator *allocator = plan->graph->allocator;
+    memory_release(allocator, plan->nodes);
+    memory_release(allocator, plan->order);
+    memory_release(allocator, plan->chains);
+    memory_release(allocator, plan->channels);
+    memory_release(allocator, plan->edge_first);
+    *plan = (struct plan){0};
+}
+
+uint32_t plan_member(const struct plan *plan, uint32_t chain, uint32_t place)
+{
+    for (uint32_t n = 0; n < plan->graph->node_count; n++)
+        if (plan->nodes[n].chain == chain && plan->nodes[n].place == place)
+            return n;
+    assert(!"a chain has a node at each place");
+    return 0;
+}
+
+bool plan_direct(const struct plan *plan, uint32_t edge)
+{
+    return plan->nodes[plan->graph->edges[edge].to].chained;
+}
+
+/* ---------------------------------------------------------------------- as text -- */
+
+static const char *guarantee_text(const struct weir_operator *table)
+{
+    if (!table->poll && !table->commit)
+        return table->guarantee == WEIR_AT_LEAST_ONCE ? ", at-least-once" : "";
+    return table->guarantee == WEIR_EXACTLY_ONCE ? ", exactly-once" : ", AT-LEAST-ONCE";
+}
+
+static void print_node(const struct plan *plan, uint32_t node,
+                       void (*line)(void *context, const char *text), void *context)
+{
+    const struct graph_node *n = &plan->graph->nodes[node];
+    char text[512];
+    snprintf(text, sizeof text, "node %s: %s, parallelism %u%s%s%s", n->name, n->table->kind,
+             plan->nodes[node].parallelism, n->table->poll ? ", source" : "",
+             n->table->commit ? ", publishes in two phases" : "", guarantee_text(n->table));
+    line(context, text);
+    for (uint32_t i = 0; i < n->state_count; i++) {
+        const struct weir_state *state = &n->states[i];
+        char size[32] = "values of any size";
+        if (state->value_size)
+            snprintf(size, sizeof size, "%u bytes a key", state->value_size);
+        snprintf(text, sizeof text, "  state %s: %s, version %u%s%s", state->name, size,
+                 state->version, *state->format ? ", format " : "", state->format);
+        line(context, text);
+    }
+}
+
+static void print_edge(const struct plan *plan, uint32_t edge,
+                       void (*line)(void *context, const char *text), void *context)
+{
+    const struct graph_edge *e = &plan->graph->edges[edge];
+    const struct graph_node *from = &plan->graph->nodes[e->from];
+    const struct graph_node *to = &plan->graph->nodes[e->to];
+    char text[512], how[64] = "a direct call in one task";
+    uint32_t channels = plan->edge_first[edge + 1] - plan->edge_first[edge];
+    if (!plan_direct(plan, edge))
+        snprintf(how, sizeof how, "%u channel%s", channels, channels == 1 ? "" : "s");
+    snprintf(text, sizeof text, "edge %s.%s -> %s.%s: %s, %s", from->name, from->outputs[e->output],
+             to->name, to->inputs[e->input], graph_routing_text(e->routing), how);
+    line(context, text);
+}
+
+enum weir_result weir_graph_plan(struct weir_graph *graph, uint32_t parallelism,
+                                 void (*line)(void *context, const char *text), void *context,
+                                 struct weir_error *error)
+{
+    struct plan plan;
+    enum weir_result result = plan_make(graph, parallelism ? parallelism : 1, &plan, error);
+    if (result)
+        return result;
+    for (uint32_t i = 0; i < graph->node_count; i++)
+        print_node(&plan, plan.order[i], line, context);
+    for (uint32_t i = 0; i < graph->edge_count; i++)
+        print_edge(&plan, i, line, context);
+    char text[128];
+    snprintf(text, sizeof text, "tasks: %u, channels: %u", plan.task_count, plan.channel_count);
+    line(context, text);
+    plan_free(&plan);
+    return WEIR_OK;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * plan: the graph laid out as tasks and channels, before anything runs. Pure.
+ *
+ *   instance   one subtask of one node; what a checkpoint's part belongs to. Instances are numbered
+ *              node by node, so the numbers do not depend on chaining.
+ *   chain      nodes that run in one task: each but the first has one edge into it, FORWARD, from a
+ *              node of the chain of equal parallelism; they call each other directly.
+ *   task       one subtask of one chain: a thread.
+ *   channel    one writer task to one reader task, for one edge.
+ */
+#ifndef PLAN_H
+#define PLAN_H
+
+#include "graph.h"
+
+struct plan_node {
+    uint32_t parallelism;
+    uint32_t first_instance;
+    uint32_t chain;
+    uint32_t place;   /* in the chain */
+    bool chained;     /* fed by a direct call */
+};
+
+struct plan_chain {
+    uint32_t head; /* node */
+    uint32_t length;
+    uint32_t parallelism;
+    uint32_t first_task;
+};
+
+struct plan_channel {
+    uint32_t edge;
+    uint32_t from_task, to_task;
+    uint32_t from_subtask, to_subtask;
+};
+
+struct plan {
+    const struct weir_graph *graph;
+    struct plan_node *nodes; /* graph->node_count */
+    uint32_t *order;         /* nodes, writers before readers */
+    struct plan_chain *chains;
+    uint32_t chain_count;
+    struct plan_channel *channels; /* ordered by edge, then from_subtask, then to_subtask */
+    uint32_t channel_count;
+    uint32_t *edge_first; /* first channel of each edge; edge_count + 1 entries */
+    uint32_t task_count;
+    uint32_t instance_count;
+};
+
+#define PLAN_TASK_LIMIT 4096
+#define PLAN_CHANNEL_LIMIT (1u << 20)
+
+/* `parallelism` is for nodes that leave it open. Checks the graph first. */
+enum weir_result plan_make(struct weir_graph *graph, uint32_t parallelism, struct plan *plan,
+                           struct weir_error *error) WEIR_MUST_USE;
+void plan_free(struct plan *plan);
+
+/* The node at a place of a chain. */
+uint32_t plan_member(const struct plan *plan, uint32_t chain, uint32_t place);
+/* Is this edge a direct call? */
+bool plan_direct(const struct plan *plan, uint32_t edge);
+
+#endif
