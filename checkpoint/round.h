@@ -13,7 +13,9 @@
  *     are durable; TELL only after the commit succeeded.
  * R4  an abort is told once, also when several reasons come together; an event of any other id than
  *     the open one is counted as late and changes nothing.
- * R5  a round that is being committed can't be aborted: its answer decides.
+ * R5  a round that is being committed can't be aborted: its answer decides - round_committed, or
+ *     round_trouble(STORE_FAILED) when the store is sure that nothing became visible. An unknown
+ *     outcome is neither: the coordinator reports nothing and stops the run.
  */
 #ifndef ROUND_H
 #define ROUND_H
@@ -55,17 +57,19 @@ struct round {
     enum round_phase phase;
     uint64_t id; /* of the open round; while idle: of the last one */
     uint64_t next_id;
-    uint32_t wanted;           /* purposes asked for and not yet served */
-    uint32_t purposes;         /* of the open round */
-    int64_t triggered_ns;      /* of the open round */
-    int64_t due_ns;            /* next periodic trigger; INT64_MAX when off */
-    int64_t rest_until_ns;     /* min pause */
-    uint32_t failures;         /* consecutive */
-    uint64_t late;             /* events that came for a closed id */
-    enum round_reason trouble; /* why the open round must be aborted */
-    bool asked;                /* the current phase's action has been handed out */
-    bool tell;                 /* TELL is due */
-    bool failed;               /* more failures than tolerated */
+    uint32_t wanted;       /* purposes asked for and not yet served */
+    uint32_t purposes;     /* of the open round */
+    int64_t triggered_ns;  /* of the open round */
+    int64_t due_ns;        /* next periodic trigger; INT64_MAX when off */
+    int64_t rest_until_ns; /* min pause */
+    uint32_t failures;     /* consecutive */
+    uint64_t late;         /* events that came for a closed id */
+    enum round_reason
+        trouble;    /* why the open round must be aborted; while idle: why the last was */
+    bool asked;     /* the current phase's action has been handed out */
+    bool tell;      /* TELL is due */
+    bool failed;    /* more failures than tolerated */
+    bool cancelled; /* no more rounds */
 };
 
 enum round_do {
@@ -82,7 +86,7 @@ struct round_action {
     enum round_do what;
     uint64_t id;
     enum round_reason reason; /* of ABORT and FAIL */
-    uint32_t purposes;        /* of CLAIM: why */
+    uint32_t purposes;        /* of CLAIM and all that follow: why the round is taken */
     int64_t deadline_ns; /* of WAIT: call again then at the latest; INT64_MAX: only on events */
 };
 
@@ -91,7 +95,9 @@ void round_init(struct round *round, const struct round_options *options, uint32
                 uint64_t *storage, uint64_t next_id, int64_t now_ns);
 
 /* Call until it answers WAIT. A trigger that is late by many intervals is one trigger (F34).
- * ROUND_STOP and ROUND_FINAL do not wait for the minimum pause. */
+ * ROUND_STOP and ROUND_FINAL do not wait for the minimum pause. Purposes of an aborted round are
+ * not asked for again by themselves: whoever needs the round repeats the request. FAIL comes once,
+ * after the ABORT that was one too many; nothing comes after it. */
 struct round_action round_next(struct round *round, int64_t now_ns);
 
 void round_request(struct round *round, enum round_purpose purpose);
@@ -100,8 +106,8 @@ void round_sealed(struct round *round, uint64_t id, uint32_t task); /* a set, ne
 void round_durable(struct round *round, uint64_t id);
 void round_trouble(struct round *round, uint64_t id, enum round_reason reason);
 void round_committed(struct round *round, uint64_t id);
-/* No more rounds: an open one that is not committing is aborted (CANCELLED) by the next round_next.
- */
+/* No more rounds: an open one that is not committing is aborted (CANCELLED) by the next round_next;
+ * one that is committing ends as it ends. */
 void round_cancel(struct round *round);
 
 bool round_is_sealed(const struct round *round, uint32_t task); /* for "who had not answered" */
