@@ -68,7 +68,7 @@ struct snapshot_section {
 struct snapshot_reader {
     const unsigned char *data;
     size_t left;
-    bool failed; /* a section header lies, or padding is not zero */
+    bool failed; /* a section header lies (size, unknown tag), or padding is not zero */
 };
 
 /* False at the end, and when failed. */
@@ -80,5 +80,30 @@ struct weir_bytes snapshot_get_bytes(struct snapshot_section *section, size_t si
 struct weir_bytes snapshot_get_rest(struct snapshot_section *section);
 /* All taken, nothing missing. */
 bool snapshot_done(const struct snapshot_section *section);
+
+/* --- little-endian numbers in place -------------------------------------------------------- */
+
+/* Compilers make one load or store of each where the machine is little-endian. */
+static inline uint32_t snapshot_load_u32(const unsigned char *from)
+{
+    return (uint32_t)from[0] | (uint32_t)from[1] << 8 | (uint32_t)from[2] << 16 |
+           (uint32_t)from[3] << 24;
+}
+static inline uint64_t snapshot_load_u64(const unsigned char *from)
+{
+    return snapshot_load_u32(from) | (uint64_t)snapshot_load_u32(from + 4) << 32;
+}
+static inline void snapshot_store_u32(unsigned char *to, uint32_t value)
+{
+    to[0] = (unsigned char)value;
+    to[1] = (unsigned char)(value >> 8);
+    to[2] = (unsigned char)(value >> 16);
+    to[3] = (unsigned char)(value >> 24);
+}
+static inline void snapshot_store_u64(unsigned char *to, uint64_t value)
+{
+    snapshot_store_u32(to, (uint32_t)value);
+    snapshot_store_u32(to + 4, (uint32_t)(value >> 32));
+}
 
 #endif
