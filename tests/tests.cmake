@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Which file in tests/ becomes which test. Included by the root CMakeLists.txt.
+#
+#   tests/test_NAME.c    a Criterion program and a ctest test NAME
+#   tests/plain_NAME.c   the same without Criterion (its arena does not start under TSan)
+#   tests/job_NAME.sh    runs whole programs; gets the build folder as its argument
+#   ..._full             runs only with `ctest -C Full`, that is with tests/run.sh --full
+#
+# One of a test's first three lines may say what it is linked with:
+#   /* links: WORD... */
+#     (none) or zmq  all of libweir, internal names too, with the real doors
+#     operators      operators/ alone; the test brings what it stands on
+#     sim            all of libweir with simulated doors: one thread, one seed
+#     free           all of libweir with a simulated transport and real threads
+#     any other      tests/WORD.c as well
+# A program prints lines that begin with "figure: " for what tests/LAST_FULL.md should keep.
+
+pkg_check_modules(CRITERION IMPORTED_TARGET criterion)
+if(NOT CRITERION_FOUND AND NOT WEIR_SANITIZE MATCHES "thread")
+    message(FATAL_ERROR "Criterion is missing (Debian: libcriterion-dev); or use -DWEIR_TESTS=OFF")
+endif()
+
+# ---- libweir in the simulator --------------------------------------------------------------------
+
+set(twins ${doors})
+list(TRANSFORM twins REPLACE "^.*/" "tests/sim/")
+function(add_variant name)
+    add_library(${name} STATIC EXCLUDE_FROM_ALL ${ARGN})
+    target_include_directories(${name} PUBLIC runtime checkpoint operators tests tests/sim)
+    target_link_libraries(${name} PUBLIC ${foreign} PRIVATE weir_flags)
+endfunction()
+# All twins, and WEIR_SIMULATION, under which the bugs planted to test the tests can be woken.
+if(twin_sources)
+    add_variant(weir_sim ${core_sources} ${operator_sources} ${twin_sources})
+    target_compile_definitions(weir_sim PUBLIC WEIR_SIMULATION=1 PRIVATE _GNU_SOURCE=)
+endif()
+# Only the transport's twin: threads run free, and TSan sees what orders them.
+if(EXISTS ${PROJECT_SOURCE_DIR}/tests/sim/transport.c)
+    set(free_doors ${door_sources})
+    list(REMOVE_ITEM free_doors runtime/transport.c)
+    set(free_twins ${twin_sources})
+    list(REMOVE_ITEM twins tests/sim/transport.c)
+    list(REMOVE_ITEM free_twins ${twins})
+    add_variant(weir_free ${core_sources} ${operator_sources} ${free_doors} ${free_twins})
+    target_compile_definitions(weir_free PRIVATE _GNU_SOURCE=)
+endif()
+
+# ---- helpers -------------------------------------------------------------------------------------
+
+# Sanitizers' settings, for programs and what they start.
+set(test_environment
+    "ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1"
+    "UBSAN_OPTIONS=print_stacktrace=1"
+    "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tools/lsan.supp:print_suppressions=0"
+    "TSAN_OPTIONS=halt_on_error=1:suppressions=${PROJECT_SOURCE_DIR}/tests/tools/tsan.supp")
+
+# weir_test(NAME TIMEOUT COMMAND...): names that end in _full wait for `ctest -C Full`.
+function(weir_test name timeout)
+    set(when)
+    if(name MATCHES "_full$")
+        set(when CONFIGURATIONS Full)
+        math(EXPR timeout "${timeout} * 20")
+    endif()
+    add_test(NAME ${WEIR_TEST_PREFIX}${name} COMMAND ${ARGN} ${when})
+    set_tests_properties(${WEIR_TEST_PREFIX}${name} PROPERTIES TIMEOUT ${timeout}
+        SKIP_RETURN_CODE 77 ENVIRONMENT "${test_environment}")
+endfunction()
+
+# Sets `links` (of libweir) and `helpers` (files of tests/) from the test's first lines.
+function(read_links source)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
+    set(links all)
+    set(helpers)
+    file(STRINGS ${source} head LIMIT_COUNT 3)
+    if(head MATCHES "links: ([a-z0-9_ ]+)")
+        separate_arguments(words UNIX_COMMAND "${CMAKE_MATCH_1}")
+        foreach(word IN LISTS words)
+            if(word MATCHES "^(operators|sim|free|zmq)$")
+                set(links ${word})
+            else()
+                list(APPEND helpers tests/${word}.c)
+            endif()
+        endforeach()
+    endif()
+    set(links ${links} PARENT_SCOPE)
+    set(helpers ${helpers} PARENT_SCOPE)
+endfunction()
+
+function(weir_test_program source criterion)
+    cmake_path(GET source STEM file)
+    string(REGEX REPLACE "^(test|plain)_" "" name ${file})
+    read_links(${source})
+    if(WEIR_SANITIZE MATCHES "thread" AND NOT (file MATCHES "^plain_" AND links MATCHES "free|zmq"))
+        return()
+    endif()
+    if((links STREQUAL "sim" AND NOT TARGET weir_sim) OR (links STREQUAL "free" AND NOT TARGET weir_free))
+        message(STATUS "${source}: waits for its doors in tests/sim/")
+        return()
+    endif()
+    add_executable(${file} ${source} ${helpers})
+    set_target_properties(${file} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+    # Tests may use POSIX freely; WEIR_SOURCE_DIR is where fixtures like golden stores lie.
+    target_compile_definitions(${file} PRIVATE _GNU_SOURCE=
+        WEIR_SOURCE_DIR="${PROJECT_SOURCE_DIR}" WEIR_BINARY_DIR="${PROJECT_BINARY_DIR}")
+    target_include_directories(${file} PRIVATE runtime checkpoint operators tests)
+    target_link_libraries(${file} PRIVATE weir_flags ${criterion})
+    if(links STREQUAL "operators")
+        target_sources(${file} PRIVATE $<TARGET_OBJECTS:weir_operator>)
+        target_link_libraries(${file} PRIVATE PkgConfig::XXHASH)
+    elseif(links MATCHES "sim|free")
+        target_link_libraries(${file} PRIVATE weir_${links})
+    else()
+        target_sources(${file} PRIVATE ${all_objects})
+        target_link_libraries(${file} PRIVATE ${foreign})
+    endif()
+    weir_test(${name} 300 ${file})
+endfunction()
+
+# ---- the tests -----------------------------------------------------------------------------------
+
+file(GLOB test_sources CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} tests/test_*.c)
+foreach(source IN LISTS test_sources)
+    weir_test_program(${source} PkgConfig::CRITERION)
+endforeach()
+file(GLOB plain_sources CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} tests/plain_*.c)
+foreach(source IN LISTS plain_sources)
+    weir_test_program(${source} "")
+endforeach()
+
+if(WEIR_JOB_TESTS)
+    file(GLOB jobs CONFIGURE_DEPENDS RELATIVE ${PROJECT_SOURCE_DIR} tests/job_*.sh)
+    foreach(job IN LISTS jobs)
+        cmake_path(GET job STEM file)
+        string(REGEX REPLACE "^job_" "" name ${file})
+        weir_test(${name} 600 bash ${PROJECT_SOURCE_DIR}/${job} ${PROJECT_BINARY_DIR})
+        set_tests_properties(${WEIR_TEST_PREFIX}${name} PROPERTIES LABELS job)
+    endforeach()
+endif()
+
+# ---- how the sources and the installed library look ----------------------------------------------
+
+if(WEIR_SANITIZE OR NOT CMAKE_BUILD_TYPE STREQUAL "Release")
+    return()
+endif()
+# For the style test: the objects whose calls and data it reads.
+file(GENERATE OUTPUT ${PROJECT_BINARY_DIR}/objects.txt
+    CONTENT "$<JOIN:${all_objects},\n>\n")
+weir_test(style 120 python3 ${PROJECT_SOURCE_DIR}/tests/style ${PROJECT_BINARY_DIR})
+weir_test(style_catches 300 python3 ${PROJECT_SOURCE_DIR}/tests/style --prove)
+
+# Projects of strangers, built and run against an installed tree.
+set(outside bash ${PROJECT_SOURCE_DIR}/tests/outside/try.sh)
+set(fixture ${WEIR_TEST_PREFIX}installed)
+foreach(step IN ITEMS install symbols headers cmake pkgconfig)
+    weir_test(outside_${step} 120 ${outside} ${step} ${PROJECT_BINARY_DIR})
+    set_tests_properties(${WEIR_TEST_PREFIX}outside_${step} PROPERTIES FIXTURES_REQUIRED ${fixture})
+endforeach()
+set_tests_properties(${WEIR_TEST_PREFIX}outside_install PROPERTIES FIXTURES_REQUIRED ""
+    FIXTURES_SETUP ${fixture})
