@@ -20,11 +20,14 @@ struct batch_pool;
 
 struct batch {
     atomic_uint references;
-    uint32_t count;  /* records */
-    size_t size;     /* bytes in use */
-    size_t capacity; /* bytes */
-    struct batch_pool *pool;
-    struct batch *next; /* in the pool's list */
+    uint32_t count;          /* records */
+    size_t size;             /* bytes in use */
+    size_t capacity;         /* bytes */
+    struct batch_pool *pool; /* NULL: it stands alone */
+    union {
+        struct batch *next;                     /* in the pool's list */
+        const struct weir_allocator *allocator; /* of a batch that stands alone */
+    };
     unsigned char data[] __attribute__((aligned(16)));
 };
 
@@ -38,7 +41,8 @@ struct batch_item {
 };
 _Static_assert(sizeof(struct batch_item) == 16, "an item's head is 16 bytes");
 
-/* A pool keeps up to `keep` batches of `capacity` bytes. The pool must outlive its batches. */
+/* A pool keeps up to `keep` batches of `capacity` bytes, and the two largest of those above. The
+ * pool must outlive its batches: those in messages nobody took are released by transport_close. */
 struct batch_pool *batch_pool_new(const struct weir_allocator *allocator, size_t capacity,
                                   uint32_t keep);
 void batch_pool_free(struct batch_pool **pool);
