@@ -17,7 +17,7 @@
  *        0    4  "WEIB"
  *        4    1  version, 0
  *        5    1  kind (enum message_kind)
- *        6    2  flags
+ *        6    2  flags; 1: a payload is there, be it of size 0
  *        8    8  run: random, the same for all messages of a run; others are dropped and counted
  *       16    4  epoch
  *       20    4  channel, or the sender for control messages
@@ -93,18 +93,26 @@ struct transport_options {
     const struct weir_allocator *allocator;
 };
 
+/* Over tcp; within a process a payload is a pointer and has no limit. */
+#define TRANSPORT_PAYLOAD_MAX (64u << 20)
+
 enum weir_result transport_open(const struct transport_options *options,
                                 struct transport **transport,
                                 struct weir_error *error) WEIR_MUST_USE;
-/* All inboxes and pipes must have been closed. */
+/* All inboxes and pipes must have been closed. Releases the payloads of messages nobody took, so
+ * the pools they came from are freed later than this. */
 void transport_close(struct transport **transport);
 
-/* `endpoint` is "inproc://NAME", or "tcp://127.0.0.1:*" (any free port) or with a port. */
+/* `endpoint` is "inproc://NAME", or "tcp://127.0.0.1:*" (any free port) or with a port. Addresses
+ * that others can reach are refused: nothing here tells friend from foe. */
 enum weir_result inbox_open(struct transport *transport, const char *endpoint, struct inbox **inbox,
                             struct weir_error *error) WEIR_MUST_USE;
 /* What a pipe must name to get here: the port is known. Lives as long as the inbox. */
 const char *inbox_endpoint(const struct inbox *inbox);
 void inbox_close(struct inbox **inbox);
+
+/* Messages that were dropped because they were not of this run, or not weir's. */
+uint64_t inbox_dropped(const struct inbox *inbox);
 
 /* Takes the next message. 1: *message filled, its payload's reference is the caller's; 0: none
  * there; -1: the peer or the transport broke the rules, error filled. Never blocks. */
@@ -113,11 +121,12 @@ int inbox_receive(struct inbox *inbox, struct message *message, struct weir_erro
  * INT64_MAX: none) passes. May return early. */
 void inbox_wait(struct inbox *inbox, int fd, int64_t deadline_ns);
 
+/* The inbox must be open. */
 enum weir_result pipe_open(struct transport *transport, const char *endpoint, struct pipe **pipe,
                            struct weir_error *error) WEIR_MUST_USE;
 void pipe_close(struct pipe **pipe);
-/* Never blocks. True: sent, the payload's reference has moved on. False: no room now, nothing
- * moved; try again. */
+/* Never blocks. True: sent, the payload's reference has moved on. False: no room or no memory now,
+ * or the reader has gone; nothing moved; try again. */
 bool pipe_send(struct pipe *pipe, const struct message *message);
 
 #endif
