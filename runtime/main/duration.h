@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * duration: lengths of time as people write them, "100ms" or "1s". A number without a unit is
+ * refused: whoever writes 100 means milliseconds here and seconds there.
+ */
+#ifndef DURATION_H
+#define DURATION_H
+
+#include "weir_base.h"
+
+/* Units us, ms, s, min; a whole number before them, more than 0. `what` ("--interval") opens the
+ * message. */
+enum weir_result duration_parse(const char *what, const char *text, int64_t *ns,
+                                struct weir_error *error) WEIR_MUST_USE;
+
+#define DURATION_TEXT 32
+/* "850 us", "12.3 ms", "4.2 s": three digits are enough for people. Returns `text`. */
+const char *duration_print(int64_t ns, char text[DURATION_TEXT]);
+
+#endif

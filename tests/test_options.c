@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a command line may say: runtime/main/options, parameters, duration, number, refusal,
+ * exit_code. No job is started.
+ */
+#include <criterion/criterion.h>
+#include <string.h>
+
+#include "duration.h"
+#include "exit_code.h"
+#include "options.h"
+
+static const struct weir_parameter declared[] = {
+    {"input", WEIR_TEXT, NULL, "file of text", NULL},
+    {"output", WEIR_TEXT, NULL, "directory", NULL},
+    {"emit", WEIR_CHOICE, "final", "when", "final|updates"},
+    {"rate", WEIR_COUNT, "0", "lines a second", NULL},
+    {0}};
+
+static struct options options;
+static struct weir_error error;
+
+/* Splits at blanks; the views stay valid until the next call. */
+static enum weir_result parse(const char *line)
+{
+    static char text[1000];
+    static char *words[40];
+    int count = 0;
+
+    snprintf(text, sizeof text, "%s", line);
+    for (char *word = strtok(text, " "); word != NULL; word = strtok(NULL, " "))
+        words[count++] = word;
+    words[count] = NULL;
+    memset(&error, 0, sizeof error);
+    return options_parse(&options, count, words, declared, &error);
+}
+
+static enum weir_result parse_run(const char *rest)
+{
+    char line[1000];
+
+    snprintf(line, sizeof line, "word_count run --set input=i --set output=o %s", rest);
+    return parse(line);
+}
+
+#define REFUSED(rest, says)                                                                        \
+    do {                                                                                           \
+        cr_expect_eq(parse_run(rest), WEIR_INVALID, "accepted: %s", rest);                         \
+        cr_expect(strstr(error.text, says) != NULL, "%s: \"%s\"", rest, error.text);               \
+    } while (0)
+
+Test(options, zero_is_the_default_of_everything_not_said)
+{
+    cr_assert_eq(parse_run(""), WEIR_OK, "%s", error.text);
+    cr_expect_eq(options.verb, OPTIONS_RUN);
+    cr_expect_eq(options.job.size, sizeof(struct weir_job_options));
+    cr_expect_null(options.job.store);
+    cr_expect_eq(options.job.interval_ns, 0);
+    cr_expect_eq(options.job.parallelism, 0);
+    cr_expect_eq(options.job.restore, WEIR_RESTORE_LATEST);
+}
+
+Test(options, every_option_lands_in_its_field)
+{
+    cr_assert_eq(parse_run("--store s --interval 100ms --restore 42 --parallelism 5 --retain 7 "
+                           "--timeout 2min --endpoint tcp://127.0.0.1"),
+                 WEIR_OK, "%s", error.text);
+    cr_expect_str_eq(options.job.store, "s");
+    cr_expect_eq(options.job.interval_ns, 100 * (int64_t)1000000);
+    cr_expect_eq(options.job.restore, WEIR_RESTORE_ID);
+    cr_expect_eq(options.job.restore_id, 42);
+    cr_expect_eq(options.job.parallelism, 5);
+    cr_expect_eq(options.job.retain, 7);
+    cr_expect_eq(options.job.timeout_ns, 120 * (int64_t)1000000000);
+    cr_expect_str_eq(options.job.endpoint, "tcp://127.0.0.1");
+}
+
+Test(options, takes_the_value_after_an_equals_sign)
+{
+    cr_assert_eq(parse_run("--store=a=b --interval=off --set=rate=9"), WEIR_OK, "%s", error.text);
+    cr_expect_str_eq(options.job.store, "a=b");
+    cr_expect_eq(options.job.interval_ns, -1);
+    cr_expect_eq(weir_parameter_count(&options.parameters, "rate"), 9);
+}
+
+Test(options, takes_the_verb_anywhere)
+{
+    cr_assert_eq(parse("p --set input=i --set output=o --store s plan"), WEIR_OK, "%s", error.text);
+    cr_expect_eq(options.verb, OPTIONS_PLAN);
+}
+
+Test(options, gives_help_and_version_whatever_else_is_wrong)
+{
+    cr_expect_eq(parse("p --nonsense --help"), WEIR_OK);
+    cr_expect_eq(options.verb, OPTIONS_HELP);
+    cr_expect_eq(parse("p run --version"), WEIR_OK);
+    cr_expect_eq(options.verb, OPTIONS_VERSION);
+}
+
+Test(options, refuses_unknown_words_by_name_with_the_likely_one)
+{
+    REFUSED("--inteval 1s", "did you mean --interval?");
+    REFUSED("--checkpoint-dir x", "--checkpoint-dir: unknown option; --help");
+    REFUSED("-s x", "unknown option");
+    REFUSED("--set inptu=x", "did you mean \"input\"?");
+    REFUSED("--set colour=red", "colour: unknown parameter");
+    REFUSED("rate=5", "say --set rate=5");
+    REFUSED("again", "one word too many");
+    cr_expect_eq(parse("p rnu"), WEIR_INVALID);
+    cr_expect(strstr(error.text, "did you mean run?") != NULL, "%s", error.text);
+    cr_expect_eq(parse("p"), WEIR_INVALID);
+    cr_expect(strstr(error.text, "no verb") != NULL, "%s", error.text);
+}
+
+Test(options, refuses_values_that_are_missing_or_doubled)
+{
+    REFUSED("--store", "--store has no value: say --store DIR");
+    REFUSED("--store --interval 1s", "--store has no value");
+    REFUSED("--store=", "empty");
+    REFUSED("--store a --store b", "given twice");
+    REFUSED("--set rate", "say --set rate=VALUE");
+    REFUSED("--set rate=1 --set rate=2", "given twice");
+}
+
+Test(options, refuses_a_time_without_unit)
+{
+    REFUSED("--interval 100", "say 100ms or 100s");
+    REFUSED("--interval 1.5s", "the unit \".5s\" is unknown");
+    REFUSED("--interval 10parsec", "unknown");
+    REFUSED("--interval 0ms", "more than 0");
+    REFUSED("--interval -5ms", "no length of time");
+    REFUSED("--interval 99999999999999999999s", "no length of time");
+    REFUSED("--interval 9999999999999s", "too long");
+    REFUSED("--timeout off", "no length of time");
+}
+
+Test(options, refuses_numbers_out_of_range)
+{
+    REFUSED("--parallelism 0", "from 1 to 1024");
+    REFUSED("--parallelism 1025", "from 1 to 1024");
+    REFUSED("--retain three", "from 1 to");
+    REFUSED("--store s --restore newest", "latest, none, or the id");
+    REFUSED("--store s --restore 0", "latest, none, or the id");
+    REFUSED("--restore 4", "needs --store");
+    REFUSED("--endpoint ipc://x", "inproc or tcp://127.0.0.1");
+}
+
+Test(parameters, have_their_defaults)
+{
+    cr_assert_eq(parse_run(""), WEIR_OK);
+    cr_expect_str_eq(weir_parameter_text(&options.parameters, "input"), "i");
+    cr_expect_str_eq(weir_parameter_text(&options.parameters, "emit"), "final");
+    cr_expect_eq(weir_parameter_count(&options.parameters, "rate"), 0);
+    cr_expect_str_eq(weir_parameter_text(&options.parameters, "undeclared"), "");
+    cr_expect_eq(weir_parameter_count(&options.parameters, "undeclared"), 0);
+}
+
+Test(parameters, are_checked_by_type)
+{
+    REFUSED("--set emit=sometimes", "none of final|updates");
+    REFUSED("--set emit=final|updates", "none of final|updates");
+    REFUSED("--set emit=", "none of final|updates");
+    REFUSED("--set emit=up", "none of final|updates");
+    REFUSED("--set rate=fast", "whole number");
+    REFUSED("--set rate=1e6", "whole number");
+    REFUSED("--set rate=-1", "whole number");
+    cr_expect_eq(parse_run("--set emit=updates"), WEIR_OK, "%s", error.text);
+    cr_expect_eq(parse("p run --set input= --set output=o"), WEIR_INVALID);
+    cr_expect(strstr(error.text, "value is empty") != NULL, "%s", error.text);
+}
+
+Test(parameters, names_everything_that_is_missing)
+{
+    cr_expect_eq(parse("p run"), WEIR_INVALID);
+    cr_expect_str_eq(error.text,
+                     "missing: --set input=... (file of text) and --set output=... (directory)");
+}
+
+Test(duration, prints_three_digits)
+{
+    char text[DURATION_TEXT];
+
+    cr_expect_str_eq(duration_print(850000, text), "850 us");
+    cr_expect_str_eq(duration_print(12340000, text), "12.3 ms");
+    cr_expect_str_eq(duration_print(4200000000, text), "4.2 s");
+}
+
+static int code(enum weir_result result, const char *node)
+{
+    struct weir_error failure = {.code = result};
+
+    snprintf(failure.node, sizeof failure.node, "%s", node);
+    return exit_code_of_start(&failure);
+}
+
+Test(exit_code, tells_the_store_from_an_operator)
+{
+    cr_expect_eq(code(WEIR_IO, ""), EXIT_STORE);
+    cr_expect_eq(code(WEIR_IO, "lines"), EXIT_FAILED);
+    cr_expect_eq(code(WEIR_REFUSED, ""), EXIT_STORE);
+    cr_expect_eq(code(WEIR_REFUSED, "output"), EXIT_FAILED);
+    cr_expect_eq(code(WEIR_LOCKED, ""), EXIT_STORE);
+    cr_expect_eq(code(WEIR_DAMAGED, "count"), EXIT_STORE);
+    cr_expect_eq(code(WEIR_UNSUPPORTED, ""), EXIT_STORE);
+    cr_expect_eq(code(WEIR_MISMATCH, ""), EXIT_MISMATCH);
+    cr_expect_eq(code(WEIR_MISMATCH, "count"), EXIT_MISMATCH);
+    cr_expect_eq(code(WEIR_INVALID, "count"), EXIT_USAGE);
+    cr_expect_eq(code(WEIR_FAILED, "count"), EXIT_FAILED);
+}
+
+Test(exit_code, of_every_outcome)
+{
+    struct weir_error failed = {.code = WEIR_FAILED, .node = "count"};
+    struct weir_error store = {.code = WEIR_IO};
+    struct weir_error operator= {.code = WEIR_INVALID, .node = "count"};
+
+    cr_expect_eq(exit_code_of_outcome(WEIR_OUTCOME_ENDED, NULL), EXIT_ENDED);
+    cr_expect_eq(exit_code_of_outcome(WEIR_OUTCOME_ALREADY_ENDED, NULL), EXIT_ENDED);
+    cr_expect_eq(exit_code_of_outcome(WEIR_OUTCOME_STOPPED, NULL), EXIT_STOPPED);
+    cr_expect_eq(exit_code_of_outcome(WEIR_OUTCOME_UNKNOWN, NULL), EXIT_STORE);
+    cr_expect_eq(exit_code_of_outcome(WEIR_OUTCOME_FAILED, &failed), EXIT_FAILED);
+    cr_expect_eq(exit_code_of_outcome(WEIR_OUTCOME_FAILED, &store), EXIT_STORE);
+    cr_expect_eq(exit_code_of_outcome(WEIR_OUTCOME_FAILED, &operator), EXIT_FAILED);
+}
