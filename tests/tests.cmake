@@ -21,13 +21,27 @@ if(NOT CRITERION_FOUND AND NOT WEIR_SANITIZE MATCHES "thread")
     message(FATAL_ERROR "Criterion is missing (Debian: libcriterion-dev); or use -DWEIR_TESTS=OFF")
 endif()
 
-# ---- libweir in the simulator --------------------------------------------------------------------
+# ---- what tests are linked with ------------------------------------------------------------------
+
+set(all_folders ${private_folders} "SHELL:-iquote ${PROJECT_SOURCE_DIR}/operators"
+    "SHELL:-iquote ${PROJECT_SOURCE_DIR}/runtime/main"
+    "SHELL:-iquote ${PROJECT_SOURCE_DIR}/tests" "SHELL:-iquote ${PROJECT_SOURCE_DIR}/tests/sim")
+# All of libweir and libweir_main as an archive: a test takes the files it needs, and may bring its
+# own instead of some.
+add_library(weir_parts STATIC EXCLUDE_FROM_ALL ${all_objects})
+set_target_properties(weir_parts PROPERTIES LINKER_LANGUAGE C)
+target_link_libraries(weir_parts PUBLIC ${foreign})
+if(TARGET weir_main_objects)
+    target_sources(weir_parts PRIVATE $<TARGET_OBJECTS:weir_main_objects>)
+    target_link_libraries(weir_parts PUBLIC ${main_foreign})
+endif()
 
 set(twins ${doors})
 list(TRANSFORM twins REPLACE "^.*/" "tests/sim/")
 function(add_variant name)
     add_library(${name} STATIC EXCLUDE_FROM_ALL ${ARGN})
-    target_include_directories(${name} PUBLIC runtime checkpoint operators tests tests/sim)
+    target_include_directories(${name} PUBLIC ${public_folder})
+    target_compile_options(${name} PUBLIC ${all_folders})
     target_link_libraries(${name} PUBLIC ${foreign} PRIVATE weir_flags)
 endfunction()
 # All twins, and WEIR_SIMULATION, under which the bugs planted to test the tests can be woken.
@@ -103,7 +117,8 @@ function(weir_test_program source criterion)
     # Tests may use POSIX freely; WEIR_SOURCE_DIR is where fixtures like golden stores lie.
     target_compile_definitions(${file} PRIVATE _GNU_SOURCE=
         WEIR_SOURCE_DIR="${PROJECT_SOURCE_DIR}" WEIR_BINARY_DIR="${PROJECT_BINARY_DIR}")
-    target_include_directories(${file} PRIVATE runtime checkpoint operators tests)
+    target_include_directories(${file} PRIVATE ${public_folder})
+    target_compile_options(${file} PRIVATE ${all_folders})
     target_link_libraries(${file} PRIVATE weir_flags ${criterion})
     if(links STREQUAL "operators")
         target_sources(${file} PRIVATE $<TARGET_OBJECTS:weir_operator>)
@@ -111,8 +126,7 @@ function(weir_test_program source criterion)
     elseif(links MATCHES "sim|free")
         target_link_libraries(${file} PRIVATE weir_${links})
     else()
-        target_sources(${file} PRIVATE ${all_objects})
-        target_link_libraries(${file} PRIVATE ${foreign})
+        target_link_libraries(${file} PRIVATE weir_parts)
     endif()
     weir_test(${name} 300 ${file})
 endfunction()

@@ -1,0 +1,111 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# try.sh STEP BUILD - libweir as a stranger meets it, from a tree installed by BUILD.
+#   install    puts it there
+#   symbols    nothing but weir's own names is let out, and no program's library is needed
+#   headers    each public header stands alone, in C and in C++
+#   cmake      a project that says find_package(weir)
+#   pkgconfig  a program compiled with what pkg-config says, shared and static
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+step=$1
+build=$(cd "$2" && pwd)
+prefix=$build/outside/prefix
+work=$build/outside/$step
+cc=$(sed -n 's/^CMAKE_C_COMPILER:[A-Z]*=//p' "$build/CMakeCache.txt")
+export PKG_CONFIG_PATH=
+for folder in "$prefix"/lib*/pkgconfig "$prefix"/lib/*/pkgconfig; do
+    [ -d "$folder" ] && PKG_CONFIG_PATH=$folder
+done
+libraries=${PKG_CONFIG_PATH%/pkgconfig}
+
+fail() {
+    echo "outside $step: $*" >&2
+    exit 1
+}
+
+# The headers are read as a system's would be (-I), with every warning an error.
+strict=(-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror)
+
+step_install() {
+    rm -rf "$prefix"
+    cmake --install "$build" --prefix "$prefix" >/dev/null
+    # A tree that can be moved: no file may remember where it was built.
+    if grep -rlF -e "$build" "$prefix" --include='*.cmake' --include='*.pc' --include='*.h'; then
+        fail "the files above name the build folder"
+    fi
+}
+
+step_symbols() {
+    local let_out
+    for library in "$libraries"/libweir.so "$libraries"/libweir_main.so; do
+        [ -e "$library" ] || continue
+        # Version nodes are listed as absolute symbols (A).
+        let_out=$(nm -D --defined-only "$library" | awk '$2 != "A" && $3 !~ /^weir_/ {print $3}')
+        [ -z "$let_out" ] || fail "${library##*/} lets out: $let_out"
+        readelf -d "$library" | grep -q 'SONAME.*\.so\.[0-9]' || fail "${library##*/}: no SONAME"
+    done
+    let_out=$(nm -g --defined-only "$libraries"/libweir.a | awk 'NF == 3 && $3 !~ /^weir_/ {print $3}')
+    [ -z "$let_out" ] || fail "libweir.a lets out: $let_out"
+    if readelf -d "$libraries"/libweir.so | grep NEEDED | grep -q czmq; then
+        fail "libweir.so needs czmq"
+    fi
+    # Every public function of the headers is there.
+    nm -D --defined-only "$libraries"/libweir.so "$libraries"/libweir_main.so 2>/dev/null |
+        sed 's/@.*//' | awk '{print $3}' | sort >"$work/defined"
+    sed -nE 's/^WEIR_API .*[ *](weir_[a-z_0-9]+)\(.*/\1/p; s/^(weir_[a-z_0-9]+)\(.*/\1/p' \
+        "$prefix"/include/*.h | sort >"$work/declared"
+    let_out=$(comm -23 "$work/declared" "$work/defined" | tr '\n' ' ')
+    [ -z "$let_out" ] || fail "declared but not there: $let_out"
+}
+
+step_headers() {
+    for header in "$prefix"/include/*.h; do
+        name=${header##*/}
+        echo "#include <$name>" >"$work/only.c"
+        cp "$work/only.c" "$work/only.cc"
+        "$cc" -std=c11 "${strict[@]}" -I "$prefix/include" -fsyntax-only "$work/only.c"
+        for standard in c++11 c++17 c++20; do
+            g++ -std=$standard "${strict[@]}" -I "$prefix/include" -fsyntax-only "$work/only.cc"
+        done
+    done
+    # extern "C" is missed by the linker only.
+    g++ -std=c++11 "${strict[@]}" -I "$prefix/include" "$here/program/hello.cc" -o "$work/hello" \
+        -L "$libraries" -lweir -Wl,-rpath,"$libraries"
+    "$work/hello"
+}
+
+step_cmake() {
+    cp -r "$here/program/." "$work"
+    cmake -S "$work" -B "$work/build" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$cc" \
+        >"$work/log" || fail "$(cat "$work/log")"
+    cmake --build "$work/build" >"$work/log" || fail "$(cat "$work/log")"
+    "$work/build/hello_shared"
+    "$work/build/hello_static"
+    [ ! -e "$libraries/libweir_main.so" ] || "$work/build/hello_main" --help >/dev/null
+}
+
+# Words of pkg-config are meant to be split.
+# shellcheck disable=SC2046,SC2086
+step_pkgconfig() {
+    local static
+    "$cc" $(pkg-config --cflags weir) "$here/program/hello.c" -o "$work/hello" \
+        $(pkg-config --libs weir) -Wl,-rpath,"$libraries"
+    "$work/hello"
+    static=$(pkg-config --static --libs weir)
+    "$cc" $(pkg-config --cflags weir) "$here/program/hello.c" -o "$work/hello_static" \
+        ${static/-lweir/-l:libweir.a}
+    if readelf -d "$work/hello_static" | grep -q 'NEEDED.*libweir'; then
+        fail "the static program needs the shared library"
+    fi
+    "$work/hello_static"
+    [ -e "$libraries/libweir_main.so" ] || return 0
+    "$cc" $(pkg-config --cflags weir_main) "$here/program/hello_main.c" -o "$work/hello_main" \
+        $(pkg-config --libs weir_main) -Wl,-rpath,"$libraries"
+    "$work/hello_main" --help >/dev/null
+}
+
+rm -rf "$work"
+mkdir -p "$work"
+"step_$step"
