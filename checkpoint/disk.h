@@ -61,6 +61,7 @@ int disk_lock(int file);
  * non-zero and returns that. */
 int disk_list(int folder, int (*each)(void *context, const char *name, enum disk_kind kind),
               void *context);
-uint32_t disk_user(void); /* effective user id: who should own the store */
+uint32_t disk_user(void);    /* effective user id: who should own the store */
+uint32_t disk_process(void); /* process id: told to the run that finds the store locked */
 
 #endif

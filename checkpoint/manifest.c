@@ -1,0 +1,795 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * manifest: the only file that knows jansson. The text, members in this order:
+ *
+ *   { "weir": 0,                       format version
+ *     "store": "<32 hex digits>", "job": text, "epoch": n, "id": n, "restored_from": n,
+ *     "final": bool, "reason": text, "triggered_ns": n, "duration_ns": n, "key_groups": n,
+ *     "nodes": [{"name", "kind", "version", "parallelism",
+ *                "states": [{"name", "format", "version", "value_size"}]}],
+ *     "edges": [{"from", "to", "output", "input", "routing", "key_format", "value_format"}],
+ *     "tasks": [{"node", "subtask", "ended", "handles", "cut_ns", "note",
+ *                "part": {"epoch", "number", "offset", "raw", "stored", "checksum"}}],
+ *     "seal": "<16 hex digits>"
+ *   }
+ *
+ * "from", "to" and "node" count nodes from 0. A part lies in data/<epoch>-<number>.seg at `offset`.
+ *
+ * M1  the tail from the comma before "seal" on has one spelling: any other byte is refused.
+ * M2  nothing of the text is parsed before its seal holds.
+ */
+#include "manifest.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "error.h"
+#include "memory.h"
+#include "name.h"
+
+#define NODE_LIMIT 65536u
+#define PARALLELISM_LIMIT 65536u
+#define GROUP_LIMIT 65536u
+#define VALUE_LIMIT ((uint64_t)16 << 20)
+
+#define SEAL_BEFORE ",\n \"seal\": \""
+#define SEAL_AFTER "\"\n}\n"
+#define SEAL_DIGITS 16
+#define SEAL_SIZE (sizeof SEAL_BEFORE - 1 + SEAL_DIGITS + sizeof SEAL_AFTER - 1)
+
+bool manifest_name_ok(const char *name)
+{
+    static const char first[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_";
+    static const char later[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
+    size_t size = name == NULL ? 0 : strnlen(name, 65);
+    return size >= 1 && size <= 64 && strspn(name, first) >= 1 && strspn(name, later) == size;
+}
+
+/* --------------------------------------------------------------------------------- freeing -- */
+
+static void free_graph(struct manifest_graph *graph, const struct weir_allocator *allocator)
+{
+    for (uint32_t i = 0; graph->nodes != NULL && i < graph->node_count; i++) {
+        struct manifest_node *node = &graph->nodes[i];
+        for (uint32_t j = 0; node->states != NULL && j < node->state_count; j++) {
+            memory_release(allocator, node->states[j].name);
+            memory_release(allocator, node->states[j].format);
+        }
+        memory_release(allocator, node->states);
+        memory_release(allocator, node->name);
+        memory_release(allocator, node->kind);
+    }
+    for (uint32_t i = 0; graph->edges != NULL && i < graph->edge_count; i++) {
+        struct manifest_edge *edge = &graph->edges[i];
+        memory_release(allocator, edge->output);
+        memory_release(allocator, edge->input);
+        memory_release(allocator, edge->routing);
+        memory_release(allocator, edge->key_format);
+        memory_release(allocator, edge->value_format);
+    }
+    memory_release(allocator, graph->nodes);
+    memory_release(allocator, graph->edges);
+}
+
+void manifest_free(struct manifest *manifest)
+{
+    const struct weir_allocator *allocator = manifest->allocator;
+    free_graph(&manifest->graph, allocator);
+    for (uint32_t i = 0; manifest->tasks != NULL && i < manifest->task_count; i++)
+        memory_release(allocator, manifest->tasks[i].note);
+    memory_release(allocator, manifest->tasks);
+    memory_release(allocator, manifest->job);
+    memory_release(allocator, manifest->reason);
+    *manifest = (struct manifest){0};
+}
+
+/* -------------------------------------------------------------------------------- printing -- */
+
+/* Sticky: what can't be printed is remembered, and the caller looks once at the end. */
+struct printer {
+    bool no_memory;
+    const char *invalid; /* a value no reader would accept */
+};
+
+static void put(struct printer *printer, json_t *object, const char *name, json_t *value)
+{
+    if (value == NULL || json_object_set_new(object, name, value) < 0)
+        printer->no_memory = true;
+}
+
+static void put_number(struct printer *printer, json_t *object, const char *name, uint64_t value)
+{
+    if (value > NAME_NUMBER_LIMIT)
+        printer->invalid = name;
+    put(printer, object, name, json_integer((json_int_t)(value & NAME_NUMBER_LIMIT)));
+}
+
+/* A position in a text that came from users: JSON takes UTF-8 only, so other bytes become '?'. */
+static json_t *ascii_only(const char *text)
+{
+    char *copy = memory_text(NULL, text, strlen(text));
+    if (copy == NULL)
+        return NULL;
+    for (char *at = copy; *at != 0; at++)
+        if ((unsigned char)*at >= 0x80)
+            *at = '?';
+    json_t *value = json_string(copy);
+    memory_release(NULL, copy);
+    return value;
+}
+
+static void put_text(struct printer *printer, json_t *object, const char *name, const char *text)
+{
+    if (text == NULL)
+        text = "";
+    json_t *value = json_string(text);
+    if (value == NULL)
+        value = ascii_only(text);
+    put(printer, object, name, value);
+}
+
+static void put_name(struct printer *printer, json_t *object, const char *name, const char *text)
+{
+    if (!manifest_name_ok(text))
+        printer->invalid = name;
+    put_text(printer, object, name, text);
+}
+
+static void put_hex(struct printer *printer, json_t *object, const char *name,
+                    const unsigned char *bytes, size_t size)
+{
+    char text[2 * STORE_ID_SIZE + 1];
+    for (size_t i = 0; i < size; i++)
+        snprintf(text + 2 * i, 3, "%02x", bytes[i]);
+    put_text(printer, object, name, text);
+}
+
+/* A new member that is an array; NULL when there is no memory (json_array_append_new takes that).
+ */
+static json_t *put_array(struct printer *printer, json_t *object, const char *name)
+{
+    json_t *array = json_array();
+    put(printer, object, name, array);
+    return printer->no_memory ? NULL : array;
+}
+
+static json_t *add_object(struct printer *printer, json_t *array)
+{
+    json_t *object = json_object();
+    if (array == NULL || object == NULL || json_array_append(array, object) < 0)
+        printer->no_memory = true;
+    json_decref(object); /* the array keeps it */
+    return printer->no_memory ? NULL : object;
+}
+
+static void print_nodes(struct printer *printer, json_t *root, const struct manifest_graph *graph)
+{
+    json_t *nodes = put_array(printer, root, "nodes");
+    for (uint32_t i = 0; i < graph->node_count && !printer->no_memory; i++) {
+        const struct manifest_node *node = &graph->nodes[i];
+        json_t *object = add_object(printer, nodes);
+        put_name(printer, object, "name", node->name);
+        put_text(printer, object, "kind", node->kind);
+        put_number(printer, object, "version", node->version);
+        put_number(printer, object, "parallelism", node->parallelism);
+        json_t *states = put_array(printer, object, "states");
+        for (uint32_t j = 0; j < node->state_count && !printer->no_memory; j++) {
+            json_t *state = add_object(printer, states);
+            put_name(printer, state, "name", node->states[j].name);
+            put_text(printer, state, "format", node->states[j].format);
+            put_number(printer, state, "version", node->states[j].version);
+            put_number(printer, state, "value_size", node->states[j].value_size);
+        }
+    }
+}
+
+static void print_edges(struct printer *printer, json_t *root, const struct manifest_graph *graph)
+{
+    json_t *edges = put_array(printer, root, "edges");
+    for (uint32_t i = 0; i < graph->edge_count && !printer->no_memory; i++) {
+        const struct manifest_edge *edge = &graph->edges[i];
+        json_t *object = add_object(printer, edges);
+        put_number(printer, object, "from", edge->from);
+        put_number(printer, object, "to", edge->to);
+        put_name(printer, object, "output", edge->output);
+        put_name(printer, object, "input", edge->input);
+        put_text(printer, object, "routing", edge->routing);
+        put_text(printer, object, "key_format", edge->key_format);
+        put_text(printer, object, "value_format", edge->value_format);
+    }
+}
+
+static void print_part(struct printer *printer, json_t *task, const struct manifest_blob *part)
+{
+    unsigned char checksum[8];
+    for (int i = 0; i < 8; i++)
+        checksum[i] = (unsigned char)(part->blob.checksum >> (56 - 8 * i));
+    json_t *object = json_object();
+    put(printer, task, "part", object);
+    if (printer->no_memory)
+        return;
+    put_number(printer, object, "epoch", part->file_epoch);
+    put_number(printer, object, "number", part->file_number);
+    put_number(printer, object, "offset", part->offset);
+    put_number(printer, object, "raw", part->blob.raw_size);
+    put_number(printer, object, "stored", part->blob.stored_size);
+    put_hex(printer, object, "checksum", checksum, sizeof checksum);
+}
+
+static void print_tasks(struct printer *printer, json_t *root, const struct manifest *manifest)
+{
+    json_t *tasks = put_array(printer, root, "tasks");
+    for (uint32_t i = 0; i < manifest->task_count && !printer->no_memory; i++) {
+        const struct manifest_task *task = &manifest->tasks[i];
+        const struct blob *blob = &task->part.blob;
+        if (blob->task != i || blob->id != manifest->id || blob->epoch != task->part.file_epoch ||
+            blob->kind != BLOB_SNAPSHOT)
+            printer->invalid = "part"; /* these are not repeated in the text */
+        json_t *object = add_object(printer, tasks);
+        put_number(printer, object, "node", task->node);
+        put_number(printer, object, "subtask", task->subtask);
+        put(printer, object, "ended", json_boolean(task->ended));
+        put_number(printer, object, "handles", task->handles);
+        put_number(printer, object, "cut_ns", task->cut_ns);
+        put_text(printer, object, "note", task->note);
+        if (!printer->no_memory)
+            print_part(printer, object, &task->part);
+    }
+}
+
+static void print_head(struct printer *printer, json_t *root, const struct manifest *manifest)
+{
+    put_number(printer, root, "weir", MANIFEST_VERSION);
+    put_hex(printer, root, "store", manifest->store_id, STORE_ID_SIZE);
+    put_name(printer, root, "job", manifest->job);
+    put_number(printer, root, "epoch", manifest->epoch);
+    put_number(printer, root, "id", manifest->id);
+    put_number(printer, root, "restored_from", manifest->restored_from);
+    put(printer, root, "final", json_boolean(manifest->final));
+    put_text(printer, root, "reason", manifest->reason);
+    /* A wall clock before 1970 is somebody's wrong clock, not a reason to lose a checkpoint. */
+    put_number(printer, root, "triggered_ns",
+               manifest->triggered_ns < 0 ? 0 : (uint64_t)manifest->triggered_ns);
+    put_number(printer, root, "duration_ns",
+               manifest->duration_ns < 0 ? 0 : (uint64_t)manifest->duration_ns);
+    put_number(printer, root, "key_groups", manifest->graph.key_groups);
+}
+
+/* The object's text with its closing brace replaced by the sealed tail (M1). */
+static enum weir_result seal(const struct manifest *manifest, const json_t *root, char **text,
+                             size_t *size, struct weir_error *error)
+{
+    const size_t flags = JSON_INDENT(1);
+    size_t open = json_dumpb(root, NULL, 0, flags); /* the size alone */
+    if (open < 2)
+        return error_memory(error, "printing a manifest", 0);
+    char *out = memory_take(manifest->allocator, open + SEAL_SIZE + 1);
+    if (out == NULL)
+        return error_memory(error, "printing a manifest", open + SEAL_SIZE + 1);
+    if (json_dumpb(root, out, open, flags) != open) {
+        memory_release(manifest->allocator, out);
+        return error_memory(error, "printing a manifest", open);
+    }
+    open -= 2; /* newline and brace */
+    int tail = snprintf(out + open, SEAL_SIZE + 1, SEAL_BEFORE "%016" PRIx64 SEAL_AFTER,
+                        (uint64_t)XXH3_64bits(out, open));
+    if (tail != (int)SEAL_SIZE || open + SEAL_SIZE > MANIFEST_LIMIT) {
+        memory_release(manifest->allocator, out);
+        return error_set(error, WEIR_TOO_LARGE, 0,
+                         "the manifest would have %zu bytes; the limit is %zu", open + SEAL_SIZE,
+                         MANIFEST_LIMIT);
+    }
+    *text = out;
+    *size = open + SEAL_SIZE;
+    return WEIR_OK;
+}
+
+enum weir_result manifest_print(const struct manifest *manifest, char **text, size_t *size,
+                                struct weir_error *error)
+{
+    struct printer printer = {0};
+    json_t *root = json_object();
+    if (root == NULL)
+        return error_memory(error, "printing a manifest", 0);
+    print_head(&printer, root, manifest);
+    print_nodes(&printer, root, &manifest->graph);
+    print_edges(&printer, root, &manifest->graph);
+    print_tasks(&printer, root, manifest);
+    enum weir_result result;
+    if (printer.no_memory)
+        result = error_memory(error, "printing a manifest", 0);
+    else if (printer.invalid != NULL)
+        result = error_set(error, WEIR_INVALID, 0, "the manifest's \"%s\" can't be written",
+                           printer.invalid);
+    else
+        result = seal(manifest, root, text, size, error);
+    json_decref(root);
+    return result;
+}
+
+/* --------------------------------------------------------------------------------- parsing -- */
+
+/* Sticky too: the first thing that is wrong is kept, and everything after it reads as zero. */
+struct parser {
+    const struct weir_allocator *allocator;
+    enum weir_result result;
+    struct weir_error *error;
+};
+
+static void wrong(struct parser *parser, const char *name, const char *what)
+{
+    if (parser->result == WEIR_OK)
+        parser->result = error_set(parser->error, WEIR_DAMAGED, 0, "\"%s\" %s", name, what);
+}
+
+static void *take(struct parser *parser, size_t count, size_t size)
+{
+    void *memory = memory_zeroed(parser->allocator, count, size);
+    if (memory == NULL && parser->result == WEIR_OK)
+        parser->result = error_memory(parser->error, "a manifest", count * size);
+    return memory;
+}
+
+/* The member, when it is there and of this type. */
+static json_t *get(struct parser *parser, const json_t *object, const char *name, json_type type)
+{
+    json_t *value = json_object_get(object, name);
+    if (value == NULL)
+        wrong(parser, name, "is missing");
+    else if (json_typeof(value) != type)
+        wrong(parser, name, "is of another type");
+    else
+        return value;
+    return NULL;
+}
+
+static uint64_t get_number(struct parser *parser, const json_t *object, const char *name,
+                           uint64_t least, uint64_t most)
+{
+    const json_t *value = get(parser, object, name, JSON_INTEGER);
+    json_int_t number = value == NULL ? 0 : json_integer_value(value);
+    if (value == NULL)
+        return 0;
+    if (number < 0 || (uint64_t)number < least || (uint64_t)number > most) {
+        wrong(parser, name, "is out of range");
+        return 0;
+    }
+    return (uint64_t)number;
+}
+
+static uint32_t get_u32(struct parser *parser, const json_t *object, const char *name,
+                        uint32_t least, uint32_t most)
+{
+    return (uint32_t)get_number(parser, object, name, least, most);
+}
+
+static bool get_bool(struct parser *parser, const json_t *object, const char *name)
+{
+    const json_t *value = json_object_get(object, name);
+    if (!json_is_boolean(value))
+        wrong(parser, name, "is missing or not a boolean");
+    return json_is_true(value);
+}
+
+static char *get_text(struct parser *parser, const json_t *object, const char *name)
+{
+    const json_t *value = get(parser, object, name, JSON_STRING);
+    if (value == NULL)
+        return NULL;
+    char *text =
+        memory_text(parser->allocator, json_string_value(value), json_string_length(value));
+    if (text == NULL && parser->result == WEIR_OK)
+        parser->result = error_memory(parser->error, "a manifest", json_string_length(value));
+    return text;
+}
+
+static char *get_name(struct parser *parser, const json_t *object, const char *name)
+{
+    char *text = get_text(parser, object, name);
+    if (text != NULL && !manifest_name_ok(text))
+        wrong(parser, name, "is not a name");
+    return text;
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Exactly 2 * size lower-case digits. */
+static bool read_hex(const char *text, size_t length, unsigned char *bytes, size_t size)
+{
+    if (length != 2 * size)
+        return false;
+    for (size_t i = 0; i < size; i++) {
+        int high = hex_digit(text[2 * i]), low = hex_digit(text[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return false;
+        bytes[i] = (unsigned char)(high * 16 + low);
+    }
+    return true;
+}
+
+static void get_hex(struct parser *parser, const json_t *object, const char *name,
+                    unsigned char *bytes, size_t size)
+{
+    const json_t *value = get(parser, object, name, JSON_STRING);
+    if (value != NULL &&
+        !read_hex(json_string_value(value), json_string_length(value), bytes, size))
+        wrong(parser, name, "is not a hexadecimal number of its size");
+}
+
+/* The array's elements must be objects; *count is 0 once anything is wrong, so that loops end. */
+static const json_t *get_array(struct parser *parser, const json_t *object, const char *name,
+                               uint32_t most, uint32_t *count)
+{
+    *count = 0;
+    const json_t *array = get(parser, object, name, JSON_ARRAY);
+    if (array == NULL)
+        return NULL;
+    size_t size = json_array_size(array);
+    if (size > most)
+        wrong(parser, name, "has too many elements");
+    for (size_t i = 0; i < size && parser->result == WEIR_OK; i++)
+        if (!json_is_object(json_array_get(array, i)))
+            wrong(parser, name, "holds something that is not an object");
+    if (parser->result == WEIR_OK)
+        *count = (uint32_t)size;
+    return array;
+}
+
+static void parse_states(struct parser *parser, const json_t *object, struct manifest_node *node)
+{
+    uint32_t count;
+    const json_t *array = get_array(parser, object, "states", NODE_LIMIT, &count);
+    node->states = count == 0 ? NULL : take(parser, count, sizeof *node->states);
+    if (node->states == NULL)
+        return;
+    node->state_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        const json_t *from = json_array_get(array, i);
+        struct manifest_state *state = &node->states[i];
+        state->name = get_name(parser, from, "name");
+        state->format = get_text(parser, from, "format");
+        state->version = get_u32(parser, from, "version", 0, UINT32_MAX);
+        state->value_size = get_u32(parser, from, "value_size", 0, VALUE_LIMIT);
+    }
+}
+
+static void parse_nodes(struct parser *parser, const json_t *root, struct manifest_graph *graph)
+{
+    uint32_t count;
+    const json_t *array = get_array(parser, root, "nodes", NODE_LIMIT, &count);
+    graph->nodes = count == 0 ? NULL : take(parser, count, sizeof *graph->nodes);
+    if (graph->nodes == NULL)
+        return;
+    graph->node_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        const json_t *from = json_array_get(array, i);
+        struct manifest_node *node = &graph->nodes[i];
+        node->name = get_name(parser, from, "name");
+        node->kind = get_text(parser, from, "kind");
+        node->version = get_u32(parser, from, "version", 0, UINT32_MAX);
+        node->parallelism = get_u32(parser, from, "parallelism", 1, PARALLELISM_LIMIT);
+        parse_states(parser, from, node);
+    }
+}
+
+static bool routing_ok(const char *text)
+{
+    return text != NULL && (strcmp(text, "forward") == 0 || strcmp(text, "spread") == 0 ||
+                            strcmp(text, "by_key") == 0 || strcmp(text, "broadcast") == 0);
+}
+
+static void parse_edges(struct parser *parser, const json_t *root, struct manifest_graph *graph)
+{
+    uint32_t count;
+    const json_t *array = get_array(parser, root, "edges", NODE_LIMIT, &count);
+    graph->edges = count == 0 ? NULL : take(parser, count, sizeof *graph->edges);
+    if (graph->edges == NULL)
+        return;
+    graph->edge_count = count;
+    uint32_t last = graph->node_count == 0 ? 0 : graph->node_count - 1;
+    for (uint32_t i = 0; i < count; i++) {
+        const json_t *from = json_array_get(array, i);
+        struct manifest_edge *edge = &graph->edges[i];
+        edge->from = get_u32(parser, from, "from", 0, last);
+        edge->to = get_u32(parser, from, "to", 0, last);
+        edge->output = get_name(parser, from, "output");
+        edge->input = get_name(parser, from, "input");
+        edge->routing = get_text(parser, from, "routing");
+        edge->key_format = get_text(parser, from, "key_format");
+        edge->value_format = get_text(parser, from, "value_format");
+        if (!routing_ok(edge->routing))
+            wrong(parser, "routing", "is none that this version knows");
+    }
+}
+
+static void parse_part(struct parser *parser, const json_t *task, const struct manifest *manifest,
+                       uint32_t index, struct manifest_blob *part)
+{
+    unsigned char checksum[8] = {0};
+    const json_t *from = get(parser, task, "part", JSON_OBJECT);
+    if (from == NULL)
+        return;
+    part->file_epoch = get_u32(parser, from, "epoch", 0, manifest->epoch);
+    part->file_number = get_number(parser, from, "number", 0, NAME_NUMBER_LIMIT);
+    part->offset = get_number(parser, from, "offset", 0, NAME_NUMBER_LIMIT);
+    get_hex(parser, from, "checksum", checksum, sizeof checksum);
+    part->blob = (struct blob){
+        .kind = BLOB_SNAPSHOT,
+        .epoch = part->file_epoch,
+        .task = index,
+        .id = manifest->id,
+        .raw_size = get_number(parser, from, "raw", 0, BLOB_RAW_LIMIT),
+        .stored_size = get_number(parser, from, "stored", 0, 2 * BLOB_RAW_LIMIT),
+    };
+    for (int i = 0; i < 8; i++)
+        part->blob.checksum = part->blob.checksum << 8 | checksum[i];
+}
+
+static void parse_tasks(struct parser *parser, const json_t *root, struct manifest *manifest)
+{
+    uint32_t count;
+    const json_t *array = get_array(parser, root, "tasks", UINT32_MAX, &count);
+    manifest->tasks = count == 0 ? NULL : take(parser, count, sizeof *manifest->tasks);
+    if (manifest->tasks == NULL)
+        return;
+    manifest->task_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        const json_t *from = json_array_get(array, i);
+        struct manifest_task *task = &manifest->tasks[i];
+        task->node = get_u32(parser, from, "node", 0, NODE_LIMIT - 1);
+        task->subtask = get_u32(parser, from, "subtask", 0, PARALLELISM_LIMIT - 1);
+        task->ended = get_bool(parser, from, "ended");
+        task->handles = get_number(parser, from, "handles", 0, NAME_NUMBER_LIMIT);
+        task->cut_ns = get_number(parser, from, "cut_ns", 0, NAME_NUMBER_LIMIT);
+        task->note = get_text(parser, from, "note");
+        parse_part(parser, from, manifest, i, &task->part);
+    }
+}
+
+/* A node that a forward edge feeds may run inside its writer's task, and then has none itself. */
+static bool may_be_chained(const struct manifest_graph *graph, uint32_t node)
+{
+    for (uint32_t i = 0; i < graph->edge_count; i++)
+        if (graph->edges[i].to == node && strcmp(graph->edges[i].routing, "forward") == 0)
+            return true;
+    return false;
+}
+
+/* The tasks are each node's subtasks, all of them, in order. */
+static void check_tasks(struct parser *parser, const struct manifest *manifest)
+{
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < manifest->graph.node_count; i++) {
+        uint32_t subtasks = manifest->graph.nodes[i].parallelism;
+        bool present = at < manifest->task_count && manifest->tasks[at].node == i;
+        if (!present && may_be_chained(&manifest->graph, i))
+            continue;
+        for (uint32_t j = 0; j < subtasks; j++, at++) {
+            if (at < manifest->task_count && manifest->tasks[at].node == i &&
+                manifest->tasks[at].subtask == j)
+                continue;
+            wrong(parser, "tasks", "does not agree with the nodes");
+            return;
+        }
+    }
+    if (at != manifest->task_count)
+        wrong(parser, "tasks", "has more than the nodes have");
+}
+
+static void check_names(struct parser *parser, const struct manifest_graph *graph)
+{
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        const struct manifest_node *node = &graph->nodes[i];
+        for (uint32_t j = 0; j < i; j++)
+            if (strcmp(node->name, graph->nodes[j].name) == 0)
+                wrong(parser, "nodes", "has the same name twice");
+        for (uint32_t j = 0; j < node->state_count; j++)
+            for (uint32_t k = 0; k < j; k++)
+                if (strcmp(node->states[j].name, node->states[k].name) == 0)
+                    wrong(parser, "states", "has the same name twice");
+    }
+}
+
+static void parse_head(struct parser *parser, const json_t *root, struct manifest *manifest)
+{
+    get_hex(parser, root, "store", manifest->store_id, STORE_ID_SIZE);
+    manifest->job = get_name(parser, root, "job");
+    manifest->epoch = get_u32(parser, root, "epoch", 1, UINT32_MAX);
+    manifest->id = get_number(parser, root, "id", 1, NAME_NUMBER_LIMIT);
+    manifest->restored_from = get_number(parser, root, "restored_from", 0, NAME_NUMBER_LIMIT);
+    manifest->final = get_bool(parser, root, "final");
+    manifest->reason = get_text(parser, root, "reason");
+    manifest->triggered_ns =
+        (int64_t)get_number(parser, root, "triggered_ns", 0, NAME_NUMBER_LIMIT);
+    manifest->duration_ns = (int64_t)get_number(parser, root, "duration_ns", 0, NAME_NUMBER_LIMIT);
+    manifest->graph.key_groups = get_u32(parser, root, "key_groups", 1, GROUP_LIMIT);
+    if (parser->result == WEIR_OK && manifest->restored_from >= manifest->id)
+        wrong(parser, "restored_from", "is not older than the checkpoint itself");
+}
+
+static enum weir_result check_seal(const char *text, size_t size, struct weir_error *error)
+{
+    char expected[SEAL_SIZE + 1];
+    if (size > MANIFEST_LIMIT)
+        return error_set(error, WEIR_DAMAGED, 0, "%zu bytes are over the limit of %zu", size,
+                         MANIFEST_LIMIT);
+    if (size <= SEAL_SIZE)
+        return error_set(error, WEIR_DAMAGED, 0, "it is cut short: there is no seal");
+    size_t body = size - SEAL_SIZE;
+    snprintf(expected, sizeof expected, SEAL_BEFORE "%016" PRIx64 SEAL_AFTER,
+             (uint64_t)XXH3_64bits(text, body));
+    if (memcmp(text + body, expected, SEAL_SIZE) != 0) /* M1 */
+        return error_set(error, WEIR_DAMAGED, 0,
+                         "its seal does not match: bytes were changed or cut off");
+    return WEIR_OK;
+}
+
+static void parse_root(struct parser *parser, const json_t *root, struct manifest *manifest)
+{
+    uint64_t version = get_number(parser, root, "weir", 0, UINT32_MAX);
+    if (parser->result == WEIR_OK && version > MANIFEST_VERSION) {
+        parser->result = error_set(parser->error, WEIR_UNSUPPORTED, 0,
+                                   "manifest format version %" PRIu64
+                                   " is newer than this library's, which is %d",
+                                   version, MANIFEST_VERSION);
+        return;
+    }
+    parse_head(parser, root, manifest);
+    parse_nodes(parser, root, &manifest->graph);
+    parse_edges(parser, root, &manifest->graph);
+    parse_tasks(parser, root, manifest);
+    if (parser->result == WEIR_OK)
+        check_names(parser, &manifest->graph);
+    if (parser->result == WEIR_OK)
+        check_tasks(parser, manifest);
+}
+
+enum weir_result manifest_parse(const char *text, size_t size,
+                                const struct weir_allocator *allocator, struct manifest *manifest,
+                                struct weir_error *error)
+{
+    struct parser parser = {.allocator = allocator, .error = error};
+    json_error_t reason;
+    enum weir_result result = check_seal(text, size, error); /* M2 */
+    if (result != WEIR_OK)
+        return result;
+    json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &reason);
+    if (root == NULL && json_error_code(&reason) == json_error_out_of_memory)
+        return error_memory(error, "a manifest", size);
+    if (root == NULL)
+        return error_set(error, WEIR_DAMAGED, 0, "it is not JSON, line %d: %s", reason.line,
+                         reason.text);
+    *manifest = (struct manifest){.allocator = allocator};
+    if (json_is_object(root))
+        parse_root(&parser, root, manifest);
+    else
+        wrong(&parser, "{}", "is not an object");
+    json_decref(root);
+    if (parser.result != WEIR_OK)
+        manifest_free(manifest);
+    return parser.result;
+}
+
+/* ------------------------------------------------------------------------------- comparing -- */
+
+#define WHAT_TO_DO "go back to the graph of the checkpoint, or start afresh with --restore none"
+
+static const struct manifest_node *find_node(const struct manifest_graph *graph, const char *name)
+{
+    for (uint32_t i = 0; i < graph->node_count; i++)
+        if (strcmp(graph->nodes[i].name, name) == 0)
+            return &graph->nodes[i];
+    return NULL;
+}
+
+/* Tasks are numbered in the order of nodes, so the order is part of what must be equal. */
+static enum weir_result compare_names(const struct manifest_graph *then,
+                                      const struct manifest_graph *now, struct weir_error *error)
+{
+    for (uint32_t i = 0; i < then->node_count; i++)
+        if (find_node(now, then->nodes[i].name) == NULL)
+            return error_set(error, WEIR_MISMATCH, 0,
+                             "node '%s' is in the checkpoint but not in the graph (was it "
+                             "renamed?): " WHAT_TO_DO,
+                             then->nodes[i].name);
+    for (uint32_t i = 0; i < now->node_count; i++)
+        if (find_node(then, now->nodes[i].name) == NULL)
+            return error_set(error, WEIR_MISMATCH, 0,
+                             "node '%s' is in the graph but not in the checkpoint: " WHAT_TO_DO,
+                             now->nodes[i].name);
+    for (uint32_t i = 0; i < then->node_count; i++)
+        if (strcmp(then->nodes[i].name, now->nodes[i].name) != 0)
+            return error_set(error, WEIR_MISMATCH, 0,
+                             "node %u was '%s' and is '%s': declare the nodes in the order of the "
+                             "checkpoint, or start afresh with --restore none",
+                             i, then->nodes[i].name, now->nodes[i].name);
+    return WEIR_OK;
+}
+
+static enum weir_result compare_states(const struct manifest_node *then,
+                                       const struct manifest_node *now, struct weir_error *error)
+{
+    uint32_t count = then->state_count > now->state_count ? then->state_count : now->state_count;
+    for (uint32_t i = 0; i < count; i++) {
+        const char *was = i < then->state_count ? then->states[i].name : "(nothing)";
+        const char *is = i < now->state_count ? now->states[i].name : "(nothing)";
+        if (strcmp(was, is) != 0)
+            return error_set(error, WEIR_MISMATCH, 0,
+                             "state %u of node '%s' was '%s' and is '%s': " WHAT_TO_DO, i,
+                             then->name, was, is);
+        if (then->states[i].value_size != now->states[i].value_size)
+            return error_set(error, WEIR_MISMATCH, 0,
+                             "state '%s' of node '%s' had values of %u bytes and has %u (0: any "
+                             "size): " WHAT_TO_DO,
+                             was, then->name, then->states[i].value_size,
+                             now->states[i].value_size);
+        if (then->states[i].version != now->states[i].version)
+            return error_set(error, WEIR_MISMATCH, 0,
+                             "state '%s' of node '%s' was version %u and is %u: " WHAT_TO_DO, was,
+                             then->name, then->states[i].version, now->states[i].version);
+    }
+    return WEIR_OK;
+}
+
+/* The operator's version is not compared: its load is told the version that saved. */
+static enum weir_result compare_node(const struct manifest_node *then,
+                                     const struct manifest_node *now, struct weir_error *error)
+{
+    if (then->parallelism != now->parallelism)
+        return error_set(error, WEIR_MISMATCH, 0,
+                         "node '%s' had parallelism %u and has %u: start with the old one, or "
+                         "afresh with --restore none",
+                         then->name, then->parallelism, now->parallelism);
+    return compare_states(then, now, error);
+}
+
+static bool edges_equal(const struct manifest_edge *then, const struct manifest_edge *now)
+{
+    return then->from == now->from && then->to == now->to &&
+           strcmp(then->output, now->output) == 0 && strcmp(then->input, now->input) == 0 &&
+           strcmp(then->routing, now->routing) == 0;
+}
+
+static enum weir_result compare_edges(const struct manifest_graph *then,
+                                      const struct manifest_graph *now, struct weir_error *error)
+{
+    uint32_t least = then->edge_count < now->edge_count ? then->edge_count : now->edge_count;
+    for (uint32_t i = 0; i < least; i++) {
+        const struct manifest_edge *was = &then->edges[i], *is = &now->edges[i];
+        if (!edges_equal(was, is))
+            return error_set(error, WEIR_MISMATCH, 0,
+                             "edge %u was %s.%s -> %s.%s (%s) and is %s.%s -> %s.%s "
+                             "(%s): " WHAT_TO_DO,
+                             i, then->nodes[was->from].name, was->output, then->nodes[was->to].name,
+                             was->input, was->routing, now->nodes[is->from].name, is->output,
+                             now->nodes[is->to].name, is->input, is->routing);
+    }
+    if (then->edge_count != now->edge_count)
+        return error_set(error, WEIR_MISMATCH, 0,
+                         "the checkpoint has %u edges and the graph %u: " WHAT_TO_DO,
+                         then->edge_count, now->edge_count);
+    return WEIR_OK;
+}
+
+enum weir_result manifest_compare(const struct manifest_graph *then,
+                                  const struct manifest_graph *now, struct weir_error *error)
+{
+    enum weir_result result = compare_names(then, now, error);
+    for (uint32_t i = 0; i < then->node_count && result == WEIR_OK; i++)
+        result = compare_node(&then->nodes[i], &now->nodes[i], error);
+    if (result == WEIR_OK)
+        result = compare_edges(then, now, error);
+    if (result == WEIR_OK && then->key_groups != now->key_groups)
+        result = error_set(error, WEIR_MISMATCH, 0,
+                           "the checkpoint has %u key groups and the graph %u: " WHAT_TO_DO,
+                           then->key_groups, now->key_groups);
+    return result;
+}
