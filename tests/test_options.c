@@ -1,5 +1,6 @@
-/* SPDX-License-Identifier: Apache-2.0
- *
+/* SPDX-License-Identifier: Apache-2.0 */
+/* links: main */
+/*
  * What a command line may say: runtime/main/options, parameters, duration, number, refusal,
  * exit_code. No job is started.
  */

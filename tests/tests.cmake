@@ -13,6 +13,7 @@
 #     operators      operators/ alone; the test brings what it stands on
 #     sim            all of libweir with simulated doors: one thread, one seed
 #     free           all of libweir with a simulated transport and real threads
+#     main           what libweir_main is made of, and libweir as it is without any of these words
 #     any other      tests/WORD.c as well
 # A program prints lines that begin with "figure: " for what tests/LAST_FULL.md should keep.
 
@@ -34,6 +35,15 @@ target_link_libraries(weir_parts PUBLIC ${foreign})
 if(TARGET weir_main_objects)
     target_sources(weir_parts PRIVATE $<TARGET_OBJECTS:weir_main_objects>)
     target_link_libraries(weir_parts PUBLIC ${main_foreign})
+endif()
+
+if(main_sources)
+    add_library(weir_main_parts STATIC EXCLUDE_FROM_ALL ${main_sources})
+    target_compile_definitions(weir_main_parts PRIVATE _GNU_SOURCE=)
+    target_compile_options(weir_main_parts INTERFACE
+        "SHELL:-iquote ${PROJECT_SOURCE_DIR}/runtime/main")
+    target_include_directories(weir_main_parts PUBLIC ${public_folder})
+    target_link_libraries(weir_main_parts PRIVATE weir_flags PUBLIC weir_parts)
 endif()
 
 set(twins ${doors})
@@ -90,7 +100,7 @@ function(read_links source)
     if(head MATCHES "links: ([a-z0-9_ ]+)")
         separate_arguments(words UNIX_COMMAND "${CMAKE_MATCH_1}")
         foreach(word IN LISTS words)
-            if(word MATCHES "^(operators|sim|free|zmq)$")
+            if(word MATCHES "^(operators|sim|free|zmq|main)$")
                 set(links ${word})
             else()
                 list(APPEND helpers tests/${word}.c)
@@ -125,6 +135,8 @@ function(weir_test_program source criterion)
         target_link_libraries(${file} PRIVATE PkgConfig::XXHASH)
     elseif(links MATCHES "sim|free")
         target_link_libraries(${file} PRIVATE weir_${links})
+    elseif(links STREQUAL "main")
+        target_link_libraries(${file} PRIVATE weir_main_parts)
     else()
         target_link_libraries(${file} PRIVATE weir_parts)
     endif()
