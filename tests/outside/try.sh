@@ -46,7 +46,8 @@ step_symbols() {
         [ -z "$let_out" ] || fail "${library##*/} lets out: $let_out"
         readelf -d "$library" | grep -q 'SONAME.*\.so\.[0-9]' || fail "${library##*/}: no SONAME"
     done
-    let_out=$(nm -g --defined-only "$libraries"/libweir.a | awk 'NF == 3 && $3 !~ /^weir_/ {print $3}')
+    let_out=$(nm -g --defined-only "$libraries"/libweir.a |
+        awk 'NF == 3 && $3 !~ /^weir_/ {print $3}')
     [ -z "$let_out" ] || fail "libweir.a lets out: $let_out"
     if readelf -d "$libraries"/libweir.so | grep NEEDED | grep -q czmq; then
         fail "libweir.so needs czmq"

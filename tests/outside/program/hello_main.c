@@ -23,11 +23,8 @@ int main(int argc, char **argv)
         {"output", WEIR_TEXT, "numbers.out", "where to", NULL},
         {NULL, WEIR_TEXT, NULL, NULL, NULL},
     };
-    static const struct weir_program program = {WEIR_SIZED(struct weir_program),
-                                                .name = "hello_main",
-                                                .version = "1",
-                                                .about = "writes numbers",
-                                                .parameters = parameters,
-                                                .build = build};
+    static const struct weir_program program = {
+        WEIR_SIZED(struct weir_program), .name = "hello_main",     .version = "1",
+        .about = "writes numbers",       .parameters = parameters, .build = build};
     return weir_main(argc, argv, &program);
 }

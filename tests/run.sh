@@ -1,0 +1,130 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# run.sh [--full] - everything that is promised, on a Debian with nothing installed.
+#
+# Installs what is missing, builds with both compilers and with sanitizers, then runs the tests of
+# all builds as one ctest run, whose summary is the last thing printed. Exits non-zero if anything
+# failed. --full (hours) also runs the tests named ..._full and writes their figures to
+# tests/LAST_FULL.md. JOBS (default: the processors, at most 4) is how many things run at once.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+exec </dev/null
+full=no
+case ${1-} in
+'') ;;
+--full) full=yes ;;
+*)
+    echo "usage: tests/run.sh [--full]" >&2
+    exit 2
+    ;;
+esac
+jobs=${JOBS:-$(nproc)}
+[ "$jobs" -le 4 ] || jobs=4
+builds=(release clang asan tsan)
+check=build/check
+begun=$SECONDS
+
+say() {
+    printf '\n== %s\n' "$*"
+}
+
+install_missing() {
+    local package missing=()
+    for package in gcc g++ libc6-dev clang libclang-rt-14-dev clang-format cmake make pkg-config \
+        binutils python3 valgrind lz4 jq libzmq3-dev libczmq-dev liblz4-dev libxxhash-dev \
+        libjansson-dev libcriterion-dev; do
+        # shellcheck disable=SC2016
+        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
+            missing+=("$package")
+    done
+    if [ ${#missing[@]} = 0 ]; then
+        say "every package is there"
+        return
+    fi
+    say "installing: ${missing[*]}"
+    local root=()
+    [ "$(id -u)" = 0 ] || root=(sudo -n)
+    export DEBIAN_FRONTEND=noninteractive
+    # An old list of packages may still do.
+    "${root[@]}" apt-get update -qq || echo "the list of packages could not be renewed"
+    "${root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# A build that breaks does not end the run: the test `build.NAME` fails, and the others tell more.
+build() {
+    local at=$SECONDS
+    say "build $1"
+    if cmake --preset "$1" >"$check/$1.log" 2>&1 &&
+        cmake --build --preset "$1" -j "$jobs" >>"$check/$1.log" 2>&1; then
+        echo "built in $((SECONDS - at)) s"
+    else
+        tail -n 40 "$check/$1.log"
+        echo "FAILED after $((SECONDS - at)) s; all of it is in $check/$1.log"
+    fi
+}
+
+# One ctest run over all builds: their tests, and that each was built to the end.
+write_tests() {
+    local name
+    {
+        for name in "${builds[@]}"; do
+            echo "add_test(build.$name cmake --build \"$PWD/build/$name\" -j $jobs)"
+        done
+        for name in "${builds[@]}"; do
+            [ ! -e "build/$name/CTestTestfile.cmake" ] || echo "subdirs(\"$PWD/build/$name\")"
+        done
+    } >"$check/CTestTestfile.cmake"
+}
+
+run_tests() {
+    local options=(--test-dir "$check" --output-on-failure -j "$jobs")
+    [ $full = no ] || options+=(-C Full)
+    say "tests of ${builds[*]}"
+    ctest "${options[@]}"
+}
+
+write_figures() {
+    {
+        echo "# The last full run"
+        echo
+        echo "Written by \`tests/run.sh --full\`: what it was run on, how long each test took, and"
+        echo "what the tests measured."
+        echo
+        echo "- $(date -u +%Y-%m-%d), commit $(git rev-parse --short HEAD 2>/dev/null || echo none)"
+        echo "- $(nproc) x $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1)," \
+            "$(awk '/^MemTotal/ {printf "%.1f GiB", $2 / 1048576}' /proc/meminfo)," \
+            "Linux $(uname -r)"
+        echo "- $(gcc --version | head -n 1); $(clang --version | head -n 1)"
+        echo
+        echo '```'
+        sed -n 's/^ *[0-9]*\/[0-9]* Test *#[0-9]*: //p; /tests passed/p' "$check/ctest.log"
+        echo '```'
+        echo
+        echo '```'
+        sed -n 's/^\(\[[^]]*\] *\)*figure: //p' "$check/Testing/Temporary/LastTest.log"
+        echo '```'
+    } >tests/LAST_FULL.md
+}
+
+# Remembered over re-runs on one tree: nothing. Each run begins with an empty build/check.
+rm -rf "$check"
+mkdir -p "$check"
+if command -v dpkg-query >/dev/null; then
+    install_missing
+else
+    say "not a Debian: what the tests need must be there already"
+fi
+for name in "${builds[@]}"; do
+    build "$name"
+done
+write_tests
+say "builds took $((SECONDS - begun)) s"
+status=0
+if [ $full = yes ]; then
+    run_tests 2>&1 | tee "$check/ctest.log" || status=1
+    write_figures
+else
+    run_tests || status=1
+fi
+exit $status
