@@ -1,0 +1,152 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# What word_count answers on its command line: exit codes and messages, what it refuses and what
+# helps then.
+#
+#     tests/job_cli.sh BUILD_FOLDER
+
+source "$(dirname "$0")/tools/job.bash"
+
+# expect CODE PATTERN COMMAND...: the exit code, and an extended regular expression that what it
+# prints must match.
+expect() {
+    local want=$1 pattern=$2
+    shift 2
+    code_of "$@" >"$work/said.log" 2>&1
+    ((code == want)) || fail "exit $code, not $want: $*"$'\n'"$(cat "$work/said.log")"
+    grep -Eq -- "$pattern" "$work/said.log" ||
+        fail "\"$pattern\" is not in what it says: $*"$'\n'"$(cat "$work/said.log")"
+}
+
+fresh() { # another store and output folder
+    store=$work/store.$((++stores))
+    out=$work/out.$stores
+    io=(--set "input=$work/text" --set "output=$out")
+    run=("$program" run --store "$store" "${io[@]}")
+}
+stores=0
+
+usage_is_refused_by_name() {
+    fresh
+    expect 2 'no verb: say run or plan' "$program"
+    expect 2 'unknown verb; did you mean run' "$program" rnu
+    expect 2 'did you mean --interval' "${run[@]}" --inteval 1s
+    expect 2 '100 has no unit; say 100ms or 100s' "${run[@]}" --interval 100
+    expect 2 'from 1 to 1024' "${run[@]}" --parallelism 0
+    expect 2 'did you mean "rate"' "${run[@]}" --set rat=5
+    expect 2 'none of final\|updates' "${run[@]}" --set emit=never
+    expect 2 'missing: --set input=.* and --set output=' "$program" run
+    [[ ! -e $store ]] || fail "a refused command line left a store"
+}
+
+help_version_and_plan() {
+    fresh
+    expect 0 'word_count [0-9.]+ \(weir [0-9.]+\)' "$program" --version
+    expect 0 '--store DIR' "$program" --help
+    expect 0 'exactly' "$program" plan "${io[@]}"
+    local node
+    for node in lines split count output; do
+        expect 0 "$node" "$program" plan --parallelism 2 "${io[@]}"
+    done
+    [[ ! -e $out ]] || fail "plan made the output folder"
+}
+
+input_that_is_not_there() {
+    fresh
+    expect 5 "$work/nowhere" "$program" run --store "$store" --set "input=$work/nowhere" \
+        --set "output=$out"
+}
+
+store_that_can_not_be_used() {
+    fresh
+    expect 3 "$work/text" "$program" run --store "$work/text/store" "${io[@]}"
+    mkdir "$work/foreign"
+    echo something >"$work/foreign/file"
+    expect 3 "$work/foreign" "$program" run --store "$work/foreign" "${io[@]}"
+    [[ $(ls -A "$work/foreign") == file ]] || fail "a refused store was changed"
+}
+
+without_a_store() {
+    fresh
+    expect 0 'no checkpoints' "$program" run "${io[@]}"
+    same_counts "without a store" "$work/counts" "$out"
+}
+
+ended_job_says_so() {
+    fresh
+    expect 0 'first start' "${run[@]}"
+    same_counts "first run" "$work/counts" "$out"
+    find "$out" -type f | sort | xargs md5sum >"$work/before"
+    expect 0 'already ended' "${run[@]}"
+    md5sum --quiet -c "$work/before" || fail "an ended job changed its output"
+    same_counts "second run" "$work/counts" "$out"
+}
+
+# Starts the job at a pace, so that it would last some seconds, and waits for two checkpoints.
+start_paced() {
+    background "$work/paced.log" "${run[@]}" --interval 50ms --set "rate=$((lines / 3))" "$@"
+    until_true 20 has_checkpoints "$store" 2 || fail "no checkpoints after 20 s"
+}
+
+second_run_is_locked_out() {
+    fresh
+    start_paced
+    expect 3 "$store" "${run[@]}"
+    expect 3 "$store" "${run[@]}" --restore none
+    code_of wait "$pid"
+    ((code == 0)) || fail "the first run was disturbed: exit $code"
+    same_counts "the run that held the store" "$work/counts" "$out"
+}
+
+stopped_run_goes_on() {
+    fresh
+    start_paced
+    kill -TERM "$pid"
+    code_of wait "$pid"
+    ((code == 6)) || fail "exit $code after SIGTERM"
+    grep -q 'stopped on request' "$work/paced.log" || fail "it does not say that it stopped"
+    expect 4 'parallelism' "${run[@]}" --parallelism 2
+    expect 0 'restored from checkpoint [0-9]+' "${run[@]}"
+    same_counts "a stopped run" "$work/counts" "$out"
+}
+
+second_signal_stops_at_once() {
+    fresh
+    start_paced --set emit=updates
+    kill -TERM "$pid"
+    kill -TERM "$pid" 2>/dev/null || true
+    code_of wait "$pid"
+    ((code == 6)) || fail "exit $code after two SIGTERM"
+    expect 0 'restored from checkpoint [0-9]+' "${run[@]}" --set emit=updates
+    same_updates "a run stopped at once" "$work/counts" "$out"
+}
+
+damaged_checkpoint_is_refused() {
+    fresh
+    start_paced
+    kill -KILL "$pid"
+    code_of wait "$pid"
+    local ids newest older manifest
+    mapfile -t ids < <(checkpoints "$store")
+    newest=${ids[-1]} older=${ids[-2]}
+    manifest=$store/checkpoints/$(printf '%020d' "$newest")/MANIFEST.json
+    # One digit of the manifest becomes another.
+    sed -i '0,/[0-8]/s/[0-8]/9/' "$manifest"
+    expect 3 "(^|[^0-9])$older([^0-9]|\$)" "${run[@]}"
+    expect 3 "(^|[^0-9])$newest([^0-9]|\$)" "${run[@]}"
+    expect 3 . "${run[@]}" --restore 999999
+    expect 0 "restored from checkpoint $older( |\$)" "${run[@]}" --restore "$older"
+    same_counts "restored from an older checkpoint" "$work/counts" "$out"
+}
+
+lines=12000
+echo "seed $seed"
+text "$work/text" "$lines"
+counts "$work/text" >"$work/counts"
+for property in usage_is_refused_by_name help_version_and_plan input_that_is_not_there \
+    store_that_can_not_be_used without_a_store ended_job_says_so second_run_is_locked_out \
+    stopped_run_goes_on second_signal_stops_at_once damaged_checkpoint_is_refused; do
+    "$property"
+    echo "ok: $property"
+done

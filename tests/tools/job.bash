@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# job.bash: what the tests that start, kill and restart word_count share. Source it with the build
+# folder as first argument; it makes $work, which goes away with the test, and sets $program.
+#
+# Bytes are compared, so everything runs under LC_ALL=C. Chance comes from $seed, which is printed:
+# WEIR_SEED=... repeats a test's decisions (not its timing).
+
+set -euo pipefail
+export LC_ALL=C
+program=$1/examples/word_count
+seed=${WEIR_SEED:-$((RANDOM * 32768 + RANDOM))}
+RANDOM=$((seed % 32768))
+work=$(mktemp -d "${TMPDIR:-/tmp}/weir-job.XXXXXX")
+
+finish() {
+    local code=$? pid
+    for pid in $(jobs -p); do # children of this shell that still run, nobody else
+        kill -KILL "$pid" 2>/dev/null || true
+    done
+    wait
+    if ((code != 0)); then
+        echo "FAILED (exit $code); seed $seed; the last lines of each log:"
+        tail -n 5 "$work"/*.log 2>/dev/null || true
+    fi
+    rm -rf "$work"
+}
+trap finish EXIT
+
+fail() {
+    echo "FAILED: $*"
+    exit 1
+}
+
+# text FILE LINES: words of a skewed vocabulary, blanks of every kind in every place, empty lines,
+# bytes above 127, CR, NUL and form feed, and a last line without newline.
+text() {
+    awk -v seed="$seed" -v lines="$2" '
+        function word(  n) {
+            n = int(exp(rand() * 9))
+            if (n % 97 == 0) return "\303\244" n
+            if (n % 89 == 0) return n "\r"
+            if (n % 83 == 0) return "a\001\fb" n
+            return "w" n
+        }
+        BEGIN {
+            srand(seed)
+            for (i = 0; i < lines; i++) {
+                line = ""
+                for (j = int(rand() * 12); j > 0; j--)
+                    line = line (rand() < 0.1 ? " \t " : " ") word()
+                print rand() < 0.5 ? line : substr(line, 2)
+            }
+        }' >"$1"
+    printf 'nul\0inside \377\376 \t\n\n  last line without newline' >>"$1"
+}
+
+# counts FILE: the oracle. word<TAB>count, sorted.
+counts() {
+    tr -s ' \t' '\n\n' <"$1" | sed '/^$/d' | sort | uniq -c |
+        sed -E 's/^ *([0-9]+) (.*)$/\2\t\1/' | sort
+}
+
+# published DIR: all that is visible, in the order of the parts' names.
+published() {
+    find "$1" -maxdepth 1 -type f -name 'part-*' -print0 | sort -z | xargs -0r cat
+}
+
+# same_counts WHAT EXPECTED DIR
+same_counts() {
+    published "$3" | sort >"$work/published"
+    cmp "$2" "$work/published" || fail "$1: the counts differ from the oracle's"
+}
+
+# same_updates WHAT EXPECTED DIR: each word's updates are 1, 2, ... n, in order, n the oracle's.
+same_updates() {
+    published "$3" | awk -F '\t' '
+        $2 != ++n[$1] { print "word " $1 ": update " $2 " where " n[$1] " is due"; exit bad = 1 }
+        END { if (bad) exit 1; for (w in n) print w "\t" n[w] }' | sort >"$work/published" ||
+        fail "$1: $(head -n 1 "$work/published")"
+    cmp "$2" "$work/published" || fail "$1: the last updates differ from the oracle's"
+}
+
+# background LOG COMMAND...: its pid in $pid.
+background() {
+    local log=$1
+    shift
+    "$@" >>"$log" 2>&1 &
+    pid=$!
+}
+
+# until_true SECONDS COMMAND...: polls; false when the time is over.
+until_true() {
+    local deadline=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        ((SECONDS < deadline)) || return 1
+        sleep 0.02
+    done
+}
+
+# code_of COMMAND...: runs it, its exit code in $code.
+code_of() {
+    code=0
+    "$@" || code=$?
+}
+
+# Ids of the checkpoints that a store holds, ascending.
+checkpoints() {
+    local manifest
+    for manifest in "$1"/checkpoints/*/MANIFEST.json; do
+        [[ -e $manifest ]] || continue
+        manifest=${manifest%/MANIFEST.json}
+        echo $((10#${manifest##*/}))
+    done
+}
+has_checkpoints() { # STORE HOW_MANY
+    (($(checkpoints "$1" | wc -l) >= $2))
+}
