@@ -636,7 +636,7 @@ static void walk(uint64_t seed, uint32_t input_count, uint32_t steps)
         uint32_t input = explore_below(&random, input_count);
         if ((kind == MARKER || kind == END) && aligner_holds(&world.machine, input))
             continue;
-        newest += explore_below(&random, 2 * input_count + 4) == 0;
+        newest += explore_below(&random, 4 * input_count + 4) == 0;
         uint64_t back = explore_below(&random, 40) == 0;
         uint64_t id = newest > back ? newest - back : newest;
         enum aligner_verdict verdict;
@@ -654,5 +654,5 @@ Test(aligner, agrees_with_its_twin_in_a_random_walk)
 {
     static const uint32_t counts[] = {1, 2, 3, 5, 8, 63, 64, 65, INPUTS_MAX};
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++)
-        walk(explore_seed(), counts[i], 30000);
+        walk(explore_seed(), counts[i], 100000);
 }
