@@ -9,11 +9,11 @@
 #
 # One of a test's first three lines may say what it is linked with:
 #   /* links: WORD... */
-#     (none) or zmq  all of libweir, internal names too, with the real doors
+#     (none)         all of libweir and libweir_main, internal names too, with the real doors
+#     main, zmq      the same; zmq says that the test is for TSan too
 #     operators      operators/ alone; the test brings what it stands on
 #     sim            all of libweir with simulated doors: one thread, one seed
 #     free           all of libweir with a simulated transport and real threads
-#     main           what libweir_main is made of, and libweir as it is without any of these words
 #     any other      tests/WORD.c as well
 # A program prints lines that begin with "figure: " for what tests/LAST_FULL.md should keep.
 
@@ -37,14 +37,7 @@ if(TARGET weir_main_objects)
     target_link_libraries(weir_parts PUBLIC ${main_foreign})
 endif()
 
-if(main_sources)
-    add_library(weir_main_parts STATIC EXCLUDE_FROM_ALL ${main_sources})
-    target_compile_definitions(weir_main_parts PRIVATE _GNU_SOURCE=)
-    target_compile_options(weir_main_parts INTERFACE
-        "SHELL:-iquote ${PROJECT_SOURCE_DIR}/runtime/main")
-    target_include_directories(weir_main_parts PUBLIC ${public_folder})
-    target_link_libraries(weir_main_parts PRIVATE weir_flags PUBLIC weir_parts)
-endif()
+# ---- libweir in the simulator --------------------------------------------------------------------
 
 set(twins ${doors})
 list(TRANSFORM twins REPLACE "^.*/" "tests/sim/")
@@ -135,8 +128,6 @@ function(weir_test_program source criterion)
         target_link_libraries(${file} PRIVATE PkgConfig::XXHASH)
     elseif(links MATCHES "sim|free")
         target_link_libraries(${file} PRIVATE weir_${links})
-    elseif(links STREQUAL "main")
-        target_link_libraries(${file} PRIVATE weir_main_parts)
     else()
         target_link_libraries(${file} PRIVATE weir_parts)
     endif()
