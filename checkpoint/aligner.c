@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- *   event                       effect                                            verdict
- *   announced n, all ended      bury below n, open n                              CUT      P2
- *   announced n, else           bury below n                                      RELEASE, NONE
- *   marker n <= closed          none: a stale marker is consumed                  NONE     P9
- *   marker n, new               bury below n, open n, mark the input              CUT, RELEASE,
- * NONE end, all covered            open the announced id when none is open           CUT      P2 P4
- *   abort n                     bury up to n                                      RELEASE, NONE
- *   cut                         close `open`, unmark all
+ *   event                     effect                                   verdict
+ *   announced n, all ended    bury below n, open n                     CUT (P2)
+ *   announced n, else         bury below n                             RELEASE or NONE
+ *   marker n <= closed        none: a stale marker is consumed         NONE (P9)
+ *   marker n, new             bury below n, open n, mark the input     CUT, RELEASE or NONE
+ *   end, all covered          open the announced id if none is open    CUT (P2, P4) or NONE
+ *   abort n                   bury up to n                             RELEASE or NONE
+ *   cut                       close `open`, unmark all
  *
  * One thing is done to ids: *bury*. Whatever proves that lower ids are dead - a newer marker, a
  * newer announcement (a round is announced only when the one before was cut everywhere or aborted,
