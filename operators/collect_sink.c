@@ -40,6 +40,7 @@ struct collect {
     struct batch *open;         /* records go here; NULL: none */
     uint64_t numbers;           /* given to batches of this run */
     size_t unprepared;          /* closed or open batches, at the end of the list */
+    bool settled;               /* no batch of an earlier run is left */
 };
 
 static size_t padded(size_t size)
@@ -118,12 +119,39 @@ static enum weir_result collect_process(void *self, struct weir_context *context
 
 /* ----------------------------------------------------------------------------- two phases -- */
 
+static void batch_remove(struct collect *collect, struct weir_context *context, struct batch **at)
+{
+    struct batch *batch = *at;
+    *at = batch->next;
+    if (collect->end == &batch->next)
+        collect->end = at;
+    block_free(&batch->bytes, weir_memory(context));
+    block_drop(weir_memory(context), batch);
+}
+
+/* Recovered handles are committed before the first prepare. What a UNION item brought beyond them
+ * was another subtask's to hand over. */
+static void settle(struct collect *collect, struct weir_context *context)
+{
+    struct batch **at = &collect->first;
+    while (!collect->settled && *at) {
+        struct batch_head head;
+        memcpy(&head, (*at)->bytes.data, sizeof head);
+        if (head.epoch != weir_epoch(context))
+            batch_remove(collect, context, at);
+        else
+            at = &(*at)->next;
+    }
+    collect->settled = true;
+}
+
 /* The batches of this run that no handle names yet are the last `unprepared` of the list. */
 static enum weir_result collect_prepare(void *self, struct weir_context *context, uint64_t id)
 {
     struct collect *collect = self;
     size_t prepared = 0;
     (void)id;
+    settle(collect, context);
     for (struct batch *batch = collect->first; batch; batch = batch->next)
         prepared++;
     prepared -= collect->unprepared;
@@ -153,16 +181,6 @@ static void hand_over(const struct collect *collect, uint32_t subtask, const str
         collect->options->take(collect->options->context, subtask, &record);
         at += sizeof *head + padded(head->key_size) + padded(head->value_size);
     }
-}
-
-static void batch_remove(struct collect *collect, struct weir_context *context, struct batch **at)
-{
-    struct batch *batch = *at;
-    *at = batch->next;
-    if (collect->end == &batch->next)
-        collect->end = at;
-    block_free(&batch->bytes, weir_memory(context));
-    block_drop(weir_memory(context), batch);
 }
 
 /* A handle without a batch was handed over before: committing twice is harmless. */

@@ -93,9 +93,9 @@ static void advance(struct series *series)
 
 static void watermark(struct sequence *sequence, struct weir_context *context)
 {
-    const struct series *low = lowest(sequence);
-    if (++sequence->since_watermark < WATERMARK_RECORDS || sequence->options->time_step == 0)
+    if (sequence->options->time_step == 0 || ++sequence->since_watermark < WATERMARK_RECORDS)
         return;
+    const struct series *low = lowest(sequence);
     sequence->since_watermark = 0;
     if (low)
         weir_emit_watermark(context, time_of(sequence->options, low->next));
