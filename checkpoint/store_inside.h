@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * store_inside: what the store's own files share. store.c opens and closes, store_read.c reads and
+ * recovers, store_round.c writes one round, store_retain.c removes what is no longer needed.
+ */
+#ifndef STORE_INSIDE_H
+#define STORE_INSIDE_H
+
+#include "lock.h"
+#include "name.h"
+#include "store.h"
+
+/* One container file. */
+struct store_segment {
+    uint32_t epoch;
+    uint64_t number;
+};
+
+/* What one committed checkpoint names. */
+struct store_kept {
+    uint64_t id;
+    struct store_segment *segments; /* each once */
+    size_t count;
+    bool unreadable; /* its manifest is damaged: it may name anything */
+    bool stuck;      /* removing it failed: left alone until the next start */
+};
+
+struct store_open_round {
+    uint64_t id;           /* 0: none */
+    uint64_t first_number; /* of the containers it has used: first_number .. next_number - 1 */
+    int file;              /* the container being written, -1: none */
+    uint64_t offset;       /* bytes written into it */
+    bool failed;           /* a write or a sync failed: nothing more is written for it (I1) */
+    bool synced;
+};
+
+struct store {
+    /* set at open */
+    const struct weir_allocator *allocator;
+    void (*warn)(void *context, const char *text);
+    void *warn_context;
+    char *path; /* as the user wrote it: for messages */
+    char *base; /* its name as seen from `parent` */
+    int parent; /* directory that holds the store, or DISK_CWD */
+    int root, data, checkpoints;
+    int lock; /* -1 for a view */
+    struct lock_record record;
+    uint64_t root_device, root_inode, lock_inode;
+
+    /* the run's */
+    uint64_t highest; /* id ever claimed */
+    uint64_t next_number;
+    bool stopped; /* another run is here, or the outcome is unknown: write and remove nothing */
+    struct store_open_round round;
+    uint64_t empty_id; /* folder without manifest, kept because it was the highest (I3); 0: none */
+    struct blob_buffer sealed, stored;
+
+    /* what may not be removed (I2); filled when first asked for */
+    struct store_kept *kept; /* ascending by id */
+    size_t kept_count, kept_capacity;
+    bool kept_loaded;
+};
+
+void store_warn(const struct store *store, const char *format, ...) WEIR_PRINTF(2, 3);
+
+/* The names in checkpoints/ or data/ that are ours. Released with memory_release. */
+struct store_ids {
+    uint64_t *ids;
+    size_t count, capacity;
+};
+struct store_segments {
+    struct store_segment *segments;
+    size_t count, capacity;
+};
+/* With `report`, what is not ours goes to warn. Ids come sorted. */
+enum weir_result store_list_folders(const struct store *store, bool report, struct store_ids *list,
+                                    struct weir_error *error) WEIR_MUST_USE;
+enum weir_result store_list_segments(const struct store *store, bool report,
+                                     struct store_segments *list,
+                                     struct weir_error *error) WEIR_MUST_USE;
+/* Does checkpoints/<id> have anything called MANIFEST.json? */
+enum weir_result store_has_manifest(const struct store *store, uint64_t id, bool *has,
+                                    struct weir_error *error) WEIR_MUST_USE;
+
+/* Opens checkpoints/<id>; >= 0 or -errno. */
+int store_open_folder(const struct store *store, uint64_t id);
+/* unlinks a half-written manifest and removes the folder; reports through warn. */
+void store_remove_folder(const struct store *store, uint64_t id);
+void store_remove_segment(const struct store *store, struct store_segment segment);
+
+/* WEIR_REFUSED when this run no longer owns the store; WEIR_IO when that can't be found out. */
+enum weir_result store_fence(struct store *store, struct weir_error *error) WEIR_MUST_USE;
+
+/* Remembers what a committed manifest names; on failure everything is read again when needed. */
+void store_keep(struct store *store, const struct manifest *manifest);
+void store_forget_kept(struct store *store);
+
+#endif

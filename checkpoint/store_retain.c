@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * store_retain: removing what nobody needs. A checkpoint goes manifest first, and the folder is
+ * synced before any of its containers follows: a name that came back after a power cut would point
+ * at nothing (I2). A manifest that can't be read may name anything, so while there is one, no
+ * container is removed. What is left over is found by store_sweep at the next start.
+ */
+#include "store_inside.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "disk.h"
+#include "error.h"
+#include "memory.h"
+
+/* -------------------------------------------------------------------------------- removing -- */
+
+void store_remove_segment(const struct store *store, struct store_segment segment)
+{
+    char name[NAME_SEGMENT_SIZE];
+    name_of_segment(segment.epoch, segment.number, name);
+    int failure = disk_remove(store->data, name);
+    if (failure < 0 && failure != -ENOENT)
+        store_warn(store, NAME_DATA "/%s is left over: %s", name, strerror(-failure));
+}
+
+void store_remove_folder(const struct store *store, uint64_t id)
+{
+    char name[NAME_ID_SIZE];
+    name_of_id(id, name);
+    int folder = store_open_folder(store, id);
+    if (folder >= 0) {
+        disk_remove(folder, NAME_MANIFEST_NEW);
+        disk_close(folder);
+    }
+    int failure = disk_remove_folder(store->checkpoints, name);
+    if (failure < 0 && failure != -ENOENT)
+        store_warn(store, NAME_CHECKPOINTS "/%s is left over: %s", name, strerror(-failure));
+}
+
+/* True when the manifest is durably gone. */
+static bool remove_manifest(const struct store *store, uint64_t id)
+{
+    int folder = store_open_folder(store, id);
+    int failure = folder < 0 ? folder : disk_remove(folder, NAME_MANIFEST);
+    if (failure == 0 || (folder >= 0 && failure == -ENOENT))
+        failure = disk_sync(folder);
+    if (folder >= 0)
+        disk_close(folder);
+    if (failure < 0)
+        store_warn(store, "checkpoint %" PRIu64 " could not be removed: %s", id,
+                   strerror(-failure));
+    return failure == 0;
+}
+
+/* --------------------------------------------------------------------------- what is named -- */
+
+void store_forget_kept(struct store *store)
+{
+    for (size_t i = 0; i < store->kept_count; i++)
+        memory_release(store->allocator, store->kept[i].segments);
+    memory_release(store->allocator, store->kept);
+    store->kept = NULL;
+    store->kept_count = store->kept_capacity = 0;
+    store->kept_loaded = false;
+}
+
+static bool names(const struct store_kept *kept, struct store_segment segment)
+{
+    for (size_t i = 0; i < kept->count; i++)
+        if (kept->segments[i].number == segment.number && kept->segments[i].epoch == segment.epoch)
+            return true;
+    return false;
+}
+
+static bool anybody_names(const struct store *store, struct store_segment segment)
+{
+    for (size_t i = 0; i < store->kept_count; i++)
+        if (store->kept[i].unreadable || names(&store->kept[i], segment))
+            return true;
+    return false;
+}
+
+/* manifest NULL: it could not be read. */
+static bool add_kept(struct store *store, uint64_t id, const struct manifest *manifest)
+{
+    struct store_kept kept = {.id = id, .unreadable = manifest == NULL};
+    if (store->kept_count == store->kept_capacity) {
+        size_t next = store->kept_capacity + 16;
+        void *grown =
+            memory_resize(store->allocator, store->kept, store->kept_count * sizeof *store->kept,
+                          next * sizeof *store->kept);
+        if (grown == NULL)
+            return false;
+        store->kept = grown;
+        store->kept_capacity = next;
+    }
+    if (manifest != NULL) {
+        kept.segments = memory_zeroed(store->allocator, manifest->task_count + (size_t)1,
+                                      sizeof *kept.segments);
+        if (kept.segments == NULL)
+            return false;
+        for (uint32_t i = 0; i < manifest->task_count; i++) {
+            const struct manifest_blob *part = &manifest->tasks[i].part;
+            struct store_segment segment = {part->file_epoch, part->file_number};
+            if (!names(&kept, segment))
+                kept.segments[kept.count++] = segment;
+        }
+    }
+    store->kept[store->kept_count++] = kept;
+    return true;
+}
+
+void store_keep(struct store *store, const struct manifest *manifest)
+{
+    if (store->kept_loaded && !add_kept(store, manifest->id, manifest))
+        store_forget_kept(store); /* it will be read from the store again */
+}
+
+/* A manifest that we lack memory or descriptors to read counts as unreadable, for now. */
+static enum weir_result load_kept(struct store *store, struct weir_error *error)
+{
+    uint64_t *ids = NULL;
+    size_t count = 0;
+    if (store->kept_loaded)
+        return WEIR_OK;
+    store_forget_kept(store);
+    enum weir_result result = store_list(store, &ids, &count, error);
+    for (size_t i = 0; i < count && result == WEIR_OK; i++) {
+        struct manifest manifest;
+        struct weir_error reason;
+        bool sound = store_manifest(store, ids[i], &manifest, &reason) == WEIR_OK;
+        if (!add_kept(store, ids[i], sound ? &manifest : NULL))
+            result = error_memory(error, "the list of checkpoints", sizeof *store->kept);
+        if (sound)
+            manifest_free(&manifest);
+        else
+            store_warn(store, "no container is removed while this stands: %s", reason.text);
+    }
+    memory_release(store->allocator, ids);
+    if (result == WEIR_OK)
+        store->kept_loaded = true;
+    else
+        store_forget_kept(store);
+    return result;
+}
+
+/* --------------------------------------------------------------------------------- retain -- */
+
+/* Takes kept[index] out, and removes what it alone named. */
+static void drop(struct store *store, size_t index)
+{
+    struct store_kept gone = store->kept[index];
+    store->kept_count--;
+    memmove(store->kept + index, store->kept + index + 1,
+            (store->kept_count - index) * sizeof *store->kept);
+    store_remove_folder(store, gone.id);
+    for (size_t i = 0; i < gone.count; i++)
+        if (!anybody_names(store, gone.segments[i]))
+            store_remove_segment(store, gone.segments[i]);
+    memory_release(store->allocator, gone.segments);
+}
+
+void store_retain(struct store *store, uint32_t keep, uint64_t pinned)
+{
+    struct weir_error error;
+    if (store->stopped)
+        return;
+    if (store->empty_id != 0 && store->empty_id < store->highest) {
+        store_remove_folder(store, store->empty_id);
+        store->empty_id = 0;
+    }
+    if (load_kept(store, &error) != WEIR_OK) {
+        store_warn(store, "old checkpoints stay for now: %s", error.text);
+        return;
+    }
+    if (keep == 0)
+        keep = 1;
+    size_t excess = store->kept_count > keep ? store->kept_count - keep : 0;
+    for (size_t at = 0; excess > 0; excess--) {
+        struct store_kept *oldest = &store->kept[at];
+        if (oldest->id != pinned && !oldest->stuck)
+            oldest->stuck = !remove_manifest(store, oldest->id); /* no second sync: I1 */
+        if (oldest->id == pinned || oldest->stuck)
+            at++;
+        else
+            drop(store, at);
+    }
+}
+
+/* ---------------------------------------------------------------------------------- sweep -- */
+
+static enum weir_result sweep_folders(struct store *store, struct weir_error *error)
+{
+    struct store_ids list = {0};
+    enum weir_result result = store_list_folders(store, false, &list, error);
+    for (size_t i = 0; i < list.count && result == WEIR_OK; i++) {
+        bool has = false;
+        result = store_has_manifest(store, list.ids[i], &has, error);
+        if (result != WEIR_OK || has || list.ids[i] == store->round.id)
+            continue;
+        if (list.ids[i] < store->highest)
+            store_remove_folder(store, list.ids[i]);
+        else
+            store->empty_id = list.ids[i]; /* I3 */
+    }
+    memory_release(store->allocator, list.ids);
+    return result;
+}
+
+static enum weir_result sweep_segments(struct store *store, struct weir_error *error)
+{
+    struct store_segments list = {0};
+    enum weir_result result = store_list_segments(store, false, &list, error);
+    for (size_t i = 0; i < list.count && result == WEIR_OK; i++)
+        if (list.segments[i].epoch < store->record.epoch && !anybody_names(store, list.segments[i]))
+            store_remove_segment(store, list.segments[i]);
+    memory_release(store->allocator, list.segments);
+    return result;
+}
+
+enum weir_result store_sweep(struct store *store, struct weir_error *error)
+{
+    if (store->stopped)
+        return error_set(error, WEIR_REFUSED, 0, "store %s: this run may remove nothing",
+                         store->path);
+    enum weir_result result = sweep_folders(store, error);
+    if (result == WEIR_OK)
+        result = load_kept(store, error);
+    if (result != WEIR_OK)
+        return result;
+    int failure = disk_sync(store->checkpoints); /* nothing swept comes back and names a blob */
+    if (failure < 0)
+        return error_os(error, -failure, "store %s: syncing " NAME_CHECKPOINTS "/", store->path);
+    return sweep_segments(store, error);
+}
