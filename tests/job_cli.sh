@@ -126,7 +126,7 @@ damaged_checkpoint_is_refused() {
     fresh
     start_paced
     kill -KILL "$pid"
-    code_of wait "$pid"
+    code_of wait "$pid" 2>/dev/null # quiet: the shell tells of the kill
     local ids newest older manifest
     mapfile -t ids < <(checkpoints "$store")
     newest=${ids[-1]} older=${ids[-2]}
