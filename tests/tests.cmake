@@ -72,6 +72,16 @@ set(test_environment
     "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tools/lsan.supp:print_suppressions=0"
     "TSAN_OPTIONS=halt_on_error=1:suppressions=${PROJECT_SOURCE_DIR}/tests/tools/tsan.supp")
 
+# The sanitizers of these compilers lose their way where the kernel scatters addresses over more than
+# 28 bits, as new ones do. Some containers forbid to switch that off.
+set(launcher)
+if(WEIR_SANITIZE)
+    execute_process(COMMAND setarch -R true RESULT_VARIABLE forbidden OUTPUT_QUIET ERROR_QUIET)
+    if(forbidden EQUAL 0)
+        set(launcher setarch -R)
+    endif()
+endif()
+
 # weir_test(NAME TIMEOUT COMMAND...): names that end in _full wait for `ctest -C Full`.
 function(weir_test name timeout)
     set(when)
@@ -131,7 +141,7 @@ function(weir_test_program source criterion)
     else()
         target_link_libraries(${file} PRIVATE weir_parts)
     endif()
-    weir_test(${name} 300 ${file})
+    weir_test(${name} 300 ${launcher} $<TARGET_FILE:${file}>)
 endfunction()
 
 # ---- the tests -----------------------------------------------------------------------------------
