@@ -583,8 +583,8 @@ void inbox_wait(struct inbox *inbox, int fd, int64_t deadline_ns)
 {
     struct pollfd polled[2] = {{.fd = inbox->ready_fd, .events = POLLIN},
                                {.fd = fd, .events = POLLIN}};
-    struct timespec left = {0};
-    int64_t left_ns;
+    struct timespec left;
+    int64_t now_ns;
 
     if (socket_ready(inbox))
         return;
@@ -592,11 +592,11 @@ void inbox_wait(struct inbox *inbox, int fd, int64_t deadline_ns)
         ppoll(polled, fd < 0 ? 1 : 2, NULL, NULL);
         return;
     }
-    left_ns = deadline_ns - clock_now_ns();
-    if (left_ns <= 0)
+    now_ns = clock_now_ns();
+    if (deadline_ns <= now_ns)
         return;
-    left.tv_sec = left_ns / 1000000000;
-    left.tv_nsec = left_ns % 1000000000;
+    left.tv_sec = (deadline_ns - now_ns) / 1000000000;
+    left.tv_nsec = (deadline_ns - now_ns) % 1000000000;
     ppoll(polled, fd < 0 ? 1 : 2, &left, NULL);
 }
 
