@@ -65,8 +65,7 @@ static bool concerns(struct round *round, uint64_t id, bool expected)
 void round_request(struct round *round, enum round_purpose purpose)
 {
     assert(purpose > 0 && purpose < 2 * ROUND_FINAL);
-    if (!round->cancelled)
-        round->wanted |= (uint32_t)purpose;
+    round->wanted |= (uint32_t)purpose;
 }
 
 void round_claimed(struct round *round, uint64_t id)
@@ -119,8 +118,6 @@ void round_committed(struct round *round, uint64_t id)
 void round_cancel(struct round *round)
 {
     round->cancelled = true;
-    round->wanted = 0;
-    round->due_ns = INT64_MAX;
     if (round->phase == ROUND_CLAIMING || round->phase == ROUND_CUTTING)
         round->trouble = ROUND_CANCELLED; /* whatever came before no longer counts */
 }

@@ -728,12 +728,11 @@ static void note_wish(struct world *world, const struct event *event)
     struct witness *witness = &world->witness;
     if (event->what == TIME)
         world->now_ns += event->value;
-    if (event->what == REQUEST && !(witness->over && world->machine.cancelled))
+    if (event->what == REQUEST)
         witness->wanted |= event->value;
     if (event->what != CANCEL)
         return;
     witness->over = true;
-    witness->wanted = 0;
     if (witness->open && !witness->committing)
         witness->reason = ROUND_CANCELLED;
 }
