@@ -166,7 +166,8 @@ newest_manifest() { find "$store/checkpoints" -name MANIFEST.json 2>/dev/null | 
 
 # A number or text out of a manifest: it is plain JSON, so grep can do it.
 first_number() { grep -Eo "\"$2\": ?-?[0-9]+" "$1" | grep -Eo -m 1 -- '-?[0-9]+$'; }
-positions() { grep -Eo '"note": ?"[^"]+"' "$1" | sed -E 's/^"note": ?"(.*)"$/\1/' | paste -sd '|' | sed 's/|/; /g'; }
+# What the line source notes of its subtasks: "text 12.3 of 200.0 MB".
+positions() { grep -Eo '"note": ?"[^"]+ MB"' "$1" | sed -E 's/^.*"note": ?"(.*)"$/\1/' | paste -sd , | sed 's/,/, /g' || true; }
 
 # What the killed run had durable, and how old that was when it was killed.
 remember() {
@@ -208,7 +209,7 @@ check_resumed() {
         return
     fi
     say "run $1   resumed from checkpoint $resumed"
-    say "        where the sources stood in it: ${position:-not noted}"
+    say "        where the sources stood in it: ${position:-between two ranges of the text}"
     say "        replayed: what was read in the $age_ms ms between that checkpoint and the kill," \
         "about $(thousands $((age_ms * rate / 1000))) of $(thousands "$lines") lines"
 }
