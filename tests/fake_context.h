@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * fake_context: a task without a job. It implements what operators use of weir.h, so that one can
+ * be opened, fed, cut, crashed and restored by hand, step by step, in microseconds: emitted records
+ * are kept, saved items stay in memory, time stands still unless moved, files are POSIX ones with a
+ * counter that can break every call from the n-th on. Linked instead of the runtime, never with it.
+ * One thread.
+ */
+#ifndef FAKE_CONTEXT_H
+#define FAKE_CONTEXT_H
+
+#include "weir.h"
+
+#include <stdio.h>
+
+/* ---- graph: remembers what constructors add ---- */
+
+struct fake_node {
+    struct weir_node_options options;
+    struct weir_state state; /* the first of options.states */
+};
+struct weir_graph {
+    struct fake_node nodes[8];
+    uint32_t count;
+    void *kept[64];
+    size_t kept_count;
+    char error[512]; /* the first; empty: none */
+};
+
+/* ---- saved items and handles ---- */
+
+struct fake_item {
+    enum weir_item kind;
+    void *data; /* ours */
+    size_t size;
+};
+struct weir_saver {
+    struct fake_item *items;
+    size_t count;
+    char note[201];
+};
+struct weir_loader {
+    const struct weir_saver *from;
+    size_t next;
+};
+
+void fake_items_add(struct weir_saver *items, enum weir_item kind, struct weir_bytes item);
+/* Appends copies of what `from` holds. */
+void fake_items_copy(struct weir_saver *items, const struct weir_saver *from);
+void fake_items_free(struct weir_saver *items);
+
+/* ---- a task ---- */
+
+struct fake_run {
+    uint32_t subtask, parallelism;  /* parallelism 0: 1 */
+    uint32_t epoch;                 /* 0: 1 */
+    const char *store;              /* 32 hex digits; NULL: none */
+    const struct weir_saver *saved; /* NULL: a first start */
+    int64_t now_ns;
+    const struct weir_allocator *allocator;
+};
+
+struct fake_cell {
+    void *key;
+    size_t key_size;
+    uint64_t value[8];
+};
+
+struct weir_context {
+    struct fake_run run;
+    const struct weir_operator *table;
+    weir_function function;
+    const void *config;
+    const char *name;
+    void *self;
+    uint32_t value_size; /* of the cells */
+    struct fake_cell *cells;
+    size_t cell_count, scanned;
+    struct weir_record *emitted; /* copies */
+    size_t emitted_count;
+    int64_t watermark;         /* the last emitted */
+    int64_t deadline_ns;       /* of the last weir_idle */
+    struct weir_saver handles; /* since the last fake_cut */
+    struct weir_error failed;  /* code WEIR_OK: not */
+    char log[512];             /* the last line */
+};
+
+/* Opens the operator of a node and, when run->saved is set, loads it. The answer is the first
+ * failure's. fake_end closes and frees, whatever happened. */
+enum weir_result fake_start(struct weir_context *task, struct weir_graph *graph, weir_node node,
+                            const struct fake_run *run);
+void fake_end(struct weir_context *task);
+enum weir_result fake_process(struct weir_context *task, const char *key, const char *value);
+/* prepare and save; `snapshot` takes the items, task->handles the new handles (it is emptied
+ * before). */
+enum weir_result fake_cut(struct weir_context *task, struct weir_saver *snapshot);
+enum weir_result fake_commit(struct weir_context *task, const struct weir_saver *handles);
+void fake_forget_emitted(struct weir_context *task);
+
+/* ---- files ---- */
+
+/* Every weir_file_* and weir_folder_* counts one. Calls above the limit do nothing and fail, as if
+ * the process had died; the first of them, if it is a write, leaves half of its bytes behind. */
+extern unsigned fake_file_calls;
+extern unsigned fake_file_limit; /* UINT32_MAX: none */
+/* One letter a call that changed something, oldest first: c create, w write, s sync, S folder sync,
+ * r rename, x remove, m make folder. */
+extern char fake_file_trace[4096];
+void fake_files_reset(void);
+
+#endif
