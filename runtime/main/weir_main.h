@@ -2,17 +2,30 @@
  *
  * weir_main.h - turns a graph into a program with the verbs `run` and `plan`. Link libweir_main for
  * it; the library itself does without. A whole program:
+ */
+/* clang-format off
  *
- *     static enum weir_result build(struct weir_graph *graph, const struct weir_parameters
- * *parameters) { ... } int main(int argc, char **argv)
+ *     static enum weir_result build(struct weir_graph *graph,
+ *                                   const struct weir_parameters *parameters)
+ *     {
+ *         ...
+ *     }
+ *
+ *     int main(int argc, char **argv)
  *     {
  *         static const struct weir_parameter parameters[] = {
- *             {"input", WEIR_TEXT, NULL, "file or directory of text"}, {"rate", WEIR_COUNT, "0",
- * "lines/s; 0: no limit"}, {0}}; static const struct weir_program program = {WEIR_SIZED(struct
- * weir_program), .name = "word_count", .about = "counts words", .parameters = parameters, .build =
- * build}; return weir_main(argc, argv, &program);
+ *             {"input", WEIR_TEXT, NULL, "file or directory of text", NULL},
+ *             {"rate", WEIR_COUNT, "0", "lines a second; 0: no limit", NULL},
+ *             {0}};
+ *         return weir_main(argc, argv,
+ *                          &(struct weir_program){WEIR_SIZED(struct weir_program),
+ *                                                 .name = "word_count",
+ *                                                 .about = "counts words",
+ *                                                 .parameters = parameters,
+ *                                                 .build = build});
  *     }
  */
+/* clang-format on */
 #ifndef WEIR_MAIN_H
 #define WEIR_MAIN_H
 
