@@ -38,10 +38,8 @@ static enum weir_result run_function(void *self, struct weir_context *context, u
 }
 
 static const struct weir_operator function_operator = {
-    WEIR_SIZED(struct weir_operator),
-    .kind = "function",
-    .self_size = sizeof(struct plain),
-    .open = open_function,
+    WEIR_SIZED(struct weir_operator),  .kind = "function",
+    .self_size = sizeof(struct plain), .open = open_function,
     .process = run_function,
 };
 
@@ -306,8 +304,8 @@ void weir_graph_connect(struct weir_graph *graph, const struct weir_edge_options
 
 void weir_connect(struct weir_graph *graph, weir_node from, weir_node to, enum weir_routing routing)
 {
-    struct weir_edge_options options = {
-        WEIR_SIZED(struct weir_edge_options), .from = from, .to = to, .routing = routing};
+    struct weir_edge_options options = {WEIR_SIZED(struct weir_edge_options), .from = from,
+                                        .to = to, .routing = routing};
     weir_graph_connect(graph, &options);
 }
 
@@ -348,10 +346,9 @@ static void check_node(struct weir_graph *graph, uint32_t index)
     for (uint32_t i = 0; i < graph->edge_count; i++) {
         const struct graph_edge *edge = &graph->edges[i];
         if (edge->to == index && node->state_count && edge->routing != WEIR_BY_KEY)
-            weir_graph_fail(graph,
-                            "node %s has keyed state, so the edge from %s must be BY_KEY, not %s",
-                            node->name, graph->nodes[edge->from].name,
-                            graph_routing_text(edge->routing));
+            weir_graph_fail(
+                graph, "node %s has keyed state, so the edge from %s must be BY_KEY, not %s",
+                node->name, graph->nodes[edge->from].name, graph_routing_text(edge->routing));
     }
 }
 

@@ -50,7 +50,8 @@ const char *graph_routing_text(enum weir_routing routing);
 /* How many edges lead to the node, and the index of the last of them. */
 uint32_t graph_edges_into(const struct weir_graph *graph, uint32_t node, uint32_t *last);
 uint32_t graph_parallelism(const struct weir_graph *graph, uint32_t node, uint32_t standard);
-/* What a checkpoint depends on, borrowed from the graph: the arrays are released by graph_release. */
+/* What a checkpoint depends on, borrowed from the graph: the arrays are released by graph_release.
+ */
 enum weir_result graph_describe(const struct weir_graph *graph, uint32_t parallelism,
                                 uint32_t key_groups, struct manifest_graph *out,
                                 struct weir_error *error) WEIR_MUST_USE;

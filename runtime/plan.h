@@ -18,8 +18,8 @@ struct plan_node {
     uint32_t parallelism;
     uint32_t first_instance;
     uint32_t chain;
-    uint32_t place;   /* in the chain */
-    bool chained;     /* fed by a direct call */
+    uint32_t place; /* in the chain */
+    bool chained;   /* fed by a direct call */
 };
 
 struct plan_chain {

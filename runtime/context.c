@@ -1,0 +1,613 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "context.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "clock.h"
+#include "error.h"
+#include "memory.h"
+#include "task.h"
+
+#define HANDLE_LIMIT ((size_t)64 << 10)
+#define ITEM_LIMIT ((size_t)16 << 20)
+
+/* ------------------------------------------------------------------ life of an instance -- */
+
+static bool make_states(struct weir_context *context)
+{
+    const struct graph_node *node = context->node;
+    context->states =
+        memory_zeroed(context->run->allocator, node->state_count + 1, sizeof *context->states);
+    for (uint32_t i = 0; context->states && i < node->state_count; i++) {
+        context->states[i] = state_new(context->run->allocator, node->states[i].value_size);
+        if (!context->states[i])
+            return false;
+    }
+    return context->states;
+}
+
+bool context_init(struct weir_context *context, struct task *task, const struct run *run,
+                  uint32_t node, uint32_t subtask)
+{
+    const struct graph_node *graph_node = &run->plan.graph->nodes[node];
+    *context = (struct weir_context){
+        .task = task,
+        .run = run,
+        .node = graph_node,
+        .table = graph_node->table,
+        .node_index = node,
+        .subtask = subtask,
+        .parallelism = run->plan.nodes[node].parallelism,
+        .instance = run->plan.nodes[node].first_instance + subtask,
+        .idle_fd = -1,
+    };
+    size_t self_size = graph_node->table->self_size;
+    context->self = memory_zeroed(run->allocator, 1, self_size ? self_size : 1);
+    context->outputs =
+        memory_zeroed(run->allocator, graph_node->output_count, sizeof *context->outputs);
+    return context->self && context->outputs && make_states(context);
+}
+
+void context_free(struct weir_context *context)
+{
+    const struct weir_allocator *allocator = context->run->allocator;
+    for (uint32_t i = 0; context->outputs && i < context->node->output_count; i++)
+        memory_release(allocator, context->outputs[i].targets);
+    for (uint32_t i = 0; context->states && i < context->node->state_count; i++)
+        if (context->states[i])
+            state_free(&context->states[i]);
+    for (uint32_t i = 0; i < context->handle_count; i++)
+        memory_release(allocator, (void *)(uintptr_t)context->handles[i].bytes.data);
+    memory_release(allocator, context->handles);
+    memory_release(allocator, context->states);
+    memory_release(allocator, context->outputs);
+    memory_release(allocator, context->reserve.room);
+    memory_release(allocator, context->self);
+    timers_free(&context->timers, allocator);
+    *context = (struct weir_context){.run = context->run, .node = context->node};
+}
+
+void context_take(struct weir_context *context, uint32_t port, const struct weir_record *record)
+{
+    const struct weir_operator *table = context->table;
+    if (context->task->failed)
+        return;
+    context->reserve.open = false;
+    if (table->process) {
+        enum weir_result result = table->process(context->self, context, port, record);
+        if (result && !context->task->failed)
+            weir_fail(context, result, "process answered %s", weir_result_name(result));
+    } else if (table->process_many(context->self, context, port, record, 1) != 1 &&
+               !context->task->failed) {
+        weir_fail(context, WEIR_FAILED, "process_many was given one record and did not take it");
+    }
+}
+
+/* ------------------------------------------------------------------------- plain facts -- */
+
+const char *weir_node_name(const struct weir_context *context)
+{
+    return context->node->name;
+}
+
+uint32_t weir_subtask(const struct weir_context *context)
+{
+    return context->subtask;
+}
+
+uint32_t weir_parallelism(const struct weir_context *context)
+{
+    return context->parallelism;
+}
+
+const char *weir_store_id(const struct weir_context *context)
+{
+    return context->run->store_id;
+}
+
+uint32_t weir_epoch(const struct weir_context *context)
+{
+    return context->run->epoch;
+}
+
+bool weir_restored(const struct weir_context *context)
+{
+    return context->run->restored_id != 0;
+}
+
+int64_t weir_now(const struct weir_context *context)
+{
+    (void)context;
+    return clock_now_ns();
+}
+
+int64_t weir_wall_time(const struct weir_context *context)
+{
+    (void)context;
+    return clock_wall_ns();
+}
+
+uint64_t weir_random(struct weir_context *context)
+{
+    uint64_t number = 0;
+    int status = clock_random(&number, sizeof number);
+    if (status < 0)
+        weir_fail(context, WEIR_IO, "no random numbers to be had (error %d)", -status);
+    return number;
+}
+
+int64_t weir_watermark(const struct weir_context *context)
+{
+    return context->task->watermark;
+}
+
+const struct weir_allocator *weir_memory(const struct weir_context *context)
+{
+    return context->run->allocator;
+}
+
+void weir_log(struct weir_context *context, const char *format, ...)
+{
+    char text[900];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    run_log(context->run, WEIR_LOG_INFO, "%s[%u]: %s", context->node->name, context->subtask, text);
+}
+
+enum weir_result weir_fail_with(struct weir_context *context, const struct weir_error *error)
+{
+    struct weir_error mine = *error;
+    error_within(&mine, "%s[%u]", context->node->name, context->subtask);
+    snprintf(mine.node, sizeof mine.node, "%s", context->node->name);
+    task_fail(context->task, &mine);
+    return mine.code;
+}
+
+enum weir_result weir_fail(struct weir_context *context, enum weir_result code, const char *format,
+                           ...)
+{
+    char text[600];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    struct weir_error error = {0};
+    error_set(&error, code ? code : WEIR_FAILED, 0, "%s", text);
+    return weir_fail_with(context, &error);
+}
+
+enum weir_progress weir_idle(struct weir_context *context, int64_t deadline_ns, int fd)
+{
+    context->idle_until = deadline_ns;
+    context->idle_fd = fd;
+    return WEIR_IDLE;
+}
+
+uint64_t weir_hash(struct weir_bytes bytes)
+{
+    return state_hash(bytes);
+}
+
+/* ---------------------------------------------------------------------------- emitting -- */
+
+static enum weir_result emit_refused(struct weir_context *context, unsigned output, size_t key_size,
+                                     size_t value_size)
+{
+    if (context->task->failed)
+        return context->task->error.code;
+    if (output >= context->node->output_count)
+        return weir_fail(context, WEIR_INVALID, "it emits to output %u, and has %u", output,
+                         context->node->output_count);
+    return weir_fail(context, WEIR_TOO_LARGE,
+                     "it emits a record with a key of %zu and a value of %zu bytes; the limits are "
+                     "%zu and %zu",
+                     key_size, value_size, WEIR_KEY_LIMIT, WEIR_VALUE_LIMIT);
+}
+
+static bool may_emit(const struct weir_context *context, unsigned output, size_t key_size,
+                     size_t value_size)
+{
+    return output < context->node->output_count && key_size <= WEIR_KEY_LIMIT &&
+           value_size <= WEIR_VALUE_LIMIT && !context->task->failed;
+}
+
+enum weir_result weir_emit(struct weir_context *context, unsigned output,
+                           const struct weir_record *record)
+{
+    if (!may_emit(context, output, record->key.size, record->value.size))
+        return emit_refused(context, output, record->key.size, record->value.size);
+    struct task *task = context->task;
+    const struct context_output *to = &context->outputs[output];
+    task->emitted += context->table->poll != NULL;
+    for (uint32_t i = 0; i < to->count; i++) {
+        const struct context_target *target = &to->targets[i];
+        if (target->direct)
+            context_take(target->direct, target->port, record);
+        else if (!outlet_append(&task->outlet, target->edge, record))
+            return weir_fail(context, WEIR_NO_MEMORY, "out of memory for its output");
+    }
+    return task->failed ? task->error.code : WEIR_OK;
+}
+
+void *weir_emit_reserve(struct weir_context *context, unsigned output, struct weir_bytes key,
+                        size_t value_size, int64_t time)
+{
+    if (!may_emit(context, output, key.size, value_size)) {
+        emit_refused(context, output, key.size, value_size);
+        return NULL;
+    }
+    struct context_reserve *reserve = &context->reserve;
+    size_t wanted = batch_round(key.size) + batch_round(value_size) + 8;
+    if (wanted > reserve->capacity) {
+        memory_release(context->run->allocator, reserve->room);
+        reserve->capacity = wanted < 4096 ? 4096 : wanted;
+        reserve->room = memory_take(context->run->allocator, reserve->capacity);
+        if (!reserve->room) {
+            reserve->capacity = 0;
+            weir_fail(context, WEIR_NO_MEMORY, "out of memory for a record of %zu bytes", wanted);
+            return NULL;
+        }
+    }
+    /* The key is copied: it may be a view that the callback is about to overwrite. */
+    memcpy(reserve->room, key.size ? key.data : "", key.size);
+    unsigned char *value = reserve->room + batch_round(key.size);
+    reserve->record = (struct weir_record){
+        .key = {reserve->room, key.size}, .value = {value, value_size}, .time = time};
+    reserve->output = output;
+    reserve->open = true;
+    return value;
+}
+
+enum weir_result weir_emit_commit(struct weir_context *context, size_t used)
+{
+    struct context_reserve *reserve = &context->reserve;
+    if (!reserve->open || used > reserve->record.value.size)
+        return weir_fail(context, WEIR_INVALID,
+                         "weir_emit_commit of %zu bytes without a reservation of that many", used);
+    reserve->open = false;
+    reserve->record.value.size = used;
+    return weir_emit(context, reserve->output, &reserve->record);
+}
+
+void weir_emit_watermark(struct weir_context *context, int64_t time)
+{
+    struct task *task = context->task;
+    if (time > task->watermark)
+        task->watermark = time;
+    task->idle_wanted = false;
+}
+
+void weir_emit_idle(struct weir_context *context)
+{
+    context->task->idle_wanted = true;
+}
+
+/* ------------------------------------------------------------------------- keyed state -- */
+
+/* The hash of a key; a key that is not of a record in hand must belong to this subtask. */
+static bool key_hash(struct weir_context *context, const struct weir_bytes *key, uint64_t *hash)
+{
+    uintptr_t distance = (uintptr_t)key - (uintptr_t)context->span;
+    if (distance < context->span_count * sizeof(struct weir_record) &&
+        distance % sizeof(struct weir_record) == offsetof(struct weir_record, key)) {
+        *hash = context->hashes[distance / sizeof(struct weir_record)];
+        return true;
+    }
+    *hash = state_hash(*key);
+    uint32_t groups = context->run->key_groups;
+    uint32_t owner = state_owner(state_group(*hash, groups), context->parallelism, groups);
+    if (owner == context->subtask)
+        return true;
+    weir_fail(context, WEIR_INVALID,
+              "it uses keyed state of a key that belongs to subtask %u: use the key of the record",
+              owner);
+    return false;
+}
+
+static struct state *the_state(struct weir_context *context, unsigned state)
+{
+    if (state < context->node->state_count && !context->task->failed)
+        return context->states[state];
+    weir_fail(context, WEIR_INVALID, "it uses state %u, and has declared %u", state,
+              context->node->state_count);
+    return NULL;
+}
+
+void *weir_cell(struct weir_context *context, unsigned state, const struct weir_bytes *key)
+{
+    struct state *table = the_state(context, state);
+    uint64_t hash;
+    if (!table || !key_hash(context, key, &hash))
+        return NULL;
+    void *cell = state_cell(table, *key, hash);
+    if (!cell)
+        weir_fail(
+            context, WEIR_NO_MEMORY,
+            "state %s has no cell for a key of %zu bytes: out of memory, a key over 16 MiB, or "
+            "a state of values of any size",
+            context->node->states[state].name, key->size);
+    return cell;
+}
+
+bool weir_get(struct weir_context *context, unsigned state, const struct weir_bytes *key,
+              struct weir_bytes *value)
+{
+    struct state *table = the_state(context, state);
+    uint64_t hash;
+    return table && key_hash(context, key, &hash) && state_get(table, *key, hash, value);
+}
+
+enum weir_result weir_put(struct weir_context *context, unsigned state,
+                          const struct weir_bytes *key, struct weir_bytes value)
+{
+    struct state *table = the_state(context, state);
+    uint64_t hash;
+    if (!table || !key_hash(context, key, &hash))
+        return context->task->error.code;
+    enum weir_result result = state_put(table, *key, hash, value);
+    if (result)
+        weir_fail(context, result, "state %s: a key of %zu and a value of %zu bytes: %s",
+                  context->node->states[state].name, key->size, value.size,
+                  weir_result_name(result));
+    return result;
+}
+
+bool weir_remove(struct weir_context *context, unsigned state, const struct weir_bytes *key)
+{
+    struct state *table = the_state(context, state);
+    uint64_t hash;
+    return table && key_hash(context, key, &hash) && state_remove(table, *key, hash);
+}
+
+bool weir_scan_next(struct weir_context *context, unsigned state, struct weir_bytes *key,
+                    struct weir_bytes *value)
+{
+    struct state *table = the_state(context, state);
+    return table && state_scan_next(table, key, value);
+}
+
+void weir_scan_rewind(struct weir_context *context, unsigned state)
+{
+    struct state *table = the_state(context, state);
+    if (table)
+        state_scan_rewind(table);
+}
+
+enum weir_result weir_timer_set(struct weir_context *context, enum weir_timer kind, int64_t time,
+                                uint64_t tag)
+{
+    if ((unsigned)kind > WEIR_TIMER_CLOCK || !context->table->timer)
+        return weir_fail(context, WEIR_INVALID,
+                         "it sets a timer without a timer callback, or of an unknown kind");
+    if (!timers_set(&context->timers, context->run->allocator, kind, (struct timer){time, tag}))
+        return weir_fail(context, WEIR_NO_MEMORY, "out of memory for a timer");
+    return WEIR_OK;
+}
+
+/* --------------------------------------------------------------------- save and load -- */
+
+struct weir_saver {
+    struct snapshot_writer *writer;
+    char *note; /* 201 bytes */
+    bool too_large;
+};
+
+struct weir_loader {
+    struct snapshot_reader reader;
+};
+
+void weir_save(struct weir_saver *saver, enum weir_item kind, struct weir_bytes item)
+{
+    if (item.size > ITEM_LIMIT) {
+        saver->too_large = true;
+        return;
+    }
+    snapshot_begin(saver->writer, SNAPSHOT_ITEM, kind);
+    snapshot_bytes(saver->writer, item.data, item.size);
+    snapshot_end(saver->writer);
+}
+
+void weir_save_note(struct weir_saver *saver, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(saver->note, 201, format, arguments);
+    va_end(arguments);
+}
+
+bool weir_load_next(struct weir_loader *loader, enum weir_item *kind, struct weir_bytes *item)
+{
+    struct snapshot_section section;
+    while (snapshot_next(&loader->reader, &section)) {
+        if (section.tag != SNAPSHOT_ITEM)
+            continue;
+        *kind = (enum weir_item)section.index;
+        *item = snapshot_get_rest(&section);
+        return true;
+    }
+    return false;
+}
+
+enum weir_result weir_handle(struct weir_context *context, struct weir_bytes handle)
+{
+    const struct weir_allocator *allocator = context->run->allocator;
+    if (!context->preparing || handle.size > HANDLE_LIMIT)
+        return weir_fail(context, WEIR_INVALID,
+                         "weir_handle: only inside prepare, and at most 64 KiB (not %zu bytes)",
+                         handle.size);
+    if (context->handle_count == context->handle_room) {
+        uint32_t room = context->handle_room ? context->handle_room * 2 : 8;
+        struct context_handle *larger =
+            memory_resize(allocator, context->handles, context->handle_count * sizeof *larger,
+                          room * sizeof *larger);
+        if (!larger)
+            return weir_fail(context, WEIR_NO_MEMORY, "out of memory for a handle");
+        context->handles = larger;
+        context->handle_room = room;
+    }
+    char *copy = memory_text(allocator, handle.data, handle.size);
+    if (!copy)
+        return weir_fail(context, WEIR_NO_MEMORY, "out of memory for a handle");
+    context->handles[context->handle_count++] =
+        (struct context_handle){context->preparing, {copy, handle.size}};
+    return WEIR_OK;
+}
+
+static void save_states(const struct weir_context *context, struct snapshot_writer *writer)
+{
+    for (uint32_t i = 0; i < context->node->state_count; i++) {
+        snapshot_begin(writer, SNAPSHOT_STATE, i);
+        snapshot_text(writer, context->node->states[i].name);
+        snapshot_u32(writer, context->node->states[i].version);
+        snapshot_u32(writer, context->node->states[i].value_size);
+        state_save(context->states[i], writer);
+        snapshot_end(writer);
+    }
+}
+
+bool context_save(struct weir_context *context, struct snapshot_writer *writer, char note[201],
+                  struct weir_error *error)
+{
+    snapshot_begin(writer, SNAPSHOT_OPERATOR, 0);
+    snapshot_text(writer, context->node->name);
+    snapshot_u32(writer, context->table->version);
+    snapshot_u32(writer, context->finished);
+    snapshot_end(writer);
+    struct weir_saver saver = {.writer = writer, .note = note};
+    enum weir_result result = WEIR_OK;
+    if (context->table->save)
+        result = context->table->save(context->self, context, &saver);
+    if (saver.too_large)
+        result = WEIR_TOO_LARGE;
+    if (result) {
+        error_set(error, result, 0, "%s[%u] can't save itself: %s", context->node->name,
+                  context->subtask,
+                  saver.too_large ? "an item over 16 MiB" : weir_result_name(result));
+        return false;
+    }
+    for (uint32_t i = 0; i < context->handle_count; i++) {
+        snapshot_begin(writer, SNAPSHOT_HANDLE, 0);
+        snapshot_u64(writer, context->handles[i].id);
+        snapshot_bytes(writer, context->handles[i].bytes.data, context->handles[i].bytes.size);
+        snapshot_end(writer);
+    }
+    timers_save(&context->timers, writer);
+    save_states(context, writer);
+    if (writer->failed)
+        error_memory(error, "a snapshot", writer->size);
+    return !writer->failed;
+}
+
+static enum weir_result load_state(struct weir_context *context, struct snapshot_section *section,
+                                   struct weir_error *error)
+{
+    const struct graph_node *node = context->node;
+    uint32_t i = section->index;
+    if (i >= node->state_count)
+        return error_set(error, WEIR_DAMAGED, 0, "state %u is not in the graph", i);
+    struct weir_bytes name = snapshot_get_text(section);
+    uint32_t version = snapshot_get_u32(section), size = snapshot_get_u32(section);
+    if (section->failed || name.size != strlen(node->states[i].name) ||
+        memcmp(name.data, node->states[i].name, name.size) != 0 ||
+        version != node->states[i].version || size != node->states[i].value_size)
+        return error_set(error, WEIR_DAMAGED, 0, "state %s is not what the manifest says",
+                         node->states[i].name);
+    uint32_t groups = context->run->key_groups;
+    return state_load(context->states[i], section,
+                      state_first_group(context->subtask, context->parallelism, groups),
+                      state_first_group(context->subtask + 1, context->parallelism, groups), groups,
+                      error);
+}
+
+static enum weir_result load_handle(struct weir_context *context, struct snapshot_section *section,
+                                    struct weir_error *error)
+{
+    context->preparing = snapshot_get_u64(section);
+    struct weir_bytes handle = snapshot_get_rest(section);
+    enum weir_result result = WEIR_OK;
+    if (section->failed || !context->preparing || !context->table->commit)
+        result = error_set(error, WEIR_DAMAGED, 0, "a sink handle is not well-formed");
+    else if (weir_handle(context, handle))
+        result = error_set(error, WEIR_NO_MEMORY, 0, "a sink handle can't be taken over");
+    context->preparing = 0;
+    return result;
+}
+
+static enum weir_result load_section(struct weir_context *context, struct snapshot_section *section,
+                                     uint32_t *version, struct weir_error *error)
+{
+    switch (section->tag) {
+    case SNAPSHOT_OPERATOR: {
+        struct weir_bytes name = snapshot_get_text(section);
+        *version = snapshot_get_u32(section);
+        context->finished = snapshot_get_u32(section) != 0;
+        bool mine = name.size == strlen(context->node->name) &&
+                    memcmp(name.data, context->node->name, name.size) == 0;
+        return mine && snapshot_done(section)
+                   ? WEIR_OK
+                   : error_set(error, WEIR_DAMAGED, 0, "it is another node's part");
+    }
+    case SNAPSHOT_STATE:
+        return load_state(context, section, error);
+    case SNAPSHOT_HANDLE:
+        return load_handle(context, section, error);
+    case SNAPSHOT_TIMER:
+        return timers_load(&context->timers, context->run->allocator, section)
+                   ? WEIR_OK
+                   : error_set(error, WEIR_DAMAGED, 0, "a timer is not well-formed");
+    case SNAPSHOT_TASK:
+    case SNAPSHOT_ITEM:
+    case SNAPSHOT_CHANNEL:
+        return WEIR_OK; /* taken elsewhere */
+    default:
+        return error_set(error, WEIR_DAMAGED, 0, "section %u is unknown", section->tag);
+    }
+}
+
+enum weir_result context_load(struct weir_context *context, struct weir_bytes part,
+                              struct weir_error *error)
+{
+    struct snapshot_reader reader = {part.data, part.size, false};
+    struct snapshot_section section;
+    uint32_t version = UINT32_MAX;
+    enum weir_result result = WEIR_OK;
+    while (!result && snapshot_next(&reader, &section))
+        result = load_section(context, &section, &version, error);
+    if (!result && (reader.failed || version != context->table->version))
+        result = error_set(error, WEIR_DAMAGED, 0, "its sections are not well-formed");
+    if (!result && context->table->load) {
+        struct weir_loader loader = {{part.data, part.size, false}};
+        result = context->table->load(context->self, context, &loader, version);
+        if (result)
+            return error_set(error, result, 0, "load answered %s", weir_result_name(result));
+    }
+    if (result)
+        error_within(error, "the part of %s[%u] in checkpoint %llu", context->node->name,
+                     context->subtask, (unsigned long long)context->run->restored_id);
+    return result;
+}
+
+bool context_commit(struct weir_context *context, uint64_t id)
+{
+    uint32_t done = 0;
+    while (done < context->handle_count && context->handles[done].id <= id &&
+           !context->task->failed) {
+        struct weir_bytes handle = context->handles[done].bytes;
+        enum weir_result result = context->table->commit(context->self, context, handle);
+        if (result && !context->task->failed)
+            weir_fail(context, result, "commit answered %s", weir_result_name(result));
+        if (context->task->failed)
+            break;
+        memory_release(context->run->allocator, (void *)(uintptr_t)handle.data);
+        done++;
+    }
+    context->handle_count -= done;
+    if (done)
+        memmove(context->handles, context->handles + done,
+                context->handle_count * sizeof *context->handles);
+    return !context->task->failed;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * context: one operator instance inside its task - what a callback gets as struct weir_context. The
+ * public functions that take one are in context.c. Task thread only, but for construction.
+ */
+#ifndef CONTEXT_H
+#define CONTEXT_H
+
+#include "outlet.h"
+#include "run.h"
+#include "state.h"
+#include "timer.h"
+
+struct task;
+
+/* Where one output leads: every edge from it is a direct call or an edge of the outlet. */
+struct context_target {
+    struct weir_context *direct; /* or NULL: */
+    struct outlet_edge *edge;
+    uint32_t port; /* direct: which input of the reader */
+};
+
+struct context_output {
+    struct context_target *targets;
+    uint32_t count;
+};
+
+struct context_handle {
+    uint64_t id; /* of the round it was prepared for */
+    struct weir_bytes bytes;
+};
+
+struct context_reserve { /* between weir_emit_reserve and weir_emit_commit */
+    bool open;
+    uint32_t output;
+    struct weir_record record;
+    unsigned char *room; /* scratch of the context */
+    size_t capacity;
+};
+
+struct weir_context {
+    struct task *task;
+    const struct run *run;
+    const struct graph_node *node;
+    const struct weir_operator *table;
+    void *self;
+    uint32_t node_index;
+    uint32_t subtask, parallelism;
+    uint32_t instance; /* number of its part in a checkpoint */
+    struct context_output *outputs;
+    struct state **states;
+    struct timers timers;
+    struct context_handle *handles; /* prepared, unconfirmed; in order */
+    uint32_t handle_count, handle_room;
+    uint64_t preparing;             /* the id prepare is called for; 0: it is not */
+    bool opened;                    /* open was called: close must be */
+    bool finished;                  /* a source that ended, or finish answered END */
+    const struct weir_record *span; /* records in hand, and their keys' hashes; NULL: none */
+    uint32_t span_count;
+    const uint64_t *hashes;
+    struct context_reserve reserve;
+    int64_t idle_until;
+    int idle_fd;
+    size_t part_size; /* of the last snapshot: a hint for the next */
+};
+
+/* Allocates what the plan says; false: no memory. Outputs are wired by the task. */
+bool context_init(struct weir_context *context, struct task *task, const struct run *run,
+                  uint32_t node, uint32_t subtask);
+void context_free(struct weir_context *context);
+
+/* Gives one record to the operator, whichever callback it has. */
+void context_take(struct weir_context *context, uint32_t port, const struct weir_record *record);
+
+/* The operator's part of a checkpoint. save: false when the operator refuses the round (reason in
+ * *error) or memory is short (writer->failed). load fails the task. */
+bool context_save(struct weir_context *context, struct snapshot_writer *writer, char note[201],
+                  struct weir_error *error);
+enum weir_result context_load(struct weir_context *context, struct weir_bytes part,
+                              struct weir_error *error) WEIR_MUST_USE;
+/* Publishes every handle up to `id`; false: the task has failed. */
+bool context_commit(struct weir_context *context, uint64_t id);
+
+#endif

@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "batch.h"
+#include "clock.h"
+#include "error.h"
+#include "memory.h"
+
+#define AGAIN_NS 100000000 /* pause before a last round that failed is tried again */
+
+enum weir_result coordinator_init(struct coordinator *coordinator, const struct run *run,
+                                  struct view *view, const struct round_options *options,
+                                  uint64_t next_id, struct weir_error *error)
+{
+    uint32_t tasks = run->plan.task_count;
+    *coordinator = (struct coordinator){.run = run, .view = view, .task_count = tasks};
+    coordinator->tasks = memory_zeroed(run->allocator, tasks, sizeof *coordinator->tasks);
+    coordinator->bits =
+        memory_zeroed(run->allocator, round_words(tasks), sizeof *coordinator->bits);
+    coordinator->again_ns = INT64_MAX;
+    if (!coordinator->tasks || !coordinator->bits)
+        return error_memory(error, "the coordinator", tasks * sizeof *coordinator->tasks);
+    round_init(&coordinator->round, options, tasks, coordinator->bits, next_id, clock_now_ns());
+    return WEIR_OK;
+}
+
+void coordinator_free(struct coordinator *coordinator)
+{
+    if (!coordinator->run)
+        return;
+    for (uint32_t i = 0; coordinator->tasks && i < coordinator->task_count; i++)
+        pipe_close(&coordinator->tasks[i].pipe);
+    pipe_close(&coordinator->writer);
+    inbox_close(&coordinator->inbox);
+    memory_release(coordinator->run->allocator, coordinator->tasks);
+    memory_release(coordinator->run->allocator, coordinator->bits);
+}
+
+/* -------------------------------------------------------------------------- telling -- */
+
+static void tell_tasks(struct coordinator *coordinator, enum message_kind kind, uint64_t id)
+{
+    struct message message = {.kind = kind, .epoch = coordinator->run->epoch, .id = id};
+    for (uint32_t i = 0; i < coordinator->task_count; i++)
+        if (!pipe_send(coordinator->tasks[i].pipe, &message) && kind != MESSAGE_QUIT)
+            run_log(coordinator->run, WEIR_LOG_WARNING, "task %u does not read its inbox", i);
+}
+
+static void tell_writer(struct coordinator *coordinator, enum message_kind kind,
+                        const struct round_action *action)
+{
+    struct message message = {
+        .kind = kind,
+        .epoch = coordinator->run->epoch,
+        .id = action->id,
+        .value = action->purposes,
+        .sequence = (uint64_t)coordinator->triggered_wall_ns,
+    };
+    if (coordinator->writer && !pipe_send(coordinator->writer, &message))
+        run_log(coordinator->run, WEIR_LOG_WARNING, "the writer does not read its inbox");
+}
+
+static void finish(struct coordinator *coordinator, enum weir_outcome outcome,
+                   const struct weir_error *error)
+{
+    if (coordinator->over)
+        return;
+    coordinator->over = true;
+    tell_tasks(coordinator, MESSAGE_QUIT, 0);
+    tell_writer(coordinator, MESSAGE_QUIT, &(struct round_action){0});
+    static const char *const texts[] = {"running", "ended",  "had ended before",
+                                        "stopped", "failed", "outcome unknown"};
+    run_event(coordinator->run, &(struct weir_event){.kind = WEIR_EVENT_ENDED,
+                                                     .id = coordinator->told,
+                                                     .text = error ? error->text : texts[outcome]});
+    struct view *view = coordinator->view;
+    monitor_enter(view->monitor);
+    view->outcome = outcome;
+    if (error)
+        view->error = *error;
+    monitor_notify(view->monitor);
+    monitor_leave(view->monitor);
+}
+
+static void fail(struct coordinator *coordinator, enum weir_result code, const char *text)
+{
+    struct weir_error error = {0};
+    error_set(&error, code ? code : WEIR_FAILED, 0, "%s", text);
+    finish(coordinator, code == WEIR_UNKNOWN ? WEIR_OUTCOME_UNKNOWN : WEIR_OUTCOME_FAILED, &error);
+}
+
+/* The text that a message brought; valid as long as the message. */
+static const char *text_of(const struct message *message)
+{
+    const struct batch *text = message->payload;
+    if (!text || !text->size || text->data[text->size - 1] != 0)
+        return weir_result_name((enum weir_result)message->value);
+    return (const char *)text->data;
+}
+
+/* ------------------------------------------------------------------ what rounds want -- */
+
+static void on_told(struct coordinator *coordinator, const struct round_action *action)
+{
+    int64_t duration = clock_now_ns() - coordinator->round.triggered_ns;
+    struct view *view = coordinator->view;
+    monitor_enter(view->monitor);
+    view->checkpoint = action->id;
+    view->triggered_ns = coordinator->round.triggered_ns;
+    view->duration_ns = duration;
+    view->committed++;
+    uint64_t bytes = view->bytes;
+    monitor_leave(view->monitor);
+    coordinator->told = action->id;
+    if (action->purposes & (ROUND_STOP | ROUND_FINAL)) { /* C3 */
+        coordinator->awaited = action->id;
+        coordinator->then =
+            action->purposes & ROUND_FINAL ? WEIR_OUTCOME_ENDED : WEIR_OUTCOME_STOPPED;
+    }
+    tell_tasks(coordinator, MESSAGE_COMMITTED, action->id);
+    if (coordinator->run->durable)
+        run_event(coordinator->run,
+                  &(struct weir_event){.kind = WEIR_EVENT_COMMITTED,
+                                       .id = action->id,
+                                       .duration_ns = duration,
+                                       .bytes = bytes,
+                                       .text = round_purpose_text(action->purposes)});
+}
+
+static void on_aborted(struct coordinator *coordinator, const struct round_action *action)
+{
+    tell_tasks(coordinator, MESSAGE_ABORT, action->id);
+    tell_writer(coordinator, MESSAGE_ABORT, action);
+    monitor_enter(coordinator->view->monitor);
+    coordinator->view->aborted++;
+    monitor_leave(coordinator->view->monitor);
+    uint32_t missing = 0;
+    for (uint32_t i = 0; i < coordinator->task_count; i++)
+        missing += !round_is_sealed(&coordinator->round, i);
+    char text[160];
+    snprintf(text, sizeof text, "%s (%u of %u tasks had not answered)",
+             round_reason_text(action->reason), missing, coordinator->task_count);
+    run_event(coordinator->run,
+              &(struct weir_event){.kind = WEIR_EVENT_ABORTED, .id = action->id, .text = text});
+    uint32_t last = action->purposes & (ROUND_STOP | ROUND_FINAL);
+    if (last) {
+        coordinator->again = last;
+        coordinator->again_ns = clock_now_ns() + AGAIN_NS;
+    }
+}
+
+/* Without a store a round is markers alone: it lets sinks publish at the end. */
+static void stand_in_for_writer(struct round *round, const struct round_action *action)
+{
+    if (action->what == ROUND_CLAIM)
+        round_claimed(round, action->id);
+    else if (action->what == ROUND_ANNOUNCE)
+        round_durable(round, action->id);
+    else if (action->what == ROUND_COMMIT)
+        round_committed(round, action->id);
+}
+
+static void carry_out(struct coordinator *coordinator, const struct round_action *action)
+{
+    switch (action->what) {
+    case ROUND_CLAIM:
+        coordinator->triggered_wall_ns = clock_wall_ns();
+        tell_writer(coordinator, MESSAGE_CLAIM, action);
+        break;
+    case ROUND_ANNOUNCE: /* P2: to every task */
+        tell_tasks(coordinator, MESSAGE_ANNOUNCE, action->id);
+        break;
+    case ROUND_COMMIT:
+        tell_writer(coordinator, MESSAGE_COMMIT, action);
+        break;
+    case ROUND_TELL:
+        on_told(coordinator, action);
+        break;
+    case ROUND_ABORT:
+        on_aborted(coordinator, action);
+        break;
+    case ROUND_FAIL:
+        fail(coordinator, WEIR_FAILED, "more checkpoints in a row have failed than are tolerated");
+        break;
+    case ROUND_WAIT:
+        break;
+    }
+    if (!coordinator->run->durable)
+        stand_in_for_writer(&coordinator->round, action);
+}
+
+/* ------------------------------------------------------------------------- messages -- */
+
+static void on_ready(struct coordinator *coordinator, struct coordinator_task *task)
+{
+    coordinator->ready_count += !task->ready;
+    task->ready = true;
+    if (coordinator->ready_count < coordinator->task_count) /* C1 */
+        return;
+    tell_tasks(coordinator, MESSAGE_GO, 0);
+    run_event(coordinator->run, &(struct weir_event){.kind = WEIR_EVENT_STARTED,
+                                                     .id = coordinator->run->restored_id,
+                                                     .text = ""});
+    struct view *view = coordinator->view;
+    monitor_enter(view->monitor);
+    view->started = true;
+    monitor_notify(view->monitor);
+    monitor_leave(view->monitor);
+}
+
+static void on_ended(struct coordinator *coordinator, struct coordinator_task *task)
+{
+    coordinator->ended_count += !task->ended;
+    task->ended = true;
+    if (coordinator->ended_count < coordinator->task_count)
+        return;
+    if (coordinator->run->restored_final) /* its handles were published before GO */
+        finish(coordinator, WEIR_OUTCOME_ALREADY_ENDED, NULL);
+    else
+        round_request(&coordinator->round, ROUND_FINAL);
+}
+
+static void on_confirmed(struct coordinator *coordinator, struct coordinator_task *task,
+                         uint64_t id)
+{
+    if (id > task->confirmed)
+        task->confirmed = id;
+    if (!coordinator->awaited)
+        return;
+    for (uint32_t i = 0; i < coordinator->task_count; i++)
+        if (coordinator->tasks[i].confirmed < coordinator->awaited)
+            return;
+    finish(coordinator, coordinator->then, NULL); /* C3 */
+}
+
+static void on_sealed(struct coordinator *coordinator, const struct message *message)
+{
+    round_sealed(&coordinator->round, message->id, message->channel);
+    monitor_enter(coordinator->view->monitor);
+    if ((int64_t)message->value > coordinator->view->cut_max_ns)
+        coordinator->view->cut_max_ns = (int64_t)message->value;
+    monitor_leave(coordinator->view->monitor);
+}
+
+static void on_request(struct coordinator *coordinator, enum request request)
+{
+    switch (request) {
+    case REQUEST_CHECKPOINT:
+        round_request(&coordinator->round, ROUND_REQUEST);
+        break;
+    case REQUEST_SUSPEND:
+        if (coordinator->run->durable)
+            round_request(&coordinator->round, ROUND_STOP);
+        else
+            finish(coordinator, WEIR_OUTCOME_STOPPED, NULL);
+        break;
+    case REQUEST_DRAIN:
+        tell_tasks(coordinator, MESSAGE_DRAIN, 0);
+        break;
+    case REQUEST_NOW:
+        finish(coordinator, WEIR_OUTCOME_STOPPED, NULL);
+        break;
+    }
+}
+
+static void on_task(struct coordinator *coordinator, const struct message *message)
+{
+    if (message->channel >= coordinator->task_count)
+        return;
+    struct coordinator_task *task = &coordinator->tasks[message->channel];
+    switch (message->kind) {
+    case MESSAGE_READY:
+        on_ready(coordinator, task);
+        break;
+    case MESSAGE_SEALED:
+        on_sealed(coordinator, message);
+        break;
+    case MESSAGE_REFUSED:
+        run_log(coordinator->run, WEIR_LOG_WARNING, "checkpoint %llu: %s",
+                (unsigned long long)message->id, text_of(message));
+        round_trouble(&coordinator->round, message->id, ROUND_REFUSED);
+        break;
+    case MESSAGE_ENDED:
+        on_ended(coordinator, task);
+        break;
+    case MESSAGE_CONFIRMED:
+        on_confirmed(coordinator, task, message->id);
+        break;
+    case MESSAGE_FAILED:
+        fail(coordinator, (enum weir_result)message->value, text_of(message));
+        break;
+    default:
+        break;
+    }
+}
+
+/* Success moves the round on; a failure that left nothing behind aborts it; anything else ends the
+ * run. */
+static void on_writer(struct coordinator *coordinator, const struct message *message)
+{
+    enum weir_result result = (enum weir_result)message->value;
+    /* C2; another run is here; the writer has gone */
+    if (result == WEIR_UNKNOWN || result == WEIR_REFUSED || result == WEIR_PROTOCOL) {
+        fail(coordinator, result, text_of(message));
+        return;
+    }
+    if (result) {
+        run_log(coordinator->run, WEIR_LOG_WARNING, "checkpoint %llu: %s",
+                (unsigned long long)message->id, text_of(message));
+        round_trouble(&coordinator->round, message->id, ROUND_STORE_FAILED);
+        return;
+    }
+    if (message->kind == MESSAGE_CLAIMED)
+        round_claimed(&coordinator->round, message->id);
+    else if (message->kind == MESSAGE_DURABLE)
+        round_durable(&coordinator->round, message->id);
+    else
+        round_committed(&coordinator->round, message->id);
+    if (message->kind == MESSAGE_DURABLE) {
+        monitor_enter(coordinator->view->monitor);
+        coordinator->view->bytes = message->sequence;
+        monitor_leave(coordinator->view->monitor);
+    }
+}
+
+static void on_message(struct coordinator *coordinator, const struct message *message)
+{
+    if (coordinator->over || message->epoch != coordinator->run->epoch)
+        return;
+    switch (message->kind) {
+    case MESSAGE_CLAIMED:
+    case MESSAGE_DURABLE:
+    case MESSAGE_DONE:
+        on_writer(coordinator, message);
+        break;
+    case MESSAGE_REQUEST:
+        on_request(coordinator, (enum request)message->value);
+        break;
+    default:
+        on_task(coordinator, message);
+        break;
+    }
+}
+
+static void drain_inbox(struct coordinator *coordinator)
+{
+    struct message message;
+    struct weir_error error = {0};
+    int status;
+    while ((status = inbox_receive(coordinator->inbox, &message, &error)) > 0) {
+        on_message(coordinator, &message);
+        batch_release(message.payload);
+    }
+    if (status < 0)
+        fail(coordinator, error.code, error.text);
+}
+
+/* A last round that failed is asked for again: without it the job can't end. */
+static void ask_again(struct coordinator *coordinator, int64_t now)
+{
+    if (now < coordinator->again_ns)
+        return;
+    coordinator->again_ns = INT64_MAX;
+    if (coordinator->again & ROUND_STOP)
+        round_request(&coordinator->round, ROUND_STOP);
+    if (coordinator->again & ROUND_FINAL)
+        round_request(&coordinator->round, ROUND_FINAL);
+}
+
+static struct step leave(struct coordinator *coordinator)
+{
+    for (uint32_t i = 0; i < coordinator->task_count; i++)
+        pipe_close(&coordinator->tasks[i].pipe);
+    pipe_close(&coordinator->writer);
+    inbox_close(&coordinator->inbox);
+    return (struct step){STEP_DONE, -1, INT64_MAX};
+}
+
+struct step coordinator_step(void *self)
+{
+    struct coordinator *coordinator = self;
+    drain_inbox(coordinator);
+    int64_t now = clock_now_ns();
+    if (!coordinator->over && coordinator->ready_count < coordinator->task_count)
+        return (struct step){STEP_WAIT, -1, INT64_MAX};
+    ask_again(coordinator, now);
+    struct round_action action = {.what = ROUND_WAIT, .deadline_ns = INT64_MAX};
+    while (!coordinator->over && (action = round_next(&coordinator->round, now)).what != ROUND_WAIT)
+        carry_out(coordinator, &action);
+    if (coordinator->over)
+        return leave(coordinator);
+    int64_t deadline =
+        action.deadline_ns < coordinator->again_ns ? action.deadline_ns : coordinator->again_ns;
+    return (struct step){STEP_WAIT, -1, deadline};
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * coordinator: the actor that starts the tasks together, carries out what the round machine
+ * decides, and ends the job. It decides nothing about rounds itself and touches no file: the writer
+ * does.
+ *
+ *   starting --all READY--> running --all ENDED--> last round --CONFIRMED--> over
+ *                              |  stop request --> last round --CONFIRMED--> over
+ *                              +-- FAILED, or an unknown commit ------------> over
+ *
+ * C1  no task gets GO before all are READY: nothing is processed when one can't open.
+ * C2  a commit whose outcome is unknown is told to nobody; the run ends there.
+ * C3  the job is over after the last round only when every task has CONFIRMED its handles.
+ */
+#ifndef COORDINATOR_H
+#define COORDINATOR_H
+
+#include "round.h"
+#include "run.h"
+
+/* What the application may see; guarded by `monitor`. */
+struct view {
+    struct monitor *monitor;
+    bool started;
+    enum weir_outcome outcome;
+    struct weir_error error;
+    uint64_t checkpoint;
+    int64_t triggered_ns; /* of it */
+    int64_t duration_ns;
+    uint64_t bytes;
+    uint64_t committed, aborted;
+    int64_t cut_max_ns;
+};
+
+enum request { REQUEST_CHECKPOINT = 1, REQUEST_SUSPEND, REQUEST_DRAIN, REQUEST_NOW };
+
+struct coordinator_task {
+    struct pipe *pipe;
+    bool ready, ended;
+    uint64_t confirmed;
+};
+
+struct coordinator {
+    /* set before start */
+    const struct run *run;
+    struct view *view;
+    struct inbox *inbox;
+    struct pipe *writer; /* NULL without a store */
+    struct coordinator_task *tasks;
+    uint32_t task_count;
+    uint64_t *bits;
+
+    /* coordinator's thread only */
+    struct round round;
+    uint32_t ready_count, ended_count;
+    bool stopping; /* a stop was asked for: rounds serve only that */
+    bool over;
+    uint64_t told;          /* newest id tasks were told of, 0: none */
+    uint64_t awaited;       /* the id whose confirmations end the job, 0: none */
+    enum weir_outcome then; /* the outcome when they are in */
+    uint32_t again;         /* purposes of a last round that failed, to be asked for again */
+    int64_t again_ns;       /* then */
+    int64_t triggered_wall_ns;
+};
+
+enum weir_result coordinator_init(struct coordinator *coordinator, const struct run *run,
+                                  struct view *view, const struct round_options *options,
+                                  uint64_t next_id, struct weir_error *error) WEIR_MUST_USE;
+void coordinator_free(struct coordinator *coordinator);
+struct step coordinator_step(void *coordinator);
+
+#endif

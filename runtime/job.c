@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "job.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "clock.h"
+#include "error.h"
+#include "memory.h"
+
+/* -------------------------------------------------------------------------- building -- */
+
+static enum weir_result make_run(struct weir_job *job, struct weir_error *error)
+{
+    const struct weir_job_options *options = &job->options;
+    struct run *run = &job->run;
+    enum weir_result result = plan_make(job->graph, options->parallelism, &run->plan, error);
+    if (result)
+        return result;
+    run->allocator = options->allocator;
+    run->epoch = 1;
+    run->key_groups = 128;
+    run->batch_bytes = options->batch_bytes;
+    run->window_batches = options->window_batches;
+    run->window_bytes = options->window_bytes;
+    run->log = options->log;
+    run->log_context = options->log_context;
+    run->event = options->event;
+    run->event_context = options->event_context;
+    run->log_lock = monitor_new(options->allocator);
+    job->view.monitor = monitor_new(options->allocator);
+    uint32_t channels = run->plan.channel_count + 1;
+    run->reader_slot = memory_zeroed(options->allocator, channels, sizeof *run->reader_slot);
+    run->writer_slot = memory_zeroed(options->allocator, channels, sizeof *run->writer_slot);
+    char *name = memory_text(options->allocator, options->name, strlen(options->name));
+    run->job_name = name;
+    if (!run->log_lock || !job->view.monitor || !run->reader_slot || !run->writer_slot || !name)
+        return error_memory(error, "the job", channels * sizeof *run->reader_slot);
+    return WEIR_OK;
+}
+
+static enum weir_result make_actors(struct weir_job *job, struct weir_error *error)
+{
+    const struct weir_allocator *allocator = job->run.allocator;
+    uint32_t count = job->run.plan.task_count;
+    job->tasks = memory_zeroed(allocator, count, sizeof *job->tasks);
+    job->threads = memory_zeroed(allocator, count + 2, sizeof *job->threads);
+    if (!job->tasks || !job->threads)
+        return error_memory(error, "the tasks", count * sizeof *job->tasks);
+    enum weir_result result = WEIR_OK;
+    for (uint32_t i = 0; !result && i < count; i++) {
+        job->task_count = i + 1;
+        result = task_init(&job->tasks[i], &job->run, i, error);
+    }
+    struct round_options rounds = {
+        .interval_ns = job->store ? job->options.interval_ns : 0,
+        .min_pause_ns = job->options.min_pause_ns,
+        .timeout_ns = job->options.timeout_ns,
+        .tolerated = job->options.tolerated,
+    };
+    uint64_t next_id = job->store ? store_next_id(job->store) : 1;
+    if (!result)
+        result =
+            coordinator_init(&job->coordinator, &job->run, &job->view, &rounds, next_id, error);
+    if (!result && job->store)
+        result = writer_init(&job->writer, &job->run, job->store, &job->description,
+                             job->options.retain, error);
+    return result;
+}
+
+static enum weir_result build(struct weir_job *job, struct weir_error *error)
+{
+    uint64_t run_number = 0;
+    enum weir_result result = make_run(job, error);
+    if (!result && job->options.store)
+        result = job_open_store(job, error);
+    if (!result)
+        result = graph_describe(job->graph, job->options.parallelism, job->run.key_groups,
+                                &job->description, error);
+    if (!result)
+        result = make_actors(job, error);
+    if (!result)
+        result = job_read_parts(job, error);
+    int status = clock_random(&run_number, sizeof run_number);
+    if (!result && status < 0)
+        result = error_os(error, -status, "no random numbers for a run's number");
+    if (!result)
+        result = job_wire(job, run_number, error);
+    return result;
+}
+
+/* ---------------------------------------------------------------------------- letting go -- */
+
+static enum weir_result launch_actor(struct weir_job *job, const char *name,
+                                     struct step (*step)(void *self), void *self,
+                                     struct inbox *inbox, struct weir_error *error)
+{
+    struct actor actor = {.step = step, .self = self, .inbox = inbox};
+    snprintf(actor.name, sizeof actor.name, "%s", name);
+    enum weir_result result =
+        thread_start(&actor, job->run.allocator, &job->threads[job->thread_count], error);
+    job->thread_count += result == WEIR_OK;
+    return result;
+}
+
+static enum weir_result launch(struct weir_job *job, struct weir_error *error)
+{
+    enum weir_result result = launch_actor(job, "coordinator", coordinator_step, &job->coordinator,
+                                           job->coordinator.inbox, error);
+    if (!result && job->store)
+        result = launch_actor(job, "writer", writer_step, &job->writer, job->writer.inbox, error);
+    for (uint32_t i = 0; !result && i < job->task_count; i++)
+        result = launch_actor(job, job->tasks[i].name, task_step, &job->tasks[i],
+                              job->tasks[i].inbox, error);
+    return result;
+}
+
+/* Inside the monitor: that is the fence that lets any thread use the one pipe. */
+static void request(struct weir_job *job, enum request what)
+{
+    struct message message = {
+        .kind = MESSAGE_REQUEST, .epoch = job->run.epoch, .value = (uint64_t)what};
+    if (job->view.outcome == WEIR_OUTCOME_RUNNING && !pipe_send(job->requests, &message))
+        run_log(&job->run, WEIR_LOG_WARNING, "the coordinator does not read its inbox");
+}
+
+static enum weir_result wait_for_start(struct weir_job *job, struct weir_error *error)
+{
+    struct view *view = &job->view;
+    monitor_enter(view->monitor);
+    while (!view->started && view->outcome == WEIR_OUTCOME_RUNNING)
+        monitor_wait(view->monitor, INT64_MAX);
+    enum weir_result result = view->started ? WEIR_OK : view->error.code;
+    if (result && error)
+        *error = view->error;
+    monitor_leave(view->monitor);
+    return result;
+}
+
+enum weir_result weir_job_start(struct weir_graph *graph, const struct weir_job_options *options,
+                                struct weir_job **job, struct weir_error *error)
+{
+    *job = NULL;
+    struct weir_job_options resolved;
+    enum weir_result result = job_take_options(options, &resolved, error);
+    if (result)
+        return result;
+    struct weir_job *mine = memory_zeroed(resolved.allocator, 1, sizeof *mine);
+    if (!mine)
+        return error_memory(error, "a job", sizeof *mine);
+    mine->options = resolved;
+    mine->graph = graph;
+    result = build(mine, error);
+    if (!result)
+        result = launch(mine, error);
+    if (!result)
+        result = wait_for_start(mine, error);
+    if (result)
+        weir_job_close(&mine);
+    else
+        *job = mine;
+    return result;
+}
+
+/* --------------------------------------------------------------------------- taking apart -- */
+
+static void free_tasks(struct weir_job *job)
+{
+    const struct weir_allocator *allocator = job->run.allocator;
+    for (uint32_t i = 0; i < job->task_count; i++)
+        task_free(&job->tasks[i]);
+    coordinator_free(&job->coordinator);
+    writer_free(&job->writer);
+    pipe_close(&job->requests);
+    transport_close(&job->transport); /* gives back the batches nobody took */
+    for (uint32_t i = 0; i < job->task_count; i++) {
+        batch_pool_free(&job->tasks[i].outlet.pool);
+        batch_pool_free(&job->tasks[i].snapshots);
+    }
+    memory_release(allocator, job->tasks);
+    memory_release(allocator, job->threads);
+}
+
+static void free_run(struct weir_job *job)
+{
+    const struct weir_allocator *allocator = job->run.allocator;
+    graph_release(job->graph, &job->description);
+    if (job->restored.allocator || job->restored.tasks)
+        manifest_free(&job->restored);
+    store_close(&job->store);
+    monitor_free(&job->run.log_lock);
+    monitor_free(&job->view.monitor);
+    memory_release(allocator, job->run.reader_slot);
+    memory_release(allocator, job->run.writer_slot);
+    memory_release(allocator, (void *)(uintptr_t)job->run.job_name);
+    plan_free(&job->run.plan);
+}
+
+void weir_job_close(struct weir_job **job)
+{
+    if (!job || !*job)
+        return;
+    struct weir_job *mine = *job;
+    if (mine->thread_count) {
+        monitor_enter(mine->view.monitor);
+        request(mine, REQUEST_NOW);
+        monitor_leave(mine->view.monitor);
+    }
+    for (uint32_t i = 0; i < mine->thread_count; i++)
+        thread_join(&mine->threads[i]);
+    free_tasks(mine);
+    free_run(mine);
+    memory_release(mine->options.allocator, mine);
+    *job = NULL;
+}
+
+/* -------------------------------------------------------------------------- while it runs -- */
+
+enum weir_result weir_job_wait(struct weir_job *job, int64_t timeout_ns, enum weir_outcome *outcome,
+                               struct weir_error *error)
+{
+    struct view *view = &job->view;
+    int64_t now = clock_now_ns();
+    int64_t deadline =
+        timeout_ns < 0 || timeout_ns > INT64_MAX - now ? INT64_MAX : now + timeout_ns;
+    monitor_enter(view->monitor);
+    while (view->outcome == WEIR_OUTCOME_RUNNING && clock_now_ns() < deadline)
+        monitor_wait(view->monitor, deadline);
+    *outcome = view->outcome;
+    if (error && (view->outcome == WEIR_OUTCOME_FAILED || view->outcome == WEIR_OUTCOME_UNKNOWN))
+        *error = view->error;
+    monitor_leave(view->monitor);
+    if (*outcome == WEIR_OUTCOME_RUNNING)
+        return error_set(error, WEIR_TIMEOUT, 0, "the job is still running");
+    return WEIR_OK;
+}
+
+static enum weir_result refuse_unknown(const struct weir_job *job, struct weir_error *error)
+{
+    if (job->view.outcome != WEIR_OUTCOME_UNKNOWN)
+        return WEIR_OK;
+    return error_set(error, WEIR_UNKNOWN, 0,
+                     "the outcome of the last commit is unknown: close the job and start again, "
+                     "recovery decides");
+}
+
+enum weir_result weir_job_stop(struct weir_job *job, enum weir_stop mode, struct weir_error *error)
+{
+    static const enum request requests[] = {REQUEST_SUSPEND, REQUEST_DRAIN, REQUEST_NOW};
+    if ((unsigned)mode > WEIR_STOP_NOW)
+        return error_set(error, WEIR_INVALID, 0, "stop mode %d does not exist", (int)mode);
+    monitor_enter(job->view.monitor);
+    enum weir_result result = refuse_unknown(job, error);
+    if (!result)
+        request(job, requests[mode]);
+    monitor_leave(job->view.monitor);
+    return result;
+}
+
+enum weir_result weir_job_checkpoint(struct weir_job *job, struct weir_error *error)
+{
+    if (!job->store)
+        return error_set(error, WEIR_INVALID, 0,
+                         "the job has no store: give weir_job_options.store a directory");
+    monitor_enter(job->view.monitor);
+    enum weir_result result = refuse_unknown(job, error);
+    if (!result)
+        request(job, REQUEST_CHECKPOINT);
+    monitor_leave(job->view.monitor);
+    return result;
+}
+
+void weir_job_status(struct weir_job *job, struct weir_status *status)
+{
+    struct view *view = &job->view;
+    struct weir_status full = {
+        .epoch = job->run.epoch, .tasks = job->task_count, .restored_from = job->run.restored_id};
+    monitor_enter(view->monitor);
+    full.outcome = view->outcome;
+    full.checkpoint = view->checkpoint;
+    full.checkpoint_age_ns = view->checkpoint ? clock_now_ns() - view->triggered_ns : -1;
+    full.checkpoint_duration_ns = view->duration_ns;
+    full.checkpoint_bytes = view->bytes;
+    full.committed = view->committed;
+    full.aborted = view->aborted;
+    full.cut_max_ns = view->cut_max_ns;
+    monitor_leave(view->monitor);
+    for (uint32_t i = 0; i < job->task_count; i++) {
+        struct task *task = &job->tasks[i];
+        full.records_in += atomic_load_explicit(&task->records_in, memory_order_relaxed);
+        full.records_emitted += atomic_load_explicit(&task->records_emitted, memory_order_relaxed);
+    }
+    size_t size = status->size < sizeof full ? status->size : sizeof full;
+    full.size = status->size;
+    memcpy(status, &full, size);
+}

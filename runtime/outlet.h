@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * outlet: all outputs of a task. Emitting appends to the open batch of a *lane*; a full one goes on
+ * the wire when its channel has credit and waits in the channel's queue otherwise, so emitting
+ * never blocks (the overdraft is what one callback emits). Markers and END wait in the same queue,
+ * in order, and need no credit.
+ *
+ *   edge     one of the graph's edges that leaves this task
+ *   lane     an open batch and the channels it is for: one channel, or all of a BROADCAST edge
+ *   channel  queue, credit and numbering towards one reader task
+ *
+ * O1  sequence and id in force are stamped when an item goes on the wire, never when it is queued
+ * (P1). O2  the id in force is the last marker *sent on that channel* (P1). O3  nothing is placed
+ * behind END (P3). O4  at most window_batches and window_bytes are un-acknowledged on a channel,
+ * but one batch may always travel (P14).
+ *
+ * Task thread only.
+ */
+#ifndef OUTLET_H
+#define OUTLET_H
+
+#include <string.h>
+
+#include "batch.h"
+#include "transport.h"
+#include "weir.h"
+
+struct outlet_item {
+    enum message_kind kind;
+    struct batch *batch;
+    uint64_t id;
+};
+
+struct outlet_channel {
+    struct pipe *pipe; /* borrowed; to the reader's inbox */
+    uint32_t channel;  /* its number in the plan */
+    uint32_t flying;   /* batches sent and not acknowledged */
+    uint64_t flying_bytes;
+    uint64_t sequence;         /* of the last item sent */
+    uint64_t id;               /* of the last marker sent */
+    bool ended;                /* END was placed */
+    struct outlet_item *queue; /* ring */
+    uint32_t head, count, room;
+};
+
+struct outlet_lane {
+    struct batch *open;
+    size_t
+        mark_at; /* where the open batch's last item begins if it is a watermark; else SIZE_MAX */
+    uint32_t first_channel, channel_count;
+};
+
+struct outlet_edge {
+    enum weir_routing routing;
+    uint32_t first_lane, lane_count;
+    uint32_t next; /* SPREAD: the lane whose turn it is */
+};
+
+struct outlet_options {
+    const struct weir_allocator *allocator;
+    uint32_t epoch;
+    uint32_t batch_bytes;
+    uint32_t window_batches;
+    uint64_t window_bytes;
+    uint32_t key_groups;
+};
+
+struct outlet {
+    struct outlet_options options;
+    struct batch_pool *pool;
+    struct outlet_edge *edges;
+    struct outlet_lane *lanes;
+    struct outlet_channel *channels;
+    uint32_t edge_count, lane_count, channel_count;
+    uint32_t open_count; /* lanes with an open batch */
+    uint32_t waiting;    /* channels whose queue is not empty */
+    uint32_t controls;   /* markers and ENDs in queues */
+    bool failed;         /* no memory: the task fails */
+};
+
+/* Room for that many; edges are then added one by one. False: no memory. */
+bool outlet_init(struct outlet *outlet, const struct outlet_options *options, uint32_t edges,
+                 uint32_t lanes, uint32_t channels);
+void outlet_free(struct outlet *outlet);
+/* The next edge, with `channels` channels numbered from `first_channel` on; pipes are set by the
+ * caller. */
+void outlet_add_edge(struct outlet *outlet, enum weir_routing routing, uint32_t first_channel,
+                     uint32_t channels);
+
+/* Which lane a record takes. */
+struct outlet_lane *outlet_route(struct outlet *outlet, struct outlet_edge *edge,
+                                 struct weir_bytes key);
+/* Room for an item of `size` bytes (a multiple of 8) in the lane's open batch; the batch before is
+ * shipped when it is full. NULL: no memory. */
+unsigned char *outlet_room_slow(struct outlet *outlet, struct outlet_lane *lane, size_t size);
+
+void outlet_flush(struct outlet *outlet);                   /* ships every open batch */
+void outlet_watermark(struct outlet *outlet, int64_t time); /* on every lane */
+void outlet_idle(struct outlet *outlet);                    /* on every lane */
+void outlet_marker(struct outlet *outlet, uint64_t id);     /* P3, aligned: at the tail */
+void outlet_end(struct outlet *outlet);
+void outlet_abort(struct outlet *outlet, uint64_t id); /* P9: queued M(id) goes */
+/* The reader has consumed. False: more than was sent, the peer broke the rules. */
+bool outlet_credit(struct outlet *outlet, uint32_t channel, uint64_t batches, uint64_t bytes);
+void outlet_push(struct outlet *outlet); /* sends what has credit */
+
+/* P12: no records, timers, watermarks or polls while something waits. */
+static inline bool outlet_blocked(const struct outlet *outlet)
+{
+    return outlet->waiting != 0;
+}
+
+static inline unsigned char *outlet_room(struct outlet *outlet, struct outlet_lane *lane,
+                                         size_t size)
+{
+    struct batch *batch = lane->open;
+    if (batch && batch->capacity - batch->size >= size) {
+        unsigned char *room = batch->data + batch->size;
+        batch->size += size;
+        lane->mark_at = SIZE_MAX;
+        return room;
+    }
+    return outlet_room_slow(outlet, lane, size);
+}
+
+/* Copies and zeroes the padding. Most keys and values are one word. */
+static inline unsigned char *outlet_put(unsigned char *to, struct weir_bytes bytes)
+{
+    if (bytes.size == 8) {
+        memcpy(to, bytes.data, 8);
+        return to + 8;
+    }
+    if (bytes.size == 0)
+        return to;
+    size_t padded = batch_round(bytes.size);
+    memset(to + padded - 8, 0, 8);
+    memcpy(to, bytes.data, bytes.size);
+    return to + padded;
+}
+
+static inline bool outlet_append(struct outlet *outlet, struct outlet_edge *edge,
+                                 const struct weir_record *record)
+{
+    struct outlet_lane *lane = &outlet->lanes[edge->first_lane];
+    if (edge->lane_count > 1)
+        lane = outlet_route(outlet, edge, record->key);
+    unsigned char *to =
+        outlet_room(outlet, lane, batch_item_size(record->key.size, record->value.size));
+    if (!to)
+        return false;
+    struct batch_item head = {(uint32_t)record->key.size, (uint32_t)record->value.size,
+                              record->time};
+    memcpy(to, &head, sizeof head);
+    to = outlet_put(to + sizeof head, record->key);
+    outlet_put(to, record->value);
+    lane->open->count++;
+    return true;
+}
+
+#endif

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * run: the facts of one start of a job that all its actors share. Everything here is set before
+ * they start and only read afterwards, but for the log, which locks.
+ */
+#ifndef RUN_H
+#define RUN_H
+
+#include "plan.h"
+#include "thread.h"
+
+struct run {
+    const struct weir_allocator *allocator;
+    struct plan plan;
+    const char *job_name;
+    uint32_t epoch;
+    uint32_t key_groups;
+    bool durable;         /* there is a store */
+    uint64_t restored_id; /* 0: a first start */
+    bool restored_final;  /* that checkpoint was the job's end */
+    char store_id[2 * STORE_ID_SIZE + 1];
+    uint32_t batch_bytes;
+    uint32_t window_batches;
+    uint64_t window_bytes;
+    uint32_t *reader_slot;    /* of each channel: its index in the reader's gate */
+    uint32_t *writer_slot;    /* of each channel: its index in the writer's outlet */
+    struct monitor *log_lock; /* one message or event at a time */
+    void (*log)(void *context, enum weir_level level, const char *text);
+    void *log_context;
+    void (*event)(void *context, const struct weir_event *event);
+    void *event_context;
+};
+
+/* Any actor's thread. */
+void run_log(const struct run *run, enum weir_level level, const char *format, ...)
+    WEIR_PRINTF(3, 4);
+void run_event(const struct run *run, const struct weir_event *event);
+
+#endif

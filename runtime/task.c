@@ -1,0 +1,822 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "task.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+#include "clock.h"
+#include "error.h"
+#include "memory.h"
+
+#define SPAN_NS_LONG 50000  /* a span that took longer is followed by a shorter one */
+#define SPAN_NS_SHORT 20000 /* and the other way round */
+#define SNAPSHOT_POOL_BYTES 65536
+#define OWN_WATERMARK UINT32_MAX /* "edge" of the task's own watermark in a snapshot */
+
+void task_fail(struct task *task, const struct weir_error *error)
+{
+    if (task->failed)
+        return;
+    task->failed = true;
+    task->error = *error;
+}
+
+static void fail_memory(struct task *task, const char *what)
+{
+    struct weir_error error = {0};
+    error_memory(&error, what, 0);
+    task_fail(task, &error);
+}
+
+static void tell_coordinator(struct task *task, enum message_kind kind, uint64_t id, uint64_t value)
+{
+    struct message message = {
+        .kind = kind, .epoch = task->run->epoch, .channel = task->index, .id = id, .value = value};
+    if (!pipe_send(task->coordinator, &message)) {
+        struct weir_error error = {0};
+        error_set(&error, WEIR_PROTOCOL, 0, "%s: the coordinator does not read its inbox",
+                  task->name);
+        task_fail(task, &error);
+    }
+}
+
+/* A message with a text; without memory for the text, the code must do. */
+static void tell_text(struct task *task, enum message_kind kind, uint64_t id,
+                      const struct weir_error *error)
+{
+    size_t size = strlen(error->text) + 1;
+    struct batch *text = batch_alone(task->run->allocator, size);
+    if (text) {
+        memcpy(text->data, error->text, size);
+        text->size = size;
+    }
+    struct message message = {.kind = kind,
+                              .epoch = task->run->epoch,
+                              .channel = task->index,
+                              .id = id,
+                              .value = error->code,
+                              .payload = text};
+    if (!pipe_send(task->coordinator, &message))
+        batch_release(text);
+}
+
+/* --------------------------------------------------------------------------- opening -- */
+
+static enum weir_result load_channel(struct task *task, struct snapshot_section *section,
+                                     struct weir_error *error)
+{
+    uint32_t edge = snapshot_get_u32(section), from = snapshot_get_u32(section);
+    int64_t watermark = (int64_t)snapshot_get_u64(section);
+    bool idle = snapshot_get_u32(section) != 0;
+    if (!snapshot_done(section))
+        return error_set(error, WEIR_DAMAGED, 0, "a channel's position is not well-formed");
+    if (edge == OWN_WATERMARK)
+        task->watermark = watermark;
+    for (uint32_t i = 0; i < task->gate.input_count; i++) {
+        struct gate_input *input = &task->gate.inputs[i];
+        if (input->edge == edge && input->from_subtask == from) {
+            input->watermark = watermark;
+            input->idle = idle;
+        }
+    }
+    return WEIR_OK;
+}
+
+static enum weir_result load_channels(struct task *task, struct weir_bytes part,
+                                      struct weir_error *error)
+{
+    struct snapshot_reader reader = {part.data, part.size, false};
+    struct snapshot_section section;
+    enum weir_result result = WEIR_OK;
+    while (!result && snapshot_next(&reader, &section))
+        if (section.tag == SNAPSHOT_CHANNEL)
+            result = load_channel(task, &section, error);
+    return result;
+}
+
+static void open_operator(struct task *task, uint32_t place)
+{
+    struct weir_context *context = &task->operators[place];
+    context->opened = true;
+    if (context->table->open) {
+        enum weir_result result =
+            context->table->open(context->self, context, context->node->config);
+        if (result && !task->failed)
+            weir_fail(context, result, "open answered %s", weir_result_name(result));
+    }
+    if (task->failed || !task->parts)
+        return;
+    struct weir_error error = {0};
+    struct weir_bytes part = {task->parts[place].data, task->parts[place].size};
+    enum weir_result result = place == 0 ? load_channels(task, part, &error) : WEIR_OK;
+    if (!result)
+        result = context_load(context, part, &error);
+    if (result)
+        task_fail(task, &error);
+    blob_buffer_free(&task->parts[place], task->run->allocator);
+}
+
+static void task_open(struct task *task)
+{
+    for (uint32_t i = 0; i < task->operator_count && !task->failed; i++)
+        open_operator(task, i);
+    for (uint32_t i = 0; i < task->operator_count && !task->failed; i++) /* T3 */
+        context_commit(&task->operators[i], UINT64_MAX);
+    task->opened = true;
+    if (!task->failed)
+        tell_coordinator(task, MESSAGE_READY, 0, 0);
+}
+
+/* --------------------------------------------------------------------------- the cut -- */
+
+static unsigned char *grow_snapshot(void *pool_and_batch, unsigned char *data, size_t size,
+                                    size_t capacity)
+{
+    struct {
+        struct batch_pool *pool;
+        struct batch *batch;
+    } *room = pool_and_batch;
+    size_t doubled = room->batch ? room->batch->capacity * 2 : 0;
+    struct batch *larger = batch_new(room->pool, capacity > doubled ? capacity : doubled);
+    if (!larger)
+        return NULL;
+    if (size)
+        memcpy(larger->data, data, size);
+    batch_release(room->batch);
+    room->batch = larger;
+    return larger->data;
+}
+
+static void save_channels(const struct task *task, struct snapshot_writer *writer)
+{
+    for (uint32_t i = 0; i <= task->gate.input_count; i++) {
+        bool own = i == task->gate.input_count;
+        const struct gate_input *input = &task->gate.inputs[i];
+        snapshot_begin(writer, SNAPSHOT_CHANNEL, i);
+        snapshot_u32(writer, own ? OWN_WATERMARK : input->edge);
+        snapshot_u32(writer, own ? 0 : input->from_subtask);
+        snapshot_u64(writer, (uint64_t)(own ? task->watermark : input->watermark));
+        snapshot_u32(writer, own ? 0 : input->idle);
+        snapshot_end(writer);
+    }
+}
+
+/* TASK is the last section: what the operators say of themselves is known by then. */
+static void save_task(const struct task *task, const struct weir_context *context,
+                      struct snapshot_writer *writer, const char *note)
+{
+    snapshot_begin(writer, SNAPSHOT_TASK, context->instance);
+    snapshot_u32(writer, context->node_index);
+    snapshot_u32(writer, context->subtask);
+    snapshot_u32(writer, 1);
+    snapshot_u32(writer, task->end_placed);
+    snapshot_u64(writer, context->handle_count);
+    snapshot_text(writer, note);
+    snapshot_end(writer);
+}
+
+static bool send_part(struct task *task, struct weir_context *context, uint64_t id,
+                      struct weir_error *error)
+{
+    struct {
+        struct batch_pool *pool;
+        struct batch *batch;
+    } room = {task->snapshots, NULL};
+    struct snapshot_writer writer = {.grow = grow_snapshot, .context = &room};
+    char note[201] = "";
+    size_t hint = context->part_size + context->part_size / 8 + 256;
+    writer.data = grow_snapshot(&room, NULL, 0, hint);
+    writer.capacity = room.batch ? room.batch->capacity : 0;
+    writer.failed = !writer.data;
+    bool saved = context_save(context, &writer, note, error);
+    if (context == task->operators)
+        save_channels(task, &writer);
+    save_task(task, context, &writer, note);
+    if (saved && writer.failed)
+        error_memory(error, "a snapshot", writer.size);
+    if (!saved || writer.failed) {
+        batch_release(room.batch);
+        return false;
+    }
+    room.batch->size = context->part_size = writer.size;
+    struct message message = {.kind = MESSAGE_PART,
+                              .epoch = task->run->epoch,
+                              .channel = context->instance,
+                              .id = id,
+                              .value = (uint64_t)(clock_now_ns() - task->cut_began_ns),
+                              .payload = room.batch};
+    if (pipe_send(task->writer, &message))
+        return true;
+    batch_release(room.batch);
+    error_set(error, WEIR_PROTOCOL, 0, "the writer does not read its inbox");
+    return false;
+}
+
+static bool prepare(struct task *task, struct weir_context *context, uint64_t id)
+{
+    if (!context->table->prepare)
+        return true;
+    context->preparing = id;
+    enum weir_result result = context->table->prepare(context->self, context, id);
+    context->preparing = 0;
+    if (result && !task->failed)
+        weir_fail(context, result, "prepare answered %s", weir_result_name(result));
+    return !task->failed;
+}
+
+/* P3, T1: one step. The markers go first, so that readers can start while this task saves itself.
+ */
+static void task_cut(struct task *task, uint64_t id)
+{
+    task->cut_began_ns = clock_now_ns();
+    struct weir_error error = {0};
+    bool saved = true;
+    outlet_marker(&task->outlet, id);
+    for (uint32_t i = 0; i < task->operator_count; i++)
+        if (!prepare(task, &task->operators[i], id))
+            return;
+    for (uint32_t i = 0; saved && task->run->durable && i < task->operator_count; i++)
+        saved = send_part(task, &task->operators[i], id, &error);
+    aligner_cut(&task->gate.aligner);
+    task->cut_ns = clock_now_ns() - task->cut_began_ns;
+    task->sealing = id;
+    if (!saved && !task->failed)
+        tell_text(task, MESSAGE_REFUSED, id, &error);
+}
+
+static void on_verdict(struct task *task, enum aligner_verdict verdict, uint32_t input, uint64_t id)
+{
+    if (verdict == ALIGNER_CUT)
+        task_cut(task, task->gate.aligner.open);
+    if (verdict != ALIGNER_ERROR)
+        return;
+    struct weir_error error = {0};
+    error_set(&error, WEIR_PROTOCOL, 0, "%s: marker %llu on input %u is out of order", task->name,
+              (unsigned long long)id, input);
+    task_fail(task, &error);
+}
+
+/* P8, T2: the markers, or the END that stands for them, have left every output. */
+static void seal(struct task *task)
+{
+    if (!task->sealing || task->outlet.controls)
+        return;
+    uint64_t id = task->sealing;
+    task->sealing = 0;
+    tell_coordinator(task, MESSAGE_SEALED, id, (uint64_t)task->cut_ns);
+}
+
+/* -------------------------------------------------------------------------- messages -- */
+
+static void on_abort(struct task *task, uint64_t id)
+{
+    on_verdict(task, aligner_abort(&task->gate.aligner, id), 0, id);
+    outlet_abort(&task->outlet, id); /* P9 */
+    if (task->sealing == id)
+        task->sealing = 0;
+    if (id <= task->aborted)
+        return;
+    task->aborted = id;
+    for (uint32_t i = 0; i < task->operator_count; i++)
+        if (task->operators[i].table->aborted && task->operators[i].opened)
+            task->operators[i].table->aborted(task->operators[i].self, &task->operators[i], id);
+}
+
+static void on_committed(struct task *task, uint64_t id)
+{
+    for (uint32_t i = 0; i < task->operator_count; i++)
+        if (!context_commit(&task->operators[i], id))
+            return;
+    tell_coordinator(task, MESSAGE_CONFIRMED, id, 0);
+}
+
+static bool knows_channel(const struct task *task, uint32_t channel, bool reads)
+{
+    const struct plan *plan = &task->run->plan;
+    if (channel >= plan->channel_count)
+        return false;
+    const struct plan_channel *c = &plan->channels[channel];
+    return (reads ? c->to_task : c->from_task) == task->index;
+}
+
+static void on_channel(struct task *task, const struct message *message)
+{
+    struct weir_error error = {0};
+    bool credit = message->kind == MESSAGE_CREDIT;
+    if (!knows_channel(task, message->channel, !credit)) {
+        error_set(&error, WEIR_PROTOCOL, 0, "%s: a message of channel %u, which is not its own",
+                  task->name, message->channel);
+        batch_release(message->payload);
+        task_fail(task, &error);
+        return;
+    }
+    bool taken;
+    if (credit) {
+        uint32_t slot = task->run->writer_slot[message->channel];
+        taken = outlet_credit(&task->outlet, slot, message->value, message->id);
+        if (!taken)
+            error_set(&error, WEIR_PROTOCOL, 0, "%s: channel %u returns more than it was given",
+                      task->name, message->channel);
+    } else {
+        taken =
+            gate_deliver(&task->gate, task->run->reader_slot[message->channel], message, &error);
+    }
+    if (!taken)
+        task_fail(task, &error);
+}
+
+static void on_message(struct task *task, const struct message *message)
+{
+    switch (message->kind) {
+    case MESSAGE_BATCH:
+    case MESSAGE_MARKER:
+    case MESSAGE_END:
+    case MESSAGE_CREDIT:
+        on_channel(task, message);
+        return;
+    case MESSAGE_GO:
+        task->going = true;
+        break;
+    case MESSAGE_ANNOUNCE: /* P2 */
+        on_verdict(task, aligner_announced(&task->gate.aligner, message->id), 0, message->id);
+        break;
+    case MESSAGE_ABORT:
+        on_abort(task, message->id);
+        break;
+    case MESSAGE_COMMITTED:
+        on_committed(task, message->id);
+        break;
+    case MESSAGE_DRAIN:
+        if (task->operators[0].table->poll)
+            task->operators[0].finished = true;
+        break;
+    case MESSAGE_QUIT:
+        task->quitting = true;
+        break;
+    default: /* of no task: a peer of another version would have been refused */
+        break;
+    }
+    batch_release(message->payload);
+}
+
+static void drain_inbox(struct task *task)
+{
+    struct message message;
+    struct weir_error error = {0};
+    int status;
+    while ((status = inbox_receive(task->inbox, &message, &error)) > 0) {
+        if (!task->failed || message.kind == MESSAGE_QUIT)
+            on_message(task, &message);
+        else
+            batch_release(message.payload);
+    }
+    if (status < 0)
+        task_fail(task, &error);
+}
+
+/* ------------------------------------------------------------------------ event time -- */
+
+static bool fire_timer(struct task *task, enum weir_timer kind, int64_t now)
+{
+    for (uint32_t i = 0; i < task->operator_count; i++) {
+        struct weir_context *context = &task->operators[i];
+        struct timer timer;
+        if (!timers_due(&context->timers, kind, now, &timer))
+            continue;
+        enum weir_result result =
+            context->table->timer(context->self, context, kind, timer.time, timer.tag);
+        if (result && !task->failed)
+            weir_fail(context, result, "timer answered %s", weir_result_name(result));
+        return true;
+    }
+    return false;
+}
+
+/* Timers first, one a step; the watermark goes on when none is due any more. True: something was
+ * done. */
+static bool advance_time(struct task *task)
+{
+    if (task->watermark > task->forwarded) {
+        if (fire_timer(task, WEIR_TIMER_EVENT, task->watermark))
+            return true;
+        task->forwarded = task->watermark;
+        task->idle_forwarded = false;
+        outlet_watermark(&task->outlet, task->forwarded);
+        return true;
+    }
+    bool idle = task->idle_wanted || (task->gate.input_count && gate_idle(&task->gate));
+    if (idle && !task->idle_forwarded)
+        outlet_idle(&task->outlet);
+    task->idle_forwarded = idle;
+    return false;
+}
+
+static int64_t next_clock_timer(const struct task *task)
+{
+    int64_t next = INT64_MAX;
+    for (uint32_t i = 0; i < task->operator_count; i++) {
+        int64_t own = timers_next(&task->operators[i].timers, WEIR_TIMER_CLOCK);
+        next = own < next ? own : next;
+    }
+    return next;
+}
+
+static void raise_watermark(struct task *task)
+{
+    int64_t least = gate_watermark(&task->gate);
+    if (least > task->watermark)
+        task->watermark = least;
+}
+
+/* ------------------------------------------------------------------------ processing -- */
+
+static void prepare_keys(struct task *task, struct weir_context *head, uint32_t count)
+{
+    struct gate *gate = &task->gate;
+    const struct state *first = head->states[0];
+    for (uint32_t i = 0; i < count; i++) {
+        gate->hashes[i] = state_hash(gate->records[i].key);
+        state_prefetch_slot(first, gate->hashes[i]);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        state_prefetch_entry(first, gate->hashes[i]);
+    head->span = gate->records;
+    head->hashes = gate->hashes;
+    head->span_count = count;
+}
+
+static uint32_t process_one_by_one(struct task *task, struct weir_context *head, uint32_t port,
+                                   uint32_t count)
+{
+    uint32_t done = 0;
+    while (done < count && !task->failed) {
+        context_take(head, port, &task->gate.records[done++]);
+        if (outlet_blocked(&task->outlet)) /* P12: the overdraft is one record's output */
+            break;
+    }
+    return done;
+}
+
+static uint32_t process_span(struct task *task, struct weir_context *head, uint32_t port,
+                             uint32_t count)
+{
+    head->reserve.open = false;
+    size_t done = head->table->process_many(head->self, head, port, task->gate.records, count);
+    if ((done < 1 || done > count) && !task->failed)
+        weir_fail(head, WEIR_FAILED, "process_many was given %u records and says it took %zu",
+                  count, done);
+    return task->failed ? 1 : (uint32_t)done;
+}
+
+/* A slow operator gets short spans, so that commands wait for one record at most; a fast one long
+ * ones. */
+static void adapt_span(struct task *task, int64_t elapsed_ns)
+{
+    if (elapsed_ns > SPAN_NS_LONG && task->span_limit > 1)
+        task->span_limit /= 2;
+    else if (elapsed_ns < SPAN_NS_SHORT && task->span_limit < GATE_SPAN)
+        task->span_limit *= 2;
+}
+
+static void process(struct task *task, const struct gate_next *next)
+{
+    struct weir_context *head = &task->operators[0];
+    uint32_t port = task->gate.inputs[next->input].port;
+    int64_t began = clock_now_ns();
+    if (head->node->state_count)
+        prepare_keys(task, head, next->count);
+    uint32_t done = head->table->process_many ? process_span(task, head, port, next->count)
+                                              : process_one_by_one(task, head, port, next->count);
+    head->span_count = 0;
+    gate_consumed(&task->gate, next->input, done ? done : 1);
+    task->taken += done;
+    atomic_store_explicit(&task->records_in, task->taken, memory_order_relaxed);
+    adapt_span(task, clock_now_ns() - began);
+}
+
+/* True: something was done. */
+static bool read_input(struct task *task)
+{
+    struct gate_next next = gate_read(&task->gate, task->span_limit);
+    struct weir_error error = {0};
+    switch (next.what) {
+    case GATE_NOTHING:
+        return false;
+    case GATE_RECORDS:
+        process(task, &next);
+        return true;
+    case GATE_MARKER:
+        on_verdict(task, aligner_marker(&task->gate.aligner, next.input, next.id), next.input,
+                   next.id);
+        return true;
+    case GATE_END:
+        on_verdict(task, aligner_end(&task->gate.aligner, next.input), next.input, 0);
+        task->input_done = task->gate.aligner.ended_count == task->gate.input_count;
+        raise_watermark(task);
+        return true;
+    case GATE_TIME:
+        raise_watermark(task);
+        return true;
+    case GATE_BROKEN:
+        error_set(&error, WEIR_PROTOCOL, 0, "%s: a batch on input %u is not well-formed",
+                  task->name, next.input);
+        task_fail(task, &error);
+        return true;
+    }
+    return false;
+}
+
+static const struct step again = {STEP_AGAIN, -1, INT64_MAX};
+
+/* Nothing to read: what is batched leaves, credit goes back, and the task waits. */
+static struct step rest(struct task *task, int64_t deadline_ns, int fd)
+{
+    outlet_flush(&task->outlet);
+    gate_return_credits(&task->gate);
+    int64_t timer = next_clock_timer(task);
+    if (timer != INT64_MAX) {
+        int64_t left = timer - clock_wall_ns();
+        int64_t due = clock_now_ns() + (left > 0 ? left : 0);
+        deadline_ns = due < deadline_ns ? due : deadline_ns;
+    }
+    return (struct step){STEP_WAIT, fd, deadline_ns};
+}
+
+static struct step follow(struct task *task, struct weir_context *context,
+                          enum weir_progress progress)
+{
+    atomic_store_explicit(&task->records_emitted, task->emitted, memory_order_relaxed);
+    if (progress == WEIR_IDLE && !task->failed)
+        return rest(task, context->idle_until, context->idle_fd);
+    if (progress == WEIR_END)
+        context->finished = true;
+    return again;
+}
+
+static bool still_idle(const struct weir_context *context)
+{
+    return context->idle_fd < 0 && context->idle_until > clock_now_ns();
+}
+
+static struct step poll_source(struct task *task)
+{
+    struct weir_context *source = &task->operators[0];
+    if (source->finished) {
+        task->input_done = true;
+        task->watermark = WEIR_END_OF_TIME;
+        return again;
+    }
+    if (source->idle_until && still_idle(source))
+        return rest(task, source->idle_until, -1);
+    source->idle_until = 0;
+    source->idle_fd = -1;
+    source->reserve.open = false;
+    return follow(task, source, source->table->poll(source->self, source));
+}
+
+/* All input has ended: operators finish in the chain's order, then END goes out. */
+static struct step finish(struct task *task)
+{
+    for (uint32_t i = 0; i < task->operator_count; i++) {
+        struct weir_context *context = &task->operators[i];
+        if (context->finished)
+            continue;
+        if (!context->table->finish) {
+            context->finished = true;
+            continue;
+        }
+        if (context->idle_until && still_idle(context))
+            return rest(task, context->idle_until, -1);
+        context->idle_until = 0;
+        context->idle_fd = -1;
+        context->reserve.open = false;
+        return follow(task, context, context->table->finish(context->self, context));
+    }
+    if (!task->end_placed) {
+        outlet_end(&task->outlet);
+        task->end_placed = true;
+        return again;
+    }
+    if (!task->told_end) { /* not blocked: END has left on every output */
+        task->told_end = true;
+        tell_coordinator(task, MESSAGE_ENDED, 0, 0);
+    }
+    return rest(task, INT64_MAX, -1);
+}
+
+static struct step work(struct task *task)
+{
+    if (task->end_placed)
+        return finish(task);
+    if (advance_time(task))
+        return again;
+    if (next_clock_timer(task) != INT64_MAX && fire_timer(task, WEIR_TIMER_CLOCK, clock_wall_ns()))
+        return again;
+    if (task->input_done)
+        return finish(task);
+    if (task->operators[0].table->poll)
+        return poll_source(task);
+    return read_input(task) ? again : rest(task, INT64_MAX, -1);
+}
+
+/* ------------------------------------------------------------------------- the switch -- */
+
+static struct step leave(struct task *task)
+{
+    for (uint32_t i = 0; i < task->operator_count; i++) {
+        struct weir_context *context = &task->operators[i];
+        if (context->opened && context->table->close)
+            context->table->close(context->self, context);
+        context->opened = false;
+    }
+    for (uint32_t i = 0; i < task->pipe_count; i++)
+        pipe_close(&task->pipes[i]);
+    pipe_close(&task->coordinator);
+    pipe_close(&task->writer);
+    inbox_close(&task->inbox);
+    return (struct step){STEP_DONE, -1, INT64_MAX};
+}
+
+static struct step report_failure(struct task *task)
+{
+    if (!task->told_failure)
+        tell_text(task, MESSAGE_FAILED, 0, &task->error);
+    task->told_failure = true;
+    return (struct step){STEP_WAIT, -1, INT64_MAX};
+}
+
+struct step task_step(void *self)
+{
+    struct task *task = self;
+    drain_inbox(task);
+    if (task->quitting)
+        return leave(task);
+    if (task->outlet.failed)
+        fail_memory(task, "the output queues");
+    if (task->failed)
+        return report_failure(task);
+    if (!task->opened) {
+        task_open(task);
+        return again;
+    }
+    outlet_push(&task->outlet);
+    seal(task);
+    if (!task->going || outlet_blocked(&task->outlet)) { /* P12 */
+        gate_return_credits(&task->gate);
+        return (struct step){STEP_WAIT, -1, INT64_MAX};
+    }
+    return work(task);
+}
+
+/* ----------------------------------------------------------------------- construction -- */
+
+static bool add_target(struct weir_context *context, uint32_t output, struct context_target target)
+{
+    struct context_output *to = &context->outputs[output];
+    const struct weir_allocator *allocator = context->run->allocator;
+    struct context_target *more = memory_resize(allocator, to->targets, to->count * sizeof *more,
+                                                (to->count + 1) * sizeof *more);
+    if (!more)
+        return false;
+    to->targets = more;
+    more[to->count++] = target;
+    return true;
+}
+
+/* The channels of an edge that this subtask writes are consecutive: see struct plan. */
+static uint32_t written(const struct plan *plan, uint32_t edge, uint32_t subtask, uint32_t *first)
+{
+    uint32_t writers = plan->nodes[plan->graph->edges[edge].from].parallelism;
+    uint32_t count = (plan->edge_first[edge + 1] - plan->edge_first[edge]) / writers;
+    *first = plan->edge_first[edge] + subtask * count;
+    return count;
+}
+
+static bool wire_edge(struct task *task, uint32_t edge_index)
+{
+    const struct plan *plan = &task->run->plan;
+    const struct graph_edge *edge = &plan->graph->edges[edge_index];
+    struct weir_context *from = &task->operators[plan->nodes[edge->from].place];
+    if (plan_direct(plan, edge_index)) {
+        struct weir_context *to = &task->operators[plan->nodes[edge->to].place];
+        return add_target(from, edge->output,
+                          (struct context_target){.direct = to, .port = edge->input});
+    }
+    uint32_t first, count = written(plan, edge_index, task->subtask, &first);
+    outlet_add_edge(&task->outlet, edge->routing, first, count);
+    struct outlet_edge *way = &task->outlet.edges[task->outlet.edge_count - 1];
+    return add_target(from, edge->output, (struct context_target){.edge = way});
+}
+
+static bool make_outlet(struct task *task)
+{
+    const struct plan *plan = &task->run->plan;
+    uint32_t edges = 0, channels = 0;
+    for (uint32_t e = 0; e < plan->graph->edge_count; e++) {
+        if (plan->nodes[plan->graph->edges[e].from].chain != task->chain || plan_direct(plan, e))
+            continue;
+        uint32_t first;
+        edges++;
+        channels += written(plan, e, task->subtask, &first);
+    }
+    struct outlet_options options = {
+        .allocator = task->run->allocator,
+        .epoch = task->run->epoch,
+        .batch_bytes = task->run->batch_bytes,
+        .window_batches = task->run->window_batches,
+        .window_bytes = task->run->window_bytes,
+        .key_groups = task->run->key_groups,
+    };
+    if (!outlet_init(&task->outlet, &options, edges, channels, channels))
+        return false;
+    for (uint32_t e = 0; e < plan->graph->edge_count; e++)
+        if (plan->nodes[plan->graph->edges[e].from].chain == task->chain && !wire_edge(task, e))
+            return false;
+    for (uint32_t c = 0; c < task->outlet.channel_count; c++)
+        task->run->writer_slot[task->outlet.channels[c].channel] = c;
+    return true;
+}
+
+static bool make_gate(struct task *task)
+{
+    const struct plan *plan = &task->run->plan;
+    uint32_t count = 0;
+    for (uint32_t c = 0; c < plan->channel_count; c++)
+        count += plan->channels[c].to_task == task->index;
+    if (!gate_init(&task->gate, task->run->allocator, count, task->run->window_batches,
+                   task->run->epoch, task->run->restored_id))
+        return false;
+    uint32_t slot = 0;
+    for (uint32_t c = 0; c < plan->channel_count; c++) {
+        const struct plan_channel *channel = &plan->channels[c];
+        if (channel->to_task != task->index)
+            continue;
+        struct gate_input *input = &task->gate.inputs[slot];
+        input->channel = c;
+        input->edge = channel->edge;
+        input->from_subtask = channel->from_subtask;
+        input->port = plan->graph->edges[channel->edge].input;
+        task->run->reader_slot[c] = slot++;
+    }
+    return true;
+}
+
+static bool make_operators(struct task *task)
+{
+    const struct plan_chain *chain = &task->run->plan.chains[task->chain];
+    task->operators = memory_zeroed(task->run->allocator, chain->length, sizeof *task->operators);
+    for (uint32_t i = 0; task->operators && i < chain->length; i++) {
+        task->operator_count = i + 1;
+        if (!context_init(&task->operators[i], task, task->run,
+                          plan_member(&task->run->plan, task->chain, i), task->subtask))
+            return false;
+    }
+    return task->operators;
+}
+
+enum weir_result task_init(struct task *task, const struct run *run, uint32_t index,
+                           struct weir_error *error)
+{
+    const struct plan *plan = &run->plan;
+    *task = (struct task){.run = run, .index = index, .span_limit = 1};
+    task->watermark = task->forwarded = WEIR_NO_TIME;
+    while (index >= plan->chains[task->chain].first_task + plan->chains[task->chain].parallelism)
+        task->chain++;
+    task->subtask = index - plan->chains[task->chain].first_task;
+    snprintf(task->name, sizeof task->name, "%.9s.%u",
+             plan->graph->nodes[plan->chains[task->chain].head].name, task->subtask);
+    task->snapshots = batch_pool_new(run->allocator, SNAPSHOT_POOL_BYTES, 2);
+    if (!task->snapshots || !make_operators(task) || !make_outlet(task) || !make_gate(task))
+        return error_memory(error, task->name, sizeof *task);
+    return WEIR_OK;
+}
+
+void task_free(struct task *task)
+{
+    const struct weir_allocator *allocator = task->run->allocator;
+    for (uint32_t i = 0; i < task->pipe_count; i++)
+        pipe_close(&task->pipes[i]);
+    pipe_close(&task->coordinator);
+    pipe_close(&task->writer);
+    if (task->inbox)
+        inbox_close(&task->inbox);
+    for (uint32_t i = 0; i < task->operator_count; i++) {
+        if (task->parts)
+            blob_buffer_free(&task->parts[i], allocator);
+        context_free(&task->operators[i]);
+    }
+    gate_free(&task->gate);
+    outlet_free(&task->outlet);
+    memory_release(allocator, task->parts);
+    memory_release(allocator, task->operators);
+    memory_release(allocator, task->pipes);
+    memory_release(allocator, task->pipe_tasks);
+}
+
+struct pipe *task_pipe(const struct task *task, uint32_t to)
+{
+    for (uint32_t i = 0; i < task->pipe_count; i++)
+        if (task->pipe_tasks[i] == to)
+            return task->pipes[i];
+    return NULL;
+}

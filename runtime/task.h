@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * task: one thread running one subtask of a chain of operators: a state machine around an inbox.
+ *
+ *   task_step, never blocking:
+ *     1  drain the inbox: batches to the gate, credits to the outlet, commands to the task
+ *     2  push what waits in the outlet; report a sealed cut
+ *     3  outlet blocked? then take no input: this is back-pressure (P12)
+ *     4  time to forward? fire timers, one a step
+ *     5  gate_read: RECORDS -> operator, MARKER -> aligner -> cut, END -> finish; sources poll
+ *
+ *   life:  created -> opened (READY) -> GO -> running -> finishing -> ended (ENDED) -> QUIT -> done
+ *          a failure at any point: FAILED is told, then only QUIT is heard
+ *
+ * T1  a cut is one step: markers, prepare and save happen with no record, timer or poll in between
+ * (P3). T2  SEALED is sent once for a cut, when the markers have left every output (P8). T3
+ * recovered handles are committed before the first record.
+ */
+#ifndef TASK_H
+#define TASK_H
+
+#include <stdatomic.h>
+
+#include "blob.h"
+#include "context.h"
+#include "gate.h"
+
+struct task {
+    /* set before start */
+    const struct run *run;
+    uint32_t index, chain, subtask;
+    char name[16];
+    struct inbox *inbox;
+    struct pipe **pipes; /* one for each task this one talks to */
+    uint32_t *pipe_tasks;
+    uint32_t pipe_count;
+    struct pipe *coordinator, *writer;
+    struct blob_buffer *parts; /* restored, one an operator; NULL on a first start */
+
+    /* task thread only */
+    struct gate gate;
+    struct outlet outlet;
+    struct batch_pool *snapshots;
+    struct weir_context *operators;
+    uint32_t operator_count;
+    struct weir_error error;
+    bool failed, told_failure;
+    bool opened, going, quitting;
+    bool input_done; /* sources: END; others: END on every input */
+    bool end_placed, told_end;
+    uint64_t sealing; /* cut and not yet reported, 0: none */
+    int64_t cut_began_ns;
+    int64_t cut_ns;   /* how long that cut took */
+    uint64_t aborted; /* highest id operators were told of */
+    int64_t watermark, forwarded;
+    bool idle, idle_forwarded, idle_wanted;
+    uint32_t span_limit;
+    uint64_t taken, emitted;
+
+    /* any thread (atomic) */
+    _Atomic uint64_t records_in, records_emitted;
+};
+
+/* Builds gate, outlet and operators after the plan; inbox and pipes are set afterwards. */
+enum weir_result task_init(struct task *task, const struct run *run, uint32_t index,
+                           struct weir_error *error) WEIR_MUST_USE;
+void task_free(struct task *task);
+/* The pipe towards a task, or NULL. */
+struct pipe *task_pipe(const struct task *task, uint32_t to);
+
+struct step task_step(void *task);
+
+/* The first failure sticks. */
+void task_fail(struct task *task, const struct weir_error *error);
+
+#endif
