@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Actors without threads. Whoever would wait (monitor_wait, thread_join) runs the scheduler
+ * instead: it draws one actor among those that have something to do and calls its step; when all
+ * wait, virtual time jumps to the next deadline or delivery. Nothing to do and nothing to wait for
+ * is a deadlock: reported with each actor's wait, and abort.
+ *
+ * Two rules of drawing, chosen by the seed: uniform; and priorities that change now and then, which
+ * keep one actor from running for long (what a uniform draw hardly ever does).
+ */
+#include "thread.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "clock.h"
+#include "error.h"
+#include "memory.h"
+#include "sim.h"
+
+#define EARLY_ONE_IN 32    /* a wait may return early, so now and then one does */
+#define PRIORITY_ONE_IN 64 /* how often an actor's priority changes */
+
+struct thread {
+    struct actor actor;
+    const struct weir_allocator *allocator;
+    struct step last;
+    uint64_t priority;
+    uint64_t steps;
+    struct thread *next;
+};
+
+struct monitor {
+    const struct weir_allocator *allocator;
+    bool inside;
+    bool notified;
+};
+
+static struct {
+    struct thread *first;
+    uint64_t left; /* threads and monitors */
+    uint64_t steps, step_limit;
+    int64_t step_cost_ns;
+    bool priorities;
+    bool stepping;
+} schedule;
+
+void sim_threads_start(void)
+{
+    memset(&schedule, 0, sizeof schedule);
+    schedule.step_limit = 100000000;
+    schedule.priorities = sim_draw(SIM_SCHEDULE, 2) == 1;
+}
+
+uint64_t sim_threads_left(void)
+{
+    return schedule.left;
+}
+
+void sim_threads_forget(void)
+{
+    schedule.first = NULL;
+    schedule.left = 0;
+    schedule.stepping = false;
+}
+
+void sim_step_cost(int64_t cost_ns)
+{
+    schedule.step_cost_ns = cost_ns;
+}
+
+void sim_step_limit(uint64_t steps)
+{
+    schedule.step_limit = steps;
+}
+
+/* ---- scheduler ---- */
+
+static void give_up(const char *why)
+{
+    sim_trace_tail();
+    fprintf(stderr, "sim: %s at %" PRId64 " ns after %" PRIu64 " steps\n", why, clock_now_ns(),
+            schedule.steps);
+    for (const struct thread *thread = schedule.first; thread != NULL; thread = thread->next) {
+        static const char *const states[] = {"again", "waits", "done"};
+        fprintf(stderr, "  %-16s %-6s steps %" PRIu64 ", fd %d, deadline %" PRId64 ", inbox %s\n",
+                thread->actor.name, states[thread->last.what], thread->steps, thread->last.fd,
+                thread->last.deadline_ns,
+                thread->last.what != STEP_DONE && sim_inbox_due_ns(thread->actor.inbox) < INT64_MAX
+                    ? "has messages"
+                    : "empty");
+    }
+    abort();
+}
+
+static bool fd_is_ready(int fd)
+{
+    struct pollfd polled = {.fd = fd, .events = POLLIN};
+
+    return fd >= 0 && poll(&polled, 1, 0) > 0;
+}
+
+/* When it can go on by itself; INT64_MAX: never. */
+static int64_t thread_due_ns(const struct thread *thread)
+{
+    int64_t due_ns = thread->last.deadline_ns;
+    int64_t inbox_ns;
+
+    if (thread->last.what == STEP_DONE)
+        return INT64_MAX;
+    if (thread->last.what == STEP_AGAIN || fd_is_ready(thread->last.fd))
+        return INT64_MIN;
+    inbox_ns = sim_inbox_due_ns(thread->actor.inbox);
+    return inbox_ns < due_ns ? inbox_ns : due_ns;
+}
+
+static bool can_run(const struct thread *thread, bool early)
+{
+    if (thread->last.what == STEP_DONE)
+        return false;
+    return early || thread_due_ns(thread) <= clock_now_ns();
+}
+
+static bool any_can_run(void)
+{
+    const struct thread *thread = schedule.first;
+
+    while (thread != NULL && !can_run(thread, false))
+        thread = thread->next;
+    return thread != NULL;
+}
+
+static struct thread *choose(bool early)
+{
+    struct thread *best = NULL;
+    uint64_t count = 0;
+
+    for (struct thread *thread = schedule.first; thread != NULL; thread = thread->next) {
+        if (!can_run(thread, early))
+            continue;
+        if (sim_draw(SIM_SCHEDULE, PRIORITY_ONE_IN) == 0)
+            thread->priority = sim_draw(SIM_SCHEDULE, UINT64_MAX);
+        if (schedule.priorities ? best == NULL || thread->priority > best->priority
+                                : sim_draw(SIM_SCHEDULE, ++count) == 0)
+            best = thread;
+    }
+    return best;
+}
+
+static void run_step(struct thread *thread)
+{
+    uint64_t numbers[4] = {0};
+
+    if (++schedule.steps > schedule.step_limit)
+        give_up("too many steps");
+    schedule.stepping = true;
+    thread->last = thread->actor.step(thread->actor.self);
+    schedule.stepping = false;
+    thread->steps++;
+    numbers[0] = (uint64_t)thread->last.what;
+    numbers[1] = (uint64_t)thread->last.deadline_ns;
+    sim_event("step", thread->actor.name, numbers);
+    sim_clock_pass(clock_now_ns() + schedule.step_cost_ns);
+}
+
+static int64_t next_due_ns(void)
+{
+    int64_t due_ns = INT64_MAX;
+
+    for (const struct thread *thread = schedule.first; thread != NULL; thread = thread->next) {
+        int64_t own_ns = thread_due_ns(thread);
+        due_ns = own_ns < due_ns ? own_ns : due_ns;
+    }
+    return due_ns;
+}
+
+/* One step, or one jump in time, not beyond `until_ns`. False: nobody will ever move again. */
+static bool advance(int64_t until_ns)
+{
+    int64_t due_ns;
+
+    assert(!schedule.stepping);
+    if (any_can_run()) {
+        run_step(choose(sim_draw(SIM_SCHEDULE, EARLY_ONE_IN) == 0));
+        return true;
+    }
+    due_ns = next_due_ns();
+    if (until_ns < due_ns)
+        due_ns = until_ns;
+    if (due_ns == INT64_MAX)
+        return false;
+    sim_clock_pass(due_ns);
+    return true;
+}
+
+void sim_run(int64_t until_ns)
+{
+    while (clock_now_ns() < until_ns)
+        (void)advance(until_ns);
+}
+
+/* ---- threads ---- */
+
+enum weir_result thread_start(const struct actor *actor, const struct weir_allocator *allocator,
+                              struct thread **thread, struct weir_error *error)
+{
+    struct thread *new = memory_zeroed(allocator, 1, sizeof *new);
+
+    if (new == NULL)
+        return error_memory(error, "a thread", sizeof *new);
+    new->actor = *actor;
+    new->allocator = allocator;
+    new->last = (struct step){STEP_AGAIN, -1, INT64_MAX};
+    new->priority = sim_draw(SIM_SCHEDULE, UINT64_MAX);
+    new->next = schedule.first;
+    schedule.first = new;
+    schedule.left++;
+    *thread = new;
+    return WEIR_OK;
+}
+
+void thread_join(struct thread **thread)
+{
+    struct thread *old = *thread;
+    struct thread **link = &schedule.first;
+
+    if (old == NULL)
+        return;
+    while (old->last.what != STEP_DONE) {
+        if (!advance(INT64_MAX))
+            give_up("deadlock while joining");
+    }
+    while (*link != old)
+        link = &(*link)->next;
+    *link = old->next;
+    schedule.left--;
+    memory_release(old->allocator, old);
+    *thread = NULL;
+}
+
+/* ---- monitor ---- */
+
+struct monitor *monitor_new(const struct weir_allocator *allocator)
+{
+    struct monitor *monitor = memory_zeroed(allocator, 1, sizeof *monitor);
+
+    if (monitor != NULL) {
+        monitor->allocator = allocator;
+        schedule.left++;
+    }
+    return monitor;
+}
+
+void monitor_free(struct monitor **monitor)
+{
+    struct monitor *old = *monitor;
+
+    if (old == NULL)
+        return;
+    assert(!old->inside);
+    schedule.left--;
+    memory_release(old->allocator, old);
+    *monitor = NULL;
+}
+
+void monitor_enter(struct monitor *monitor)
+{
+    assert(!monitor->inside); /* a real lock would hang here */
+    monitor->inside = true;
+}
+
+void monitor_leave(struct monitor *monitor)
+{
+    assert(monitor->inside);
+    monitor->inside = false;
+}
+
+/* Once notified, the application is one more that could go on: whether others come first is
+ * drawn. */
+void monitor_wait(struct monitor *monitor, int64_t deadline_ns)
+{
+    monitor_leave(monitor);
+    monitor->notified = false;
+    while (!monitor->notified && clock_now_ns() < deadline_ns) {
+        if (!advance(deadline_ns))
+            give_up("deadlock while the application waits");
+    }
+    while (sim_draw(SIM_SCHEDULE, 4) != 0 && any_can_run())
+        (void)advance(INT64_MAX);
+    monitor_enter(monitor);
+}
+
+void monitor_notify(struct monitor *monitor)
+{
+    monitor->notified = true;
+}
