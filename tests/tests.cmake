@@ -72,8 +72,8 @@ set(test_environment
     "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tools/lsan.supp:print_suppressions=0"
     "TSAN_OPTIONS=halt_on_error=1:suppressions=${PROJECT_SOURCE_DIR}/tests/tools/tsan.supp")
 
-# The sanitizers of these compilers lose their way where the kernel scatters addresses over more than
-# 28 bits, as new ones do. Some containers forbid to switch that off.
+# The sanitizers of these compilers lose their way where the kernel scatters addresses over more
+# than 28 bits, as new ones do. Some containers forbid to switch that off.
 set(launcher)
 if(WEIR_SANITIZE)
     execute_process(COMMAND setarch -R true RESULT_VARIABLE forbidden OUTPUT_QUIET ERROR_QUIET)
