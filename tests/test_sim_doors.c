@@ -1,0 +1,467 @@
+/* links: sim */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The simulated doors keep the contracts of the real ones, and a run depends on its seed alone.
+ */
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "batch.h"
+#include "clock.h"
+#include "disk.h"
+#include "memory.h"
+#include "sim.h"
+#include "thread.h"
+
+/* ---- actors: each sends `left` messages to the next one and ends when it got as many ---- */
+
+#define ACTORS 4
+#define MESSAGES 20
+
+struct player {
+    struct inbox *inbox;
+    struct pipe *pipe;
+    struct monitor *monitor;
+    int *ended;
+    uint64_t to_send, to_receive, last[ACTORS];
+    uint32_t number;
+};
+
+static void player_take(struct player *player, const struct message *message)
+{
+    cr_assert_eq(message->sequence, player->last[message->channel] + 1, "FIFO in a pipe");
+    player->last[message->channel]++;
+    player->to_receive--;
+    batch_release(message->payload);
+}
+
+static struct step player_end(struct player *player)
+{
+    pipe_close(&player->pipe);
+    inbox_close(&player->inbox);
+    monitor_enter(player->monitor);
+    (*player->ended)++;
+    monitor_notify(player->monitor);
+    monitor_leave(player->monitor);
+    return (struct step){STEP_DONE, -1, 0};
+}
+
+static struct step player_step(void *self)
+{
+    struct player *player = self;
+    struct message message;
+
+    while (inbox_receive(player->inbox, &message, NULL) == 1)
+        player_take(player, &message);
+    if (player->to_send > 0) {
+        message = (struct message){.kind = MESSAGE_BATCH,
+                                   .channel = player->number,
+                                   .sequence = MESSAGES - player->to_send + 1,
+                                   .payload = batch_alone(NULL, 100)};
+        if (pipe_send(player->pipe, &message))
+            player->to_send--;
+        else
+            batch_release(message.payload);
+        return (struct step){STEP_AGAIN, -1, 0};
+    }
+    if (player->to_receive == 0)
+        return player_end(player);
+    return (struct step){STEP_WAIT, -1, INT64_MAX};
+}
+
+static struct transport *network_open(void)
+{
+    struct transport_options options = {.run = 1, .network = true, .sockets = 2 * ACTORS};
+    struct transport *transport;
+
+    cr_assert_eq(transport_open(&options, &transport, NULL), WEIR_OK);
+    return transport;
+}
+
+static void ring_open(struct player players[ACTORS], struct transport *transport, bool network)
+{
+    char name[32];
+
+    for (uint32_t i = 0; i < ACTORS; i++) {
+        snprintf(name, sizeof name, network ? "tcp://127.0.0.1:*" : "inproc://%u", i);
+        cr_assert_eq(inbox_open(transport, name, &players[i].inbox, NULL), WEIR_OK);
+    }
+    for (uint32_t i = 0; i < ACTORS; i++) {
+        const char *to = inbox_endpoint(players[(i + 1) % ACTORS].inbox);
+        cr_assert_eq(pipe_open(transport, to, &players[i].pipe, NULL), WEIR_OK);
+        players[i].number = i;
+        players[i].to_send = MESSAGES;
+        players[i].to_receive = MESSAGES;
+    }
+}
+
+static uint64_t play(uint64_t seed, bool network)
+{
+    struct player players[ACTORS] = {0};
+    struct thread *threads[ACTORS];
+    struct transport *transport;
+    struct monitor *monitor;
+    int ended = 0;
+    uint64_t hash;
+
+    sim_start(seed);
+    sim_network_delay(100000);
+    sim_network_refuse(10);
+    monitor = monitor_new(NULL);
+    transport = network_open();
+    ring_open(players, transport, network);
+    for (int i = 0; i < ACTORS; i++) {
+        struct actor actor = {.step = player_step, .self = &players[i], .inbox = players[i].inbox};
+        snprintf(actor.name, sizeof actor.name, "player %d", i);
+        players[i].monitor = monitor;
+        players[i].ended = &ended;
+        cr_assert_eq(thread_start(&actor, NULL, &threads[i], NULL), WEIR_OK);
+    }
+    monitor_enter(monitor);
+    while (ended < ACTORS)
+        monitor_wait(monitor, INT64_MAX);
+    monitor_leave(monitor);
+    for (int i = 0; i < ACTORS; i++)
+        thread_join(&threads[i]);
+    transport_close(&transport);
+    monitor_free(&monitor);
+    hash = sim_trace_hash();
+    cr_assert_eq(sim_end(), 0);
+    return hash;
+}
+
+Test(sim, same_seed_gives_the_same_run)
+{
+    for (uint64_t seed = 1; seed <= 50; seed++) {
+        cr_assert_eq(play(seed, false), play(seed, false), "seed %d", (int)seed);
+        cr_assert_eq(play(seed, true), play(seed, true), "seed %d", (int)seed);
+    }
+}
+
+Test(sim, other_seed_gives_another_run)
+{
+    uint64_t first = play(1, false);
+
+    for (uint64_t seed = 2; seed <= 50; seed++)
+        cr_assert_neq(play(seed, false), first);
+}
+
+/* ---- scheduler ---- */
+
+struct sleeper {
+    int64_t deadline_ns;
+    int wakes;
+};
+
+static struct step sleeper_step(void *self)
+{
+    struct sleeper *sleeper = self;
+
+    if (clock_now_ns() >= sleeper->deadline_ns)
+        return (struct step){STEP_DONE, -1, 0};
+    sleeper->wakes++;
+    return (struct step){STEP_WAIT, -1, sleeper->deadline_ns};
+}
+
+static struct thread *sleeper_start(struct sleeper *sleeper, struct inbox *inbox)
+{
+    struct actor actor = {"sleeper", sleeper_step, sleeper, inbox};
+    struct thread *thread;
+
+    cr_assert_eq(thread_start(&actor, NULL, &thread, NULL), WEIR_OK);
+    return thread;
+}
+
+Test(sim, time_jumps_to_the_next_deadline)
+{
+    struct sleeper sleeper;
+    struct transport *transport;
+    struct inbox *inbox;
+    struct thread *thread;
+
+    sim_start(7);
+    transport = network_open();
+    cr_assert_eq(inbox_open(transport, "inproc://bed", &inbox, NULL), WEIR_OK);
+    sleeper = (struct sleeper){clock_now_ns() + 3600000000000, 0};
+    thread = sleeper_start(&sleeper, inbox);
+    thread_join(&thread);
+    cr_assert_eq(clock_now_ns(), sleeper.deadline_ns);
+    cr_assert_eq(sleeper.wakes, 1);
+    inbox_close(&inbox);
+    transport_close(&transport);
+    cr_assert_eq(sim_end(), 0);
+}
+
+Test(sim, monitor_wait_ends_at_its_deadline)
+{
+    struct monitor *monitor;
+    int64_t deadline_ns;
+
+    sim_start(7);
+    monitor = monitor_new(NULL);
+    deadline_ns = clock_now_ns() + 5000;
+    monitor_enter(monitor);
+    monitor_wait(monitor, deadline_ns);
+    monitor_leave(monitor);
+    cr_assert_eq(clock_now_ns(), deadline_ns);
+    monitor_free(&monitor);
+    cr_assert_eq(sim_end(), 0);
+}
+
+Test(sim, deadlock_is_reported_and_aborts, .signal = SIGABRT)
+{
+    struct sleeper sleeper = {INT64_MAX, 0};
+    struct transport *transport;
+    struct inbox *inbox;
+    struct thread *thread;
+
+    sim_start(7);
+    transport = network_open();
+    cr_assert_eq(inbox_open(transport, "inproc://bed", &inbox, NULL), WEIR_OK);
+    thread = sleeper_start(&sleeper, inbox);
+    thread_join(&thread);
+}
+
+/* ---- memory ---- */
+
+Test(sim, kth_allocation_fails_and_leaks_are_counted)
+{
+    void *first, *second;
+
+    sim_start(1);
+    sim_memory_fail(2, false);
+    first = memory_take(NULL, 10);
+    cr_assert_not_null(first);
+    cr_assert_null(memory_take(NULL, 10));
+    cr_assert(sim_memory_failed());
+    second = memory_take(NULL, 10);
+    cr_assert_not_null(second);
+    sim_memory_fail(1, true);
+    cr_assert_null(memory_resize(NULL, second, 10, 20));
+    cr_assert_null(memory_zeroed(NULL, 1, 1));
+    memory_release(NULL, second);
+    cr_assert_eq(sim_end(), 1);
+}
+
+/* ---- disk ---- */
+
+static void disk_put(const char *path, const char *text, bool sync)
+{
+    int file = disk_open(DISK_CWD, path, DISK_CREATE);
+
+    cr_assert_geq(file, 0);
+    cr_assert_eq(disk_write(file, text, strlen(text), 0), (int64_t)strlen(text));
+    if (sync)
+        cr_assert_eq(disk_sync(file), 0);
+    cr_assert_eq(disk_close(file), 0);
+}
+
+static void disk_sync_folder(const char *path)
+{
+    int folder = disk_open(DISK_CWD, path, DISK_DIRECTORY);
+
+    cr_assert_eq(disk_sync(folder), 0);
+    cr_assert_eq(disk_close(folder), 0);
+}
+
+/* -1: not there; else the number of bytes equal to text's. */
+static int disk_has(const char *path, const char *text)
+{
+    char bytes[4096];
+    int file = disk_open(DISK_CWD, path, DISK_READ);
+    int64_t got;
+    int same = 0;
+
+    if (file < 0)
+        return -1;
+    got = disk_read(file, bytes, sizeof bytes, 0);
+    disk_close(file);
+    while (same < got && bytes[same] == text[same])
+        same++;
+    return same;
+}
+
+Test(sim, crash_keeps_what_was_synced_and_perhaps_more)
+{
+    int kept = 0, lost = 0, cut = 0;
+
+    for (uint64_t seed = 1; seed <= 200; seed++) {
+        sim_disk_wipe();
+        sim_start(seed);
+        disk_put("safe", "safe", true);
+        disk_put("hollow", "hollow", false);
+        disk_sync_folder("/");
+        disk_put("nameless", "nameless", true);
+        sim_disk_crash(seed);
+        cr_assert_eq(disk_has("safe", "safe"), 4);
+        cr_assert_neq(disk_has("hollow", "hollow"), -1, "its name was synced");
+        cut += disk_has("hollow", "hollow") < 6;
+        kept += disk_has("nameless", "nameless") == 8;
+        lost += disk_has("nameless", "nameless") == -1;
+        cr_assert_eq(sim_end(), 0);
+    }
+    cr_assert_eq(kept + lost, 200);
+    cr_assert(kept > 50 && lost > 50 && cut > 50, "%d %d %d", kept, lost, cut);
+}
+
+Test(sim, crash_in_a_rename_leaves_the_old_name_or_the_new_one)
+{
+    int old = 0, new = 0;
+
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        sim_disk_wipe();
+        sim_start(seed);
+        disk_put("tmp", "whole", true);
+        disk_sync_folder("/");
+        cr_assert_eq(disk_rename_new(DISK_CWD, "tmp", "final"), 0);
+        sim_disk_crash(seed);
+        old += disk_has("tmp", "whole") == 5;
+        new += disk_has("final", "whole") == 5;
+        cr_assert_eq(old + new, (int)seed, "exactly one");
+        cr_assert_eq(sim_end(), 0);
+    }
+    cr_assert(old > 20 && new > 20);
+}
+
+Test(sim, lock_belongs_to_the_description_and_goes_with_it)
+{
+    int first, second;
+
+    sim_disk_wipe();
+    sim_start(1);
+    first = disk_open(DISK_CWD, "LOCK", DISK_UPDATE);
+    second = disk_open(DISK_CWD, "LOCK", DISK_UPDATE);
+    cr_assert_eq(disk_lock(first), 0);
+    cr_assert_eq(disk_lock(first), 0);
+    cr_assert_eq(disk_lock(second), -EAGAIN);
+    cr_assert_eq(disk_close(first), 0);
+    cr_assert_eq(disk_lock(second), 0);
+    sim_disk_release();
+    first = disk_open(DISK_CWD, "LOCK", DISK_UPDATE);
+    cr_assert_eq(disk_lock(first), 0);
+    cr_assert_eq(disk_close(first), 0);
+    cr_assert_eq(sim_end(), 0);
+}
+
+Test(sim, names_answer_as_posix_does)
+{
+    sim_disk_wipe();
+    sim_start(1);
+    cr_assert_eq(disk_make_folder(DISK_CWD, "a"), 0);
+    cr_assert_eq(disk_make_folder(DISK_CWD, "a"), -EEXIST);
+    cr_assert_eq(disk_make_folder(DISK_CWD, "b/c"), -ENOENT);
+    disk_put("a/x", "x", true);
+    disk_put("/a/../y", "y", true);
+    cr_assert_eq(disk_open(DISK_CWD, "a/x", DISK_CREATE), -EEXIST);
+    cr_assert_eq(disk_open(DISK_CWD, "a/x/z", DISK_READ), -ENOTDIR);
+    cr_assert_eq(disk_open(DISK_CWD, "a/x", DISK_DIRECTORY), -ENOTDIR);
+    cr_assert_eq(disk_remove_folder(DISK_CWD, "a"), -ENOTEMPTY);
+    cr_assert_eq(disk_rename_new(DISK_CWD, "y", "a/x"), -EEXIST);
+    cr_assert_eq(disk_rename(DISK_CWD, "y", "a/x"), 0);
+    cr_assert_eq(disk_has("a/x", "y"), 1);
+    cr_assert_eq(disk_remove(DISK_CWD, "y"), -ENOENT);
+    cr_assert_eq(disk_remove(DISK_CWD, "a"), -EISDIR);
+    cr_assert_eq(disk_remove(DISK_CWD, "a/x"), 0);
+    cr_assert_eq(disk_remove_folder(DISK_CWD, "a"), 0);
+    cr_assert_eq(disk_close(3), -EBADF);
+    cr_assert_eq(sim_end(), 0);
+}
+
+Test(sim, kth_file_call_fails_once)
+{
+    int file;
+
+    sim_disk_wipe();
+    sim_start(1);
+    sim_disk_fail(2, ENOSPC);
+    file = disk_open(DISK_CWD, "f", DISK_CREATE);
+    cr_assert_geq(file, 0);
+    cr_assert_eq(disk_write(file, "abc", 3, 0), -ENOSPC);
+    cr_assert_eq(disk_write(file, "abc", 3, 0), 3);
+    cr_assert_eq(disk_close(file), 0);
+    cr_assert_eq(sim_end(), 0);
+}
+
+Test(sim, failed_sync_lies_from_then_on)
+{
+    int file;
+    int lost = 0;
+
+    for (uint64_t seed = 1; seed <= 50; seed++) {
+        sim_disk_wipe();
+        sim_start(seed);
+        file = disk_open(DISK_CWD, "f", DISK_CREATE);
+        disk_sync_folder("/");
+        cr_assert_eq(disk_write(file, "abc", 3, 0), 3);
+        sim_disk_fail(1, EIO);
+        cr_assert_eq(disk_sync(file), -EIO);
+        cr_assert_eq(disk_sync(file), 0);
+        sim_disk_crash(seed);
+        lost += disk_has("f", "abc") < 3;
+        cr_assert_eq(sim_end(), 0);
+    }
+    cr_assert_gt(lost, 10);
+}
+
+Test(sim, killed_disk_does_nothing_more)
+{
+    int file;
+
+    sim_disk_wipe();
+    sim_start(1);
+    disk_put("before", "x", true);
+    sim_disk_kill(1);
+    cr_assert_eq(disk_open(DISK_CWD, "after", DISK_CREATE), -EIO);
+    cr_assert_eq(disk_remove(DISK_CWD, "before"), -EIO);
+    cr_assert(sim_disk_killed());
+    sim_disk_release();
+    cr_assert_eq(disk_has("before", "x"), 1);
+    file = disk_open(DISK_CWD, "after", DISK_READ);
+    cr_assert_eq(file, -ENOENT);
+    cr_assert_eq(sim_end(), 0);
+}
+
+Test(sim, full_disk_takes_what_fits)
+{
+    int file;
+
+    sim_disk_wipe();
+    sim_start(1);
+    sim_disk_space(10);
+    file = disk_open(DISK_CWD, "f", DISK_CREATE);
+    cr_assert_eq(disk_write(file, "12345678", 8, 0), 8);
+    cr_assert_eq(disk_write(file, "12345678", 8, 8), 2);
+    cr_assert_eq(disk_write(file, "12345678", 8, 10), -ENOSPC);
+    cr_assert_eq(disk_write(file, "abcd", 4, 0), 4, "no new bytes");
+    cr_assert_eq(disk_close(file), 0);
+    cr_assert_eq(sim_end(), 0);
+}
+
+static int count_and_remove(void *context, const char *name, enum disk_kind kind)
+{
+    cr_assert_eq(kind, DISK_FILE);
+    cr_assert_eq(disk_remove(DISK_CWD, name), 0);
+    return ++*(int *)context == 5 ? 5 : 0;
+}
+
+Test(sim, list_survives_removal_and_stops_when_told)
+{
+    int folder, count = 0;
+    char name[8];
+
+    sim_disk_wipe();
+    sim_start(1);
+    for (int i = 0; i < 8; i++) {
+        snprintf(name, sizeof name, "f%d", i);
+        disk_put(name, "x", false);
+    }
+    folder = disk_open(DISK_CWD, ".", DISK_DIRECTORY);
+    cr_assert_eq(disk_list(folder, count_and_remove, &count), 5);
+    cr_assert_eq(disk_list(folder, count_and_remove, &count), 0);
+    cr_assert_eq(count, 8);
+    cr_assert_eq(disk_close(folder), 0);
+    cr_assert_eq(sim_end(), 0);
+}
