@@ -39,6 +39,7 @@ void weir_graph_free(struct weir_graph **graph)
 {
     for (size_t i = 0; *graph && i < (*graph)->kept_count; i++)
         free((*graph)->kept[i]);
+    free((*graph)->kept);
     free(*graph);
     *graph = NULL;
 }
@@ -55,6 +56,7 @@ weir_node weir_graph_add(struct weir_graph *graph, const struct weir_node_option
 void *weir_graph_keep(struct weir_graph *graph, const void *data, size_t size)
 {
     void *kept = data ? copy_of(data, size) : need(calloc(1, size));
+    graph->kept = need(realloc(graph->kept, (graph->kept_count + 1) * sizeof *graph->kept));
     graph->kept[graph->kept_count++] = kept;
     return kept;
 }

@@ -22,7 +22,7 @@ struct fake_node {
 struct weir_graph {
     struct fake_node nodes[8];
     uint32_t count;
-    void *kept[64];
+    void **kept;
     size_t kept_count;
     char error[512]; /* the first; empty: none */
 };
