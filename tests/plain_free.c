@@ -1,0 +1,10 @@
+/* links: free exchange */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "exchange.h"
+
+int main(void)
+{
+    exchange_run(false, 20000);
+    exchange_run(true, 5000);
+    return 0;
+}
