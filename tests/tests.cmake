@@ -116,7 +116,7 @@ endfunction()
 
 function(weir_test_program source criterion)
     cmake_path(GET source STEM file)
-    string(REGEX REPLACE "^(test|plain)_" "" name ${file})
+    string(REGEX REPLACE "^test_" "" name ${file})
     read_links(${source})
     if(WEIR_SANITIZE MATCHES "thread" AND NOT (file MATCHES "^plain_" AND links MATCHES "free|zmq"))
         return()
