@@ -85,10 +85,12 @@ static void finish(struct coordinator *coordinator, enum weir_outcome outcome,
     monitor_leave(view->monitor);
 }
 
-static void fail(struct coordinator *coordinator, enum weir_result code, const char *text)
+static void fail(struct coordinator *coordinator, enum weir_result code, const char *node,
+                 const char *text)
 {
     struct weir_error error = {0};
     error_set(&error, code ? code : WEIR_FAILED, 0, "%s", text);
+    snprintf(error.node, sizeof error.node, "%s", node);
     finish(coordinator, code == WEIR_UNKNOWN ? WEIR_OUTCOME_UNKNOWN : WEIR_OUTCOME_FAILED, &error);
 }
 
@@ -101,6 +103,14 @@ static const char *text_of(const struct message *message)
     return (const char *)text->data;
 }
 
+/* The second text, if there is one. */
+static const char *node_of(const struct message *message)
+{
+    const char *text = text_of(message);
+    size_t size = strlen(text) + 1;
+    return message->payload && message->payload->size > size ? text + size : "";
+}
+
 /* ------------------------------------------------------------------ what rounds want -- */
 
 static void on_told(struct coordinator *coordinator, const struct round_action *action)
@@ -108,11 +118,13 @@ static void on_told(struct coordinator *coordinator, const struct round_action *
     int64_t duration = clock_now_ns() - coordinator->round.triggered_ns;
     struct view *view = coordinator->view;
     monitor_enter(view->monitor);
-    view->checkpoint = action->id;
-    view->triggered_ns = coordinator->round.triggered_ns;
-    view->duration_ns = duration;
-    view->committed++;
     uint64_t bytes = view->bytes;
+    if (coordinator->run->durable) {
+        view->checkpoint = action->id;
+        view->triggered_ns = coordinator->round.triggered_ns;
+        view->duration_ns = duration;
+        view->committed++;
+    }
     monitor_leave(view->monitor);
     coordinator->told = action->id;
     if (action->purposes & (ROUND_STOP | ROUND_FINAL)) { /* C3 */
@@ -183,7 +195,8 @@ static void carry_out(struct coordinator *coordinator, const struct round_action
         on_aborted(coordinator, action);
         break;
     case ROUND_FAIL:
-        fail(coordinator, WEIR_FAILED, "more checkpoints in a row have failed than are tolerated");
+        fail(coordinator, WEIR_FAILED, "",
+             "more checkpoints in a row have failed than are tolerated");
         break;
     case ROUND_WAIT:
         break;
@@ -290,7 +303,7 @@ static void on_task(struct coordinator *coordinator, const struct message *messa
         on_confirmed(coordinator, task, message->id);
         break;
     case MESSAGE_FAILED:
-        fail(coordinator, (enum weir_result)message->value, text_of(message));
+        fail(coordinator, (enum weir_result)message->value, node_of(message), text_of(message));
         break;
     default:
         break;
@@ -304,7 +317,7 @@ static void on_writer(struct coordinator *coordinator, const struct message *mes
     enum weir_result result = (enum weir_result)message->value;
     /* C2; another run is here; the writer has gone */
     if (result == WEIR_UNKNOWN || result == WEIR_REFUSED || result == WEIR_PROTOCOL) {
-        fail(coordinator, result, text_of(message));
+        fail(coordinator, result, "", text_of(message));
         return;
     }
     if (result) {
@@ -355,7 +368,7 @@ static void drain_inbox(struct coordinator *coordinator)
         batch_release(message.payload);
     }
     if (status < 0)
-        fail(coordinator, error.code, error.text);
+        fail(coordinator, error.code, "", error.text);
 }
 
 /* A last round that failed is asked for again: without it the job can't end. */

@@ -40,24 +40,26 @@ static void tell_coordinator(struct task *task, enum message_kind kind, uint64_t
     }
 }
 
-/* A message with a text; without memory for the text, the code must do. */
+/* A message with two texts, each with its zero: what happened, and in which node. Without memory
+ * for them the code must do. */
 static void tell_text(struct task *task, enum message_kind kind, uint64_t id,
                       const struct weir_error *error)
 {
-    size_t size = strlen(error->text) + 1;
-    struct batch *text = batch_alone(task->run->allocator, size);
-    if (text) {
-        memcpy(text->data, error->text, size);
-        text->size = size;
+    size_t text_size = strlen(error->text) + 1, node_size = strlen(error->node) + 1;
+    struct batch *texts = batch_alone(task->run->allocator, text_size + node_size);
+    if (texts) {
+        memcpy(texts->data, error->text, text_size);
+        memcpy(texts->data + text_size, error->node, node_size);
+        texts->size = text_size + node_size;
     }
     struct message message = {.kind = kind,
                               .epoch = task->run->epoch,
                               .channel = task->index,
                               .id = id,
                               .value = error->code,
-                              .payload = text};
+                              .payload = texts};
     if (!pipe_send(task->coordinator, &message))
-        batch_release(text);
+        batch_release(texts);
 }
 
 /* --------------------------------------------------------------------------- opening -- */

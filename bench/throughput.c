@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * throughput: what one keyed count costs in weir, beside a plain loop that does the same.
+ *
+ *   weir    source task -> BY_KEY -> count task; records of 16 bytes (key u64, value u64);
+ * checkpoints off, and every second into a store plain   one thread: the same xorshift64 keys, XXH3
+ * inlined, open addressing with 16-byte slots
+ *
+ * Both run for the same time, one after the other, several rounds, so that a slow minute of the
+ * machine hits all alike; the figures are medians. Every run checks its own result: the counts add
+ * up to the records. Last line: weir / plain for each number of keys.
+ */
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "weir.h"
+
+#define ROUNDS_MAX 15
+#define BURST 512 /* records between two looks at the clock; weir's source: a poll */
+
+struct settings {
+    int64_t run_ns;
+    int rounds;
+    char store[256];
+    uint64_t keys; /* of the run in hand */
+};
+
+struct result {
+    double records_per_second;
+    uint64_t checkpoints;
+    int64_t cut_max_ns;
+};
+
+static int64_t now_ns(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+static uint64_t xorshift(uint64_t *state)
+{
+    uint64_t x = *state;
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    return *state = x;
+}
+
+/* A number below `keys` without a division: the upper half of a product. */
+static uint64_t draw(uint64_t *state, uint64_t keys)
+{
+    return (uint64_t)(((unsigned __int128)xorshift(state) * keys) >> 64);
+}
+
+static void die(const char *what)
+{
+    fprintf(stderr, "throughput: %s\n", what);
+    exit(1);
+}
+
+/* ------------------------------------------------------------------------ the plain loop -- */
+
+struct slot {
+    uint64_t key; /* + 1; 0: empty */
+    uint64_t count;
+};
+
+static struct result run_plain(const struct settings *settings)
+{
+    size_t slots = 1024;
+    while (slots < 2 * settings->keys)
+        slots *= 2;
+    struct slot *table = calloc(slots, sizeof *table);
+    if (!table)
+        die("out of memory");
+    uint64_t state = 88172645463325252u, records = 0, sum = 0;
+    int64_t began = now_ns(), ended;
+    do {
+        for (int i = 0; i < BURST; i++) {
+            uint64_t key = draw(&state, settings->keys);
+            size_t at = XXH3_64bits(&key, sizeof key) & (slots - 1);
+            while (table[at].key && table[at].key != key + 1)
+                at = (at + 1) & (slots - 1);
+            table[at].key = key + 1;
+            table[at].count++;
+        }
+        records += BURST;
+        ended = now_ns();
+    } while (ended - began < settings->run_ns);
+    for (size_t i = 0; i < slots; i++)
+        sum += table[i].count;
+    free(table);
+    if (sum != records)
+        die("the plain loop has miscounted");
+    return (struct result){.records_per_second = (double)records * 1e9 / (double)(ended - began)};
+}
+
+/* ------------------------------------------------------------------------------- weir -- */
+
+/* What the operators report to main; written by one task each, read after the job has ended. */
+struct report {
+    const struct settings *settings;
+    uint64_t emitted;
+    uint64_t counted;
+    int64_t began, ended;
+};
+
+struct source {
+    struct report *report;
+    uint64_t state;
+};
+
+static enum weir_result source_open(void *self, struct weir_context *context, const void *config)
+{
+    (void)context;
+    struct source *source = self;
+    source->report = *(struct report *const *)config;
+    source->state = 88172645463325252u;
+    source->report->began = now_ns();
+    return WEIR_OK;
+}
+
+static enum weir_progress source_poll(void *self, struct weir_context *context)
+{
+    struct source *source = self;
+    uint64_t key, keys = source->report->settings->keys, value = 1;
+    struct weir_record record = {{&key, 8}, {&value, 8}, WEIR_NO_TIME};
+    for (int i = 0; i < BURST; i++) {
+        key = draw(&source->state, keys);
+        weir_emit(context, 0, &record);
+    }
+    source->report->emitted += BURST;
+    bool over = now_ns() - source->report->began >= source->report->settings->run_ns;
+    return over ? WEIR_END : WEIR_MORE;
+}
+
+static enum weir_result source_save(void *self, struct weir_context *context,
+                                    struct weir_saver *saver)
+{
+    (void)context;
+    const struct source *source = self;
+    weir_save(saver, WEIR_ITEM_SPLIT, (struct weir_bytes){&source->state, sizeof source->state});
+    return WEIR_OK;
+}
+
+static enum weir_result count_open(void *self, struct weir_context *context, const void *config)
+{
+    (void)context;
+    *(struct report **)self = *(struct report *const *)config;
+    return WEIR_OK;
+}
+
+static size_t count_many(void *self, struct weir_context *context, unsigned input,
+                         const struct weir_record *records, size_t count)
+{
+    (void)self;
+    (void)input;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t *cell = weir_cell(context, 0, &records[i].key);
+        if (!cell)
+            return i + 1;
+        ++*cell;
+    }
+    return count;
+}
+
+static enum weir_progress count_finish(void *self, struct weir_context *context)
+{
+    struct report *report = *(struct report **)self;
+    struct weir_bytes key, value;
+    if (!report->ended)
+        report->ended = now_ns(); /* everything is counted; adding up is not part of it */
+    for (int i = 0; i < 4096; i++) {
+        if (!weir_scan_next(context, 0, &key, &value))
+            return WEIR_END;
+        report->counted += *(const uint64_t *)value.data;
+    }
+    return WEIR_MORE;
+}
+
+static struct weir_graph *make_graph(struct report **report)
+{
+    static const struct weir_operator source = {WEIR_SIZED(struct weir_operator),
+                                                .kind = "xorshift",
+                                                .self_size = sizeof(struct source),
+                                                .open = source_open,
+                                                .poll = source_poll,
+                                                .save = source_save};
+    static const struct weir_operator count = {
+        WEIR_SIZED(struct weir_operator),     .kind = "count",
+        .self_size = sizeof(struct report *), .open = count_open,
+        .process_many = count_many,           .finish = count_finish};
+    static const struct weir_state cell = {WEIR_SIZED(struct weir_state), .name = "count",
+                                           .value_size = 8, .format = "u64"};
+    struct weir_graph *graph = weir_graph_new(NULL);
+    if (!graph)
+        die("out of memory");
+    weir_node from = weir_graph_add(
+        graph, &(struct weir_node_options){WEIR_SIZED(struct weir_node_options), .name = "source",
+                                           .table = &source, .config = report});
+    weir_node to = weir_graph_add(
+        graph, &(struct weir_node_options){WEIR_SIZED(struct weir_node_options), .name = "count",
+                                           .table = &count, .config = report, .states = &cell,
+                                           .state_count = 1});
+    weir_connect(graph, from, to, WEIR_BY_KEY);
+    return graph;
+}
+
+static struct result run_weir(const struct settings *settings, bool checkpoints)
+{
+    struct report report = {.settings = settings}, *pointer = &report;
+    struct weir_graph *graph = make_graph(&pointer);
+    struct weir_job_options options = {WEIR_SIZED(struct weir_job_options), .name = "throughput",
+                                       .store = checkpoints ? settings->store : NULL,
+                                       .restore = WEIR_RESTORE_NONE, .interval_ns = 1000000000};
+    struct weir_job *job;
+    struct weir_error error = {0};
+    enum weir_outcome outcome;
+    if (weir_job_start(graph, &options, &job, &error) || weir_job_wait(job, -1, &outcome, &error))
+        die(error.text);
+    if (outcome != WEIR_OUTCOME_ENDED)
+        die(error.text);
+    struct weir_status status = {WEIR_SIZED(struct weir_status)};
+    weir_job_status(job, &status);
+    weir_job_close(&job);
+    weir_graph_free(&graph);
+    if (report.counted != report.emitted)
+        die("weir has miscounted");
+    return (struct result){
+        .records_per_second = (double)report.emitted * 1e9 / (double)(report.ended - report.began),
+        .checkpoints = status.committed,
+        .cut_max_ns = status.cut_max_ns,
+    };
+}
+
+/* ---------------------------------------------------------------------------- the table -- */
+
+enum { PLAIN, OFF, EVERY_SECOND, VARIANTS };
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, int count)
+{
+    qsort(values, (size_t)count, sizeof *values, ascending);
+    return values[count / 2];
+}
+
+static void measure(struct settings *settings, const char *label, double *ratio,
+                    double *ratio_checkpoints)
+{
+    double rates[VARIANTS][ROUNDS_MAX], ratios[VARIANTS][ROUNDS_MAX];
+    uint64_t checkpoints = 0;
+    int64_t cut_max = 0;
+    for (int round = 0; round < settings->rounds; round++) {
+        for (int variant = 0; variant < VARIANTS; variant++) {
+            struct result result = variant == PLAIN ? run_plain(settings)
+                                                    : run_weir(settings, variant == EVERY_SECOND);
+            rates[variant][round] = result.records_per_second;
+            ratios[variant][round] = result.records_per_second / rates[PLAIN][round];
+            checkpoints += result.checkpoints;
+            cut_max = result.cut_max_ns > cut_max && variant == EVERY_SECOND ? result.cut_max_ns
+                                                                             : cut_max;
+        }
+    }
+    *ratio = median(ratios[OFF], settings->rounds);
+    *ratio_checkpoints = median(ratios[EVERY_SECOND], settings->rounds);
+    printf("%-9s %12.1f %12.1f %12.1f %13llu %12.2f   %.2f..%.2f\n", label,
+           median(rates[PLAIN], settings->rounds) / 1e6, median(rates[OFF], settings->rounds) / 1e6,
+           median(rates[EVERY_SECOND], settings->rounds) / 1e6, (unsigned long long)checkpoints,
+           (double)cut_max / 1e6, ratios[EVERY_SECOND][0],
+           ratios[EVERY_SECOND][settings->rounds - 1]);
+    fflush(stdout);
+}
+
+static void take_arguments(int argc, char **argv, struct settings *settings)
+{
+    for (int i = 1; i < argc; i++) {
+        char *end = NULL;
+        double value = i + 1 < argc ? strtod(argv[i + 1], &end) : 0;
+        bool number = end && end != argv[i + 1] && *end == 0;
+        if (strcmp(argv[i], "--seconds") == 0 && number && value >= 0.05 && value <= 600) {
+            settings->run_ns = (int64_t)(value * 1e9);
+        } else if (strcmp(argv[i], "--rounds") == 0 && number && value >= 1 &&
+                   value <= ROUNDS_MAX) {
+            settings->rounds = (int)value;
+        } else {
+            fprintf(stderr,
+                    "usage: throughput [--seconds 0.05..600] [--rounds 1..%d]\n"
+                    "each of 3 variants x 3 key counts runs for --seconds (3.5), --rounds (3) "
+                    "times\n",
+                    ROUNDS_MAX);
+            exit(2);
+        }
+        i++;
+    }
+}
+
+static void remove_store(const char *store)
+{
+    char command[300];
+    snprintf(command, sizeof command, "rm -rf -- '%s'", store);
+    if (system(command) != 0)
+        fprintf(stderr, "throughput: %s is left behind\n", store);
+}
+
+int main(int argc, char **argv)
+{
+    struct settings settings = {.run_ns = 3500000000, .rounds = 3};
+    take_arguments(argc, argv, &settings);
+    const char *folder = getenv("TMPDIR");
+    char root[200];
+    snprintf(root, sizeof root, "%.180s/weir-bench-XXXXXX", folder ? folder : "/tmp");
+    if (!mkdtemp(root))
+        die("can't make a folder for the store: set TMPDIR");
+    snprintf(settings.store, sizeof settings.store, "%s/store", root);
+    static const struct {
+        const char *label;
+        uint64_t keys;
+    } sizes[] = {{"1k", 1000}, {"100k", 100000}, {"1m", 1000000}};
+    double ratio[3], ratio_checkpoints[3];
+    printf("weir %s, %.1f s a run, %d rounds, medians; million records/s\n", weir_version(),
+           (double)settings.run_ns / 1e9, settings.rounds);
+    printf("%-9s %12s %12s %12s %13s %12s   %s\n", "keys", "plain loop", "weir, off", "weir, 1 s",
+           "checkpoints", "cut max ms", "ratio first..last of 1 s");
+    for (int i = 0; i < 3; i++) {
+        settings.keys = sizes[i].keys;
+        measure(&settings, sizes[i].label, &ratio[i], &ratio_checkpoints[i]);
+    }
+    remove_store(root);
+    printf("ratio_1k=%.2f ratio_100k=%.2f ratio_1m=%.2f ratio_1k_ckpt=%.2f ratio_100k_ckpt=%.2f "
+           "ratio_1m_ckpt=%.2f\n",
+           ratio[0], ratio[1], ratio[2], ratio_checkpoints[0], ratio_checkpoints[1],
+           ratio_checkpoints[2]);
+    return 0;
+}
