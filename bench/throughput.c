@@ -53,10 +53,10 @@ static uint64_t xorshift(uint64_t *state)
     return *state = x;
 }
 
-/* A number below `keys` without a division: the upper half of a product. */
+/* A number below `keys` (less than 2^32) without a division: the upper half of a product. */
 static uint64_t draw(uint64_t *state, uint64_t keys)
 {
-    return (uint64_t)(((unsigned __int128)xorshift(state) * keys) >> 64);
+    return (xorshift(state) >> 32) * keys >> 32;
 }
 
 static void die(const char *what)
