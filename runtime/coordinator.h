@@ -53,7 +53,6 @@ struct coordinator {
     /* coordinator's thread only */
     struct round round;
     uint32_t ready_count, ended_count;
-    bool stopping; /* a stop was asked for: rounds serve only that */
     bool over;
     uint64_t told;          /* newest id tasks were told of, 0: none */
     uint64_t awaited;       /* the id whose confirmations end the job, 0: none */

@@ -394,13 +394,13 @@ static bool fire_timer(struct task *task, enum weir_timer kind, int64_t now)
     return false;
 }
 
-/* Timers first, one a step; the watermark goes on when none is due any more. True: something was
- * done. */
+/* Timers first, one a step, those too that were set for a time already past; the watermark goes on
+ * when none is due any more. True: something was done. */
 static bool advance_time(struct task *task)
 {
+    if (task->watermark != WEIR_NO_TIME && fire_timer(task, WEIR_TIMER_EVENT, task->watermark))
+        return true;
     if (task->watermark > task->forwarded) {
-        if (fire_timer(task, WEIR_TIMER_EVENT, task->watermark))
-            return true;
         task->forwarded = task->watermark;
         task->idle_forwarded = false;
         outlet_watermark(&task->outlet, task->forwarded);
