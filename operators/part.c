@@ -69,3 +69,49 @@ bool part_of_staged(const char *name, struct part *part)
     part->epoch = (uint32_t)epoch;
     return take_rest(at, part);
 }
+
+/* ------------------------------------------------------------------------------- publish -- */
+
+/* Both names are there. One file: a rename made of link and unlink (file systems without another
+ * that does not replace) was interrupted; its second half is due. Two files: somebody else made the
+ * visible one, and neither may be given up. */
+static enum weir_result finish_rename(struct weir_context *context, const char *from,
+                                      const char *to)
+{
+    struct weir_error error;
+    struct weir_file_status staged, visible;
+    enum weir_result result = weir_file_status(from, &staged, &error);
+    if (result == WEIR_OK)
+        result = weir_file_status(to, &visible, &error);
+    if (result == WEIR_OK && (staged.device != visible.device || staged.inode != visible.inode))
+        return weir_fail(context, WEIR_REFUSED,
+                         "%s can't be published as %s: that name is taken by another file; move it "
+                         "away and start again",
+                         from, to);
+    if (result == WEIR_OK)
+        result = weir_file_remove(from, &error);
+    return result == WEIR_OK ? result : weir_fail_with(context, &error);
+}
+
+/* The staged file is gone: it was published before, and may even have been taken away since. */
+static enum weir_result published_before(struct weir_context *context, const char *to)
+{
+    struct weir_error error;
+    struct weir_file_status status;
+    enum weir_result result = weir_file_status(to, &status, &error);
+    if (result == WEIR_NOT_FOUND)
+        weir_log(context, "%s was published before and has been taken away since", to);
+    return result == WEIR_OK || result == WEIR_NOT_FOUND ? WEIR_OK
+                                                         : weir_fail_with(context, &error);
+}
+
+enum weir_result part_publish(struct weir_context *context, const char *from, const char *to)
+{
+    struct weir_error error;
+    enum weir_result result = weir_file_rename(from, to, &error);
+    if (result == WEIR_REFUSED)
+        return finish_rename(context, from, to);
+    if (result == WEIR_NOT_FOUND)
+        return published_before(context, to);
+    return result == WEIR_OK ? result : weir_fail_with(context, &error);
+}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * part: the names of a line sink's files. Fixed width, so that the order of names is the order of
- * numbers, and so that a name parses one way or not at all:
+ * part: the names of a line sink's files, and the step from one to the other. Fixed width, so that
+ * the order of names is the order of numbers, and so that a name parses one way or not at all:
  *
  *   .staged-<id, 32 hex>-<epoch, 10 digits>-<subtask, 5 digits>-<number, 20 digits>
  *   part-<subtask, 5 digits>-<number, 20 digits>
@@ -12,8 +12,7 @@
 #ifndef PART_H
 #define PART_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "weir.h"
 
 #define PART_ID_SIZE 33 /* 32 hex digits and the zero byte */
 #define PART_NAME_ROOM 128
@@ -31,5 +30,9 @@ void part_final_name(const struct part *part, char name[PART_NAME_ROOM]);
 bool part_of_staged(const char *name, struct part *part);
 /* Leaves id and epoch empty: a visible name does not say. */
 bool part_of_final(const char *name, struct part *part);
+
+/* Gives the staged file its visible name and replaces nothing. Idempotent. The folder is synced by
+ * the caller: only then it is durable. */
+enum weir_result part_publish(struct weir_context *context, const char *from, const char *to);
 
 #endif
