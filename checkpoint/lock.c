@@ -93,24 +93,25 @@ enum weir_result lock_read(int file, struct lock_content *content, struct weir_e
     return lock_decode(bytes, content, error);
 }
 
+static int write_slot(int file, unsigned slot, const struct lock_record *record)
+{
+    unsigned char bytes[LOCK_RECORD_SIZE];
+    lock_encode(record, bytes);
+    int failure = file_write(file, bytes, sizeof bytes, (uint64_t)slot * LOCK_RECORD_SIZE);
+    return failure < 0 ? failure : disk_sync(file);
+}
+
 enum weir_result lock_write(int file, const struct lock_content *before,
                             const struct lock_record *record, struct weir_error *error)
 {
-    unsigned char bytes[LOCK_SIZE];
-    int failure;
-    if (before->sound_count == 0) { /* K1 */
-        struct lock_record zero = *record;
-        zero.epoch = 0;
-        lock_encode(&zero, bytes);
-        lock_encode(record, bytes + LOCK_RECORD_SIZE);
-        failure = file_write(file, bytes, LOCK_SIZE, 0);
-    } else { /* K2 */
-        lock_encode(record, bytes);
-        failure = file_write(file, bytes, LOCK_RECORD_SIZE,
-                             (uint64_t)(1 - before->slot) * LOCK_RECORD_SIZE);
+    unsigned slot = before->sound_count == 0 ? 1 : 1 - before->slot; /* K2 */
+    bool follows = before->sound_count == 2 && record->epoch == before->record.epoch + 1;
+    int failure = write_slot(file, slot, record);
+    if (failure == 0 && !follows) { /* K1 */
+        struct lock_record previous = *record;
+        previous.epoch--;
+        failure = write_slot(file, 1 - slot, &previous);
     }
-    if (failure == 0)
-        failure = disk_sync(file);
     if (failure < 0)
         return error_os(error, -failure, "writing the epoch into " NAME_LOCK);
     return WEIR_OK;

@@ -48,7 +48,7 @@ enum weir_result lock_decode(const unsigned char bytes[LOCK_SIZE], struct lock_c
                              struct weir_error *error) WEIR_MUST_USE;
 enum weir_result lock_read(int file, struct lock_content *content,
                            struct weir_error *error) WEIR_MUST_USE;
-/* Writes and syncs the next record (K2), or both of a new file (K1). */
+/* Writes and syncs the next record (K2), and the other one where K1 asks for it. */
 enum weir_result lock_write(int file, const struct lock_content *before,
                             const struct lock_record *record,
                             struct weir_error *error) WEIR_MUST_USE;

@@ -1,0 +1,869 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "checkpoint_sample.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <lz4frame.h>
+#include <sys/resource.h>
+
+#include "disk.h"
+#include "error.h"
+#include "name.h"
+
+static struct scratch scratch;
+static char path[256];
+static int warnings;
+
+static void start(void)
+{
+    scratch = scratch_make();
+    snprintf(path, sizeof path, "%s/store", scratch.path);
+}
+
+static void stop(void)
+{
+    scratch_free(&scratch);
+}
+
+TestSuite(store, .init = start, .fini = stop, .timeout = 120);
+
+static void count_warning(void *context, const char *warning)
+{
+    (void)context;
+    (void)warning;
+    warnings++;
+}
+
+static enum weir_result try_open(struct store **store, struct weir_error *error)
+{
+    struct store_options options;
+    sample_options(&options, path);
+    options.warn = count_warning;
+    return store_open(&options, store, error);
+}
+
+/* Opens and closes; the result. */
+static enum weir_result open_once(struct weir_error *error)
+{
+    struct store *store;
+    enum weir_result result = try_open(&store, error);
+    store_close(&store);
+    return result;
+}
+
+static const char *folder_of(uint64_t id)
+{
+    char name[64], number[NAME_ID_SIZE];
+    name_of_id(id, number);
+    snprintf(name, sizeof name, "checkpoints/%s", number);
+    return scratch_join(path, name);
+}
+
+static const char *manifest_of(uint64_t id)
+{
+    return scratch_join(folder_of(id), "MANIFEST.json");
+}
+
+static const char *segment_of(uint32_t epoch, uint64_t number)
+{
+    char name[64], file[NAME_SEGMENT_SIZE];
+    name_of_segment(epoch, number, file);
+    snprintf(name, sizeof name, "data/%s", file);
+    return scratch_join(path, name);
+}
+
+static unsigned count_files(const char *folder)
+{
+    unsigned count = 0;
+    DIR *open = opendir(scratch_join(path, folder));
+    for (const struct dirent *entry; (entry = readdir(open)) != NULL;)
+        count += entry->d_name[0] != '.';
+    closedir(open);
+    return count;
+}
+
+/* The newest checkpoint has this id and every part of it reads back. */
+static void expect_newest(struct store *store, uint64_t id)
+{
+    struct manifest manifest;
+    struct weir_error error;
+    struct blob_buffer out = {0};
+    cr_assert_eq(store_recover(store, 0, &manifest, &error), WEIR_OK, "%s", error.text);
+    cr_assert_eq(manifest.id, id);
+    for (uint32_t i = 0; i < 3; i++) {
+        char part[64];
+        size_t size = sample_part(part, id, i);
+        cr_assert_eq(store_read(store, &manifest, i, &out, &error), WEIR_OK, "%s", error.text);
+        cr_assert(out.size == size && memcmp(out.data, part, size) == 0);
+    }
+    blob_buffer_free(&out, NULL);
+    manifest_free(&manifest);
+}
+
+static void make_with(uint64_t checkpoints)
+{
+    struct store *store = sample_store(path);
+    for (uint64_t id = 1; id <= checkpoints; id++)
+        sample_commit(store, id);
+    store_close(&store);
+}
+
+/* --- opening ------------------------------------------------------------------------------- */
+
+Test(store, makes_its_directory_and_raises_the_epoch_at_every_start)
+{
+    for (uint32_t epoch = 1; epoch <= 4; epoch++) {
+        struct store *store = sample_store(path);
+        cr_assert_eq(store_epoch(store), epoch);
+        cr_assert_eq(store_key_groups(store), 128);
+        cr_assert_eq(store_id(store)[3], 4);
+        cr_assert_eq(store_next_id(store), 1);
+        store_close(&store);
+    }
+    struct stat status;
+    cr_assert_eq(stat(path, &status), 0);
+    cr_assert_eq(status.st_mode & 077, 0);
+}
+
+Test(store, takes_an_empty_directory_and_keeps_its_id_and_groups)
+{
+    struct store_options options;
+    struct weir_error error;
+    struct store *store;
+    cr_assert_eq(mkdir(path, 0700), 0);
+    make_with(0);
+    sample_options(&options, path);
+    options.key_groups = 64;
+    options.new_id[3] = 99;
+    cr_assert_eq(store_open(&options, &store, &error), WEIR_OK);
+    cr_assert_eq(store_key_groups(store), 128);
+    cr_assert_eq(store_id(store)[3], 4);
+    store_close(&store);
+}
+
+Test(store, a_second_run_is_locked_out_and_told_by_whom)
+{
+    struct store *store = sample_store(path);
+    struct weir_error error;
+    char pid[32];
+    cr_assert_eq(open_once(&error), WEIR_LOCKED);
+    snprintf(pid, sizeof pid, "process %d, epoch 1, since 2", (int)getpid());
+    cr_assert_not_null(strstr(error.text, pid), "%s", error.text);
+    sample_commit(store, 1); /* the first is undisturbed */
+    store_close(&store);
+    cr_assert_eq(open_once(&error), WEIR_OK);
+}
+
+Test(store, refuses_what_is_not_a_store)
+{
+    struct weir_error error;
+    cr_assert_eq(mkdir(path, 0700), 0);
+    scratch_write(scratch_join(path, "letter"), "x", 1);
+    cr_assert_eq(open_once(&error), WEIR_REFUSED);
+    cr_assert_not_null(strstr(error.text, "'letter'"), "%s", error.text);
+    cr_assert_not(scratch_exists(scratch_join(path, "LOCK")));
+    scratch_write(scratch_join(path, "LOCK"), "", 0); /* other software has files of this name */
+    cr_assert_eq(open_once(&error), WEIR_REFUSED);
+    cr_assert_not(scratch_exists(scratch_join(path, "data")));
+}
+
+Test(store, says_clearly_why_a_path_can_not_be_used)
+{
+    struct weir_error error;
+    snprintf(path, sizeof path, "%s/no/store", scratch.path);
+    cr_assert_eq(open_once(&error), WEIR_IO);
+    cr_assert_not_null(strstr(error.text, "does not exist"), "%s", error.text);
+    snprintf(path, sizeof path, "%s/file", scratch.path);
+    scratch_write(path, "x", 1);
+    cr_assert_eq(open_once(&error), WEIR_INVALID);
+    cr_assert_not_null(strstr(error.text, "not a directory"));
+    snprintf(path, sizeof path, "%s/link", scratch.path);
+    cr_assert_eq(symlink(scratch.path, path), 0);
+    cr_assert_eq(open_once(&error), WEIR_INVALID);
+    strcat(path, "/");
+    cr_assert_eq(open_once(&error), WEIR_INVALID, "a slash does not follow the link");
+    path[0] = 0;
+    cr_assert_eq(open_once(&error), WEIR_INVALID);
+}
+
+Test(store, refuses_a_store_that_others_may_write)
+{
+    struct weir_error error;
+    make_with(1);
+    cr_assert_eq(chmod(path, 0777), 0);
+    cr_assert_eq(open_once(&error), WEIR_REFUSED);
+    cr_assert_not_null(strstr(error.text, "go-w"), "%s", error.text);
+    cr_assert_eq(chmod(path, 0755), 0);
+    cr_assert_eq(chmod(scratch_join(path, "data"), 0770), 0);
+    cr_assert_eq(open_once(&error), WEIR_REFUSED);
+    cr_assert_eq(chmod(scratch_join(path, "data"), 0700), 0);
+    cr_assert_eq(open_once(&error), WEIR_OK);
+}
+
+Test(store, refuses_a_store_of_another_user)
+{
+    struct weir_error error;
+    make_with(1);
+    if (geteuid() != 0)
+        return; /* only root can give files away */
+    cr_assert_eq(chown(path, 12345, (gid_t)-1), 0);
+    cr_assert_eq(open_once(&error), WEIR_REFUSED);
+    cr_assert_not_null(strstr(error.text, "12345"));
+}
+
+Test(store, ignores_and_reports_names_that_are_not_its_own)
+{
+    struct store *store;
+    struct weir_error error;
+    make_with(2);
+    scratch_write(scratch_join(path, "README"), "x", 1);
+    scratch_write(scratch_join(path, "data/1-1.seg"), "x", 1);
+    cr_assert_eq(mkfifo(segment_of(1, 99), 0600), 0);
+    cr_assert_eq(mkdir(scratch_join(path, "checkpoints/3"), 0700), 0);
+    cr_assert_eq(mkdir(scratch_join(path, "checkpoints/99999999999999999999"), 0700), 0);
+    cr_assert_eq(symlink("00000000000000000001", folder_of(7)), 0);
+    warnings = 0;
+    cr_assert_eq(try_open(&store, &error), WEIR_OK);
+    cr_assert_eq(warnings, 6);
+    expect_newest(store, 2);
+    cr_assert_eq(store_next_id(store), 8, "the link's id can't be claimed");
+    store_close(&store);
+}
+
+Test(store, a_creation_that_was_cut_off_is_finished)
+{
+    struct weir_error error;
+    cr_assert_eq(mkdir(path, 0700), 0);
+    scratch_write(scratch_join(path, "LOCK"), "", 0);
+    cr_assert_eq(open_once(&error), WEIR_OK);
+    scratch_write(scratch_join(path, "LOCK"), "WEIRLOCK half", 13);
+    scratch_write(scratch_join(path, "PROBE.tmp"), "half", 4);
+    cr_assert_eq(open_once(&error), WEIR_OK);
+    cr_assert_not(scratch_exists(scratch_join(path, "PROBE.tmp")));
+}
+
+Test(store, every_flipped_byte_of_LOCK_is_harmless_and_no_epoch_repeats)
+{
+    unsigned char bytes[257];
+    struct store *store;
+    struct weir_error error;
+    make_with(1);
+    uint32_t epoch = 1;
+    for (size_t i = 0; i < 256; i += 3) {
+        cr_assert_eq(scratch_read(scratch_join(path, "LOCK"), bytes, sizeof bytes), 256);
+        bytes[i] ^= 0x40;
+        scratch_write(scratch_join(path, "LOCK"), bytes, 256);
+        cr_assert_eq(try_open(&store, &error), WEIR_OK, "byte %zu: %s", i, error.text);
+        cr_assert_gt(store_epoch(store), epoch);
+        epoch = store_epoch(store);
+        expect_newest(store, 1);
+        store_close(&store);
+    }
+    memset(bytes, 0, 256);
+    scratch_write(scratch_join(path, "LOCK"), bytes, 256);
+    cr_assert_eq(open_once(&error), WEIR_DAMAGED);
+    cr_assert_eq(remove(scratch_join(path, "LOCK")), 0);
+    cr_assert_eq(open_once(&error), WEIR_DAMAGED);
+}
+
+Test(store, a_missing_folder_of_a_used_store_is_damage)
+{
+    struct weir_error error;
+    make_with(0);
+    cr_assert_eq(rmdir(scratch_join(path, "checkpoints")), 0);
+    cr_assert_eq(open_once(&error), WEIR_DAMAGED);
+}
+
+/* --- rounds -------------------------------------------------------------------------------- */
+
+Test(store, a_committed_checkpoint_reads_back_in_the_next_run)
+{
+    struct store *store;
+    struct manifest manifest;
+    struct weir_error error;
+    store = sample_store(path);
+    cr_assert_eq(store_recover(store, 0, &manifest, &error), WEIR_NOT_FOUND, "a first start");
+    sample_commit(store, 1);
+    sample_commit(store, 2);
+    store_close(&store);
+    store = sample_store(path);
+    expect_newest(store, 2);
+    cr_assert_eq(store_next_id(store), 3);
+    cr_assert_eq(store_recover(store, 1, &manifest, &error), WEIR_OK);
+    cr_assert_eq(manifest.id, 1);
+    manifest_free(&manifest);
+    cr_assert_eq(store_recover(store, 9, &manifest, &error), WEIR_NOT_FOUND);
+    cr_assert_not_null(strstr(error.text, "2, 1"), "%s", error.text);
+    store_close(&store);
+}
+
+Test(store, a_crash_after_any_step_leaves_the_old_checkpoint_or_the_new_one)
+{
+    struct store *store;
+    struct weir_error error;
+    uint64_t last = 1;
+    make_with(1);
+    for (int steps = 1; steps <= 5; steps++) {
+        struct manifest manifest;
+        store = sample_store(path);
+        expect_newest(store, last);
+        uint64_t id = store_next_id(store);
+        cr_assert_gt(id, last);
+        cr_assert_eq(store_claim(store, id, &error), WEIR_OK);
+        if (steps >= 2)
+            sample_parts(store, id, &manifest);
+        if (steps >= 3)
+            cr_assert_eq(store_sync(store, id, &error), WEIR_OK);
+        if (steps == 4) /* the manifest is there under its other name */
+            scratch_write(scratch_join(folder_of(id), "MANIFEST.json.tmp"), "{", 1);
+        if (steps == 5) {
+            cr_assert_eq(store_commit(store, &manifest, &error), WEIR_OK);
+            last = id;
+        }
+        if (steps >= 2)
+            manifest_free(&manifest);
+        store_close(&store);
+    }
+    store = sample_store(path);
+    expect_newest(store, last);
+    cr_assert_eq(store_sweep(store, &error), WEIR_OK);
+    cr_assert_eq(count_files("checkpoints"), 2);
+    cr_assert_eq(count_files("data"), 2);
+    expect_newest(store, last);
+    store_close(&store);
+}
+
+Test(store, an_id_never_repeats_after_an_abort)
+{
+    struct store *store = sample_store(path);
+    struct weir_error error;
+    struct manifest manifest;
+    sample_commit(store, 1);
+    for (uint64_t id = 2; id <= 4; id++) {
+        cr_assert_eq(store_claim(store, id, &error), WEIR_OK);
+        sample_parts(store, id, &manifest);
+        manifest_free(&manifest);
+        store_abort(store, id);
+    }
+    cr_assert_eq(count_files("data"), 1);
+    cr_assert_eq(count_files("checkpoints"), 2, "1, and 4 because it is the highest");
+    store_close(&store);
+    for (int i = 0; i < 2; i++) {
+        store = sample_store(path);
+        cr_assert_eq(store_sweep(store, &error), WEIR_OK);
+        cr_assert_eq(store_next_id(store), 5);
+        expect_newest(store, 1);
+        store_close(&store);
+    }
+    store = sample_store(path);
+    cr_assert_eq(store_claim(store, 4, &error), WEIR_INVALID);
+    sample_commit(store, 5);
+    store_retain(store, 3, 0);
+    store_close(&store);
+    store = sample_store(path);
+    cr_assert_eq(store_sweep(store, &error), WEIR_OK);
+    cr_assert_eq(count_files("checkpoints"), 2);
+    cr_assert_eq(store_next_id(store), 6);
+    store_close(&store);
+}
+
+Test(store, an_id_that_another_run_has_claimed_stops_this_one)
+{
+    struct store *store = sample_store(path);
+    struct weir_error error;
+    cr_assert_eq(mkdir(folder_of(1), 0700), 0);
+    cr_assert_eq(store_claim(store, 1, &error), WEIR_REFUSED);
+    cr_assert_eq(store_claim(store, 2, &error), WEIR_REFUSED);
+    store_abort(store, 1);
+    cr_assert(scratch_exists(folder_of(1)));
+    store_close(&store);
+}
+
+Test(store, steps_out_of_order_are_refused)
+{
+    struct store *store = sample_store(path);
+    struct weir_error error;
+    struct manifest manifest;
+    struct manifest_blob place;
+    const struct weir_bytes raw = {"x", 1};
+    cr_assert_eq(store_part(store, 1, 0, raw, &place, &error), WEIR_INVALID);
+    cr_assert_eq(store_sync(store, 1, &error), WEIR_INVALID);
+    cr_assert_eq(store_claim(store, 1, &error), WEIR_OK);
+    cr_assert_eq(store_claim(store, 2, &error), WEIR_INVALID);
+    sample_parts(store, 1, &manifest);
+    cr_assert_eq(store_commit(store, &manifest, &error), WEIR_INVALID, "not synced");
+    cr_assert_eq(store_sync(store, 1, &error), WEIR_OK);
+    cr_assert_eq(store_part(store, 1, 0, raw, &place, &error), WEIR_INVALID, "synced already");
+    manifest.tasks[1].part.file_number = 9;
+    cr_assert_eq(store_commit(store, &manifest, &error), WEIR_INVALID, "no such container");
+    manifest.tasks[1].part.file_number = 1;
+    strcpy(manifest.graph.edges[0].routing, "x");
+    cr_assert_eq(store_commit(store, &manifest, &error), WEIR_INVALID, "no reader would take it");
+    cr_assert_not(scratch_exists(manifest_of(1)));
+    manifest_free(&manifest);
+    store_close(&store);
+}
+
+/* Claims, writes and syncs 2 on a store of one checkpoint; then `spoil`; then commits. */
+static enum weir_result commit_after(void (*spoil)(void), struct weir_error *error)
+{
+    struct manifest manifest;
+    struct store *store = sample_store(path);
+    sample_commit(store, 1);
+    cr_assert_eq(store_claim(store, 2, error), WEIR_OK);
+    sample_parts(store, 2, &manifest);
+    cr_assert_eq(store_sync(store, 2, error), WEIR_OK);
+    spoil();
+    enum weir_result result = store_commit(store, &manifest, error);
+    store_abort(store, 2);
+    store_retain(store, 1, 0);
+    manifest_free(&manifest);
+    store_close(&store);
+    return result;
+}
+
+static void move_store(void)
+{
+    cr_assert_eq(rename(path, scratch_join(scratch.path, "elsewhere")), 0);
+}
+
+static void replace_store(void)
+{
+    move_store();
+    cr_assert_eq(mkdir(path, 0700), 0);
+}
+
+static void replace_lock(void)
+{
+    unsigned char bytes[256];
+    scratch_read(scratch_join(path, "LOCK"), bytes, sizeof bytes);
+    cr_assert_eq(remove(scratch_join(path, "LOCK")), 0);
+    scratch_write(scratch_join(path, "other"), "", 0); /* takes the inode number */
+    scratch_write(scratch_join(path, "LOCK"), bytes, sizeof bytes);
+}
+
+static void another_run(void)
+{
+    unsigned char bytes[256];
+    scratch_read(scratch_join(path, "LOCK"), bytes, sizeof bytes);
+    memset(bytes + 128, 0, 128); /* epoch 1, this run's; the other record is epoch 0 */
+    int file = open(scratch_join(path, "LOCK"), O_WRONLY);
+    cr_assert_eq(write(file, bytes, sizeof bytes), 256);
+    close(file);
+}
+
+static void committed_by_another(void)
+{
+    scratch_write(manifest_of(2), "x", 1);
+}
+
+Test(store, a_store_that_is_no_longer_this_runs_is_not_committed_to)
+{
+    void (*const spoils[])(void) = {move_store, replace_store, replace_lock, another_run,
+                                    committed_by_another};
+    for (size_t i = 0; i < sizeof spoils / sizeof *spoils; i++) {
+        struct weir_error error;
+        snprintf(path, sizeof path, "%s/store%zu", scratch.path, i);
+        cr_assert_eq(commit_after(spoils[i], &error), WEIR_REFUSED, "%zu: %s", i, error.text);
+        if (spoils[i] == move_store || spoils[i] == replace_store)
+            snprintf(path, sizeof path, "%s/elsewhere", scratch.path);
+        cr_assert(scratch_exists(manifest_of(1)), "nothing is removed by a fenced run");
+        cr_assert(scratch_exists(segment_of(1, 2)));
+        if (spoils[i] != committed_by_another)
+            cr_assert_not(scratch_exists(manifest_of(2)));
+        if (i == 0)
+            cr_assert_eq(rename(path, scratch_join(scratch.path, "elsewhere0")), 0);
+    }
+}
+
+Test(store, an_unreadable_folder_aborts_the_round_and_the_next_one_succeeds)
+{
+    struct manifest manifest;
+    struct weir_error error;
+    struct store *store = sample_store(path);
+    sample_commit(store, 1);
+    cr_assert_eq(store_claim(store, 2, &error), WEIR_OK);
+    sample_parts(store, 2, &manifest);
+    cr_assert_eq(store_sync(store, 2, &error), WEIR_OK);
+    cr_assert_eq(rmdir(folder_of(2)), 0);
+    cr_assert_eq(store_commit(store, &manifest, &error), WEIR_IO);
+    cr_assert_eq(store_commit(store, &manifest, &error), WEIR_IO, "a failed round stays failed");
+    store_abort(store, 2);
+    manifest_free(&manifest);
+    sample_commit(store, 3);
+    expect_newest(store, 3);
+    store_close(&store);
+}
+
+Test(store, large_parts_roll_into_several_containers)
+{
+    const size_t big = (size_t)40 << 20;
+    unsigned char *raw = malloc(big);
+    uint64_t seed = 1;
+    struct store *store = sample_store(path);
+    struct manifest manifest;
+    struct weir_error error;
+    for (size_t i = 0; i < big; i += 8) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        memcpy(raw + i, &seed, 8);
+    }
+    for (size_t i = 0; i < big; i++)
+        raw[i] = (unsigned char)(raw[i] ^ raw[(i * 7919) % big]);
+    sample_manifest(&manifest, store_epoch(store), 1);
+    cr_assert_eq(store_claim(store, 1, &error), WEIR_OK);
+    for (uint32_t i = 0; i < 3; i++)
+        cr_assert_eq(store_part(store, 1, i, (struct weir_bytes){raw, i == 2 ? 10 : big},
+                                &manifest.tasks[i].part, &error),
+                     WEIR_OK);
+    cr_assert_eq(store_sync(store, 1, &error), WEIR_OK);
+    cr_assert_eq(store_commit(store, &manifest, &error), WEIR_OK);
+    cr_assert_eq(manifest.tasks[1].part.file_number, 2);
+    cr_assert_eq(manifest.tasks[2].part.file_number, 2);
+    cr_assert_gt(manifest.tasks[2].part.offset, 0);
+    cr_assert_eq(store_verify(store, 1, &error), WEIR_OK, "%s", error.text);
+    manifest_free(&manifest);
+    store_close(&store);
+    free(raw);
+}
+
+Test(store, a_container_is_open_to_ordinary_lz4)
+{
+    unsigned char bytes[4096], out[4096];
+    char expected[256] = "";
+    size_t used = 0;
+    LZ4F_dctx *context;
+    make_with(1);
+    size_t size = scratch_read(segment_of(1, 1), bytes, sizeof bytes);
+    LZ4F_createDecompressionContext(&context, LZ4F_VERSION);
+    for (size_t at = 0; at < size;) { /* skippable frames are skipped, as `lz4 -dc` does */
+        size_t taken = size - at, given = sizeof out - used;
+        cr_assert_not(
+            LZ4F_isError(LZ4F_decompress(context, out + used, &given, bytes + at, &taken, NULL)));
+        at += taken;
+        used += given;
+    }
+    LZ4F_freeDecompressionContext(context);
+    for (uint32_t i = 0; i < 3; i++) {
+        char part[64];
+        sample_part(part, 1, i);
+        strcat(expected, part);
+    }
+    cr_assert(used == strlen(expected) && memcmp(out, expected, used) == 0);
+}
+
+/* --- damage -------------------------------------------------------------------------------- */
+
+/* The checkpoint is refused as damaged, and the text names what is. */
+static void expect_damage(struct store *store, const char *named, const char *what, size_t at)
+{
+    struct weir_error error = {0};
+    cr_assert_eq(store_verify(store, 1, &error), WEIR_DAMAGED, "%s %zu: %s", what, at, error.text);
+    cr_assert_not_null(strstr(error.text, named), "%s", error.text);
+    cr_assert_not_null(strstr(error.text, "checkpoint 1"), "%s", error.text);
+}
+
+static void spoil_everywhere(const char *file, const char *named)
+{
+    unsigned char bytes[4096];
+    struct store *store = sample_store(path);
+    struct weir_error error;
+    size_t size = scratch_read(file, bytes, sizeof bytes);
+    for (size_t i = 0; i < size; i++) {
+        bytes[i] ^= (unsigned char)(1 << i % 8);
+        scratch_write(file, bytes, size);
+        expect_damage(store, named, "flipped", i);
+        bytes[i] ^= (unsigned char)(1 << i % 8);
+    }
+    for (size_t i = 0; i < size; i++) {
+        scratch_write(file, bytes, i);
+        expect_damage(store, named, "cut", i);
+    }
+    scratch_write(file, bytes, size);
+    cr_assert_eq(store_verify(store, 1, &error), WEIR_OK);
+    store_close(&store);
+}
+
+Test(store, every_flipped_byte_and_every_cut_of_a_container_is_found_and_named)
+{
+    char file[512];
+    make_with(1);
+    strcpy(file, segment_of(1, 1));
+    spoil_everywhere(file, "data/0000000001-00000000000000000001.seg at offset ");
+}
+
+Test(store, every_flipped_byte_and_every_cut_of_a_manifest_is_found_and_named)
+{
+    char file[512];
+    make_with(1);
+    strcpy(file, manifest_of(1));
+    spoil_everywhere(file, "MANIFEST.json");
+}
+
+Test(store, swapped_blobs_and_files_are_found)
+{
+    unsigned char one[4096], two[4096];
+    struct store *store;
+    struct weir_error error;
+    make_with(2);
+    store = sample_store(path);
+    size_t size = scratch_read(segment_of(1, 1), one, sizeof one);
+    cr_assert_eq(scratch_read(segment_of(1, 2), two, sizeof two), size);
+    scratch_write(segment_of(1, 1), two, size); /* another checkpoint's */
+    expect_damage(store, "belongs elsewhere", "swapped", 0);
+    struct manifest manifest;
+    cr_assert_eq(store_manifest(store, 1, &manifest, &error), WEIR_OK);
+    size_t each = (size_t)manifest.tasks[1].part.offset;
+    manifest_free(&manifest);
+    memcpy(two, one, size);
+    memcpy(two, one + each, each); /* task 1's blob where task 0's should be */
+    scratch_write(segment_of(1, 1), two, size);
+    expect_damage(store, "belongs elsewhere", "swapped", 1);
+    scratch_write(segment_of(1, 1), one, size);
+    size = scratch_read(manifest_of(2), two, sizeof two);
+    scratch_write(manifest_of(1), two, size);
+    expect_damage(store, "is of checkpoint 2", "manifest", 2);
+    store_close(&store);
+}
+
+Test(store, a_manifest_of_another_store_is_damage)
+{
+    unsigned char bytes[4096];
+    struct store_options options;
+    struct store *store;
+    struct weir_error error;
+    make_with(1);
+    size_t size = scratch_read(manifest_of(1), bytes, sizeof bytes);
+    snprintf(path, sizeof path, "%s/two", scratch.path);
+    sample_options(&options, path);
+    options.new_id[0] = 77;
+    cr_assert_eq(store_open(&options, &store, &error), WEIR_OK);
+    cr_assert_eq(mkdir(folder_of(1), 0700), 0);
+    scratch_write(manifest_of(1), bytes, size);
+    expect_damage(store, "another store", "copied", 0);
+    store_close(&store);
+}
+
+Test(store, only_regular_files_are_believed)
+{
+    struct store *store;
+    make_with(1);
+    store = sample_store(path);
+    const char *file = segment_of(1, 1);
+    cr_assert_eq(rename(file, scratch_join(path, "moved")), 0);
+    expect_damage(store, "missing", "gone", 0);
+    cr_assert_eq(symlink("../moved", file), 0);
+    expect_damage(store, "not a regular file", "link", 0);
+    cr_assert_eq(unlink(file), 0);
+    cr_assert_eq(mkfifo(file, 0600), 0);
+    expect_damage(store, "not a regular file", "fifo", 0);
+    cr_assert_eq(unlink(file), 0);
+    cr_assert_eq(rename(scratch_join(path, "moved"), file), 0);
+    char manifest[512];
+    strcpy(manifest, manifest_of(1));
+    cr_assert_eq(unlink(manifest), 0);
+    cr_assert_eq(mkdir(manifest, 0700), 0);
+    expect_damage(store, "not a regular file", "folder", 0);
+    struct manifest unused;
+    struct weir_error error;
+    cr_assert_eq(store_recover(store, 0, &unused, &error), WEIR_DAMAGED);
+    store_close(&store);
+}
+
+Test(store, a_damaged_newest_checkpoint_stops_and_names_the_older_sound_ones)
+{
+    struct store *store;
+    struct manifest manifest;
+    struct weir_error error;
+    make_with(4);
+    scratch_write(manifest_of(4), "{}", 2);
+    scratch_write(segment_of(1, 3), "", 0);
+    store = sample_store(path);
+    cr_assert_eq(store_recover(store, 0, &manifest, &error), WEIR_DAMAGED);
+    cr_assert_not_null(strstr(error.text, "checkpoint 4"), "%s", error.text);
+    cr_assert_not_null(strstr(error.text, "sound: 2, 1"), "%s", error.text);
+    cr_assert_not_null(strstr(error.text, "--restore 2"), "%s", error.text);
+    cr_assert_eq(store_recover(store, 2, &manifest, &error), WEIR_OK, "when told to");
+    manifest_free(&manifest);
+    cr_assert_eq(store_next_id(store), 5);
+    (void)error_set(&error, WEIR_DAMAGED, 0, "checkpoint 3 is damaged");
+    cr_assert_eq(store_explain(store, 1, &error), WEIR_DAMAGED);
+    cr_assert_not_null(strstr(error.text, "--restore none"), "%s", error.text);
+    store_close(&store);
+}
+
+Test(store, a_shortage_of_ours_is_not_damage)
+{
+    struct store *store;
+    struct weir_error error;
+    struct rlimit limit;
+    make_with(1);
+    store = sample_store(path);
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    int lowest = dup(0); /* the next descriptor there would be */
+    close(lowest);
+    struct rlimit none = {(rlim_t)lowest, limit.rlim_max};
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    enum weir_result result = store_verify(store, 1, &error);
+    struct manifest unused;
+    struct weir_error again;
+    enum weir_result recovery = store_recover(store, 0, &unused, &again);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    cr_assert(result == WEIR_IO && error.os_error == EMFILE, "%s", error.text);
+    cr_assert(recovery == WEIR_IO && again.os_error == EMFILE, "%s", again.text);
+    expect_newest(store, 1);
+    store_close(&store);
+}
+
+/* --- removing ------------------------------------------------------------------------------ */
+
+Test(store, retention_keeps_the_newest_and_the_pinned_and_all_they_name)
+{
+    struct store *store = sample_store(path);
+    struct weir_error error;
+    for (uint64_t id = 1; id <= 8; id++) {
+        sample_commit(store, id);
+        store_retain(store, 3, 2);
+        for (uint64_t older = 1; older <= id; older++) {
+            bool kept = older + 3 > id || older == 2;
+            cr_assert_eq(store_verify(store, older, &error), kept ? WEIR_OK : WEIR_NOT_FOUND);
+            cr_assert_eq(scratch_exists(segment_of(1, older)), kept);
+        }
+    }
+    cr_assert_eq(count_files("checkpoints"), 4);
+    store_close(&store);
+    store = sample_store(path);
+    sample_commit(store, 9);
+    store_retain(store, 1, 0);
+    cr_assert_eq(count_files("checkpoints"), 1);
+    cr_assert_eq(count_files("data"), 1);
+    expect_newest(store, 9);
+    store_close(&store);
+}
+
+Test(store, no_container_is_removed_while_a_manifest_can_not_be_read)
+{
+    struct store *store;
+    struct weir_error error;
+    make_with(3);
+    unsigned char bytes[4096];
+    size_t size = scratch_read(manifest_of(2), bytes, sizeof bytes);
+    scratch_write(manifest_of(2), "{}", 2);
+    cr_assert_eq(try_open(&store, &error), WEIR_OK);
+    cr_assert_eq(store_sweep(store, &error), WEIR_OK);
+    store_retain(store, 2, 0);
+    cr_assert_not(scratch_exists(manifest_of(1)));
+    cr_assert_eq(count_files("data"), 3);
+    store_close(&store);
+    scratch_write(manifest_of(2), bytes, size);
+    cr_assert_eq(try_open(&store, &error), WEIR_OK);
+    cr_assert_eq(store_verify(store, 2, &error), WEIR_OK);
+    cr_assert_eq(store_sweep(store, &error), WEIR_OK);
+    cr_assert_eq(count_files("data"), 2);
+    store_close(&store);
+}
+
+Test(store, sweeping_leaves_the_open_round_alone)
+{
+    struct store *store = sample_store(path);
+    struct weir_error error;
+    struct manifest manifest;
+    cr_assert_eq(store_claim(store, 1, &error), WEIR_OK);
+    sample_parts(store, 1, &manifest);
+    cr_assert_eq(store_sweep(store, &error), WEIR_OK);
+    store_retain(store, 1, 0);
+    cr_assert_eq(store_sync(store, 1, &error), WEIR_OK);
+    cr_assert_eq(store_commit(store, &manifest, &error), WEIR_OK, "%s", error.text);
+    manifest_free(&manifest);
+    expect_newest(store, 1);
+    store_close(&store);
+}
+
+/* --- viewing ------------------------------------------------------------------------------- */
+
+Test(store, a_view_reads_while_a_run_holds_the_lock_and_writes_nothing)
+{
+    struct store *store = sample_store(path), *view;
+    struct weir_error error;
+    uint64_t *ids;
+    size_t count;
+    sample_commit(store, 1);
+    sample_commit(store, 2);
+    cr_assert_eq(store_view(path, NULL, &view, &error), WEIR_OK, "%s", error.text);
+    cr_assert_eq(store_list(view, &ids, &count, &error), WEIR_OK);
+    cr_assert(count == 2 && ids[0] == 1 && ids[1] == 2);
+    memory_release(NULL, ids);
+    cr_assert_eq(store_verify(view, 2, &error), WEIR_OK);
+    cr_assert_eq(store_claim(view, 3, &error), WEIR_REFUSED);
+    cr_assert_eq(store_sweep(view, &error), WEIR_REFUSED);
+    store_retain(view, 1, 0);
+    store_close(&view);
+    sample_commit(store, 3);
+    store_close(&store);
+    cr_assert_eq(store_view(scratch.path, NULL, &view, &error), WEIR_NOT_FOUND);
+    cr_assert_eq(store_view("/nowhere/at/all", NULL, &view, &error), WEIR_IO);
+    cr_assert_null(view);
+}
+
+/* --- memory -------------------------------------------------------------------------------- */
+
+static int allocations_left;
+
+static void *allocate(void *context, size_t size)
+{
+    (void)context;
+    return allocations_left-- > 0 ? malloc(size) : NULL;
+}
+
+static void release(void *context, void *memory)
+{
+    (void)context;
+    free(memory);
+}
+
+/* One whole life of a store; true when all went well. */
+static bool live(const struct weir_allocator *allocator)
+{
+    struct store_options options;
+    struct store *store;
+    struct manifest manifest = {0}, again;
+    struct weir_error error;
+    sample_options(&options, path);
+    options.allocator = allocator;
+    enum weir_result result = store_open(&options, &store, &error);
+    if (result == WEIR_OK) {
+        uint64_t id = store_next_id(store);
+        sample_manifest(&manifest, store_epoch(store), id);
+        result = store_claim(store, id, &error);
+        for (uint32_t i = 0; i < 3 && result == WEIR_OK; i++)
+            result = store_part(store, id, i, (struct weir_bytes){"abc", 3},
+                                &manifest.tasks[i].part, &error);
+        if (result == WEIR_OK)
+            result = store_sync(store, id, &error);
+        if (result == WEIR_OK)
+            result = store_commit(store, &manifest, &error);
+        if (result != WEIR_OK)
+            store_abort(store, id);
+        store_retain(store, 2, 0);
+        if (result == WEIR_OK)
+            result = store_recover(store, 0, &again, &error);
+        if (result == WEIR_OK)
+            manifest_free(&again);
+        if (result == WEIR_OK)
+            result = store_sweep(store, &error);
+        store_close(&store);
+        manifest_free(&manifest);
+    }
+    cr_assert(result == WEIR_OK || result == WEIR_NO_MEMORY, "%s", error.text);
+    return result == WEIR_OK;
+}
+
+Test(store, every_allocation_may_fail_once_or_for_ever)
+{
+    const struct weir_allocator allocator = {allocate, release, NULL};
+    int allocations = 0;
+    do { /* a new store each time: what a failure leaves behind costs the next life more */
+        snprintf(path, sizeof path, "%s/store%d", scratch.path, allocations);
+        allocations_left = allocations++;
+    } while (!live(&allocator));
+    cr_assert_gt(allocations, 20);
+}
