@@ -11,7 +11,7 @@
  *
  * The home of a slot is its tag's low bits, so growing the index and closing the gap a removal
  * leaves need no entry. (The hash's high bits choose the group: within a task they hardly differ.)
- * Probing is linear at a load of at most a half (slots_for). A removal shifts the slots behind it
+ * Probing is linear at a load of at most 3/8 (slots_for). A removal shifts the slots behind it
  * back: no tombstones, so a table with much coming and going probes as little as a fresh one.
  *
  * I1  every live entry has exactly one slot, reachable from its home without an empty one between.
@@ -43,7 +43,6 @@
 #define FIRST_CHUNKS 8u
 #define SLOT_LIMIT ((uint64_t)1 << 32) /* a tag has no more bits to choose a home with */
 #define COMPACT_FROM ((uint64_t)1 << 20)
-#define SMALL_SLOTS (1u << 17)
 #define SPAN 32u /* keys whose cache misses overlap when an index is filled */
 
 /* Flags in the upper bits of an entry's value size. */
@@ -250,12 +249,13 @@ static void slot_remove(struct state *state, uint32_t gap)
     state->slots[gap] = 0;
 }
 
-/* Slots for `count` keys, at least `least`. A small index is kept at a quarter: at 1 k keys that
- * saves a fifth of state_cell; for a large one the memory is worth more than the tenth it saves. */
+/* Slots for `count` keys, at least `least`: a load of at most 3/8. At a half, entry_guess is wrong
+ * for one key in eight, and at 1 M keys a prefetched update costs a fifth more; at a quarter it
+ * gains a tenth, which up to 64 bytes of index a key are not worth. */
 static uint64_t slots_for(uint64_t count, uint64_t least)
 {
     uint64_t wanted = least;
-    while (wanted < 2 * count || (wanted < SMALL_SLOTS && wanted < 4 * count))
+    while (3 * wanted < 8 * count)
         wanted *= 2;
     return wanted;
 }
@@ -891,7 +891,8 @@ static enum weir_result load_table(struct state *state, const struct load *load,
     if (!snapshot_done(load->section))
         return error_set(error, WEIR_DAMAGED, 0, "state: bytes after the last entry");
     if (index_grow(state, load->count) != WEIR_OK)
-        return error_memory(error, "state index", (size_t)load->count * 2 * sizeof(uint64_t));
+        return error_memory(error, "state index",
+                            (size_t)slots_for(load->count, 1) * sizeof *state->slots);
     state->count = load->count;
     state->visited = load->visited;
     if (!index_fill(state))

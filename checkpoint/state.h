@@ -52,15 +52,17 @@ uint64_t state_count(const struct state *state); /* live keys */
 uint64_t state_bytes(const struct state *state); /* memory held, bytes */
 
 /* One scan a state, saved and restored with it: visits every entry that lives all the while once,
- * in order of creation; those created meanwhile are visited too. False at the end. The views are
- * valid until the next call on this state; a fixed-size value may be written through. */
+ * in order of creation; those created meanwhile are visited too. False at the end. A put that
+ * changes a value's size may move its entry to the end, but never makes it visited twice. The views
+ * are valid until the next call on this state; a fixed-size value may be written through. */
 bool state_scan_next(struct state *state, struct weir_bytes *key, struct weir_bytes *value);
 void state_scan_rewind(struct state *state);
 
 /* Appends the body described above; one pass of memcpy over the live chunks where nothing died. */
 void state_save(const struct state *state, struct snapshot_writer *writer);
 /* Fills an empty table; every key must be in groups [first_group, end_group) of `groups`, none
- * twice, sizes as declared: else WEIR_DAMAGED. */
+ * twice, sizes as declared, nothing behind the last entry: else WEIR_DAMAGED. After any failure
+ * the table is empty again. */
 enum weir_result state_load(struct state *state, struct snapshot_section *section,
                             uint32_t first_group, uint32_t end_group, uint32_t groups,
                             struct weir_error *error) WEIR_MUST_USE;

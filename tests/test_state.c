@@ -685,6 +685,26 @@ Test(state, a_key_that_is_there_twice_is_damaged)
     free(writer.data);
 }
 
+Test(state, padding_that_is_not_zero_is_damaged)
+{
+    struct state *state = state_new(NULL, 0);
+    put_size(state, 3, 5, WEIR_OK);
+    struct snapshot_writer body = save(state);
+    state_free(&state);
+    cr_assert_eq(body.size, 16 + 8 + 8 + 8);
+    state = state_new(NULL, 0);
+    for (size_t at = 24; at < body.size; at++) {
+        bool padding = (at >= 24 + 3 && at < 32) || at >= 32 + 5;
+        body.data[at] ^= 0x40;
+        if (padding)
+            cr_assert_eq(load(state, body.data, body.size, 0, GROUPS), WEIR_DAMAGED);
+        body.data[at] ^= 0x40;
+    }
+    cr_assert_eq(load(state, body.data, body.size, 0, GROUPS), WEIR_OK);
+    state_free(&state);
+    free(body.data);
+}
+
 Test(state, counts_that_lie_are_damaged_and_take_no_memory)
 {
     struct snapshot_writer body = small_body(0);
