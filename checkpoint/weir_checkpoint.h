@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * weir_checkpoint.h - look into a store, offline: which checkpoints it holds, whether they are
+ * sound, and what the state of every operator was. Read it from top to bottom.
+ *
+ * WHAT IT PROMISES
+ *   - It only reads: no lock, no new file, nothing removed. A running job does not notice; but the
+ * job's retention may remove a checkpoint while you read it, which then is WEIR_NOT_FOUND or
+ * WEIR_DAMAGED (a file is missing).
+ *   - It trusts nothing it reads: every checksum, size and count is checked before it is used, and
+ * an error names the checkpoint, the file and the reason.
+ *
+ * THREADS AND OWNERSHIP
+ *   A store and everything opened from it belong to one thread at a time. A checkpoint must be
+ * closed before its store, a cursor before its checkpoint. Texts handed out live as long as the
+ * checkpoint they came from. Structs that are filled carry their size:
+ *     struct weir_checkpoint_task task = {WEIR_SIZED(struct weir_checkpoint_task)};
+ *
+ * EXAMPLE: all counts of a word count
+ *     struct weir_store *store;
+ *     struct weir_checkpoint *checkpoint;
+ *     struct weir_cursor *cursor;
+ *     struct weir_row row = {WEIR_SIZED(struct weir_row)};
+ *     if (weir_store_open("store", NULL, &store, &error) ||
+ *         weir_checkpoint_open(store, 0, &checkpoint, &error) ||
+ *         weir_cursor_open(checkpoint, WEIR_ROWS_STATE, "count", "total", &cursor, &error))
+ *         return fail(&error);
+ *     while (weir_cursor_next(cursor, &row))
+ *         print(row.key, row.value);
+ *     if (weir_cursor_close(&cursor, &error))
+ *         return fail(&error);
+ */
+#ifndef WEIR_CHECKPOINT_H
+#define WEIR_CHECKPOINT_H
+
+#include "weir_base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct weir_store;
+struct weir_checkpoint;
+struct weir_cursor;
+
+/* -------------------------------------------------------------------------------- a store -- */
+
+/* `allocator` is borrowed until the store is closed; NULL: malloc. WEIR_NOT_FOUND: there is
+ * nothing, or no store; WEIR_DAMAGED, WEIR_UNSUPPORTED, WEIR_IO, WEIR_NO_MEMORY. */
+WEIR_API enum weir_result weir_store_open(const char *path, const struct weir_allocator *allocator,
+                                          struct weir_store **store,
+                                          struct weir_error *error) WEIR_MUST_USE;
+/* *store becomes NULL. NULL is accepted. */
+WEIR_API void weir_store_close(struct weir_store **store);
+
+/* Ids of the committed checkpoints, ascending; not all of them need be sound. *ids lives until the
+ * next weir_store_list or the close. */
+WEIR_API enum weir_result weir_store_list(struct weir_store *store, const uint64_t **ids,
+                                          size_t *count, struct weir_error *error) WEIR_MUST_USE;
+
+/* Reads and checks all that checkpoint `id` names, down to the last entry of state. WEIR_DAMAGED
+ * names the first thing that is wrong. */
+WEIR_API enum weir_result weir_store_verify(struct weir_store *store, uint64_t id,
+                                            struct weir_error *error) WEIR_MUST_USE;
+
+/* The same for all of them, oldest first: `each` (may be NULL) is told about every one; error->code
+ * is WEIR_OK for a sound one. Returns the first result that was not WEIR_OK, with its error. */
+WEIR_API enum weir_result
+weir_store_verify_all(struct weir_store *store,
+                      void (*each)(void *context, uint64_t id, const struct weir_error *error),
+                      void *context, struct weir_error *error) WEIR_MUST_USE;
+
+/* --------------------------------------------------------------------------- a checkpoint -- */
+
+/* Reads the manifest of checkpoint `id`; 0 is the newest. Parts are read when they are asked for.
+ */
+WEIR_API enum weir_result weir_checkpoint_open(struct weir_store *store, uint64_t id,
+                                               struct weir_checkpoint **checkpoint,
+                                               struct weir_error *error) WEIR_MUST_USE;
+WEIR_API void weir_checkpoint_close(struct weir_checkpoint **checkpoint);
+
+struct weir_checkpoint_info {
+    size_t size; /* WEIR_SIZED(struct weir_checkpoint_info), set before the call */
+    uint64_t id;
+    uint32_t epoch;         /* of the run that took it */
+    uint64_t restored_from; /* checkpoint that run had started from; 0: a first start */
+    bool final;             /* all input had ended: nothing is left to run */
+    int64_t triggered_ns;   /* wall clock, since 1970 */
+    int64_t duration_ns;    /* trigger to durable parts */
+    uint64_t stored_bytes;  /* of the parts, in the store */
+    uint64_t raw_bytes;     /* of the parts, decompressed */
+    uint32_t key_groups;
+    uint32_t nodes, edges, tasks; /* how many there are */
+    const char *job;
+    const char *reason; /* "interval" "request" "stop" "final" */
+};
+WEIR_API void weir_checkpoint_describe(const struct weir_checkpoint *checkpoint,
+                                       struct weir_checkpoint_info *info);
+
+/* The graph it was taken of. These answer false when there is no such index. */
+struct weir_checkpoint_node {
+    size_t size;
+    const char *name;
+    const char *kind; /* of operator */
+    uint32_t version; /* of the operator's save */
+    uint32_t parallelism;
+    uint32_t states; /* how many */
+};
+struct weir_checkpoint_state {
+    size_t size;
+    const char *name;
+    const char *format; /* see FORMATS in weir.h; "" when not declared */
+    uint32_t version;
+    uint32_t value_size; /* bytes; 0: any size */
+};
+struct weir_checkpoint_edge {
+    size_t size;
+    uint32_t from, to; /* nodes */
+    const char *output, *input;
+    const char *routing; /* "forward" "spread" "by_key" "broadcast" */
+    const char *key_format, *value_format;
+};
+/* What one subtask of one node saved. */
+struct weir_checkpoint_task {
+    size_t size;
+    uint32_t node, subtask;
+    bool ended;            /* it had sent the end of its stream */
+    uint64_t handles;      /* staged output that was not confirmed yet */
+    int64_t cut_ns;        /* how long the cut held the task */
+    const char *note;      /* its position, for people */
+    uint64_t stored_bytes; /* in the store */
+    uint64_t raw_bytes;
+    uint32_t file_epoch; /* the part lies in STORE/data/<file_epoch>-<file_number>.seg */
+    uint64_t file_number;
+    uint64_t offset; /* bytes, of the part's header */
+};
+WEIR_API bool weir_checkpoint_get_node(const struct weir_checkpoint *checkpoint, uint32_t index,
+                                       struct weir_checkpoint_node *node);
+WEIR_API bool weir_checkpoint_get_state(const struct weir_checkpoint *checkpoint, uint32_t node,
+                                        uint32_t index, struct weir_checkpoint_state *state);
+WEIR_API bool weir_checkpoint_get_edge(const struct weir_checkpoint *checkpoint, uint32_t index,
+                                       struct weir_checkpoint_edge *edge);
+WEIR_API bool weir_checkpoint_get_task(const struct weir_checkpoint *checkpoint, uint32_t index,
+                                       struct weir_checkpoint_task *task);
+
+/* ---------------------------------------------------------------------------- what it holds -- */
+
+enum weir_rows {
+    WEIR_ROWS_STATE,   /* the entries of one keyed state, over all subtasks */
+    WEIR_ROWS_ITEMS,   /* the items of a node's operator state */
+    WEIR_ROWS_HANDLES, /* staged output of a node that was not confirmed yet */
+};
+
+struct weir_row {
+    size_t size; /* WEIR_SIZED(struct weir_row), set before the first call */
+    uint32_t subtask;
+    /* Views into the part: no copy; at any alignment; valid until the next call on the cursor. */
+    struct weir_bytes key;   /* STATE */
+    struct weir_bytes value; /* STATE: the value; ITEMS: the item; HANDLES: the handle */
+    uint32_t kind;           /* ITEMS: how it is shared out, enum weir_item of weir.h */
+    uint64_t id;             /* HANDLES: the checkpoint it was prepared for */
+};
+
+/* `state` is the state's name for WEIR_ROWS_STATE, otherwise NULL. WEIR_NOT_FOUND: no such node or
+ * state. One part at a time is held in memory, decompressed. */
+WEIR_API enum weir_result weir_cursor_open(struct weir_checkpoint *checkpoint, enum weir_rows rows,
+                                           const char *node, const char *state,
+                                           struct weir_cursor **cursor,
+                                           struct weir_error *error) WEIR_MUST_USE;
+/* The next row, in the order saved. False at the end, and when something is wrong: the close
+ * tells. */
+WEIR_API bool weir_cursor_next(struct weir_cursor *cursor, struct weir_row *row);
+/* WEIR_OK when all rows that were asked for could be read, else the first error. *cursor becomes
+ * NULL in any case; NULL is accepted. */
+WEIR_API enum weir_result weir_cursor_close(struct weir_cursor **cursor,
+                                            struct weir_error *error) WEIR_MUST_USE;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
