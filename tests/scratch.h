@@ -48,9 +48,9 @@ static inline const char *scratch_join(const char *folder, const char *name)
 {
     static char paths[8][512];
     static unsigned next;
-    char *path = paths[next++ % 8];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
-    return path;
+    char path[sizeof paths[0]]; /* `folder` may be one of them */
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return strcpy(paths[next++ % 8], path);
 }
 
 static inline size_t scratch_read(const char *path, unsigned char *bytes, size_t size)
