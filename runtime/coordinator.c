@@ -131,6 +131,7 @@ static void on_told(struct coordinator *coordinator, const struct round_action *
         coordinator->awaited = action->id;
         coordinator->then =
             action->purposes & ROUND_FINAL ? WEIR_OUTCOME_ENDED : WEIR_OUTCOME_STOPPED;
+        round_cancel(&coordinator->round); /* a later round would hide that this was the last */
     }
     tell_tasks(coordinator, MESSAGE_COMMITTED, action->id);
     if (coordinator->run->durable)
@@ -260,11 +261,15 @@ static void on_sealed(struct coordinator *coordinator, const struct message *mes
 
 static void on_request(struct coordinator *coordinator, enum request request)
 {
+    bool ended = coordinator->run->restored_final; /* its last checkpoint stays the newest */
     switch (request) {
     case REQUEST_CHECKPOINT:
-        round_request(&coordinator->round, ROUND_REQUEST);
+        if (!ended)
+            round_request(&coordinator->round, ROUND_REQUEST);
         break;
     case REQUEST_SUSPEND:
+        if (ended)
+            break;
         if (coordinator->run->durable)
             round_request(&coordinator->round, ROUND_STOP);
         else

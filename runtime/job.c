@@ -52,8 +52,9 @@ static enum weir_result make_actors(struct weir_job *job, struct weir_error *err
         job->task_count = i + 1;
         result = task_init(&job->tasks[i], &job->run, i, error);
     }
+    bool rounds_wanted = job->store && !job->run.restored_final;
     struct round_options rounds = {
-        .interval_ns = job->store ? job->options.interval_ns : 0,
+        .interval_ns = rounds_wanted ? job->options.interval_ns : 0,
         .min_pause_ns = job->options.min_pause_ns,
         .timeout_ns = job->options.timeout_ns,
         .tolerated = job->options.tolerated,
