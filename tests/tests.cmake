@@ -156,6 +156,14 @@ foreach(source IN LISTS plain_sources)
 endforeach()
 
 if(WEIR_JOB_TESTS)
+    # For LD_PRELOAD: breaks the k-th file call of a program. It defines what libc's headers would
+    # otherwise turn into checked calls.
+    add_library(fault MODULE tests/tools/fault.c)
+    set_target_properties(fault PROPERTIES PREFIX "" C_VISIBILITY_PRESET default
+        LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+    target_compile_definitions(fault PRIVATE _GNU_SOURCE=)
+    target_compile_options(fault PRIVATE -U_FORTIFY_SOURCE)
+    target_link_libraries(fault PRIVATE weir_flags ${CMAKE_DL_LIBS})
     find_files(jobs tests/job_*.sh)
     foreach(job IN LISTS jobs)
         cmake_path(GET job STEM file)
