@@ -51,15 +51,16 @@ install_missing() {
     "${root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-# A build that breaks does not end the run: the test `build.NAME` fails, and the others tell more.
+# A build that breaks does not end the run: the test `build.NAME` fails, and what could be built (-k)
+# tells more.
 build() {
     local at=$SECONDS
     say "build $1"
     if cmake --preset "$1" >"$check/$1.log" 2>&1 &&
-        cmake --build --preset "$1" -j "$jobs" >>"$check/$1.log" 2>&1; then
+        cmake --build --preset "$1" -j "$jobs" -- -k >>"$check/$1.log" 2>&1; then
         echo "built in $((SECONDS - at)) s"
     else
-        tail -n 40 "$check/$1.log"
+        grep -E -A 5 "error:|undefined reference|CMake Error" "$check/$1.log" | head -n 60
         echo "FAILED after $((SECONDS - at)) s; all of it is in $check/$1.log"
     fi
 }
@@ -107,7 +108,6 @@ write_figures() {
     } >tests/LAST_FULL.md
 }
 
-# Remembered over re-runs on one tree: nothing. Each run begins with an empty build/check.
 rm -rf "$check"
 mkdir -p "$check"
 if command -v dpkg-query >/dev/null; then
