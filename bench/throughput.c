@@ -27,7 +27,8 @@ struct settings {
     int64_t run_ns;
     int rounds;
     char store[256];
-    uint64_t keys; /* of the run in hand */
+    uint64_t keys;    /* of the run in hand */
+    const char *only; /* label of the one key count to measure; NULL: all */
 };
 
 struct result {
@@ -293,11 +294,13 @@ static void take_arguments(int argc, char **argv, struct settings *settings)
         } else if (strcmp(argv[i], "--rounds") == 0 && number && value >= 1 &&
                    value <= ROUNDS_MAX) {
             settings->rounds = (int)value;
+        } else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc) {
+            settings->only = argv[i + 1];
         } else {
             fprintf(stderr,
-                    "usage: throughput [--seconds 0.05..600] [--rounds 1..%d]\n"
+                    "usage: throughput [--seconds 0.05..600] [--rounds 1..%d] [--only KEYS]\n"
                     "each of 3 variants x 3 key counts runs for --seconds (3.5), --rounds (3) "
-                    "times\n",
+                    "times; --only 1k, 100k or 1m measures one key count\n",
                     ROUNDS_MAX);
             exit(2);
         }
@@ -327,12 +330,14 @@ int main(int argc, char **argv)
         const char *label;
         uint64_t keys;
     } sizes[] = {{"1k", 1000}, {"100k", 100000}, {"1m", 1000000}};
-    double ratio[3], ratio_checkpoints[3];
+    double ratio[3] = {0}, ratio_checkpoints[3] = {0};
     printf("weir %s, %.1f s a run, %d rounds, medians; million records/s\n", weir_version(),
            (double)settings.run_ns / 1e9, settings.rounds);
     printf("%-9s %12s %12s %12s %13s %12s   %s\n", "keys", "plain loop", "weir, off", "weir, 1 s",
            "checkpoints", "cut max ms", "ratio first..last of 1 s");
     for (int i = 0; i < 3; i++) {
+        if (settings.only && strcmp(settings.only, sizes[i].label) != 0)
+            continue;
         settings.keys = sizes[i].keys;
         measure(&settings, sizes[i].label, &ratio[i], &ratio_checkpoints[i]);
     }

@@ -149,7 +149,7 @@ int disk_lock(int file)
 
 static enum disk_kind kind_of(int folder, const struct dirent *entry)
 {
-    struct disk_status status;
+    struct disk_status status = {.kind = DISK_OTHER};
     switch (entry->d_type) {
     case DT_REG:
         return DISK_FILE;

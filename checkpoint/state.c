@@ -43,6 +43,7 @@
 #define FIRST_CHUNKS 8u
 #define SLOT_LIMIT ((uint64_t)1 << 32) /* a tag has no more bits to choose a home with */
 #define COMPACT_FROM ((uint64_t)1 << 20)
+#define CACHE_BYTES ((uint64_t)1 << 20) /* a second-level cache, about */
 #define SPAN 32u /* keys whose cache misses overlap when an index is filled */
 
 /* Flags in the upper bits of an entry's value size. */
@@ -634,6 +635,52 @@ void *state_cell(struct state *state, struct weir_bytes key, uint64_t hash)
             return entry_value(entry, 8);
     }
     return cell_find(state, key, hash);
+}
+
+/* --- a span of keys ----------------------------------------------------------------------- */
+
+static inline struct weir_bytes key_at(const struct weir_bytes *keys, size_t stride, uint32_t i)
+{
+    return *(const struct weir_bytes *)(const void *)((const char *)keys + i * stride);
+}
+
+static inline unsigned char *cell_resolve(const struct state *state, struct weir_bytes key,
+                                          uint64_t hash)
+{
+    if (key.size == 8) {
+        unsigned char *entry = entry_guess(state, hash);
+        if (key_equal(entry, key.data, 8))
+            return entry_value(entry, 8);
+    }
+    uint32_t place = slot_place(state->slots[slot_find(state, key, hash)]);
+    return place == 0 ? NULL : entry_value(entry_at(state, place), key.size);
+}
+
+static inline uint64_t key_hash(struct weir_bytes key)
+{
+    return key.size == 8 ? XXH3_64bits(key.data, 8) : state_hash(key);
+}
+
+void state_resolve(const struct state *state, const struct weir_bytes *keys, size_t stride,
+                   uint32_t count, uint64_t *hashes, void **cells)
+{
+    /* Prefetching what lies in the cache anyway costs more than it saves. */
+    if (slot_count(state) * sizeof *state->slots + state->used_bytes <= CACHE_BYTES) {
+        for (uint32_t i = 0; i < count; i++) {
+            struct weir_bytes key = key_at(keys, stride, i);
+            hashes[i] = key_hash(key);
+            cells[i] = cell_resolve(state, key, hashes[i]);
+        }
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        hashes[i] = key_hash(key_at(keys, stride, i));
+        state_prefetch_slot(state, hashes[i]);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        state_prefetch_entry(state, hashes[i]);
+    for (uint32_t i = 0; i < count; i++)
+        cells[i] = cell_resolve(state, key_at(keys, stride, i), hashes[i]);
 }
 
 bool state_get(const struct state *state, struct weir_bytes key, uint64_t hash,

@@ -6,8 +6,11 @@
  *
  * Items of a batch, 8-byte aligned, native byte order (both ends are one process, or one job that
  * refuses another byte order):
- *   record    := u32 key size | u32 value size | i64 time | key, zeros to 8 | value, zeros to 8
- *   watermark := u32 0xFFFFFFFF | u32 enum batch_mark | i64 time
+ *   record := u32 key size | u32 value size | key, zeros to 8 | value, zeros to 8
+ *   timed  := u32 key size | u32 value size + 2^31 | i64 time | key | value, as above
+ *   mark   := u32 0xFFFFFFFF | u32 enum batch_mark | i64 time
+ * A record without a time does without its eight bytes: what travels between two cores is what a
+ * small record costs.
  */
 #ifndef BATCH_H
 #define BATCH_H
@@ -32,14 +35,19 @@ struct batch {
 };
 
 #define BATCH_MARK 0xFFFFFFFFu
+#define BATCH_TIMED 0x80000000u
 enum batch_mark { BATCH_WATERMARK = 1, BATCH_IDLE };
 
 struct batch_item {
     uint32_t key_size;
-    uint32_t value_size;
+    uint32_t value_size; /* BATCH_TIMED: a time follows */
+};
+struct batch_mark_item {
+    struct batch_item head;
     int64_t time;
 };
-_Static_assert(sizeof(struct batch_item) == 16, "an item's head is 16 bytes");
+_Static_assert(sizeof(struct batch_item) == 8, "an item's head is 8 bytes");
+_Static_assert(sizeof(struct batch_mark_item) == 16, "a mark is 16 bytes");
 
 /* A pool keeps up to `keep` batches of `capacity` bytes, and the two largest of those above. The
  * pool must outlive its batches: those in messages nobody took are released by transport_close. */
@@ -60,9 +68,10 @@ static inline size_t batch_round(size_t size)
 {
     return (size + 7) & ~(size_t)7;
 }
-static inline size_t batch_item_size(size_t key_size, size_t value_size)
+static inline size_t batch_item_size(size_t key_size, size_t value_size, bool timed)
 {
-    return sizeof(struct batch_item) + batch_round(key_size) + batch_round(value_size);
+    return sizeof(struct batch_item) + (timed ? sizeof(int64_t) : 0) + batch_round(key_size) +
+           batch_round(value_size);
 }
 
 #endif

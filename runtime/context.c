@@ -199,6 +199,10 @@ static enum weir_result emit_refused(struct weir_context *context, unsigned outp
 {
     if (context->task->failed)
         return context->task->error.code;
+    if (context->task->mute)
+        return weir_fail(context, WEIR_INVALID,
+                         "it emits in open, load, prepare, save, commit or aborted: only process, "
+                         "poll, timer and finish may");
     if (output >= context->node->output_count)
         return weir_fail(context, WEIR_INVALID, "it emits to output %u, and has %u", output,
                          context->node->output_count);
@@ -212,7 +216,7 @@ static bool may_emit(const struct weir_context *context, unsigned output, size_t
                      size_t value_size)
 {
     return output < context->node->output_count && key_size <= WEIR_KEY_LIMIT &&
-           value_size <= WEIR_VALUE_LIMIT && !context->task->failed;
+           value_size <= WEIR_VALUE_LIMIT && !context->task->mute;
 }
 
 enum weir_result weir_emit(struct weir_context *context, unsigned output,
@@ -288,13 +292,32 @@ void weir_emit_idle(struct weir_context *context)
 
 /* ------------------------------------------------------------------------- keyed state -- */
 
+/* Is it the key of a record in hand, and of which? Nearly always of the next one, or again of the
+ * last. */
+static inline bool in_hand(struct weir_context *context, const struct weir_bytes *key,
+                           uint32_t *index)
+{
+    uint32_t at = context->cursor;
+    if (at < context->span_count && key == &context->span[at].key) {
+        context->cursor = at + 1;
+        *index = at;
+        return true;
+    }
+    uintptr_t distance = (uintptr_t)key - (uintptr_t)context->span;
+    if (distance >= context->span_count * sizeof(struct weir_record) ||
+        distance % sizeof(struct weir_record) != offsetof(struct weir_record, key))
+        return false;
+    *index = (uint32_t)(distance / sizeof(struct weir_record));
+    context->cursor = *index + 1;
+    return true;
+}
+
 /* The hash of a key; a key that is not of a record in hand must belong to this subtask. */
 static bool key_hash(struct weir_context *context, const struct weir_bytes *key, uint64_t *hash)
 {
-    uintptr_t distance = (uintptr_t)key - (uintptr_t)context->span;
-    if (distance < context->span_count * sizeof(struct weir_record) &&
-        distance % sizeof(struct weir_record) == offsetof(struct weir_record, key)) {
-        *hash = context->hashes[distance / sizeof(struct weir_record)];
+    uint32_t index;
+    if (in_hand(context, key, &index)) {
+        *hash = context->hashes[index];
         return true;
     }
     *hash = state_hash(*key);
@@ -317,7 +340,8 @@ static struct state *the_state(struct weir_context *context, unsigned state)
     return NULL;
 }
 
-void *weir_cell(struct weir_context *context, unsigned state, const struct weir_bytes *key)
+static __attribute__((noinline)) void *find_cell(struct weir_context *context, unsigned state,
+                                                 const struct weir_bytes *key)
 {
     struct state *table = the_state(context, state);
     uint64_t hash;
@@ -331,6 +355,18 @@ void *weir_cell(struct weir_context *context, unsigned state, const struct weir_
             "a state of values of any size",
             context->node->states[state].name, key->size);
     return cell;
+}
+
+/* The hot path: records asked for in order, keys that have been seen before. */
+void *weir_cell(struct weir_context *context, unsigned state, const struct weir_bytes *key)
+{
+    uint32_t at = context->cursor;
+    if (state == 0 && at < context->cell_count && key == &context->span[at].key) {
+        context->cursor = at + 1;
+        if (context->cells[at])
+            return context->cells[at];
+    }
+    return find_cell(context, state, key);
 }
 
 bool weir_get(struct weir_context *context, unsigned state, const struct weir_bytes *key,
@@ -348,6 +384,7 @@ enum weir_result weir_put(struct weir_context *context, unsigned state,
     uint64_t hash;
     if (!table || !key_hash(context, key, &hash))
         return context->task->error.code;
+    context->cell_count = 0;
     enum weir_result result = state_put(table, *key, hash, value);
     if (result)
         weir_fail(context, result, "state %s: a key of %zu and a value of %zu bytes: %s",
@@ -360,6 +397,7 @@ bool weir_remove(struct weir_context *context, unsigned state, const struct weir
 {
     struct state *table = the_state(context, state);
     uint64_t hash;
+    context->cell_count = 0;
     return table && key_hash(context, key, &hash) && state_remove(table, *key, hash);
 }
 
@@ -556,11 +594,18 @@ static enum weir_result load_section(struct weir_context *context, struct snapsh
     case SNAPSHOT_HANDLE:
         return load_handle(context, section, error);
     case SNAPSHOT_TIMER:
+        if (!context->table->timer)
+            return error_set(error, WEIR_MISMATCH, 0,
+                             "it has timers set, and the operator has no timer callback any more");
         return timers_load(&context->timers, context->run->allocator, section)
                    ? WEIR_OK
                    : error_set(error, WEIR_DAMAGED, 0, "a timer is not well-formed");
-    case SNAPSHOT_TASK:
     case SNAPSHOT_ITEM:
+        if (!context->table->load)
+            return error_set(error, WEIR_MISMATCH, 0,
+                             "it holds operator state, and the operator has no load callback");
+        return WEIR_OK; /* load takes it */
+    case SNAPSHOT_TASK:
     case SNAPSHOT_CHANNEL:
         return WEIR_OK; /* taken elsewhere */
     default:
@@ -568,26 +613,45 @@ static enum weir_result load_section(struct weir_context *context, struct snapsh
     }
 }
 
+/* Whatever version saved: load is told, and can refuse. */
+static enum weir_result run_load(struct weir_context *context, struct weir_bytes part,
+                                 uint32_t version, struct weir_error *error)
+{
+    if (!context->table->load)
+        return WEIR_OK;
+    struct weir_loader loader = {{part.data, part.size, false}};
+    enum weir_result result = context->table->load(context->self, context, &loader, version);
+    if (context->task->failed) {
+        *error = context->task->error;
+        return error->code;
+    }
+    if (result)
+        error_set(error, result, 0, "load of version %u answered %s", version,
+                  weir_result_name(result));
+    return result;
+}
+
 enum weir_result context_load(struct weir_context *context, struct weir_bytes part,
                               struct weir_error *error)
 {
     struct snapshot_reader reader = {part.data, part.size, false};
     struct snapshot_section section;
-    uint32_t version = UINT32_MAX;
+    uint32_t version = 0;
+    bool named = false;
     enum weir_result result = WEIR_OK;
-    while (!result && snapshot_next(&reader, &section))
+    while (!result && snapshot_next(&reader, &section)) {
+        named |= section.tag == SNAPSHOT_OPERATOR;
         result = load_section(context, &section, &version, error);
-    if (!result && (reader.failed || version != context->table->version))
-        result = error_set(error, WEIR_DAMAGED, 0, "its sections are not well-formed");
-    if (!result && context->table->load) {
-        struct weir_loader loader = {{part.data, part.size, false}};
-        result = context->table->load(context->self, context, &loader, version);
-        if (result)
-            return error_set(error, result, 0, "load answered %s", weir_result_name(result));
     }
-    if (result)
-        error_within(error, "the part of %s[%u] in checkpoint %llu", context->node->name,
-                     context->subtask, (unsigned long long)context->run->restored_id);
+    if (!result && (reader.failed || !named))
+        result = error_set(error, WEIR_DAMAGED, 0, "its sections are not well-formed");
+    if (!result)
+        result = run_load(context, part, version, error);
+    if (!result)
+        return WEIR_OK;
+    error_within(error, "the part of %s[%u] in checkpoint %llu", context->node->name,
+                 context->subtask, (unsigned long long)context->run->restored_id);
+    snprintf(error->node, sizeof error->node, "%s", context->node->name);
     return result;
 }
 

@@ -55,9 +55,12 @@ struct weir_context {
     uint64_t preparing;             /* the id prepare is called for; 0: it is not */
     bool opened;                    /* open was called: close must be */
     bool finished;                  /* a source that ended, or finish answered END */
-    const struct weir_record *span; /* records in hand, and their keys' hashes; NULL: none */
-    uint32_t span_count;
-    const uint64_t *hashes;
+    const struct weir_record *span; /* records in hand */
+    uint32_t span_count;            /* 0: none */
+    uint32_t cursor;                /* the one whose key will most likely be asked for next */
+    const uint64_t *hashes;         /* of their keys */
+    void *const *cells;             /* of the first state, if its cells are of fixed size */
+    uint32_t cell_count;            /* 0: not, or no longer, valid */
     struct context_reserve reserve;
     int64_t idle_until;
     int idle_fd;

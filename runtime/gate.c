@@ -8,7 +8,7 @@
 #include "memory.h"
 
 bool gate_init(struct gate *gate, const struct weir_allocator *allocator, uint32_t inputs,
-               uint32_t window_batches, uint32_t epoch, uint64_t restored_id)
+               uint32_t window_batches, uint64_t window_bytes, uint32_t epoch, uint64_t restored_id)
 {
     gate->allocator = allocator;
     gate->input_count = inputs;
@@ -16,6 +16,7 @@ bool gate_init(struct gate *gate, const struct weir_allocator *allocator, uint32
     /* Half a window at a time: a credit message for each batch would double the traffic, a whole
      * window would stop the writer. */
     gate->credit_step = window_batches > 1 ? window_batches / 2 : 1;
+    gate->credit_bytes = window_bytes / 2;
     gate->inputs = memory_zeroed(allocator, inputs + 1, sizeof *gate->inputs);
     gate->bits = memory_zeroed(allocator, aligner_words(inputs), sizeof *gate->bits);
     if (!gate->inputs || !gate->bits)
@@ -125,7 +126,7 @@ static void finish_batch(struct gate *gate, uint32_t index)
     input->done_bytes += batch->size;
     batch_release(batch);
     pop(gate, input);
-    if (input->done_batches >= gate->credit_step)
+    if (input->done_batches >= gate->credit_step || input->done_bytes >= gate->credit_bytes)
         return_credit(gate, input);
     gate->next = index + 1 == gate->input_count ? 0 : index + 1; /* G4 */
 }
@@ -139,34 +140,54 @@ void gate_return_credits(struct gate *gate)
 
 /* -------------------------------------------------------------------------- reading -- */
 
+/* One record at `at`; how many bytes it takes, 0: not well-formed, or a mark (*mark). */
+static inline size_t decode_one(const unsigned char *at, size_t left, struct weir_record *record,
+                                bool *mark)
+{
+    struct batch_item item;
+    if (left < sizeof item)
+        return 0;
+    memcpy(&item, at, sizeof item);
+    if (item.key_size == BATCH_MARK) {
+        *mark = left >= sizeof(struct batch_mark_item);
+        return 0;
+    }
+    bool timed = (item.value_size & BATCH_TIMED) != 0;
+    size_t value_size = item.value_size & ~BATCH_TIMED;
+    size_t size = batch_item_size(item.key_size, value_size, timed);
+    if (size > left)
+        return 0;
+    const unsigned char *key = at + sizeof item;
+    record->time = WEIR_NO_TIME;
+    if (timed) {
+        memcpy(&record->time, key, sizeof record->time);
+        key += sizeof record->time;
+    }
+    record->key = (struct weir_bytes){key, item.key_size};
+    record->value = (struct weir_bytes){key + batch_round(item.key_size), value_size};
+    return size;
+}
+
 /* Decodes records from the input's head batch, up to a mark or the limit. False: not well-formed.
  */
-static bool decode(struct gate *gate, struct gate_input *input, uint32_t limit, uint32_t *count)
+static bool decode(struct gate *gate, const struct gate_input *input, uint32_t limit,
+                   uint32_t *count)
 {
     const struct batch *batch = input->queue[input->head].batch;
     const unsigned char *at = batch->data + input->offset;
     size_t left = batch->size - input->offset;
+    bool mark = false;
     uint32_t n = 0;
     while (n < limit && left) {
-        struct batch_item item;
-        if (left < sizeof item)
-            return false;
-        memcpy(&item, at, sizeof item);
-        if (item.key_size == BATCH_MARK)
+        size_t size = decode_one(at, left, &gate->records[n], &mark);
+        if (!size)
             break;
-        size_t size = batch_item_size(item.key_size, item.value_size);
-        if (size > left)
-            return false;
-        gate->records[n++] = (struct weir_record){
-            .key = {at + sizeof item, item.key_size},
-            .value = {at + sizeof item + batch_round(item.key_size), item.value_size},
-            .time = item.time,
-        };
         at += size;
         left -= size;
+        n++;
     }
     *count = n;
-    return true;
+    return mark || n == limit || !left;
 }
 
 /* The head batch stands at a mark: take it. */
@@ -174,9 +195,9 @@ static void take_mark(struct gate *gate, uint32_t index)
 {
     struct gate_input *input = &gate->inputs[index];
     const struct batch *batch = input->queue[input->head].batch;
-    struct batch_item item;
+    struct batch_mark_item item;
     memcpy(&item, batch->data + input->offset, sizeof item);
-    input->idle = item.value_size == BATCH_IDLE;
+    input->idle = item.head.value_size == BATCH_IDLE;
     if (!input->idle && item.time > input->watermark) /* never goes back */
         input->watermark = item.time;
     input->offset += sizeof item;

@@ -47,15 +47,17 @@ struct gate {
     const struct weir_allocator *allocator;
     struct gate_input *inputs;
     uint32_t input_count;
-    uint32_t next;        /* whose turn it is */
-    uint32_t filled;      /* inputs whose queue is not empty */
-    uint32_t credit_step; /* batches after which credit goes back */
+    uint32_t next;         /* whose turn it is */
+    uint32_t filled;       /* inputs whose queue is not empty */
+    uint32_t credit_step;  /* batches after which credit goes back, */
+    uint64_t credit_bytes; /* or bytes */
     uint32_t epoch;
     uint64_t duplicates; /* G1 */
     uint64_t *bits;      /* of the aligner */
     struct aligner aligner;
     struct weir_record records[GATE_SPAN];
     uint64_t hashes[GATE_SPAN];
+    void *cells[GATE_SPAN];
 };
 
 enum gate_what {
@@ -75,7 +77,8 @@ struct gate_next {
 };
 
 bool gate_init(struct gate *gate, const struct weir_allocator *allocator, uint32_t inputs,
-               uint32_t window_batches, uint32_t epoch, uint64_t restored_id);
+               uint32_t window_batches, uint64_t window_bytes, uint32_t epoch,
+               uint64_t restored_id);
 void gate_free(struct gate *gate);
 
 /* An item that came in from a channel; `input` is its index here. Takes the payload. False: error

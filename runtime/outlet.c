@@ -48,10 +48,8 @@ void outlet_add_edge(struct outlet *outlet, enum weir_routing routing, uint32_t 
     *edge = (struct outlet_edge){
         .routing = routing, .first_lane = outlet->lane_count, .lane_count = shared ? 1 : channels};
     for (uint32_t l = 0; l < edge->lane_count; l++)
-        outlet->lanes[outlet->lane_count++] =
-            (struct outlet_lane){.mark_at = SIZE_MAX,
-                                 .first_channel = outlet->channel_count + l,
-                                 .channel_count = shared ? channels : 1};
+        outlet->lanes[outlet->lane_count++] = (struct outlet_lane){
+            .first_channel = outlet->channel_count + l, .channel_count = shared ? channels : 1};
     for (uint32_t c = 0; c < channels; c++)
         outlet->channels[outlet->channel_count++] =
             (struct outlet_channel){.channel = first_channel + c};
@@ -186,7 +184,7 @@ static void ship(struct outlet *outlet, struct outlet_lane *lane)
     if (!batch)
         return;
     lane->open = NULL;
-    lane->mark_at = SIZE_MAX;
+    lane->mark_end = 0;
     outlet->open_count--;
     if (lane->channel_count > 1)
         batch_share(batch, lane->channel_count - 1);
@@ -220,17 +218,18 @@ static void put_mark(struct outlet *outlet, struct outlet_lane *lane, enum batch
 {
     if (outlet->channels[lane->first_channel].ended) /* O3 */
         return;
-    struct batch_item item = {BATCH_MARK, mark, time};
+    struct batch_mark_item item = {{BATCH_MARK, mark}, time};
     unsigned char *to;
-    size_t at = lane->mark_at;
-    if (at != SIZE_MAX) /* the newer one of two in a row says it all */
-        to = lane->open->data + at;
+    /* The newer one of two watermarks in a row says it all. An idle mark is never written over, nor
+     * does it write over a watermark: the reader needs that time when this task wakes up. */
+    if (mark == BATCH_WATERMARK && lane->mark_end && lane->mark_end == lane->open->size)
+        to = lane->open->data + lane->mark_end - sizeof item;
     else
         to = outlet_room(outlet, lane, sizeof item);
     if (!to)
         return;
     memcpy(to, &item, sizeof item);
-    lane->mark_at = (size_t)(to - lane->open->data);
+    lane->mark_end = mark == BATCH_WATERMARK ? lane->open->size : 0;
 }
 
 void outlet_watermark(struct outlet *outlet, int64_t time)
@@ -241,12 +240,8 @@ void outlet_watermark(struct outlet *outlet, int64_t time)
 
 void outlet_idle(struct outlet *outlet)
 {
-    for (uint32_t l = 0; l < outlet->lane_count; l++) {
-        /* Not over a watermark: the reader needs its time when this task wakes up. */
-        outlet->lanes[l].mark_at = SIZE_MAX;
+    for (uint32_t l = 0; l < outlet->lane_count; l++)
         put_mark(outlet, &outlet->lanes[l], BATCH_IDLE, WEIR_NO_TIME);
-        outlet->lanes[l].mark_at = SIZE_MAX;
-    }
 }
 
 /* ------------------------------------------------------------------- control items -- */

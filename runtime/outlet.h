@@ -45,8 +45,7 @@ struct outlet_channel {
 
 struct outlet_lane {
     struct batch *open;
-    size_t
-        mark_at; /* where the open batch's last item begins if it is a watermark; else SIZE_MAX */
+    size_t mark_end; /* where the open batch's last watermark ends: there, it is the last item */
     uint32_t first_channel, channel_count;
 };
 
@@ -117,7 +116,6 @@ static inline unsigned char *outlet_room(struct outlet *outlet, struct outlet_la
     if (batch && batch->capacity - batch->size >= size) {
         unsigned char *room = batch->data + batch->size;
         batch->size += size;
-        lane->mark_at = SIZE_MAX;
         return room;
     }
     return outlet_room_slow(outlet, lane, size);
@@ -144,14 +142,20 @@ static inline bool outlet_append(struct outlet *outlet, struct outlet_edge *edge
     struct outlet_lane *lane = &outlet->lanes[edge->first_lane];
     if (edge->lane_count > 1)
         lane = outlet_route(outlet, edge, record->key);
+    bool timed = record->time != WEIR_NO_TIME;
     unsigned char *to =
-        outlet_room(outlet, lane, batch_item_size(record->key.size, record->value.size));
+        outlet_room(outlet, lane, batch_item_size(record->key.size, record->value.size, timed));
     if (!to)
         return false;
-    struct batch_item head = {(uint32_t)record->key.size, (uint32_t)record->value.size,
-                              record->time};
+    struct batch_item head = {(uint32_t)record->key.size,
+                              (uint32_t)record->value.size | (timed ? BATCH_TIMED : 0)};
     memcpy(to, &head, sizeof head);
-    to = outlet_put(to + sizeof head, record->key);
+    to += sizeof head;
+    if (timed) {
+        memcpy(to, &record->time, sizeof record->time);
+        to += sizeof record->time;
+    }
+    to = outlet_put(to, record->key);
     outlet_put(to, record->value);
     lane->open->count++;
     return true;

@@ -17,7 +17,7 @@ void task_fail(struct task *task, const struct weir_error *error)
 {
     if (task->failed)
         return;
-    task->failed = true;
+    task->failed = task->mute = true;
     task->error = *error;
 }
 
@@ -234,11 +234,13 @@ static void task_cut(struct task *task, uint64_t id)
     struct weir_error error = {0};
     bool saved = true;
     outlet_marker(&task->outlet, id);
+    task->mute = true; /* what were emitted now would lie behind the marker, yet before the state */
     for (uint32_t i = 0; i < task->operator_count; i++)
         if (!prepare(task, &task->operators[i], id))
             return;
     for (uint32_t i = 0; saved && task->run->durable && i < task->operator_count; i++)
         saved = send_part(task, &task->operators[i], id, &error);
+    task->mute = task->failed;
     aligner_cut(&task->gate.aligner);
     task->cut_ns = clock_now_ns() - task->cut_began_ns;
     task->sealing = id;
@@ -279,16 +281,20 @@ static void on_abort(struct task *task, uint64_t id)
     if (id <= task->aborted)
         return;
     task->aborted = id;
+    task->mute = true;
     for (uint32_t i = 0; i < task->operator_count; i++)
         if (task->operators[i].table->aborted && task->operators[i].opened)
             task->operators[i].table->aborted(task->operators[i].self, &task->operators[i], id);
+    task->mute = task->failed;
 }
 
 static void on_committed(struct task *task, uint64_t id)
 {
+    task->mute = true; /* a commit may come again after a restart: it must not emit */
     for (uint32_t i = 0; i < task->operator_count; i++)
         if (!context_commit(&task->operators[i], id))
             return;
+    task->mute = task->failed;
     tell_coordinator(task, MESSAGE_CONFIRMED, id, 0);
 }
 
@@ -338,6 +344,7 @@ static void on_message(struct task *task, const struct message *message)
         return;
     case MESSAGE_GO:
         task->going = true;
+        task->mute = task->failed;
         break;
     case MESSAGE_ANNOUNCE: /* P2 */
         on_verdict(task, aligner_announced(&task->gate.aligner, message->id), 0, message->id);
@@ -435,15 +442,13 @@ static void raise_watermark(struct task *task)
 static void prepare_keys(struct task *task, struct weir_context *head, uint32_t count)
 {
     struct gate *gate = &task->gate;
-    const struct state *first = head->states[0];
-    for (uint32_t i = 0; i < count; i++) {
-        gate->hashes[i] = state_hash(gate->records[i].key);
-        state_prefetch_slot(first, gate->hashes[i]);
-    }
-    for (uint32_t i = 0; i < count; i++)
-        state_prefetch_entry(first, gate->hashes[i]);
+    state_resolve(head->states[0], &gate->records[0].key, sizeof gate->records[0], count,
+                  gate->hashes, gate->cells);
     head->span = gate->records;
     head->hashes = gate->hashes;
+    head->cells = gate->cells;
+    head->cell_count = head->node->states[0].value_size ? count : 0;
+    head->cursor = 0;
     head->span_count = count;
 }
 
@@ -485,11 +490,13 @@ static void process(struct task *task, const struct gate_next *next)
     struct weir_context *head = &task->operators[0];
     uint32_t port = task->gate.inputs[next->input].port;
     int64_t began = clock_now_ns();
+    task->idle_wanted = false;
     if (head->node->state_count)
         prepare_keys(task, head, next->count);
     uint32_t done = head->table->process_many ? process_span(task, head, port, next->count)
                                               : process_one_by_one(task, head, port, next->count);
     head->span_count = 0;
+    head->cell_count = 0;
     gate_consumed(&task->gate, next->input, done ? done : 1);
     task->taken += done;
     atomic_store_explicit(&task->records_in, task->taken, memory_order_relaxed);
@@ -573,7 +580,12 @@ static struct step poll_source(struct task *task)
     source->idle_until = 0;
     source->idle_fd = -1;
     source->reserve.open = false;
-    return follow(task, source, source->table->poll(source->self, source));
+    bool was_idle = task->idle_wanted;
+    uint64_t emitted = task->emitted;
+    task->idle_wanted = false;
+    enum weir_progress progress = source->table->poll(source->self, source);
+    task->idle_wanted |= was_idle && task->emitted == emitted; /* a record ends idleness */
+    return follow(task, source, progress);
 }
 
 /* All input has ended: operators finish in the chain's order, then END goes out. */
@@ -746,7 +758,7 @@ static bool make_gate(struct task *task)
     for (uint32_t c = 0; c < plan->channel_count; c++)
         count += plan->channels[c].to_task == task->index;
     if (!gate_init(&task->gate, task->run->allocator, count, task->run->window_batches,
-                   task->run->epoch, task->run->restored_id))
+                   task->run->window_bytes, task->run->epoch, task->run->restored_id))
         return false;
     uint32_t slot = 0;
     for (uint32_t c = 0; c < plan->channel_count; c++) {
@@ -780,7 +792,7 @@ enum weir_result task_init(struct task *task, const struct run *run, uint32_t in
                            struct weir_error *error)
 {
     const struct plan *plan = &run->plan;
-    *task = (struct task){.run = run, .index = index, .span_limit = 1};
+    *task = (struct task){.run = run, .index = index, .span_limit = 1, .mute = true};
     task->watermark = task->forwarded = WEIR_NO_TIME;
     while (index >= plan->chains[task->chain].first_task + plan->chains[task->chain].parallelism)
         task->chain++;

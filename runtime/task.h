@@ -45,6 +45,7 @@ struct task {
     uint32_t operator_count;
     struct weir_error error;
     bool failed, told_failure;
+    bool mute; /* may not emit: failed, not going yet, or in a cut, commit or abort */
     bool opened, going, quitting;
     bool input_done; /* sources: END; others: END on every input */
     bool end_placed, told_end;
