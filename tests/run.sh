@@ -51,7 +51,7 @@ install_missing() {
     "${root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-# A build that breaks does not end the run: the test `build.NAME` fails, and what could be built (-k)
+# A build that breaks does not end the run: the test `build.NAME` fails, and what was built (-k)
 # tells more.
 build() {
     local at=$SECONDS

@@ -67,7 +67,8 @@ step_headers() {
         name=${header##*/}
         echo "#include <$name>" >"$work/only.c"
         cp "$work/only.c" "$work/only.cc"
-        "$cc" -std=c11 "${strict[@]}" -Wshadow -Wconversion -I "$prefix/include" -fsyntax-only "$work/only.c"
+        "$cc" -std=c11 "${strict[@]}" -Wshadow -Wconversion -I "$prefix/include" \
+            -fsyntax-only "$work/only.c"
         for standard in c++11 c++17 c++20; do
             g++ -std=$standard "${strict[@]}" -I "$prefix/include" -fsyntax-only "$work/only.cc"
         done
