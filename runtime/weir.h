@@ -106,9 +106,12 @@ enum weir_timer { WEIR_TIMER_EVENT, WEIR_TIMER_CLOCK };
  * and poll. For each task the runtime allocates self_size zeroed bytes, `self`, and calls every
  * slot on the task's thread, one at a time:
  *
- *   open, load (when restored), commit* (handles the checkpoint holds); then any order of process,
- * poll, timer, and prepare+save at cuts, commit and aborted after rounds; finish when all input has
- * ended; close last, also after a failed open.
+ *   open, load (when restored), commit* (handles the checkpoint holds);
+ *   then, in any order: process, poll, timer; prepare and save at cuts; commit, aborted after rounds;
+ *   finish when all input has ended; close last, also after a failed open.
+ *
+ * No instance gets a record, and none is closed, before all instances of the job are open, unless one
+ * of them fails. Only process, poll, timer and finish may emit.
  *
  * A callback fails by `return weir_fail(context, ...)`: the run ends and can be restarted from the
  * last checkpoint. Callbacks must not emit without bound in one call: the more they emit, the later
@@ -472,7 +475,8 @@ WEIR_API enum weir_result weir_job_start(struct weir_graph *graph,
                                          struct weir_job **job,
                                          struct weir_error *error) WEIR_MUST_USE;
 /* Waits until the job is over, or timeout_ns has passed (negative: for ever): WEIR_TIMEOUT, job
- * running. Otherwise WEIR_OK, *outcome, and for failed runs *error. */
+ * running. Otherwise WEIR_OK, *outcome, and for failed runs *error. Close callbacks may still be under
+ * way then: weir_job_close waits for them. */
 WEIR_API enum weir_result weir_job_wait(struct weir_job *job, int64_t timeout_ns,
                                         enum weir_outcome *outcome,
                                         struct weir_error *error) WEIR_MUST_USE;
