@@ -75,6 +75,7 @@ void sim_start(uint64_t seed)
     sim_network_control(&network);
     sim_network_delay(0);
     sim_network_refuse(0);
+    sim_network_duplicate(0);
 }
 
 static uint64_t report(const char *what, uint64_t count)

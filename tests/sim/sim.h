@@ -71,6 +71,8 @@ void sim_network_control(const struct sim_network *control);
 void sim_network_delay(int64_t most_ns);
 /* One in `one_in` sends answers "no room"; 0: none. */
 void sim_network_refuse(uint64_t one_in);
+/* One in `one_in` batches, markers and ENDs arrives twice; 0: none. */
+void sim_network_duplicate(uint64_t one_in);
 /* When the next message can be taken; INT64_MAX: none is on the way. */
 int64_t sim_inbox_due_ns(const struct inbox *inbox);
 uint64_t sim_network_left(void); /* transports not closed */

@@ -68,7 +68,7 @@ struct pipe {
 
 static const struct sim_network *control;
 static int64_t delay_most_ns;
-static uint64_t refuse_one_in;
+static uint64_t refuse_one_in, duplicate_one_in;
 static uint64_t transports_open; /* under control only */
 
 void sim_network_control(const struct sim_network *new_control)
@@ -86,6 +86,11 @@ void sim_network_delay(int64_t most_ns)
 void sim_network_refuse(uint64_t one_in)
 {
     refuse_one_in = one_in;
+}
+
+void sim_network_duplicate(uint64_t one_in)
+{
+    duplicate_one_in = one_in;
 }
 
 uint64_t sim_network_left(void)
@@ -459,6 +464,27 @@ static bool refused(void)
     return control != NULL && refuse_one_in > 0 && control->draw(refuse_one_in) == 0;
 }
 
+/* A second one of what was just sent. Without memory there is none. */
+static void send_again(struct pipe *pipe, const struct message *message)
+{
+    struct parcel *parcel;
+
+    if (control == NULL || duplicate_one_in == 0 || control->draw(duplicate_one_in) != 0)
+        return;
+    if (message->kind != MESSAGE_BATCH && message->kind != MESSAGE_MARKER &&
+        message->kind != MESSAGE_END)
+        return;
+    parcel = parcel_new(pipe, message);
+    if (parcel == NULL)
+        return;
+    if (message->payload != NULL && parcel->message.payload == message->payload)
+        batch_share(message->payload, 1);
+    if (deliver(pipe, parcel))
+        return;
+    batch_release(parcel->message.payload);
+    memory_release(pipe->transport->options.allocator, parcel);
+}
+
 bool pipe_send(struct pipe *pipe, const struct message *message)
 {
     struct parcel *parcel = refused() ? NULL : parcel_new(pipe, message);
@@ -475,6 +501,7 @@ bool pipe_send(struct pipe *pipe, const struct message *message)
         memory_release(pipe->transport->options.allocator, parcel);
         return false;
     }
+    send_again(pipe, message); /* in one thread, so the reader has not had it yet */
     if (copy != message->payload)
         batch_release(message->payload);
     return true;

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * sim_graph: small graphs drawn from a seed, the operators in them, and the oracle: one loop over
+ * the input that says which values must come out, and how often. Every operator here yields the
+ * same multiset in whatever order its input comes, so the oracle needs no schedule:
+ *
+ *   SOURCE   numbers 0 .. count-1 in event time order, in bursts, with a rate or without
+ *   PASS     another value for each
+ *   SPLIT    even values to the first output, odd ones to the second
+ *   COUNT    per key: "the n-th" for each, and the total when input ends, by a scan
+ *   JOIN     per key and input: "the n-th of input i"
+ *   WINDOW   per key and window of event time the count, when an event timer says so
+ *   HOLD     keeps records until a clock timer says so
+ *   SINK     two phases: into the world's transactions
+ *   LINES    two phases: weir's line sink
+ */
+#ifndef SIM_GRAPH_H
+#define SIM_GRAPH_H
+
+#include "sim_world.h"
+#include "weir.h"
+#include "weir_operators.h"
+
+enum sim_kind {
+    SIM_SOURCE,
+    SIM_PASS,
+    SIM_SPLIT,
+    SIM_COUNT,
+    SIM_JOIN,
+    SIM_WINDOW,
+    SIM_HOLD,
+    SIM_SINK,
+    SIM_LINES
+};
+
+#define SIM_NODES 8
+#define SIM_EDGES 10
+#define SIM_PARALLELISM 3
+#define SIM_KEYS 16    /* at most */
+#define SIM_WINDOWS 64 /* at most */
+
+struct sim_graph;
+
+struct sim_node {
+    enum sim_kind kind;
+    uint32_t parallelism;
+    uint64_t salt;
+    struct sim_graph *graph;
+};
+
+struct sim_edge {
+    uint32_t from, output, to, input;
+    enum weir_routing routing;
+};
+
+struct sim_graph {
+    struct sim_node nodes[SIM_NODES];
+    struct sim_edge edges[SIM_EDGES];
+    uint32_t node_count, edge_count;
+    const char *shape;
+    uint64_t count; /* records a source */
+    uint64_t keys;
+    uint64_t rate;         /* a second and subtask; 0: none */
+    uint64_t burst;        /* records a poll, at most */
+    uint64_t padding;      /* bytes of a value, at most, besides its 8 */
+    int64_t window_ns;     /* of event time; a record comes every nanosecond */
+    uint64_t watermark_in; /* one in that many records is followed by one */
+    int64_t hold_ns;
+    struct sim_world *world;
+
+    /* one run's */
+    struct sim_values staged[SIM_NODES][SIM_PARALLELISM];
+    uint64_t commits_left; /* the sink's commit that fails; 0: none */
+    bool commit_after;     /* it took effect first */
+    bool commit_failed;
+};
+
+void sim_graph_draw(struct sim_graph *graph, struct sim_world *world, uint64_t *seed, bool small);
+/* Fills world->expected. */
+void sim_graph_oracle(struct sim_graph *graph);
+/* NULL without memory. `graph` is borrowed. */
+struct weir_graph *sim_graph_build(struct sim_graph *graph);
+/* What sinks had staged and a dead run left behind. */
+void sim_graph_forget(struct sim_graph *graph);
+
+#endif

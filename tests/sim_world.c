@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim_world.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "files.h"
+#include "memory.h"
+#include "name.h"
+#include "plant.h"
+#include "store.h"
+
+void sim_values_add(struct sim_values *values, uint64_t value)
+{
+    if (values->count == values->room) {
+        values->room = values->room == 0 ? 64 : 2 * values->room;
+        values->list = realloc(values->list, values->room * sizeof *values->list);
+        if (values->list == NULL)
+            abort();
+    }
+    values->list[values->count++] = value;
+}
+
+void sim_values_clear(struct sim_values *values)
+{
+    free(values->list);
+    *values = (struct sim_values){0};
+}
+
+void world_free(struct sim_world *world)
+{
+    sim_values_clear(&world->expected);
+    sim_values_clear(&world->published);
+    for (size_t i = 0; i < world->transaction_count; i++)
+        sim_values_clear(&world->transactions[i].values);
+    free(world->transactions);
+    free(world->seen);
+    *world = (struct sim_world){0};
+}
+
+void world_breach(struct sim_world *world, const char *format, ...)
+{
+    va_list list;
+
+    if (world->breach[0] != '\0')
+        return;
+    va_start(list, format);
+    vsnprintf(world->breach, sizeof world->breach, format, list);
+    va_end(list);
+}
+
+/* ---- the disk, as an observer sees it ---- */
+
+static const struct file_node *durable_find(const struct file_node *folder, const char *name)
+{
+    for (size_t i = 0; folder != NULL && i < folder->durable_names.count; i++) {
+        if (strcmp(folder->durable_names.list[i].name, name) == 0)
+            return folder->durable_names.list[i].node;
+    }
+    return NULL;
+}
+
+/* The newest checkpoint that a power cut now would leave; 0: none. */
+static uint64_t durable_checkpoint(void)
+{
+    const struct file_node *folder = durable_find(files_root(), SIM_STORE + 1);
+    uint64_t newest = 0, id;
+
+    folder = durable_find(folder, NAME_CHECKPOINTS);
+    for (size_t i = 0; folder != NULL && i < folder->durable_names.count; i++) {
+        const struct file_entry *entry = &folder->durable_names.list[i];
+        const struct file_node *manifest = durable_find(entry->node, NAME_MANIFEST);
+        if (manifest == NULL || !name_is_id(entry->name, &id) || id < newest)
+            continue;
+        if (manifest->durable.size == manifest->cached.size && manifest->cached.size > 0)
+            newest = id;
+    }
+    return newest;
+}
+
+static void look_at(struct sim_world *world, const char *name, const struct file_node *file)
+{
+    uint64_t hash = XXH3_64bits(file->cached.data, file->cached.size);
+
+    for (size_t i = 0; i < world->seen_count; i++) {
+        if (strcmp(world->seen[i].name, name) != 0)
+            continue;
+        if (world->seen[i].hash != hash)
+            world_breach(world, "W3: %s has changed", name);
+        return;
+    }
+    world->seen = realloc(world->seen, (world->seen_count + 1) * sizeof *world->seen);
+    if (world->seen == NULL)
+        abort();
+    snprintf(world->seen[world->seen_count].name, sizeof world->seen->name, "%s", name);
+    world->seen[world->seen_count++].hash = hash;
+}
+
+static void look_at_manifests(struct sim_world *world)
+{
+    const struct file_node *folder = files_find(files_root(), SIM_STORE + 1);
+
+    folder = folder == NULL ? NULL : files_find(folder, NAME_CHECKPOINTS);
+    for (size_t i = 0; folder != NULL && i < folder->names.count; i++) {
+        const struct file_entry *entry = &folder->names.list[i];
+        const struct file_node *manifest = files_find(entry->node, NAME_MANIFEST);
+        if (manifest != NULL)
+            look_at(world, entry->name, manifest);
+    }
+}
+
+/* Lines are values in hexadecimal. */
+static void add_lines(struct sim_world *world, const char *name, const struct file_node *file,
+                      struct sim_values *values)
+{
+    const char *text = (const char *)file->cached.data;
+    size_t at = 0;
+
+    while (at < file->cached.size) {
+        char line[20] = {0};
+        const char *end = memchr(text + at, '\n', file->cached.size - at);
+        if (end == NULL || end - (text + at) != 16) {
+            world_breach(world, "W3: %s is not whole at byte %zu", name, at);
+            return;
+        }
+        memcpy(line, text + at, 16);
+        sim_values_add(values, strtoull(line, NULL, 16));
+        at += 17;
+    }
+}
+
+static void add_parts(struct sim_world *world, struct sim_values *values)
+{
+    const struct file_node *folder = files_find(files_root(), SIM_OUTPUT + 1);
+
+    for (size_t i = 0; folder != NULL && i < folder->names.count; i++) {
+        const struct file_entry *entry = &folder->names.list[i];
+        if (strncmp(entry->name, "part-", 5) != 0)
+            continue;
+        look_at(world, entry->name, entry->node);
+        add_lines(world, entry->name, entry->node, values);
+    }
+}
+
+static void check_checkpoints(struct sim_world *world)
+{
+    struct weir_error error = {0};
+    struct store *store;
+    uint64_t *ids = NULL;
+    size_t count = 0;
+
+    if (durable_checkpoint() == 0 || world->breach[0] != '\0')
+        return;
+    if (store_view(SIM_STORE, NULL, &store, &error) != WEIR_OK) {
+        world_breach(world, "W7: %s", error.text);
+        return;
+    }
+    if (store_list(store, &ids, &count, &error) != WEIR_OK)
+        world_breach(world, "W7: %s", error.text);
+    for (size_t i = 0; i < count; i++) {
+        if (store_verify(store, ids[i], &error) != WEIR_OK)
+            world_breach(world, "W7: %s", error.text);
+    }
+    memory_release(NULL, ids);
+    store_close(&store);
+}
+
+/* ---- what was published ---- */
+
+static int compare(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+static struct sim_values published_now(struct sim_world *world)
+{
+    struct sim_values all = {0};
+
+    for (size_t i = 0; i < world->published.count; i++)
+        sim_values_add(&all, world->published.list[i]);
+    add_parts(world, &all);
+    if (all.count > 0)
+        qsort(all.list, all.count, sizeof *all.list, compare);
+    return all;
+}
+
+/* Both sorted: is the one within the other? */
+static void check_published(struct sim_world *world, bool all)
+{
+    struct sim_values got = published_now(world);
+    const struct sim_values *want = &world->expected;
+    size_t at = 0;
+
+    for (size_t i = 0; i < got.count && world->breach[0] == '\0'; i++, at++) {
+        while (at < want->count && want->list[at] < got.list[i])
+            at++;
+        if (at == want->count || want->list[at] != got.list[i])
+            world_breach(world, "W5: %016" PRIx64 " was published too often (%zu of %zu values)",
+                         got.list[i], got.count, want->count);
+    }
+    if (all && got.count != want->count)
+        world_breach(world, "W5: %zu of %zu values were published", got.count, want->count);
+    sim_values_clear(&got);
+}
+
+void world_is_exact(struct sim_world *world)
+{
+    check_published(world, true);
+}
+
+/* ---- runs ---- */
+
+void world_begin(struct sim_world *world)
+{
+    world->prepared_floor = world->prepared;
+    world->epoch_floor = world->epoch;
+    if (world->expected.count > 0)
+        qsort(world->expected.list, world->expected.count, sizeof *world->expected.list, compare);
+}
+
+void world_end(struct sim_world *world)
+{
+    look_at_manifests(world);
+    check_published(world, false);
+    check_checkpoints(world);
+}
+
+void world_opened(struct sim_world *world, uint32_t epoch)
+{
+    if (epoch <= world->epoch_floor && !world->disk_broken)
+        world_breach(world, "W6: epoch %u after epoch %u", epoch, world->epoch_floor);
+    if (epoch > world->epoch)
+        world->epoch = epoch;
+}
+
+void world_started(struct sim_world *world, uint64_t restored_from)
+{
+    if (restored_from < world->committed)
+        world_breach(world, "W4: started from %" PRIu64 ", and %" PRIu64 " was told", restored_from,
+                     world->committed);
+}
+
+void world_told(struct sim_world *world, uint64_t id)
+{
+    if (id <= world->committed)
+        world_breach(world, "W2: checkpoint %" PRIu64 " after %" PRIu64, id, world->committed);
+    world->committed = id;
+    look_at_manifests(world);
+}
+
+uint64_t world_prepare(struct sim_world *world, uint64_t id, struct sim_values *values)
+{
+    struct sim_transaction *more;
+
+    if (id <= world->prepared_floor)
+        world_breach(world, "W2: checkpoint %" PRIu64 " is prepared again", id);
+    if (id > world->prepared)
+        world->prepared = id;
+    more = realloc(world->transactions, (world->transaction_count + 1) * sizeof *more);
+    if (more == NULL)
+        abort();
+    world->transactions = more;
+    more[world->transaction_count] = (struct sim_transaction){id, false, *values};
+    *values = (struct sim_values){0};
+    return world->transaction_count++;
+}
+
+void world_publish(struct sim_world *world, uint64_t number)
+{
+    struct sim_transaction *transaction = &world->transactions[number];
+
+    if (number >= world->transaction_count) {
+        world_breach(world, "a handle of no transaction");
+        return;
+    }
+    if (durable_checkpoint() < transaction->prepared && !world->disk_broken)
+        world_breach(world, "W1: published what was prepared for %" PRIu64 ", %" PRIu64
+                     " is the newest durable checkpoint",
+                     transaction->prepared, durable_checkpoint());
+    if (transaction->published && !WEIR_PLANT(commit_not_idempotent))
+        return;
+    transaction->published = true;
+    for (size_t i = 0; i < transaction->values.count; i++)
+        sim_values_add(&world->published, transaction->values.list[i]);
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * sim_world: what lies outside a simulated job and outlives its runs: the other system that a
+ * two-phase sink publishes to, the store on the simulated disk as an observer sees it, and the
+ * rules that must hold at every moment:
+ *
+ *   W1  a transaction is published only when a durable checkpoint covers it.
+ *   W2  ids of checkpoints rise, over restarts too, and are never used twice.
+ *   W3  a manifest, or a published file, never changes once it is visible.
+ *   W4  a checkpoint that was told is never lost: the next run starts from it or a later one.
+ *   W5  no value is published more often than the oracle says; at the end exactly as often.
+ *   W6  epochs rise.
+ *   W7  every checkpoint in the store can be read.
+ *
+ * The first breach is kept as text; the caller looks at it between runs.
+ */
+#ifndef SIM_WORLD_H
+#define SIM_WORLD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SIM_STORE "/store"
+#define SIM_OUTPUT "/out" /* of line sinks: files part-... */
+
+struct sim_values {
+    uint64_t *list;
+    size_t count, room;
+};
+
+void sim_values_add(struct sim_values *values, uint64_t value);
+void sim_values_clear(struct sim_values *values);
+
+struct sim_transaction {
+    uint64_t prepared; /* id of the checkpoint */
+    bool published;
+    struct sim_values values;
+};
+
+struct sim_seen { /* a file that is visible */
+    char name[64];
+    uint64_t hash;
+};
+
+struct sim_world {
+    struct sim_values expected;  /* sorted */
+    struct sim_values published; /* through transactions */
+    struct sim_transaction *transactions;
+    size_t transaction_count;
+    struct sim_seen *seen;
+    size_t seen_count;
+    uint64_t committed;      /* newest id told, by any run */
+    uint64_t prepared;       /* highest id a sink was asked to prepare, by any run */
+    uint64_t prepared_floor; /* the same, by earlier runs */
+    uint32_t epoch, epoch_floor;
+    bool disk_broken; /* a sync of a folder or of LOCK failed: what it answers is worth nothing */
+    char breach[400]; /* "": all is well */
+};
+
+void world_begin(struct sim_world *world); /* before each run */
+void world_end(struct sim_world *world);   /* after each run, the disk at rest: W3 W5 W7 */
+void world_free(struct sim_world *world);
+void world_breach(struct sim_world *world, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* What operators and hooks report. */
+void world_opened(struct sim_world *world, uint32_t epoch);
+void world_started(struct sim_world *world, uint64_t restored_from);
+void world_told(struct sim_world *world, uint64_t id);
+/* A new transaction of these values, which move into it; its number. */
+uint64_t world_prepare(struct sim_world *world, uint64_t id, struct sim_values *values);
+void world_publish(struct sim_world *world, uint64_t transaction);
+/* Everything expected was published: the job has ended. */
+void world_is_exact(struct sim_world *world);
+
+#endif
