@@ -226,6 +226,7 @@ enum weir_result weir_emit(struct weir_context *context, unsigned output,
         return emit_refused(context, output, record->key.size, record->value.size);
     struct task *task = context->task;
     const struct context_output *to = &context->outputs[output];
+    context->reserve.open = false;
     task->emitted += context->table->poll != NULL;
     for (uint32_t i = 0; i < to->count; i++) {
         const struct context_target *target = &to->targets[i];
@@ -237,6 +238,26 @@ enum weir_result weir_emit(struct weir_context *context, unsigned output,
     return task->failed ? task->error.code : WEIR_OK;
 }
 
+static unsigned char *reserve_scratch(struct weir_context *context, struct weir_record *record)
+{
+    struct context_reserve *reserve = &context->reserve;
+    size_t wanted = batch_round(record->key.size) + batch_round(record->value.size) + 8;
+    if (wanted > reserve->capacity) {
+        memory_release(context->run->allocator, reserve->room);
+        reserve->capacity = wanted < 4096 ? 4096 : wanted;
+        reserve->room = memory_take(context->run->allocator, reserve->capacity);
+        if (!reserve->room) {
+            reserve->capacity = 0;
+            return NULL;
+        }
+    }
+    /* The key is copied: it may be a view that the callback is about to overwrite. */
+    unsigned char *value = outlet_put(reserve->room, record->key);
+    record->key.data = reserve->room;
+    record->value.data = value;
+    return value;
+}
+
 void *weir_emit_reserve(struct weir_context *context, unsigned output, struct weir_bytes key,
                         size_t value_size, int64_t time)
 {
@@ -245,34 +266,38 @@ void *weir_emit_reserve(struct weir_context *context, unsigned output, struct we
         return NULL;
     }
     struct context_reserve *reserve = &context->reserve;
-    size_t wanted = batch_round(key.size) + batch_round(value_size) + 8;
-    if (wanted > reserve->capacity) {
-        memory_release(context->run->allocator, reserve->room);
-        reserve->capacity = wanted < 4096 ? 4096 : wanted;
-        reserve->room = memory_take(context->run->allocator, reserve->capacity);
-        if (!reserve->room) {
-            reserve->capacity = 0;
-            weir_fail(context, WEIR_NO_MEMORY, "out of memory for a record of %zu bytes", wanted);
-            return NULL;
-        }
-    }
-    /* The key is copied: it may be a view that the callback is about to overwrite. */
-    memcpy(reserve->room, key.size ? key.data : "", key.size);
-    unsigned char *value = reserve->room + batch_round(key.size);
-    reserve->record = (struct weir_record){
-        .key = {reserve->room, key.size}, .value = {value, value_size}, .time = time};
+    const struct context_output *to = &context->outputs[output];
+    reserve->record = (struct weir_record){.key = key, .value = {NULL, value_size}, .time = time};
     reserve->output = output;
-    reserve->open = true;
+    reserve->in_place = to->count == 1 && !to->targets[0].direct;
+    unsigned char *value = reserve->in_place
+                               ? outlet_reserve(&context->task->outlet, to->targets[0].edge,
+                                                &reserve->record, &reserve->place)
+                               : reserve_scratch(context, &reserve->record);
+    reserve->open = value != NULL;
+    if (!value)
+        weir_fail(context, WEIR_NO_MEMORY, "out of memory for a record of %zu bytes",
+                  key.size + value_size);
     return value;
 }
 
 enum weir_result weir_emit_commit(struct weir_context *context, size_t used)
 {
     struct context_reserve *reserve = &context->reserve;
-    if (!reserve->open || used > reserve->record.value.size)
-        return weir_fail(context, WEIR_INVALID,
-                         "weir_emit_commit of %zu bytes without a reservation of that many", used);
+    bool held = reserve->open && used <= reserve->record.value.size && !context->task->failed;
     reserve->open = false;
+    if (held && reserve->in_place) {
+        context->task->emitted += context->table->poll != NULL;
+        held = outlet_commit(&reserve->place, used);
+        if (held)
+            return WEIR_OK;
+    }
+    if (!held)
+        return weir_fail(
+            context, WEIR_INVALID,
+            "weir_emit_commit of %zu bytes without a reservation of that many: another "
+            "emit or reserve drops it",
+            used);
     reserve->record.value.size = used;
     return weir_emit(context, reserve->output, &reserve->record);
 }

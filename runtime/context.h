@@ -30,11 +30,14 @@ struct context_handle {
     struct weir_bytes bytes;
 };
 
-struct context_reserve { /* between weir_emit_reserve and weir_emit_commit */
-    bool open;
+/* Between weir_emit_reserve and weir_emit_commit: in place where one edge of the outlet is all
+ * there is, else in a scratch buffer of the context's. */
+struct context_reserve {
+    bool open, in_place;
     uint32_t output;
+    struct outlet_reserve place;
     struct weir_record record;
-    unsigned char *room; /* scratch of the context */
+    unsigned char *room;
     size_t capacity;
 };
 

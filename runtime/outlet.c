@@ -207,6 +207,49 @@ unsigned char *outlet_room_slow(struct outlet *outlet, struct outlet_lane *lane,
     return lane->open->data;
 }
 
+unsigned char *outlet_reserve(struct outlet *outlet, struct outlet_edge *edge,
+                              const struct weir_record *record, struct outlet_reserve *reserve)
+{
+    struct outlet_lane *lane = &outlet->lanes[edge->first_lane];
+    if (edge->lane_count > 1)
+        lane = outlet_route(outlet, edge, record->key);
+    bool timed = record->time != WEIR_NO_TIME;
+    size_t size = batch_item_size(record->key.size, record->value.size, timed);
+    unsigned char *to = outlet_room(outlet, lane, size);
+    if (!to)
+        return NULL;
+    lane->open->size -= size; /* it is there once it is committed */
+    *reserve = (struct outlet_reserve){.lane = lane,
+                                       .batch = lane->open,
+                                       .offset = lane->open->size,
+                                       .key_size = record->key.size,
+                                       .value_size = record->value.size,
+                                       .timed = timed};
+    to += sizeof(struct batch_item);
+    if (timed) {
+        memcpy(to, &record->time, sizeof record->time);
+        to += sizeof record->time;
+    }
+    return outlet_put(to, record->key);
+}
+
+bool outlet_commit(const struct outlet_reserve *reserve, size_t used)
+{
+    struct batch *batch = reserve->lane->open;
+    if (!batch || batch != reserve->batch || batch->size != reserve->offset ||
+        used > reserve->value_size)
+        return false;
+    struct batch_item head = {(uint32_t)reserve->key_size,
+                              (uint32_t)used | (reserve->timed ? BATCH_TIMED : 0)};
+    size_t size = batch_item_size(reserve->key_size, used, reserve->timed);
+    unsigned char *item = batch->data + batch->size;
+    memcpy(item, &head, sizeof head);
+    memset(item + size - (batch_round(used) - used), 0, batch_round(used) - used);
+    batch->size += size;
+    batch->count++;
+    return true;
+}
+
 void outlet_flush(struct outlet *outlet)
 {
     for (uint32_t l = 0; outlet->open_count && l < outlet->lane_count; l++)

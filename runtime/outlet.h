@@ -55,6 +55,16 @@ struct outlet_edge {
     uint32_t next; /* SPREAD: the lane whose turn it is */
 };
 
+/* A record being written in place, behind the end of its lane's open batch: whatever is appended to
+ * the lane first takes its room, and so drops it. */
+struct outlet_reserve {
+    struct outlet_lane *lane;
+    struct batch *batch;
+    size_t offset; /* where the item begins */
+    size_t key_size, value_size;
+    bool timed;
+};
+
 struct outlet_options {
     const struct weir_allocator *allocator;
     uint32_t epoch;
@@ -92,6 +102,12 @@ struct outlet_lane *outlet_route(struct outlet *outlet, struct outlet_edge *edge
 /* Room for an item of `size` bytes (a multiple of 8) in the lane's open batch; the batch before is
  * shipped when it is full. NULL: no memory. */
 unsigned char *outlet_room_slow(struct outlet *outlet, struct outlet_lane *lane, size_t size);
+
+/* Room for the value of a record that is written in place; NULL: no memory. */
+unsigned char *outlet_reserve(struct outlet *outlet, struct outlet_edge *edge,
+                              const struct weir_record *record, struct outlet_reserve *reserve);
+/* Makes the first `used` bytes of the value the record's. False: it was dropped. */
+bool outlet_commit(const struct outlet_reserve *reserve, size_t used);
 
 void outlet_flush(struct outlet *outlet);                   /* ships every open batch */
 void outlet_watermark(struct outlet *outlet, int64_t time); /* on every lane */
