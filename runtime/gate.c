@@ -131,11 +131,15 @@ static void finish_batch(struct gate *gate, uint32_t index)
     gate->next = index + 1 == gate->input_count ? 0 : index + 1; /* G4 */
 }
 
-void gate_return_credits(struct gate *gate)
+bool gate_return_credits(struct gate *gate)
 {
-    for (uint32_t i = 0; i < gate->input_count; i++)
+    bool all = true;
+    for (uint32_t i = 0; i < gate->input_count; i++) {
         if (gate->inputs[i].done_batches)
             return_credit(gate, &gate->inputs[i]);
+        all = all && !gate->inputs[i].done_batches;
+    }
+    return all;
 }
 
 /* -------------------------------------------------------------------------- reading -- */

@@ -90,8 +90,9 @@ bool gate_deliver(struct gate *gate, uint32_t input, const struct message *messa
 struct gate_next gate_read(struct gate *gate, uint32_t limit);
 /* The first `count` records handed out were processed. */
 void gate_consumed(struct gate *gate, uint32_t input, uint32_t count);
-/* Returns all credit that is due, e.g. before waiting. */
-void gate_return_credits(struct gate *gate);
+/* Returns all credit that is due, e.g. before waiting. False: some could not be sent, try again
+ * soon. */
+bool gate_return_credits(struct gate *gate);
 /* Nothing can be read now. */
 bool gate_quiet(const struct gate *gate);
 

@@ -98,8 +98,10 @@ static bool send_item(struct outlet *outlet, struct outlet_channel *channel,
         .payload = item->batch,
     };
     size_t size = item->batch ? item->batch->size : 0; /* the batch is the reader's once sent */
-    if (!pipe_send(channel->pipe, &message))
+    if (!pipe_send(channel->pipe, &message)) {
+        outlet->refused = true;
         return false;
+    }
     channel->sequence++;
     if (marker) {
         assert(item->id > channel->id); /* P9: ids only grow on a channel */
@@ -160,6 +162,7 @@ static void push_channel(struct outlet *outlet, struct outlet_channel *channel)
 
 void outlet_push(struct outlet *outlet)
 {
+    outlet->refused = false;
     for (uint32_t c = 0; outlet->waiting && c < outlet->channel_count; c++)
         if (outlet->channels[c].count)
             push_channel(outlet, &outlet->channels[c]);

@@ -85,6 +85,7 @@ struct outlet {
     uint32_t waiting;    /* channels whose queue is not empty */
     uint32_t controls;   /* markers and ENDs in queues */
     bool failed;         /* no memory: the task fails */
+    bool refused; /* a pipe had no room or memory although there was credit: try again soon */
 };
 
 /* Room for that many; edges are then added one by one. False: no memory. */

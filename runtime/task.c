@@ -10,6 +10,7 @@
 
 #define SPAN_NS_LONG 50000  /* a span that took longer is followed by a shorter one */
 #define SPAN_NS_SHORT 20000 /* and the other way round */
+#define RETRY_NS 1000000    /* pause before a message that a pipe refused is sent again */
 #define SNAPSHOT_POOL_BYTES 65536
 #define OWN_WATERMARK UINT32_MAX /* "edge" of the task's own watermark in a snapshot */
 
@@ -34,7 +35,7 @@ static void tell_coordinator(struct task *task, enum message_kind kind, uint64_t
         .kind = kind, .epoch = task->run->epoch, .channel = task->index, .id = id, .value = value};
     if (!pipe_send(task->coordinator, &message)) {
         struct weir_error error = {0};
-        error_set(&error, WEIR_PROTOCOL, 0, "%s: the coordinator does not read its inbox",
+        error_set(&error, WEIR_NO_MEMORY, 0, "%s: out of memory for a message to the coordinator",
                   task->name);
         task_fail(task, &error);
     }
@@ -42,7 +43,7 @@ static void tell_coordinator(struct task *task, enum message_kind kind, uint64_t
 
 /* A message with two texts, each with its zero: what happened, and in which node. Without memory
  * for them the code must do. */
-static void tell_text(struct task *task, enum message_kind kind, uint64_t id,
+static bool tell_text(struct task *task, enum message_kind kind, uint64_t id,
                       const struct weir_error *error)
 {
     size_t text_size = strlen(error->text) + 1, node_size = strlen(error->node) + 1;
@@ -58,8 +59,10 @@ static void tell_text(struct task *task, enum message_kind kind, uint64_t id,
                               .id = id,
                               .value = error->code,
                               .payload = texts};
-    if (!pipe_send(task->coordinator, &message))
+    bool sent = pipe_send(task->coordinator, &message);
+    if (!sent)
         batch_release(texts);
+    return sent;
 }
 
 /* --------------------------------------------------------------------------- opening -- */
@@ -244,8 +247,8 @@ static void task_cut(struct task *task, uint64_t id)
     aligner_cut(&task->gate.aligner);
     task->cut_ns = clock_now_ns() - task->cut_began_ns;
     task->sealing = id;
-    if (!saved && !task->failed)
-        tell_text(task, MESSAGE_REFUSED, id, &error);
+    if (!saved && !task->failed && !tell_text(task, MESSAGE_REFUSED, id, &error))
+        task_fail(task, &error);
 }
 
 static void on_verdict(struct task *task, enum aligner_verdict verdict, uint32_t input, uint64_t id)
@@ -537,18 +540,28 @@ static bool read_input(struct task *task)
 
 static const struct step again = {STEP_AGAIN, -1, INT64_MAX};
 
-/* Nothing to read: what is batched leaves, credit goes back, and the task waits. */
+/* Credit goes back, and the task waits; not for long when something it has to send was refused. */
+static struct step wait_until(struct task *task, int64_t deadline_ns, int fd)
+{
+    bool returned = gate_return_credits(&task->gate);
+    if (!returned || task->outlet.refused) {
+        int64_t soon = clock_now_ns() + RETRY_NS;
+        deadline_ns = soon < deadline_ns ? soon : deadline_ns;
+    }
+    return (struct step){STEP_WAIT, fd, deadline_ns};
+}
+
+/* Nothing to read: what is batched leaves. */
 static struct step rest(struct task *task, int64_t deadline_ns, int fd)
 {
     outlet_flush(&task->outlet);
-    gate_return_credits(&task->gate);
     int64_t timer = next_clock_timer(task);
     if (timer != INT64_MAX) {
         int64_t left = timer - clock_wall_ns();
         int64_t due = clock_now_ns() + (left > 0 ? left : 0);
         deadline_ns = due < deadline_ns ? due : deadline_ns;
     }
-    return (struct step){STEP_WAIT, fd, deadline_ns};
+    return wait_until(task, deadline_ns, fd);
 }
 
 static struct step follow(struct task *task, struct weir_context *context,
@@ -654,9 +667,8 @@ static struct step leave(struct task *task)
 static struct step report_failure(struct task *task)
 {
     if (!task->told_failure)
-        tell_text(task, MESSAGE_FAILED, 0, &task->error);
-    task->told_failure = true;
-    return (struct step){STEP_WAIT, -1, INT64_MAX};
+        task->told_failure = tell_text(task, MESSAGE_FAILED, 0, &task->error);
+    return (struct step){STEP_WAIT, -1, task->told_failure ? INT64_MAX : clock_now_ns() + RETRY_NS};
 }
 
 struct step task_step(void *self)
@@ -675,10 +687,8 @@ struct step task_step(void *self)
     }
     outlet_push(&task->outlet);
     seal(task);
-    if (!task->going || outlet_blocked(&task->outlet)) { /* P12 */
-        gate_return_credits(&task->gate);
-        return (struct step){STEP_WAIT, -1, INT64_MAX};
-    }
+    if (!task->going || outlet_blocked(&task->outlet)) /* P12 */
+        return wait_until(task, INT64_MAX, -1);
     return work(task);
 }
 
