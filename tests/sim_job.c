@@ -18,7 +18,8 @@
 #define SLICE_NS (2 * MS)
 #define PATIENCE_NS (600000 * MS) /* of virtual time; a round's timeout is far below */
 #define FULL_NS (300 * MS)        /* how long a full disk stays full */
-#define STEP_LIMIT 20000000
+#define STEP_LIMIT 5000000
+#define MANY 100 /* allocations that fail in a row */
 
 struct life {
     const struct sim_plan *plan;
@@ -163,7 +164,7 @@ static void set_trouble(struct life *life)
         sim_disk_space(files_size() + trouble->k);
         break;
     case SIM_FAULT_MEMORY:
-        sim_memory_fail(trouble->k, trouble->harder);
+        sim_memory_fail(trouble->k, trouble->harder ? MANY : 1);
         break;
     case SIM_FAULT_SINK:
         life->graph.commits_left = trouble->k;
@@ -336,7 +337,7 @@ static void run_once(struct life *life, struct sim_trouble trouble)
     }
     result->hash = XXH3_64bits_withSeed(&(uint64_t){sim_trace_hash()}, 8, result->hash);
     result->events += sim_trace_count();
-    sim_memory_fail(0, false);
+    sim_memory_fail(0, 0);
     if (sim_end() != 0)
         world_breach(&life->world, "something was left behind: see above");
     judge(life);

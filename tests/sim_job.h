@@ -15,7 +15,7 @@ enum sim_fault {
     SIM_FAULT_POWER,  /* the same, and the power is cut: what was not synced is perhaps lost */
     SIM_FAULT_DISK,   /* the k-th file call fails, once */
     SIM_FAULT_FULL,   /* `k` bytes are left on the disk for a while */
-    SIM_FAULT_MEMORY, /* the k-th allocation fails, once; for ever with `harder` */
+    SIM_FAULT_MEMORY, /* the k-th allocation fails; with `harder` a hundred of them */
     SIM_FAULT_STOP,   /* a stop after k microseconds: suspend, or now with `harder` */
     SIM_FAULT_SINK,   /* the k-th commit of a sink fails; with `harder` after it took effect */
     SIM_FAULTS,

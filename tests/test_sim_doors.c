@@ -232,14 +232,14 @@ Test(sim, kth_allocation_fails_and_leaks_are_counted)
     void *first, *second;
 
     sim_start(1);
-    sim_memory_fail(2, false);
+    sim_memory_fail(2, 1);
     first = memory_take(NULL, 10);
     cr_assert_not_null(first);
     cr_assert_null(memory_take(NULL, 10));
     cr_assert(sim_memory_failed());
     second = memory_take(NULL, 10);
     cr_assert_not_null(second);
-    sim_memory_fail(1, true);
+    sim_memory_fail(1, UINT64_MAX);
     cr_assert_null(memory_resize(NULL, second, 10, 20));
     cr_assert_null(memory_zeroed(NULL, 1, 1));
     memory_release(NULL, second);

@@ -25,9 +25,9 @@ _Static_assert(sizeof(struct block) % 16 == 0, "blocks are aligned to 16");
 
 static struct {
     struct block *first;
-    uint64_t left, takes, fail_at;
+    uint64_t left, takes, fail_at, fail_count;
     unsigned char fill_new, fill_freed;
-    bool for_ever, failed;
+    bool failed;
 } memory;
 
 void sim_memory_start(unsigned char fill_new, unsigned char fill_freed)
@@ -35,7 +35,7 @@ void sim_memory_start(unsigned char fill_new, unsigned char fill_freed)
     memory.fill_new = fill_new;
     memory.fill_freed = fill_freed;
     memory.takes = 0;
-    sim_memory_fail(0, false);
+    sim_memory_fail(0, 0);
 }
 
 uint64_t sim_memory_left(void)
@@ -48,10 +48,10 @@ uint64_t sim_memory_takes(void)
     return memory.takes;
 }
 
-void sim_memory_fail(uint64_t k, bool for_ever)
+void sim_memory_fail(uint64_t k, uint64_t count)
 {
     memory.fail_at = k == 0 ? 0 : memory.takes + k;
-    memory.for_ever = for_ever;
+    memory.fail_count = count;
     memory.failed = false;
 }
 
@@ -66,7 +66,7 @@ static bool must_fail(void)
 
     if (memory.fail_at == 0 || take < memory.fail_at)
         return false;
-    if (take > memory.fail_at && !memory.for_ever)
+    if (take - memory.fail_at >= memory.fail_count)
         return false;
     memory.failed = true;
     return true;

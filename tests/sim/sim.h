@@ -82,8 +82,8 @@ uint64_t sim_network_left(void); /* transports not closed */
 void sim_memory_start(unsigned char fill_new, unsigned char fill_freed);
 uint64_t sim_memory_left(void);  /* blocks not released */
 uint64_t sim_memory_takes(void); /* allocations asked for since the start */
-/* The k-th allocation from now fails (1: the next), and with `for_ever` all later ones; 0: none. */
-void sim_memory_fail(uint64_t k, bool for_ever);
+/* `count` allocations fail, beginning with the k-th from now (1: the next); k 0: none. */
+void sim_memory_fail(uint64_t k, uint64_t count);
 bool sim_memory_failed(void); /* since sim_memory_fail was called */
 void sim_memory_forget(void); /* releases everything that is left */
 
