@@ -8,7 +8,9 @@
 #include "clock.h"
 #include "error.h"
 #include "memory.h"
+#include "plant.h"
 
+#define RETRY_NS 1000000   /* pause before QUIT is sent again */
 #define AGAIN_NS 100000000 /* pause before a last round that failed is tried again */
 
 enum weir_result coordinator_init(struct coordinator *coordinator, const struct run *run,
@@ -41,12 +43,13 @@ void coordinator_free(struct coordinator *coordinator)
 
 /* -------------------------------------------------------------------------- telling -- */
 
+/* What can't be told is remembered, and fails the run: a task that missed a message is lost. */
 static void tell_tasks(struct coordinator *coordinator, enum message_kind kind, uint64_t id)
 {
     struct message message = {.kind = kind, .epoch = coordinator->run->epoch, .id = id};
     for (uint32_t i = 0; i < coordinator->task_count; i++)
-        if (!pipe_send(coordinator->tasks[i].pipe, &message) && kind != MESSAGE_QUIT)
-            run_log(coordinator->run, WEIR_LOG_WARNING, "task %u does not read its inbox", i);
+        if (!pipe_send(coordinator->tasks[i].pipe, &message))
+            coordinator->untold = true;
 }
 
 static void tell_writer(struct coordinator *coordinator, enum message_kind kind,
@@ -60,7 +63,22 @@ static void tell_writer(struct coordinator *coordinator, enum message_kind kind,
         .sequence = (uint64_t)coordinator->triggered_wall_ns,
     };
     if (coordinator->writer && !pipe_send(coordinator->writer, &message))
-        run_log(coordinator->run, WEIR_LOG_WARNING, "the writer does not read its inbox");
+        coordinator->untold = true;
+}
+
+/* QUIT ends threads that are joined: it is told until it has arrived everywhere. */
+static bool told_quit(struct coordinator *coordinator)
+{
+    struct message message = {.kind = MESSAGE_QUIT, .epoch = coordinator->run->epoch};
+    bool all = true;
+    for (uint32_t i = 0; i < coordinator->task_count; i++) {
+        struct coordinator_task *task = &coordinator->tasks[i];
+        task->quit = task->quit || pipe_send(task->pipe, &message);
+        all = all && task->quit;
+    }
+    if (coordinator->writer && !coordinator->writer_quit)
+        coordinator->writer_quit = pipe_send(coordinator->writer, &message);
+    return all && (!coordinator->writer || coordinator->writer_quit);
 }
 
 static void finish(struct coordinator *coordinator, enum weir_outcome outcome,
@@ -69,8 +87,7 @@ static void finish(struct coordinator *coordinator, enum weir_outcome outcome,
     if (coordinator->over)
         return;
     coordinator->over = true;
-    tell_tasks(coordinator, MESSAGE_QUIT, 0);
-    tell_writer(coordinator, MESSAGE_QUIT, &(struct round_action){0});
+    told_quit(coordinator);
     static const char *const texts[] = {"running", "ended",  "had ended before",
                                         "stopped", "failed", "outcome unknown"};
     run_event(coordinator->run, &(struct weir_event){.kind = WEIR_EVENT_ENDED,
@@ -187,6 +204,8 @@ static void carry_out(struct coordinator *coordinator, const struct round_action
         tell_tasks(coordinator, MESSAGE_ANNOUNCE, action->id);
         break;
     case ROUND_COMMIT:
+        if (WEIR_PLANT(told_before_commit))
+            tell_tasks(coordinator, MESSAGE_COMMITTED, action->id);
         tell_writer(coordinator, MESSAGE_COMMIT, action);
         break;
     case ROUND_TELL:
@@ -397,19 +416,30 @@ static struct step leave(struct coordinator *coordinator)
     return (struct step){STEP_DONE, -1, INT64_MAX};
 }
 
+static struct step end(struct coordinator *coordinator, int64_t now)
+{
+    if (told_quit(coordinator))
+        return leave(coordinator);
+    return (struct step){STEP_WAIT, -1, now + RETRY_NS};
+}
+
 struct step coordinator_step(void *self)
 {
     struct coordinator *coordinator = self;
     drain_inbox(coordinator);
     int64_t now = clock_now_ns();
-    if (!coordinator->over && coordinator->ready_count < coordinator->task_count)
+    if (coordinator->untold)
+        fail(coordinator, WEIR_NO_MEMORY, "", "out of memory for messages to the tasks");
+    if (coordinator->over)
+        return end(coordinator, now);
+    if (coordinator->ready_count < coordinator->task_count)
         return (struct step){STEP_WAIT, -1, INT64_MAX};
     ask_again(coordinator, now);
     struct round_action action = {.what = ROUND_WAIT, .deadline_ns = INT64_MAX};
     while (!coordinator->over && (action = round_next(&coordinator->round, now)).what != ROUND_WAIT)
         carry_out(coordinator, &action);
-    if (coordinator->over)
-        return leave(coordinator);
+    if (coordinator->over || coordinator->untold)
+        return coordinator->over ? end(coordinator, now) : (struct step){STEP_AGAIN, -1, now};
     int64_t deadline =
         action.deadline_ns < coordinator->again_ns ? action.deadline_ns : coordinator->again_ns;
     return (struct step){STEP_WAIT, -1, deadline};

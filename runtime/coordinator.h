@@ -37,6 +37,7 @@ enum request { REQUEST_CHECKPOINT = 1, REQUEST_SUSPEND, REQUEST_DRAIN, REQUEST_N
 struct coordinator_task {
     struct pipe *pipe;
     bool ready, ended;
+    bool quit; /* was told */
     uint64_t confirmed;
 };
 
@@ -54,6 +55,8 @@ struct coordinator {
     struct round round;
     uint32_t ready_count, ended_count;
     bool over;
+    bool untold;            /* a message could not be sent */
+    bool writer_quit;       /* the writer was told */
     uint64_t told;          /* newest id tasks were told of, 0: none */
     uint64_t awaited;       /* the id whose confirmations end the job, 0: none */
     enum weir_outcome then; /* the outcome when they are in */

@@ -8,6 +8,8 @@
 #include "error.h"
 #include "memory.h"
 
+#define RETRY_NS 1000000 /* pause before a request is sent again */
+
 /* -------------------------------------------------------------------------- building -- */
 
 static enum weir_result make_run(struct weir_job *job, struct weir_error *error)
@@ -117,12 +119,13 @@ static enum weir_result launch(struct weir_job *job, struct weir_error *error)
 }
 
 /* Inside the monitor: that is the fence that lets any thread use the one pipe. */
-static void request(struct weir_job *job, enum request what)
+static enum weir_result request(struct weir_job *job, enum request what, struct weir_error *error)
 {
     struct message message = {
         .kind = MESSAGE_REQUEST, .epoch = job->run.epoch, .value = (uint64_t)what};
     if (job->view.outcome == WEIR_OUTCOME_RUNNING && !pipe_send(job->requests, &message))
-        run_log(&job->run, WEIR_LOG_WARNING, "the coordinator does not read its inbox");
+        return error_memory(error, "a request to the job", sizeof message);
+    return WEIR_OK;
 }
 
 static enum weir_result wait_for_start(struct weir_job *job, struct weir_error *error)
@@ -204,7 +207,8 @@ void weir_job_close(struct weir_job **job)
     struct weir_job *mine = *job;
     if (mine->thread_count) {
         monitor_enter(mine->view.monitor);
-        request(mine, REQUEST_NOW);
+        while (request(mine, REQUEST_NOW, NULL)) /* no memory: the coordinator gives some back */
+            monitor_wait(mine->view.monitor, clock_now_ns() + RETRY_NS);
         monitor_leave(mine->view.monitor);
     }
     for (uint32_t i = 0; i < mine->thread_count; i++)
@@ -253,7 +257,7 @@ enum weir_result weir_job_stop(struct weir_job *job, enum weir_stop mode, struct
     monitor_enter(job->view.monitor);
     enum weir_result result = refuse_unknown(job, error);
     if (!result)
-        request(job, requests[mode]);
+        result = request(job, requests[mode], error);
     monitor_leave(job->view.monitor);
     return result;
 }
@@ -266,7 +270,7 @@ enum weir_result weir_job_checkpoint(struct weir_job *job, struct weir_error *er
     monitor_enter(job->view.monitor);
     enum weir_result result = refuse_unknown(job, error);
     if (!result)
-        request(job, REQUEST_CHECKPOINT);
+        result = request(job, REQUEST_CHECKPOINT, error);
     monitor_leave(job->view.monitor);
     return result;
 }

@@ -630,10 +630,17 @@ enum weir_result pipe_open(struct transport *transport, const char *endpoint, st
             memory_release(allocator, new);
             return error_set(error, WEIR_NOT_FOUND, 0, "no inbox is open at %s", endpoint);
         }
+        /* The first slab now: readers give parcels back, so trying again needs no memory later. */
+        new->free = parcel_slab(new);
+        if (new->free == NULL) {
+            memory_release(allocator, new);
+            return error_memory(error, "a pipe", sizeof(struct slab));
+        }
     }
     new->socket = socket_open(transport, ZMQ_PUSH, endpoint);
     if (new->socket == NULL) {
         int failure = errno;
+        memory_release(allocator, new->slabs);
         memory_release(allocator, new);
         return zmq_failed(error, failure, "the pipe to", endpoint);
     }

@@ -10,6 +10,8 @@
 #include "round.h"
 #include "snapshot.h"
 
+#define RETRY_NS 1000000 /* pause before an answer is sent again */
+
 enum weir_result writer_init(struct writer *writer, const struct run *run, struct store *store,
                              const struct manifest_graph *description, uint32_t retain,
                              struct weir_error *error)
@@ -60,8 +62,16 @@ static void answer(struct writer *writer, enum message_kind kind, uint64_t id,
             message.payload->size = size;
         }
     }
-    if (!pipe_send(writer->coordinator, &message))
-        batch_release(message.payload);
+    batch_release(writer->unsent.payload); /* of a round that was given up meanwhile */
+    writer->unsent = message;
+}
+
+/* An answer that was lost would leave the round open for ever. */
+static bool answered(struct writer *writer)
+{
+    if (writer->unsent.kind && pipe_send(writer->coordinator, &writer->unsent))
+        writer->unsent = (struct message){0};
+    return !writer->unsent.kind;
 }
 
 static void on_claim(struct writer *writer, const struct message *message)
@@ -187,15 +197,25 @@ static bool on_message(struct writer *writer, const struct message *message)
     }
 }
 
+static struct step leave(struct writer *writer)
+{
+    batch_release(writer->unsent.payload);
+    writer->unsent = (struct message){0};
+    pipe_close(&writer->coordinator);
+    inbox_close(&writer->inbox);
+    return (struct step){STEP_DONE, -1, INT64_MAX};
+}
+
 /* One message a step: file work is long, and the simulation wants to see between. */
 struct step writer_step(void *self)
 {
     struct writer *writer = self;
     struct message message;
     struct weir_error error = {0};
-    int status = inbox_receive(writer->inbox, &message, &error);
+    int64_t again_ns = answered(writer) ? INT64_MAX : clock_now_ns() + RETRY_NS;
+    int status = inbox_receive(writer->inbox, &message, &error); /* QUIT comes in any case */
     if (status == 0)
-        return (struct step){STEP_WAIT, -1, INT64_MAX};
+        return (struct step){STEP_WAIT, -1, again_ns};
     bool going = status > 0;
     if (going) {
         going = on_message(writer, &message);
@@ -203,9 +223,6 @@ struct step writer_step(void *self)
     } else {
         answer(writer, MESSAGE_DONE, writer->open, WEIR_PROTOCOL, &error);
     }
-    if (going)
-        return (struct step){STEP_AGAIN, -1, INT64_MAX};
-    pipe_close(&writer->coordinator);
-    inbox_close(&writer->inbox);
-    return (struct step){STEP_DONE, -1, INT64_MAX};
+    answered(writer);
+    return going ? (struct step){STEP_AGAIN, -1, INT64_MAX} : leave(writer);
 }

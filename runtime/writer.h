@@ -29,6 +29,7 @@ struct writer {
     uint32_t part_count; /* written */
     uint64_t bytes;
     int64_t triggered_wall_ns;
+    struct message unsent; /* an answer that found no memory; kind 0: none */
 };
 
 /* description is borrowed. */

@@ -51,6 +51,7 @@ struct ledger {
     uint64_t published, sum, wrong;
     atomic_uint_fast64_t taken; /* records that came in, replays included */
     atomic_uint_fast64_t awaited;
+    bool forgets; /* handles of earlier runs are unknown, and that is fine */
 };
 
 void ledger_init(struct ledger *ledger, uint64_t limit);
@@ -60,8 +61,6 @@ weir_node ledger_sink(struct weir_graph *graph, const char *name, struct ledger 
                       uint32_t parallelism);
 /* Ends the test unless each of 0 .. count-1 was published exactly `times`. */
 void ledger_is(const struct ledger *ledger, uint64_t count, uint32_t times);
-/* Until that many records have come in, or published; a deadline ends the test. */
-void ledger_until_taken(struct ledger *ledger, uint64_t least);
 
 /* ------------------------------------------------------------------------------- jobs -- */
 
@@ -90,6 +89,9 @@ void flow_start(struct flow *flow);
 enum weir_outcome flow_wait(struct flow *flow);
 /* flow_wait, which must answer this. */
 void flow_ends(struct flow *flow, enum weir_outcome outcome);
+/* Until that many records have come in: true; false: the job was over first. A job that failed, and
+ * a deadline, end the test. */
+bool flow_until_taken(struct flow *flow, struct ledger *ledger, uint64_t least);
 void flow_stop(struct flow *flow, enum weir_stop mode);
 void flow_close(struct flow *flow);
 /* start, wait, close. */

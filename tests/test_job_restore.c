@@ -84,21 +84,19 @@ static void chaos(const struct shape *shape, uint64_t *seed, unsigned stops)
     for (bool over = false; !over; runs++) {
         uint64_t dice = flow_draw(seed);
         uint64_t base = atomic_load(&ledger.taken);
-        if (runs >= stops) {
-            flow_run(&flow, WEIR_OUTCOME_ENDED);
-            over = true;
-            continue;
-        }
         flow_start(&flow);
-        if (dice % 8 != 0) /* sometimes at once */
-            ledger_until_taken(&ledger, base + (dice >> 8) % (RECORDS / stops) + 1);
-        if (dice % 4 == 1) {
-            flow_stop(&flow, WEIR_STOP_SUSPEND);
-            over = flow_wait(&flow) == WEIR_OUTCOME_ENDED;
-        } else if (dice % 4 == 2) {
-            flow_stop(&flow, WEIR_STOP_NOW);
-            over = flow_wait(&flow) == WEIR_OUTCOME_ENDED;
+        if (runs >= stops)
+            flow_wait(&flow);
+        else if (dice % 8 != 0) /* sometimes at once */
+            flow_until_taken(&flow, &ledger, base + (dice >> 8) % (RECORDS / stops) + 1);
+        if (runs < stops && dice % 4 < 2) {
+            flow_stop(&flow, dice % 4 ? WEIR_STOP_SUSPEND : WEIR_STOP_NOW);
+            flow_wait(&flow);
         }
+        enum weir_outcome outcome;
+        over = weir_job_wait(flow.job, 0, &outcome, &flow.error) == WEIR_OK &&
+               outcome != WEIR_OUTCOME_STOPPED;
+        cr_assert(!over || outcome != WEIR_OUTCOME_FAILED, "%s", flow.error.text);
         flow_close(&flow);
     }
     ledger_is(&ledger, RECORDS, 1);
@@ -140,7 +138,7 @@ Test(job_restore, suspended_and_started_again_nothing_is_replayed)
     flow.options.interval_ns = -1;
     for (int i = 1; i <= 3; i++) {
         flow_start(&flow);
-        ledger_until_taken(&ledger, (uint64_t)i * 2000);
+        flow_until_taken(&flow, &ledger, (uint64_t)i * 2000);
         flow_stop(&flow, WEIR_STOP_SUSPEND);
         flow_ends(&flow, WEIR_OUTCOME_STOPPED);
         struct weir_status status = {WEIR_SIZED(struct weir_status)};
@@ -168,7 +166,7 @@ Test(job_restore, drained_the_job_has_ended_and_what_was_read_is_published)
     ledger_init(&ledger, RECORDS);
     draw(&flow, &ledger, &shape);
     flow_start(&flow);
-    ledger_until_taken(&ledger, 1000);
+    flow_until_taken(&flow, &ledger, 1000);
     flow_stop(&flow, WEIR_STOP_DRAIN);
     flow_ends(&flow, WEIR_OUTCOME_ENDED);
     flow_close(&flow);
@@ -477,7 +475,7 @@ Test(job_restore, operator_state_comes_back_item_by_item_chained_or_not)
         atomic_store(&keeper_wrong, 0);
         for (unsigned i = 1; i <= 3; i++) {
             flow_start(&flow);
-            ledger_until_taken(&ledger, i * 1000);
+            flow_until_taken(&flow, &ledger, i * 1000);
             flow_stop(&flow, WEIR_STOP_SUSPEND);
             flow_ends(&flow, WEIR_OUTCOME_STOPPED);
             flow_close(&flow);
@@ -582,15 +580,18 @@ Test(job_restore, a_scan_in_finish_goes_on_where_the_cut_was)
     uint64_t seed = flow_seed();
     for (unsigned i = 1; i <= 12; i++) {
         flow_start(&flow);
-        ledger_until_taken(&ledger, atomic_load(&ledger.taken) + 200 + flow_draw(&seed) % 800);
+        flow_until_taken(&flow, &ledger, atomic_load(&ledger.taken) + 200 + flow_draw(&seed) % 800);
         if (i % 3 == 0) {
             flow_stop(&flow, WEIR_STOP_SUSPEND);
-            flow_ends(&flow, WEIR_OUTCOME_STOPPED);
+            flow_wait(&flow);
         }
         flow_close(&flow);
     }
     atomic_store(&finish_slowly, false);
-    flow_run(&flow, WEIR_OUTCOME_ENDED);
+    flow_start(&flow);
+    enum weir_outcome outcome = flow_wait(&flow);
+    cr_expect(outcome == WEIR_OUTCOME_ENDED || outcome == WEIR_OUTCOME_ALREADY_ENDED);
+    flow_close(&flow);
     ledger_is(&ledger, 20000, 1);
     flow_free(&flow);
     ledger_free(&ledger);
