@@ -23,6 +23,7 @@
 #include "aligner.h"
 
 #include "bits.h"
+#include "plant.h"
 
 #include <assert.h>
 
@@ -128,7 +129,7 @@ enum aligner_verdict aligner_end(struct aligner *aligner, uint32_t input)
     bits_add(aligner->ended, input);
     aligner->ended_count++;
     aligner->covered_count++;
-    if (!all_covered(aligner))
+    if (!all_covered(aligner) || WEIR_PLANT(end_is_no_marker))
         return ALIGNER_NONE;
     if (aligner->open == 0 && aligner->announced > aligner->closed) /* P2: no marker will come */
         aligner->open = aligner->announced;
@@ -154,7 +155,7 @@ void aligner_cut(struct aligner *aligner)
 bool aligner_holds(const struct aligner *aligner, uint32_t input)
 {
     assert(input < aligner->input_count);
-    return bits_has(aligner->marked, input);
+    return bits_has(aligner->marked, input) && !(WEIR_PLANT(channel_forgotten) && input > 0);
 }
 
 bool aligner_ended(const struct aligner *aligner, uint32_t input)

@@ -23,6 +23,7 @@
 #include "error.h"
 #include "file.h"
 #include "memory.h"
+#include "plant.h"
 
 void store_warn(const struct store *store, const char *format, ...)
 {
@@ -338,6 +339,7 @@ static enum weir_result survey(struct store *store, uint32_t *largest_epoch, boo
             if (segments.segments[i].epoch > *largest_epoch)
                 *largest_epoch = segments.segments[i].epoch;
         store->highest = ids.count == 0 ? 0 : ids.ids[ids.count - 1];
+        store->highest -= WEIR_PLANT(id_used_again) && ids.count > 1;
         *anything = ids.count > 0 || segments.count > 0;
     }
     memory_release(store->allocator, ids.ids);

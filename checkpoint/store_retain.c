@@ -14,6 +14,7 @@
 #include "disk.h"
 #include "error.h"
 #include "memory.h"
+#include "plant.h"
 
 /* -------------------------------------------------------------------------------- removing -- */
 
@@ -46,7 +47,7 @@ static bool remove_manifest(const struct store *store, uint64_t id)
     int folder = store_open_folder(store, id);
     int failure = folder < 0 ? folder : disk_remove(folder, NAME_MANIFEST);
     if (failure == 0 || (folder >= 0 && failure == -ENOENT))
-        failure = disk_sync(folder);
+        failure = WEIR_PLANT(retention_sync_skipped) ? 0 : disk_sync(folder);
     if (folder >= 0)
         disk_close(folder);
     if (failure < 0)

@@ -8,6 +8,7 @@
 #include "clock.h"
 #include "error.h"
 #include "memory.h"
+#include "plant.h"
 #include "task.h"
 
 #define HANDLE_LIMIT ((size_t)64 << 10)
@@ -552,7 +553,9 @@ bool context_save(struct weir_context *context, struct snapshot_writer *writer, 
                   saver.too_large ? "an item over 16 MiB" : weir_result_name(result));
         return false;
     }
-    for (uint32_t i = 0; i < context->handle_count; i++) {
+    uint32_t first =
+        WEIR_PLANT(handle_dropped) && context->handle_count ? context->handle_count - 1 : 0;
+    for (uint32_t i = first; i < context->handle_count; i++) {
         snapshot_begin(writer, SNAPSHOT_HANDLE, 0);
         snapshot_u64(writer, context->handles[i].id);
         snapshot_bytes(writer, context->handles[i].bytes.data, context->handles[i].bytes.size);

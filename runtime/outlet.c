@@ -4,6 +4,7 @@
 #include <assert.h>
 
 #include "memory.h"
+#include "plant.h"
 #include "state.h"
 
 #define POOL_KEEP 16
@@ -294,7 +295,8 @@ void outlet_idle(struct outlet *outlet)
 
 static void place_everywhere(struct outlet *outlet, enum message_kind kind, uint64_t id)
 {
-    outlet_flush(outlet); /* P3: every open batch is closed first */
+    if (!WEIR_PLANT(open_batch_left_out) || kind == MESSAGE_END)
+        outlet_flush(outlet); /* P3: every open batch is closed first */
     for (uint32_t c = 0; c < outlet->channel_count; c++)
         if (!outlet->channels[c].ended) /* O3 */
             place(outlet, &outlet->channels[c], (struct outlet_item){.kind = kind, .id = id});

@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "error.h"
 #include "memory.h"
+#include "plant.h"
 
 #define SPAN_NS_LONG 50000  /* a span that took longer is followed by a shorter one */
 #define SPAN_NS_SHORT 20000 /* and the other way round */
@@ -237,6 +238,8 @@ static void task_cut(struct task *task, uint64_t id)
     struct weir_error error = {0};
     bool saved = true;
     outlet_marker(&task->outlet, id);
+    if (WEIR_PLANT(position_after_marker) && task->operators[0].table->poll && !task->input_done)
+        task->operators[0].table->poll(task->operators[0].self, task->operators);
     task->mute = true; /* what were emitted now would lie behind the marker, yet before the state */
     for (uint32_t i = 0; i < task->operator_count; i++)
         if (!prepare(task, &task->operators[i], id))

@@ -2,6 +2,7 @@
 #include "timer.h"
 
 #include "memory.h"
+#include "plant.h"
 
 static bool before(struct timer a, struct timer b)
 {
@@ -77,7 +78,7 @@ int64_t timers_next(const struct timers *timers, enum weir_timer kind)
 
 void timers_save(const struct timers *timers, struct snapshot_writer *writer)
 {
-    for (uint32_t kind = 0; kind < 2; kind++) {
+    for (uint32_t kind = 0; kind < 2 && !WEIR_PLANT(timers_forgotten); kind++) {
         for (uint32_t i = 0; i < timers->heaps[kind].count; i++) {
             snapshot_begin(writer, SNAPSHOT_TIMER, 0);
             snapshot_u64(writer, (uint64_t)timers->heaps[kind].timers[i].time);

@@ -20,8 +20,8 @@ static uint64_t mix(uint64_t a, uint64_t b, uint64_t c)
 
 static uint32_t add_node(struct sim_graph *graph, enum sim_kind kind, uint32_t parallelism)
 {
-    graph->nodes[graph->node_count] = (struct sim_node){
-        kind, parallelism, mix(graph->node_count, kind, 77), graph};
+    graph->nodes[graph->node_count] =
+        (struct sim_node){kind, parallelism, mix(graph->node_count, kind, 77), graph};
     return graph->node_count++;
 }
 
@@ -221,8 +221,8 @@ static void oracle_finish(struct oracle *oracle, uint32_t at)
         for (uint64_t w = 0; w < SIM_WINDOWS + 2; w++) {
             uint64_t count = oracle->counts[at][key][w];
             if (count > 0)
-                oracle_emit(oracle, at, 0, key,
-                            mix(node->salt + (windows ? w : FINAL), key, count), 0);
+                oracle_emit(oracle, at, 0, key, mix(node->salt + (windows ? w : FINAL), key, count),
+                            0);
         }
     }
 }
@@ -429,16 +429,16 @@ static enum weir_result window_process(void *self, struct weir_context *context,
     if (!take(context, window->node, record, &key, &value))
         return WEIR_DAMAGED;
     if (record->time < weir_watermark(context))
-        world_breach(window->node->graph->world, "a record of time %" PRId64
-                     " came after watermark %" PRId64,
-                     record->time, weir_watermark(context));
+        world_breach(window->node->graph->world,
+                     "a record of time %" PRId64 " came after watermark %" PRId64, record->time,
+                     weir_watermark(context));
     window->counts[key][number]++;
     return weir_timer_set(context, WEIR_TIMER_EVENT, (number + 1) * window->node->graph->window_ns,
                           key);
 }
 
-static enum weir_result window_timer(void *self, struct weir_context *context,
-                                     enum weir_timer kind, int64_t time, uint64_t key)
+static enum weir_result window_timer(void *self, struct weir_context *context, enum weir_timer kind,
+                                     int64_t time, uint64_t key)
 {
     struct window *window = self;
     uint64_t number = (uint64_t)(time / window->node->graph->window_ns) - 1;
@@ -553,7 +553,8 @@ static enum weir_result hold_load(void *self, struct weir_context *context,
 
 struct sink {
     const struct sim_node *node;
-    struct sim_values *staged; /* since the last prepare; the graph's, for a dead run frees nothing */
+    struct sim_values
+        *staged; /* since the last prepare; the graph's, for a dead run frees nothing */
 };
 
 static enum weir_result sink_open(void *self, struct weir_context *context, const void *config)
@@ -644,25 +645,24 @@ static const struct weir_operator tables[] = {
     [SIM_WINDOW] = {HEAD("window", struct window), .open = keyed_open, .process = window_process,
                     .timer = window_timer, .save = window_save, .load = window_load},
     [SIM_HOLD] = {HEAD("hold", struct hold), .open = keyed_open, .process = hold_process,
-                  .timer = hold_timer, .finish = hold_finish, .save = hold_save,
-                  .load = hold_load},
+                  .timer = hold_timer, .finish = hold_finish, .save = hold_save, .load = hold_load},
     [SIM_SINK] = {HEAD("sink", struct sink), .open = sink_open, .process = sink_process,
                   .prepare = sink_prepare, .commit = sink_commit},
 };
 
 static weir_node build_node(struct weir_graph *graph, const struct sim_node *node, const char *name)
 {
-    static const struct weir_state state = {
-        WEIR_SIZED(struct weir_state), .name = "counts", .version = 1, .value_size = 16};
+    static const struct weir_state state = {WEIR_SIZED(struct weir_state), .name = "counts",
+                                            .version = 1, .value_size = 16};
     static const char *const two_inputs[] = {"left", "right"};
     static const char *const two_outputs[] = {"even", "odd"};
     bool keyed = node->kind == SIM_COUNT || node->kind == SIM_JOIN;
-    struct weir_node_options options = {
-        WEIR_SIZED(struct weir_node_options), .name = name, .table = &tables[node->kind],
-        .config = node, .parallelism = node->parallelism};
-    struct weir_line_sink_options lines = {
-        WEIR_SIZED(struct weir_line_sink_options), .path = SIM_OUTPUT, .write = line_of,
-        .config = node, .parallelism = node->parallelism};
+    struct weir_node_options options = {WEIR_SIZED(struct weir_node_options), .name = name,
+                                        .table = &tables[node->kind], .config = node,
+                                        .parallelism = node->parallelism};
+    struct weir_line_sink_options lines = {WEIR_SIZED(struct weir_line_sink_options),
+                                           .path = SIM_OUTPUT, .write = line_of, .config = node,
+                                           .parallelism = node->parallelism};
 
     if (node->kind == SIM_LINES)
         return weir_line_sink(graph, name, &lines);
@@ -688,9 +688,9 @@ struct weir_graph *sim_graph_build(struct sim_graph *sim)
     }
     for (uint32_t i = 0; graph != NULL && i < sim->edge_count; i++) {
         const struct sim_edge *edge = &sim->edges[i];
-        struct weir_edge_options options = {
-            WEIR_SIZED(struct weir_edge_options), .from = nodes[edge->from], .to = nodes[edge->to],
-            .routing = edge->routing};
+        struct weir_edge_options options = {WEIR_SIZED(struct weir_edge_options),
+                                            .from = nodes[edge->from], .to = nodes[edge->to],
+                                            .routing = edge->routing};
         if (sim->nodes[edge->from].kind == SIM_SPLIT)
             options.output = outputs[edge->output];
         if (sim->nodes[edge->to].kind == SIM_JOIN)

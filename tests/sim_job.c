@@ -38,6 +38,7 @@ struct life {
     enum weir_outcome outcome;
     struct weir_error error;
     bool started, dead, came; /* came: the trouble did */
+    uint64_t renames_left;
 };
 
 static bool verbose;
@@ -97,9 +98,13 @@ static void draw_options(struct life *life)
     life->duplicate_one_in = below(life, 3) == 0 ? 2 + below(life, 50) : 0;
     if (!life->plan->small)
         return;
-    *options = (struct weir_job_options){
-        WEIR_SIZED(struct weir_job_options), .name = "sim", .store = SIM_STORE,
-        .batch_bytes = 1024, .window_batches = 2, .interval_ns = MS / 4, .retain = 2};
+    *options = (struct weir_job_options){WEIR_SIZED(struct weir_job_options),
+                                         .name = "sim",
+                                         .store = SIM_STORE,
+                                         .batch_bytes = 1024,
+                                         .window_batches = 2,
+                                         .interval_ns = MS / 4,
+                                         .retain = 2};
     life->step_cost_ns = 4000;
     life->delay_ns = 0;
     life->short_one_in = 0;
@@ -110,11 +115,14 @@ static struct sim_trouble draw_trouble(struct life *life)
 {
     static const int os_errors[] = {EIO, ENOSPC, EIO, EMFILE, EDQUOT};
     static const uint32_t bits[SIM_FAULTS] = {1, 9, 9, 9, 14, 11, 14, 4};
-    struct sim_trouble trouble = {.fault = (enum sim_fault)below(life, SIM_FAULTS)};
+    struct sim_trouble trouble = {0};
 
-    if ((life->plan->allowed >> trouble.fault & 1) == 0)
-        trouble.fault = SIM_FAULT_NONE;
-    trouble.k = drawn_place(life, bits[trouble.fault]);
+    do
+        trouble.fault = (enum sim_fault)below(life, SIM_FAULTS);
+    while ((life->plan->allowed >> trouble.fault & 1) == 0);
+    trouble.aimed = (trouble.fault == SIM_FAULT_KILL || trouble.fault == SIM_FAULT_POWER) &&
+                    below(life, 4) == 0;
+    trouble.k = drawn_place(life, trouble.aimed ? 3 : bits[trouble.fault]);
     trouble.harder = below(life, 2) == 1;
     trouble.os_error = os_errors[below(life, 5)];
     if (trouble.fault == SIM_FAULT_POWER && life->world.disk_broken)
@@ -145,6 +153,17 @@ static void on_log(void *context, enum weir_level level, const char *text)
     say("    %" PRId64 " log %d %s\n", clock_now_ns(), (int)level, text);
 }
 
+/* Kills at the call after the k-th rename: where what is visible is not durable yet. */
+static void aim(void *context, uint64_t call, const char *name, const char *path)
+{
+    struct life *life = context;
+
+    (void)call;
+    (void)path;
+    if (strncmp(name, "rename", 6) == 0 && life->renames_left > 0 && --life->renames_left == 0)
+        sim_disk_kill(1);
+}
+
 static void set_trouble(struct life *life)
 {
     const struct sim_trouble *trouble = &life->trouble;
@@ -155,7 +174,11 @@ static void set_trouble(struct life *life)
     switch (trouble->fault) {
     case SIM_FAULT_KILL:
     case SIM_FAULT_POWER:
-        sim_disk_kill(trouble->k);
+        life->renames_left = trouble->k;
+        if (trouble->aimed)
+            sim_disk_hook(aim, life);
+        else
+            sim_disk_kill(trouble->k);
         break;
     case SIM_FAULT_DISK:
         sim_disk_fail(trouble->k, trouble->os_error);
@@ -272,27 +295,6 @@ static bool trouble_came(const struct life *life)
     }
 }
 
-/* A sync of a folder or of LOCK that failed: Linux would stop the file system, or lie later on. */
-static bool lies_below(const struct file_node *folder, bool root)
-{
-    if (folder->lying)
-        return true;
-    for (size_t i = 0; i < folder->names.count; i++) {
-        const struct file_entry *entry = &folder->names.list[i];
-        if (entry->node->folder ? lies_below(entry->node, false)
-                                : root && entry->node->lying && strcmp(entry->name, "LOCK") == 0)
-            return true;
-    }
-    return false;
-}
-
-static bool disk_lies(void)
-{
-    const struct file_node *store = files_find(files_root(), SIM_STORE + 1);
-
-    return lies_below(files_root(), false) || (store != NULL && lies_below(store, true));
-}
-
 static void judge(struct life *life)
 {
     bool excused = life->dead || (life->trouble.fault != SIM_FAULT_NONE && life->came);
@@ -319,8 +321,9 @@ static void run_once(struct life *life, struct sim_trouble trouble)
 
     life->trouble = trouble;
     life->error = (struct weir_error){0};
-    say("  run %u: %s k %" PRIu64 " harder %d errno %d\n", result->runs, fault_names[trouble.fault],
-        trouble.k, trouble.harder, trouble.os_error);
+    say("  run %u: %s k %" PRIu64 "%s%s, errno %d\n", result->runs, fault_names[trouble.fault],
+        trouble.k, trouble.aimed ? " aimed" : "", trouble.harder ? " harder" : "",
+        trouble.os_error);
     world_begin(&life->world);
     sim_start(explore_random(&life->draw));
     sim_step_limit(STEP_LIMIT);
@@ -344,7 +347,7 @@ static void run_once(struct life *life, struct sim_trouble trouble)
     if (trouble.fault == SIM_FAULT_POWER && life->dead)
         sim_disk_crash(crash_seed);
     sim_disk_start();
-    life->world.disk_broken |= disk_lies();
+    life->world.disk_broken |= world_disk_lies();
     sim_graph_forget(&life->graph);
     world_end(&life->world);
 }

@@ -11,7 +11,7 @@
 
 enum sim_fault {
     SIM_FAULT_NONE,
-    SIM_FAULT_KILL,   /* the process dies at the k-th file call */
+    SIM_FAULT_KILL,   /* the process dies at the k-th file call; `aimed`: after the k-th rename */
     SIM_FAULT_POWER,  /* the same, and the power is cut: what was not synced is perhaps lost */
     SIM_FAULT_DISK,   /* the k-th file call fails, once */
     SIM_FAULT_FULL,   /* `k` bytes are left on the disk for a while */
@@ -25,6 +25,7 @@ struct sim_trouble {
     enum sim_fault fault;
     uint64_t k;
     bool harder;
+    bool aimed;
     int os_error; /* of SIM_FAULT_DISK */
 };
 
@@ -32,20 +33,20 @@ struct sim_trouble {
 
 struct sim_plan {
     uint64_t seed;
-    bool small;                 /* a fixed small job, whatever the seed */
-    uint32_t allowed;           /* bit set of enum sim_fault: what may be drawn */
-    uint32_t trouble_count;     /* with `forced` */
-    bool forced;                /* these troubles, none drawn */
+    bool small;             /* a fixed small job, whatever the seed */
+    uint32_t allowed;       /* bit set of enum sim_fault: what may be drawn */
+    uint32_t trouble_count; /* with `forced` */
+    bool forced;            /* these troubles, none drawn */
     struct sim_trouble troubles[SIM_TROUBLES];
 };
 
 #define SIM_ALL_FAULTS ((1u << SIM_FAULTS) - 1)
 
 struct sim_result {
-    uint64_t hash;        /* of all runs */
-    uint64_t events;      /* of all runs */
+    uint64_t hash;   /* of all runs */
+    uint64_t events; /* of all runs */
     uint32_t runs;
-    uint32_t commits;     /* rounds */
+    uint32_t commits; /* rounds */
     uint32_t aborts;
     uint32_t faults_hit[SIM_FAULTS];
     uint64_t first_calls; /* file calls of the first run */

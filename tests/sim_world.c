@@ -169,6 +169,26 @@ static void check_checkpoints(struct sim_world *world)
     store_close(&store);
 }
 
+static bool lies_below(const struct file_node *folder, bool root)
+{
+    if (folder->lying)
+        return true;
+    for (size_t i = 0; i < folder->names.count; i++) {
+        const struct file_entry *entry = &folder->names.list[i];
+        if (entry->node->folder ? lies_below(entry->node, false)
+                                : root && entry->node->lying && strcmp(entry->name, "LOCK") == 0)
+            return true;
+    }
+    return false;
+}
+
+bool world_disk_lies(void)
+{
+    const struct file_node *store = files_find(files_root(), SIM_STORE + 1);
+
+    return lies_below(files_root(), false) || (store != NULL && lies_below(store, true));
+}
+
 /* ---- what was published ---- */
 
 static int compare(const void *a, const void *b)
@@ -279,8 +299,9 @@ void world_publish(struct sim_world *world, uint64_t number)
         world_breach(world, "a handle of no transaction");
         return;
     }
-    if (durable_checkpoint() < transaction->prepared && !world->disk_broken)
-        world_breach(world, "W1: published what was prepared for %" PRIu64 ", %" PRIu64
+    if (durable_checkpoint() < transaction->prepared && !world_disk_lies())
+        world_breach(world,
+                     "W1: published what was prepared for %" PRIu64 ", %" PRIu64
                      " is the newest durable checkpoint",
                      transaction->prepared, durable_checkpoint());
     if (transaction->published && !WEIR_PLANT(commit_not_idempotent))

@@ -71,6 +71,9 @@ void world_told(struct sim_world *world, uint64_t id);
 /* A new transaction of these values, which move into it; its number. */
 uint64_t world_prepare(struct sim_world *world, uint64_t id, struct sim_values *values);
 void world_publish(struct sim_world *world, uint64_t transaction);
+/* A sync of a folder or of LOCK has failed: Linux would stop the file system, or lie from then on,
+ * and no program can do anything about it. */
+bool world_disk_lies(void);
 /* Everything expected was published: the job has ended. */
 void world_is_exact(struct sim_world *world);
 
