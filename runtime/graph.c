@@ -132,7 +132,7 @@ static const char **keep_names(struct weir_graph *graph, const char *what, const
     if (!kept)
         return NULL;
     for (size_t i = 0; i < (count ? count : 1); i++) {
-        kept[i] = keep_name(graph, what, count ? names[i] : one[0]);
+        kept[i] = keep_name(graph, what, !count ? one[0] : names ? names[i] : NULL);
         for (size_t j = 0; j < i; j++)
             if (strcmp(kept[i], kept[j]) == 0)
                 weir_graph_fail(graph, "%s \"%s\" is there twice", what, kept[i]);

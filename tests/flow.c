@@ -349,6 +349,15 @@ void flow_close(struct flow *flow)
     cr_assert_null(flow->job);
 }
 
+void flow_finish(struct flow *flow)
+{
+    flow_start(flow);
+    enum weir_outcome outcome = flow_wait(flow);
+    cr_assert(outcome == WEIR_OUTCOME_ENDED || outcome == WEIR_OUTCOME_ALREADY_ENDED, "%s",
+              flow->error.text);
+    flow_close(flow);
+}
+
 void flow_run(struct flow *flow, enum weir_outcome outcome)
 {
     flow_start(flow);

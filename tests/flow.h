@@ -94,7 +94,9 @@ void flow_ends(struct flow *flow, enum weir_outcome outcome);
 bool flow_until_taken(struct flow *flow, struct ledger *ledger, uint64_t least);
 void flow_stop(struct flow *flow, enum weir_stop mode);
 void flow_close(struct flow *flow);
-/* start, wait, close. */
+/* start, wait, close; the job has ended now, or had before. */
+void flow_finish(struct flow *flow);
+/* The same with this outcome. */
 void flow_run(struct flow *flow, enum weir_outcome outcome);
 
 static inline uint64_t flow_number(const struct weir_record *record)

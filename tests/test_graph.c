@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The builder: what it refuses, in whose name, and that the first error sticks.
+ */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "graph.h"
+
+static struct weir_graph *graph;
+static struct weir_error error;
+
+static void begin(void)
+{
+    weir_graph_free(&graph);
+    graph = weir_graph_new(NULL);
+    memset(&error, 0, sizeof error);
+}
+static void finish(void)
+{
+    weir_graph_free(&graph);
+    cr_expect_null(graph);
+}
+TestSuite(graph, .init = begin, .fini = finish);
+
+static enum weir_progress poll_nothing(void *self, struct weir_context *context)
+{
+    (void)self;
+    (void)context;
+    return WEIR_END;
+}
+static enum weir_result take(struct weir_context *context, unsigned input,
+                             const struct weir_record *record, const void *config)
+{
+    (void)context;
+    (void)input;
+    (void)record;
+    (void)config;
+    return WEIR_OK;
+}
+static enum weir_result prepare(void *self, struct weir_context *context, uint64_t id)
+{
+    (void)self;
+    (void)context;
+    (void)id;
+    return WEIR_OK;
+}
+static const struct weir_operator source_table = {WEIR_SIZED(struct weir_operator),
+                                                  .kind = "source", .poll = poll_nothing};
+
+static weir_node source(const char *name)
+{
+    struct weir_node_options options = {WEIR_SIZED(struct weir_node_options), .name = name,
+                                        .table = &source_table};
+    return weir_graph_add(graph, &options);
+}
+static weir_node sink(const char *name, const struct weir_state *states, size_t count)
+{
+    struct weir_node_options options = {WEIR_SIZED(struct weir_node_options), .name = name,
+                                        .function = take, .states = states, .state_count = count};
+    return weir_graph_add(graph, &options);
+}
+
+static void refused(const char *says)
+{
+    cr_expect_eq(weir_graph_check(graph, &error), WEIR_INVALID, "%s", says);
+    cr_expect(strstr(error.text, says) != NULL, "\"%s\" does not say \"%s\"", error.text, says);
+    begin();
+}
+
+Test(graph, an_empty_one_is_refused)
+{
+    refused("no nodes");
+}
+
+Test(graph, the_first_error_sticks_and_later_calls_change_nothing)
+{
+    weir_node a = source("a");
+    source("no good");
+    uint32_t nodes = graph->node_count;
+    weir_connect(graph, a, sink("b", NULL, 0), WEIR_SPREAD);
+    weir_graph_fail(graph, "another trouble");
+    source("a");
+    cr_expect_eq(graph->node_count, nodes);
+    cr_expect_eq(graph->edge_count, 0);
+    refused("\"no good\"");
+}
+
+Test(graph, names_are_what_the_header_says)
+{
+    static const char *const good[] = {"a", "_", "9", "a-b_C", "x23456789012345678901234567890123"};
+    static const char *const bad[] = {"", "-a", "a b", "a.b", "a/b", "\xc3\xa9", NULL};
+    char longest[66];
+    memset(longest, 'n', sizeof longest);
+    longest[64] = 0;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        source(good[i]);
+    source(longest);
+    cr_expect_eq(weir_graph_check(graph, &error), WEIR_OK, "%s", error.text);
+    begin();
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        source(bad[i]);
+        refused("is not a name");
+    }
+    longest[64] = 'n';
+    longest[65] = 0;
+    source(longest);
+    refused("is not a name");
+}
+
+Test(graph, names_that_come_twice_are_refused)
+{
+    source("a");
+    source("a");
+    refused("node a is there twice");
+    static const struct weir_state twice[] = {{WEIR_SIZED(struct weir_state), .name = "s"},
+                                              {WEIR_SIZED(struct weir_state), .name = "s"}};
+    sink("k", twice, 2);
+    refused("state s is there twice");
+    const char *const ports[] = {"p", "p"};
+    struct weir_node_options options = {WEIR_SIZED(struct weir_node_options), .name = "b",
+                                        .function = take, .inputs = ports, .input_count = 2};
+    weir_graph_add(graph, &options);
+    refused("input \"p\" is there twice");
+}
+
+Test(graph, structs_without_a_size_are_refused)
+{
+    struct weir_node_options options = {.name = "a", .table = &source_table};
+    weir_graph_add(graph, &options);
+    refused("weir_node_options");
+    weir_graph_add(graph, NULL);
+    refused("weir_node_options");
+    struct weir_operator table = {.poll = poll_nothing};
+    options.size = sizeof options;
+    options.table = &table;
+    weir_graph_add(graph, &options);
+    refused("weir_operator");
+    struct weir_state state = {.name = "s"};
+    sink("k", &state, 1);
+    refused("weir_state");
+    sink("k", NULL, 1);
+    refused("weir_state");
+    weir_graph_connect(graph, NULL);
+    refused("weir_edge_options");
+}
+
+/* Callers of an older and of a newer header. */
+Test(graph, what_an_older_struct_lacks_is_zero_and_what_a_newer_has_is_ignored)
+{
+    struct {
+        struct weir_state state;
+        uint64_t later;
+    } newer[2] = {{{.size = sizeof newer[0], .name = "one", .value_size = 8}, UINT64_MAX},
+                  {{.size = sizeof newer[0], .name = "two", .value_size = 16}, UINT64_MAX}};
+    weir_node a = source("a"), k = sink("k", &newer[0].state, 2);
+    weir_connect(graph, a, k, WEIR_BY_KEY);
+    struct weir_node_options old;
+    memset(&old, 0xee, sizeof old);
+    old.size = offsetof(struct weir_node_options, config);
+    old.name = "old";
+    old.table = NULL;
+    old.function = take;
+    weir_connect(graph, a, weir_graph_add(graph, &old), WEIR_SPREAD);
+    cr_expect_eq(weir_graph_check(graph, &error), WEIR_OK, "%s", error.text);
+    cr_expect_str_eq(graph->nodes[1].states[1].name, "two");
+    cr_expect_eq(graph->nodes[1].states[1].value_size, 16);
+    cr_expect_eq(graph->nodes[2].parallelism, 0);
+    cr_expect_eq(graph->nodes[2].input_count, 1);
+}
+
+Test(graph, operators_must_be_able_to_do_what_their_place_asks)
+{
+    sink("lonely", NULL, 0);
+    refused("node lonely has no input");
+    weir_node a = source("a");
+    weir_connect(graph, a, source("b"), WEIR_SPREAD);
+    refused("node b has input but no process");
+    struct weir_operator none = {WEIR_SIZED(struct weir_operator)};
+    struct weir_operator half = source_table;
+    half.prepare = prepare;
+    struct weir_node_options options = {WEIR_SIZED(struct weir_node_options), .name = "n",
+                                        .table = &none};
+    weir_graph_add(graph, &options);
+    refused("node n");
+    options.table = &half;
+    weir_graph_add(graph, &options);
+    refused("prepare and commit");
+    options.function = take;
+    weir_graph_add(graph, &options);
+    refused("one of them");
+    options.function = NULL;
+    options.table = NULL;
+    weir_graph_add(graph, &options);
+    refused("one of them");
+}
+
+Test(graph, a_count_without_names_is_refused)
+{
+    struct weir_node_options options = {WEIR_SIZED(struct weir_node_options), .name = "a",
+                                        .table = &source_table, .output_count = 2};
+    weir_graph_add(graph, &options);
+    refused("output \"\" is not a name");
+}
+
+Test(graph, edges_name_what_exists)
+{
+    weir_node a = source("a"), b = sink("b", NULL, 0);
+    struct weir_edge_options edge = {WEIR_SIZED(struct weir_edge_options), .from = a, .to = b,
+                                     .input = "side"};
+    weir_graph_connect(graph, &edge);
+    refused("node b has no input named \"side\"");
+    a = source("a");
+    b = sink("b", NULL, 0);
+    edge.input = "in";
+    edge.output = "err";
+    weir_graph_connect(graph, &edge);
+    refused("node a has no output named \"err\"");
+    weir_connect(graph, source("a"), (weir_node){7}, WEIR_SPREAD);
+    refused("does not exist");
+    weir_connect(graph, source("a"), sink("b", NULL, 0), (enum weir_routing)9);
+    refused("does not exist");
+}
+
+Test(graph, keyed_state_needs_by_key_on_every_edge)
+{
+    static const struct weir_state state = {WEIR_SIZED(struct weir_state), .name = "s"};
+    for (int routing = WEIR_FORWARD; routing <= WEIR_BROADCAST; routing++) {
+        weir_node a = source("a"), k = sink("k", &state, 1);
+        weir_connect(graph, a, k, WEIR_BY_KEY);
+        weir_connect(graph, a, k, (enum weir_routing)routing);
+        if (routing == WEIR_BY_KEY) {
+            cr_expect_eq(weir_graph_check(graph, &error), WEIR_OK);
+            begin();
+        } else {
+            refused("must be BY_KEY");
+        }
+    }
+}
+
+Test(graph, cycles_are_refused_and_a_member_named)
+{
+    for (uint32_t length = 1; length <= 4; length++) {
+        weir_node first = {0}, last = {0};
+        for (uint32_t i = 0; i < length; i++) {
+            char name[] = {'c', (char)('0' + i), 0};
+            weir_node node = sink(name, NULL, 0);
+            if (i)
+                weir_connect(graph, last, node, WEIR_SPREAD);
+            else
+                first = node;
+            last = node;
+        }
+        weir_connect(graph, last, first, WEIR_SPREAD);
+        weir_connect(graph, source("a"), first, WEIR_SPREAD);
+        weir_connect(graph, last, sink("end", NULL, 0), WEIR_SPREAD);
+        refused("cycle");
+    }
+}
+
+Test(graph, limits)
+{
+    struct weir_node_options options = {WEIR_SIZED(struct weir_node_options), .name = "a",
+                                        .table = &source_table, .parallelism = 1025};
+    weir_graph_add(graph, &options);
+    refused("parallelism 1024");
+    static const char *names[65];
+    options.parallelism = 1;
+    options.outputs = names;
+    options.output_count = 65;
+    weir_graph_add(graph, &options);
+    refused("64");
+    struct weir_state large = {WEIR_SIZED(struct weir_state), .name = "s",
+                               .value_size = (16 << 20) + 1};
+    sink("k", &large, 1);
+    refused("16 MiB");
+    for (uint32_t i = 0; i < GRAPH_NODE_LIMIT; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "n%u", i);
+        source(name);
+    }
+    cr_expect_eq(weir_graph_check(graph, &error), WEIR_OK, "%s", error.text);
+    source("over");
+    refused("4096");
+}
+
+Test(graph, what_is_kept_is_a_copy_aligned_and_lives_with_the_graph)
+{
+    char text[] = "hello";
+    const char *kept = weir_graph_keep_text(graph, text);
+    text[0] = 'j';
+    cr_expect_str_eq(kept, "hello");
+    cr_expect_str_eq(weir_graph_keep_text(graph, NULL), "");
+    for (size_t size = 0; size < 100; size++) {
+        unsigned char *bytes = weir_graph_keep(graph, NULL, size);
+        cr_expect_eq((uintptr_t)bytes % 16, 0);
+        for (size_t i = 0; i < size; i++)
+            cr_expect_eq(bytes[i], 0);
+    }
+    cr_expect_null(weir_graph_keep(graph, NULL, SIZE_MAX - 8));
+    cr_expect_eq(weir_graph_check(graph, &error), WEIR_NO_MEMORY);
+}
+
+Test(graph, a_long_message_is_cut_not_overrun)
+{
+    weir_graph_fail(graph, "%02000d", 7);
+    cr_expect_eq(weir_graph_check(graph, &error), WEIR_INVALID);
+    cr_expect_eq(strchr(error.text, '\n'), NULL);
+    cr_expect_eq(weir_graph_check(graph, NULL), WEIR_INVALID);
+}

@@ -1,0 +1,276 @@
+/* links: flow */
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Event time in whole jobs: watermarks through joins and restarts, timers once.
+ */
+#include "flow.h"
+
+static struct scratch scratch;
+static void scratch_open(void)
+{
+    scratch = scratch_make();
+}
+static void scratch_close(void)
+{
+    scratch_free(&scratch);
+}
+TestSuite(job_time, .init = scratch_open, .fini = scratch_close);
+
+/* For each record a timer at its time + 50, tag its number; the timer sends the number. A record
+ * behind the watermark, a timer before its time and a watermark that went back are counted. */
+static struct {
+    atomic_uint late, early, back, restored_low;
+} seen;
+
+struct alarm {
+    int64_t watermark;
+    enum weir_timer kind;
+};
+
+static enum weir_result alarm_open(void *self, struct weir_context *context, const void *config)
+{
+    struct alarm *alarm = self;
+    (void)context;
+    alarm->kind = *(const enum weir_timer *)config;
+    alarm->watermark = WEIR_NO_TIME;
+    return WEIR_OK;
+}
+
+static void look(struct alarm *alarm, const struct weir_context *context)
+{
+    int64_t now = weir_watermark(context);
+    atomic_fetch_add(&seen.back, now < alarm->watermark);
+    alarm->watermark = now;
+}
+
+static enum weir_result alarm_process(void *self, struct weir_context *context, unsigned input,
+                                      const struct weir_record *record)
+{
+    struct alarm *alarm = self;
+    (void)input;
+    look(alarm, context);
+    atomic_fetch_add(&seen.late, record->time < alarm->watermark);
+    uint64_t number = flow_number(record);
+    int64_t due =
+        alarm->kind == WEIR_TIMER_EVENT ? record->time + 50 : weir_wall_time(context) + 3000000;
+    weir_timer_set(context, alarm->kind, due, number);
+    if (alarm->kind == WEIR_TIMER_EVENT) /* the same twice is one */
+        weir_timer_set(context, alarm->kind, due, number);
+    return WEIR_OK;
+}
+
+static enum weir_result alarm_timer(void *self, struct weir_context *context, enum weir_timer kind,
+                                    int64_t time, uint64_t tag)
+{
+    struct alarm *alarm = self;
+    int64_t now = kind == WEIR_TIMER_EVENT ? weir_watermark(context) : weir_wall_time(context);
+    atomic_fetch_add(&seen.early, now < time || kind != alarm->kind);
+    return weir_emit(context, 0,
+                     &(struct weir_record){{NULL, 0}, {&tag, sizeof tag}, WEIR_NO_TIME});
+}
+
+static enum weir_result alarm_save(void *self, struct weir_context *context,
+                                   struct weir_saver *saver)
+{
+    (void)self;
+    int64_t watermark = weir_watermark(context);
+    weir_save(saver, WEIR_ITEM_SPLIT, (struct weir_bytes){&watermark, sizeof watermark});
+    return WEIR_OK;
+}
+
+static enum weir_result alarm_load(void *self, struct weir_context *context,
+                                   struct weir_loader *loader, uint32_t version)
+{
+    struct alarm *alarm = self;
+    enum weir_item kind;
+    struct weir_bytes item;
+    (void)version;
+    (void)context;
+    while (weir_load_next(loader, &kind, &item))
+        memcpy(&alarm->watermark, item.data, sizeof alarm->watermark);
+    return WEIR_OK;
+}
+
+static const struct weir_operator alarm_table = {
+    WEIR_SIZED(struct weir_operator),
+    .kind = "alarm",
+    .self_size = sizeof(struct alarm),
+    .open = alarm_open,
+    .process = alarm_process,
+    .timer = alarm_timer,
+    .save = alarm_save,
+    .load = alarm_load,
+};
+
+/* numbers -> alarm -> sink over several runs; `stops` of them are suspended or abandoned. */
+static void alarms(enum weir_timer kind, enum weir_routing routing, uint64_t count, unsigned stops)
+{
+    struct flow flow;
+    struct ledger ledger;
+    memset(&seen, 0, sizeof seen);
+    ledger_init(&ledger, count);
+    flow_init(&flow);
+    flow.options.store = scratch.path;
+    flow.options.interval_ns = FLOW_SECOND / 300;
+    weir_node source = flow_times(&flow, "numbers", count, count * 3, 10);
+    weir_node alarm = flow_add(&flow, "alarm", &alarm_table, &kind, 0);
+    weir_node sink = ledger_sink(flow.graph, "sink", &ledger, 1);
+    weir_connect(flow.graph, source, alarm, routing);
+    weir_connect(flow.graph, alarm, sink, WEIR_SPREAD);
+    for (unsigned run = 0; run < stops; run++) {
+        flow_start(&flow);
+        flow_until_taken(&flow, &ledger, atomic_load(&ledger.taken) + count / (stops + 2));
+        if (run % 2) {
+            flow_stop(&flow, WEIR_STOP_SUSPEND);
+            flow_wait(&flow);
+        }
+        flow_close(&flow);
+    }
+    flow_finish(&flow);
+    if (kind == WEIR_TIMER_EVENT)
+        ledger_is(&ledger, count, 1);
+    for (uint64_t i = 0; i < count; i++)
+        cr_assert_leq(ledger.counts[i], 1);
+    cr_expect_eq(seen.late, 0);
+    cr_expect_eq(seen.early, 0);
+    cr_expect_eq(seen.back, 0, "also over restarts");
+    flow_free(&flow);
+    ledger_free(&ledger);
+}
+
+static void start_over(void)
+{
+    scratch_free(&scratch);
+    scratch = scratch_make();
+}
+
+Test(job_time, event_timers_fire_once_over_restarts)
+{
+    alarms(WEIR_TIMER_EVENT, WEIR_FORWARD, 20000, 5);
+    start_over();
+    alarms(WEIR_TIMER_EVENT, WEIR_SPREAD, 20000, 5);
+}
+
+Test(job_time, clock_timers_fire_at_most_once_over_restarts)
+{
+    alarms(WEIR_TIMER_CLOCK, WEIR_FORWARD, 10000, 4);
+    start_over();
+    alarms(WEIR_TIMER_CLOCK, WEIR_BY_KEY, 10000, 4);
+}
+
+/* ------------------------------------------------------------------------------- joins -- */
+
+/* Emits what its script says, then ends: numbers are times of records; MARK + t a watermark. */
+enum { MARK = 1000, IDLE = 2000, HOLD = 3000 };
+struct script {
+    const int *steps;
+    unsigned at;
+};
+static atomic_uint let_go;
+
+static enum weir_result script_open(void *self, struct weir_context *context, const void *config)
+{
+    (void)context;
+    ((struct script *)self)->steps = *(const int *const *)config;
+    return WEIR_OK;
+}
+
+static enum weir_progress script_poll(void *self, struct weir_context *context)
+{
+    struct script *script = self;
+    int step = script->steps[script->at];
+    if (step < 0)
+        return WEIR_END;
+    if (step == HOLD && !atomic_load(&let_go))
+        return weir_idle(context, weir_now(context) + 100000, -1);
+    script->at++;
+    if (step == IDLE)
+        weir_emit_idle(context);
+    else if (step >= MARK && step < IDLE)
+        weir_emit_watermark(context, step - MARK);
+    else if (step < MARK)
+        weir_emit(context, 0, &(struct weir_record){{NULL, 0}, {NULL, 0}, step});
+    return WEIR_MORE;
+}
+
+static const struct weir_operator script_table = {
+    WEIR_SIZED(struct weir_operator), .kind = "script", .self_size = sizeof(struct script),
+    .open = script_open, .poll = script_poll};
+
+/* At the first record of time 500 the last other watermark must be this; a timer at 100 releases
+ * the sources that hold. */
+static struct {
+    atomic_uint fired, records;
+    atomic_llong watermark;
+} joined;
+
+static enum weir_result join_process(void *self, struct weir_context *context, unsigned input,
+                                     const struct weir_record *record)
+{
+    (void)self;
+    (void)input;
+    (void)record;
+    atomic_fetch_add(&joined.records, 1);
+    weir_timer_set(context, WEIR_TIMER_EVENT, 100, 1);
+    return WEIR_OK;
+}
+
+static enum weir_result join_timer(void *self, struct weir_context *context, enum weir_timer kind,
+                                   int64_t time, uint64_t tag)
+{
+    (void)self;
+    (void)kind;
+    (void)time;
+    (void)tag;
+    atomic_fetch_add(&joined.fired, 1);
+    if (!atomic_exchange(&let_go, 1))
+        atomic_store(&joined.watermark, weir_watermark(context));
+    return WEIR_OK;
+}
+
+static const struct weir_operator join_table = {WEIR_SIZED(struct weir_operator), .kind = "join",
+                                                .process = join_process, .timer = join_timer};
+
+/* The timer at 100 must fire while the sources hold, at that watermark; `through` puts a task
+ * between. */
+static void join(const int *a, const int *b, bool through, int64_t expected)
+{
+    struct flow flow;
+    memset(&joined, 0, sizeof joined);
+    atomic_store(&let_go, 0);
+    flow_init(&flow);
+    const int *scripts[] = {a, b};
+    weir_node node = flow_add(&flow, "join", &join_table, NULL, 1);
+    weir_node target = node;
+    if (through) {
+        target = weir_flat_map(flow.graph, "through", flow_pass, NULL);
+        weir_connect(flow.graph, target, node, WEIR_SPREAD);
+    }
+    for (int i = 0; i < 2; i++) {
+        const void *config = weir_graph_keep(flow.graph, &scripts[i], sizeof scripts[i]);
+        weir_connect(flow.graph, flow_add(&flow, i ? "b" : "a", &script_table, config, 1), target,
+                     WEIR_SPREAD);
+    }
+    flow_run(&flow, WEIR_OUTCOME_ENDED);
+    cr_expect_gt(joined.fired, 0);
+    cr_expect_eq(joined.watermark, expected, "%lld", (long long)joined.watermark);
+    flow_free(&flow);
+}
+
+Test(job_time, the_least_watermark_of_the_inputs_that_count_is_forwarded)
+{
+    static const int fast[] = {1, MARK + 300, HOLD, -1}, slow[] = {2, MARK + 150, HOLD, -1};
+    static const int idle[] = {3, MARK + 20, IDLE, HOLD, -1};
+    static const int dozing[] = {3, IDLE, 4, MARK + 30, 5, IDLE, HOLD, -1};
+    static const int nodding[] = {3, IDLE, 4, IDLE, HOLD, -1};
+    static const int ended[] = {4, MARK + 10, -1};
+    static const int going_back[] = {5, MARK + 200, MARK + 120, HOLD, -1};
+    for (int through = 0; through < 2; through++) {
+        join(fast, slow, through, 150);
+        join(fast, idle, through, 300);
+        join(dozing, slow, through, 150);
+        join(fast, nodding, through, 300);
+        join(ended, fast, through, 300);
+        join(going_back, fast, through, 200);
+    }
+}

@@ -1,0 +1,193 @@
+/* links: flow */
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The layout of tasks, instances and channels.
+ */
+#include "flow.h"
+
+#include "plan.h"
+
+static struct weir_graph *graph;
+static struct plan plan;
+static struct weir_error error;
+
+static void begin(void)
+{
+    graph = weir_graph_new(NULL);
+}
+static void finish(void)
+{
+    plan_free(&plan);
+    plan_free(&plan);
+    weir_graph_free(&graph);
+}
+TestSuite(plan, .init = begin, .fini = finish);
+
+static weir_node node(const char *name, uint32_t parallelism)
+{
+    struct weir_node_options options = {WEIR_SIZED(struct weir_node_options), .name = name,
+                                        .function = flow_pass, .parallelism = parallelism};
+    return weir_graph_add(graph, &options);
+}
+static weir_node numbers(const char *name, uint32_t parallelism)
+{
+    struct weir_sequence_source_options options = {WEIR_SIZED(struct weir_sequence_source_options),
+                                                   .count = 1, .parallelism = parallelism};
+    return weir_sequence_source(graph, name, &options);
+}
+static void make(uint32_t parallelism)
+{
+    cr_assert_eq(plan_make(graph, parallelism, &plan, &error), WEIR_OK, "%s", error.text);
+}
+
+Test(plan, forward_edges_alone_make_a_chain)
+{
+    weir_node a = numbers("a", 2), b = node("b", 2), c = node("c", 2), d = node("d", 2);
+    weir_connect(graph, a, b, WEIR_FORWARD);
+    weir_connect(graph, b, c, WEIR_FORWARD);
+    weir_connect(graph, b, d, WEIR_FORWARD); /* fan-out stays in the chain */
+    make(1);
+    cr_expect_eq(plan.chain_count, 1);
+    cr_expect_eq(plan.task_count, 2);
+    cr_expect_eq(plan.channel_count, 0);
+    cr_expect_eq(plan.instance_count, 8);
+    for (uint32_t i = 0; i < 4; i++) {
+        uint32_t member = plan_member(&plan, 0, i);
+        cr_expect_eq(plan.nodes[member].place, i);
+        cr_expect_eq(plan.nodes[member].chained, i > 0);
+    }
+    cr_expect(plan_direct(&plan, 0) && plan_direct(&plan, 1) && plan_direct(&plan, 2));
+}
+
+Test(plan, two_edges_into_a_node_or_another_routing_end_a_chain)
+{
+    weir_node a = numbers("a", 2), b = node("b", 2), c = node("c", 2), d = node("d", 2);
+    weir_connect(graph, a, b, WEIR_FORWARD);
+    weir_connect(graph, a, c, WEIR_FORWARD);
+    weir_connect(graph, b, c, WEIR_FORWARD);
+    weir_connect(graph, c, d, WEIR_SPREAD);
+    make(1);
+    cr_expect_eq(plan.chain_count, 3);
+    cr_expect_eq(plan.task_count, 6);
+    cr_expect_eq(plan.channel_count, 2 + 2 + 4);
+    cr_expect(plan_direct(&plan, 0));
+    cr_expect_not(plan_direct(&plan, 1));
+    cr_expect_eq(plan.edge_first[1], 0);
+    cr_expect_eq(plan.edge_first[2], 2);
+    cr_expect_eq(plan.edge_first[3], 4);
+    cr_expect_eq(plan.edge_first[4], 8);
+}
+
+/* The same nodes, chained or not: a checkpoint's parts keep their numbers. */
+Test(plan, instances_are_numbered_without_regard_to_chains)
+{
+    for (int routing = WEIR_FORWARD; routing <= WEIR_SPREAD; routing++) {
+        plan_free(&plan);
+        weir_graph_free(&graph);
+        begin();
+        weir_node b = node("b", 3), a = numbers("a", 3), c = node("c", 2);
+        weir_connect(graph, a, b, (enum weir_routing)routing);
+        weir_connect(graph, b, c, WEIR_BY_KEY);
+        make(7);
+        cr_expect_eq(plan.nodes[b.index].first_instance, 0);
+        cr_expect_eq(plan.nodes[a.index].first_instance, 3);
+        cr_expect_eq(plan.nodes[c.index].first_instance, 6);
+        cr_expect_eq(plan.order[0], a.index, "writers first");
+    }
+}
+
+Test(plan, channels_are_ordered_by_edge_writer_reader_and_join_the_right_tasks)
+{
+    weir_node a = numbers("a", 3), b = node("b", 2), c = node("c", 3);
+    weir_connect(graph, a, b, WEIR_BROADCAST);
+    weir_connect(graph, a, c, WEIR_FORWARD);
+    weir_connect(graph, b, c, WEIR_BY_KEY);
+    make(1);
+    uint32_t at = 0;
+    for (uint32_t e = 0; e < 3; e++) {
+        cr_expect_eq(plan.edge_first[e], at);
+        const struct plan_node *from = &plan.nodes[graph->edges[e].from];
+        const struct plan_node *to = &plan.nodes[graph->edges[e].to];
+        bool forward = graph->edges[e].routing == WEIR_FORWARD;
+        for (uint32_t w = 0; w < from->parallelism; w++)
+            for (uint32_t r = 0; r < to->parallelism; r++) {
+                if (forward && r != w)
+                    continue;
+                const struct plan_channel *channel = &plan.channels[at++];
+                cr_expect(channel->edge == e && channel->from_subtask == w &&
+                          channel->to_subtask == r);
+                cr_expect_eq(channel->from_task, plan.chains[from->chain].first_task + w);
+                cr_expect_eq(channel->to_task, plan.chains[to->chain].first_task + r);
+            }
+    }
+    cr_expect_eq(plan.channel_count, at);
+}
+
+Test(plan, forward_needs_equal_parallelism_also_after_the_default)
+{
+    weir_node a = numbers("a", 0), b = node("b", 3);
+    weir_connect(graph, a, b, WEIR_FORWARD);
+    cr_expect_eq(plan_make(graph, 2, &plan, &error), WEIR_INVALID);
+    cr_expect(strstr(error.text, "from a to b") && strstr(error.text, "2 and 3"), "%s", error.text);
+    make(3);
+}
+
+Test(plan, too_many_tasks_or_channels_are_refused_before_they_are_made)
+{
+    weir_node a = numbers("a", 1024), last = a;
+    for (int i = 0; i < 4; i++) {
+        char name[] = {'b', (char)('0' + i), 0};
+        weir_node next = node(name, 1024);
+        weir_connect(graph, last, next, WEIR_SPREAD);
+        last = next;
+    }
+    cr_expect_eq(plan_make(graph, 1, &plan, &error), WEIR_TOO_LARGE);
+    cr_expect(strstr(error.text, "5120 tasks"), "%s", error.text);
+    cr_expect_eq(plan_make(graph, 0, &plan, &error), WEIR_INVALID);
+    cr_expect_eq(plan_make(graph, 1025, &plan, &error), WEIR_INVALID);
+}
+
+static char text[4000];
+static void add_line(void *context, const char *line)
+{
+    (void)context;
+    cr_expect_null(strchr(line, '\n'));
+    snprintf(text + strlen(text), sizeof text - strlen(text), "%s\n", line);
+}
+
+static void take_nothing(void *context, uint32_t subtask, const struct weir_record *record)
+{
+    (void)context;
+    (void)subtask;
+    (void)record;
+}
+
+Test(plan, the_text_says_who_does_what_and_what_is_promised)
+{
+    static const struct weir_state states[] = {{WEIR_SIZED(struct weir_state), .name = "seen",
+                                                .value_size = 8, .version = 3, .format = "u64"},
+                                               {WEIR_SIZED(struct weir_state), .name = "names"}};
+    struct weir_node_options options = {WEIR_SIZED(struct weir_node_options), .name = "count",
+                                        .function = flow_pass, .states = states, .state_count = 2};
+    struct weir_collect_sink_options collect = {WEIR_SIZED(struct weir_collect_sink_options),
+                                                .take = take_nothing};
+    weir_node a = numbers("numbers", 1), count = weir_graph_add(graph, &options);
+    weir_node sink = weir_collect_sink(graph, "show", &collect);
+    weir_connect(graph, a, count, WEIR_BY_KEY);
+    weir_connect(graph, count, sink, WEIR_FORWARD);
+    cr_assert_eq(weir_graph_plan(graph, 2, add_line, NULL, &error), WEIR_OK, "%s", error.text);
+    static const char *const says[] = {
+        "node numbers: sequence_source, parallelism 1, source, exactly-once",
+        "state seen: 8 bytes a key, version 3, format u64",
+        "state names: values of any size, version 0\n",
+        "node show: collect_sink, parallelism 2, publishes in two phases, AT-LEAST-ONCE",
+        "edge numbers.out -> count.in: by_key, 2 channels",
+        "edge count.out -> show.in: forward, a direct call in one task",
+        "tasks: 3, channels: 2"};
+    for (size_t i = 0; i < sizeof says / sizeof *says; i++)
+        cr_expect(strstr(text, says[i]) != NULL, "\"%s\" is not in\n%s", says[i], text);
+    text[0] = 0;
+    weir_connect(graph, sink, a, WEIR_SPREAD);
+    cr_expect_eq(weir_graph_plan(graph, 0, add_line, NULL, &error), WEIR_INVALID);
+    cr_expect_str_eq(text, "");
+}
