@@ -1,0 +1,10 @@
+/* links: zmq whole_job */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "whole_job.h"
+
+int main(void)
+{
+    whole_job_run("inproc", 20000);
+    whole_job_run("tcp://127.0.0.1", 20000);
+    return 0;
+}
