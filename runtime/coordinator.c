@@ -170,9 +170,13 @@ static void on_aborted(struct coordinator *coordinator, const struct round_actio
     uint32_t missing = 0;
     for (uint32_t i = 0; i < coordinator->task_count; i++)
         missing += !round_is_sealed(&coordinator->round, i);
-    char text[160];
-    snprintf(text, sizeof text, "%s (%u of %u tasks had not answered)",
-             round_reason_text(action->reason), missing, coordinator->task_count);
+    char text[sizeof coordinator->reason + 160];
+    if (*coordinator->reason)
+        snprintf(text, sizeof text, "%s: %s", round_reason_text(action->reason),
+                 coordinator->reason);
+    else
+        snprintf(text, sizeof text, "%s: %u of %u tasks had not answered",
+                 round_reason_text(action->reason), missing, coordinator->task_count);
     run_event(coordinator->run,
               &(struct weir_event){.kind = WEIR_EVENT_ABORTED, .id = action->id, .text = text});
     uint32_t last = action->purposes & (ROUND_STOP | ROUND_FINAL);
@@ -197,6 +201,7 @@ static void carry_out(struct coordinator *coordinator, const struct round_action
 {
     switch (action->what) {
     case ROUND_CLAIM:
+        *coordinator->reason = 0;
         coordinator->triggered_wall_ns = clock_wall_ns();
         tell_writer(coordinator, MESSAGE_CLAIM, action);
         break;
@@ -303,6 +308,13 @@ static void on_request(struct coordinator *coordinator, enum request request)
     }
 }
 
+/* Of the open round only: what the ABORTED event will say. The first trouble is the one told. */
+static void note_reason(struct coordinator *coordinator, const struct message *message)
+{
+    if (message->id == coordinator->round.id && !*coordinator->reason)
+        snprintf(coordinator->reason, sizeof coordinator->reason, "%s", text_of(message));
+}
+
 static void on_task(struct coordinator *coordinator, const struct message *message)
 {
     if (message->channel >= coordinator->task_count)
@@ -316,8 +328,7 @@ static void on_task(struct coordinator *coordinator, const struct message *messa
         on_sealed(coordinator, message);
         break;
     case MESSAGE_REFUSED:
-        run_log(coordinator->run, WEIR_LOG_WARNING, "checkpoint %llu: %s",
-                (unsigned long long)message->id, text_of(message));
+        note_reason(coordinator, message);
         round_trouble(&coordinator->round, message->id, ROUND_REFUSED);
         break;
     case MESSAGE_ENDED:
@@ -341,12 +352,12 @@ static void on_writer(struct coordinator *coordinator, const struct message *mes
     enum weir_result result = (enum weir_result)message->value;
     /* C2; another run is here; the writer has gone */
     if (result == WEIR_UNKNOWN || result == WEIR_REFUSED || result == WEIR_PROTOCOL) {
+        coordinator->writer_quit |= result == WEIR_PROTOCOL;
         fail(coordinator, result, "", text_of(message));
         return;
     }
     if (result) {
-        run_log(coordinator->run, WEIR_LOG_WARNING, "checkpoint %llu: %s",
-                (unsigned long long)message->id, text_of(message));
+        note_reason(coordinator, message);
         round_trouble(&coordinator->round, message->id, ROUND_STORE_FAILED);
         return;
     }

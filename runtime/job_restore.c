@@ -78,20 +78,26 @@ static enum weir_result read_part(struct weir_job *job, uint32_t instance, struc
     return store_read(job->store, &job->restored, instance, &task->parts[node->place], error);
 }
 
-enum weir_result job_read_parts(struct weir_job *job, struct weir_error *error)
+static enum weir_result restore(struct weir_job *job, struct weir_error *error)
 {
-    if (!job->run.restored_id)
-        return WEIR_OK;
     enum weir_result result = manifest_compare(&job->restored.graph, &job->description, error);
     if (result)
         return error_within(error, "checkpoint %llu does not fit this graph",
                             (unsigned long long)job->run.restored_id);
-    struct weir_error trouble = {0};
     for (uint32_t i = 0; !result && i < job->restored.task_count; i++)
-        result = read_part(job, i, &trouble);
+        result = read_part(job, i, error);
     if (result == WEIR_DAMAGED)
-        result = store_explain(job->store, job->run.restored_id, &trouble);
-    if (!result)
+        result = store_explain(job->store, job->run.restored_id, error);
+    return result;
+}
+
+enum weir_result job_read_parts(struct weir_job *job, struct weir_error *error)
+{
+    struct weir_error trouble = {0};
+    enum weir_result result = WEIR_OK;
+    if (job->run.restored_id)
+        result = restore(job, &trouble);
+    if (!result && job->store) /* after reading: what was found damaged is left as it is */
         result = store_sweep(job->store, &trouble);
     if (result && error)
         *error = trouble;

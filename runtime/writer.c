@@ -163,6 +163,7 @@ static void on_commit(struct writer *writer, const struct message *message)
                                   : error_memory(&error, "the manifest", strlen(reason));
     writer->failed = result != WEIR_OK;
     answer(writer, MESSAGE_DONE, message->id, result, &error);
+    answered(writer); /* sinks need not wait for the clearing up */
     if (!result) {
         writer->open = 0;
         store_retain(writer->store, writer->retain, 0);
@@ -197,8 +198,11 @@ static bool on_message(struct writer *writer, const struct message *message)
     }
 }
 
+/* A round that was open when the job ended is nobody's: its files go at once. */
 static struct step leave(struct writer *writer)
 {
+    if (writer->open)
+        store_abort(writer->store, writer->open);
     batch_release(writer->unsent.payload);
     writer->unsent = (struct message){0};
     pipe_close(&writer->coordinator);
