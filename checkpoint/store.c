@@ -311,15 +311,20 @@ static enum weir_result open_folders(struct store *store, bool owned, struct wei
     return result;
 }
 
+/* LOCK's name is durable before theirs: folders without LOCK would look like a store that lost it.
+ */
 static enum weir_result make_folders(struct store *store, struct weir_error *error)
 {
     const char *const names[] = {NAME_DATA, NAME_CHECKPOINTS};
+    int failure = disk_sync(store->root);
+    if (failure < 0)
+        return unusable(store, failure, "syncing the directory", error);
     for (int i = 0; i < 2; i++) {
-        int failure = disk_make_folder(store->root, names[i]);
+        failure = disk_make_folder(store->root, names[i]);
         if (failure < 0 && failure != -EEXIST)
             return unusable(store, failure, "making its folders", error);
     }
-    int failure = disk_sync(store->root);
+    failure = disk_sync(store->root);
     return failure < 0 ? unusable(store, failure, "syncing the directory", error) : WEIR_OK;
 }
 
