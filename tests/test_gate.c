@@ -51,9 +51,12 @@ static void close_gate(void)
 
 static void put(unsigned input, uint64_t first, uint64_t count, int64_t time)
 {
-    for (uint64_t n = first; n < first + count; n++)
+    for (uint64_t n = first; n < first + count; n++) {
+        unsigned char value[32] = {0};
+        memcpy(value, &n, sizeof n);
         outlet_append(&outlet, &outlet.edges[input],
-                      &(struct weir_record){{&n, 8}, {&n, 1 + n % 20}, time});
+                      &(struct weir_record){{&n, 8}, {value, 1 + n % 20}, time});
+    }
 }
 
 /* What was written to the outlet arrives. */
