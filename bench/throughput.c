@@ -222,7 +222,7 @@ static struct result run_weir(const struct settings *settings, bool checkpoints)
                                        .restore = WEIR_RESTORE_NONE, .interval_ns = 1000000000};
     struct weir_job *job;
     struct weir_error error = {0};
-    enum weir_outcome outcome;
+    enum weir_outcome outcome = WEIR_OUTCOME_FAILED;
     if (weir_job_start(graph, &options, &job, &error) || weir_job_wait(job, -1, &outcome, &error))
         die(error.text);
     if (outcome != WEIR_OUTCOME_ENDED)
@@ -283,29 +283,39 @@ static void measure(struct settings *settings, const char *label, double *ratio,
     fflush(stdout);
 }
 
+static void usage(void)
+{
+    fprintf(stderr,
+            "usage: throughput [--seconds 0.05..600] [--rounds 1..%d] [--only 1k|100k|1m]\n"
+            "each of 3 variants x 3 key counts runs for --seconds (3.5), --rounds (3) times\n",
+            ROUNDS_MAX);
+    exit(2);
+}
+
+static void take_argument(struct settings *settings, const char *name, const char *text)
+{
+    char *end;
+    double value = strtod(text, &end);
+    bool number = end != text && *end == 0;
+    if (strcmp(name, "--only") == 0)
+        settings->only = text;
+    else if (strcmp(name, "--seconds") == 0 && number && value >= 0.05 && value <= 600)
+        settings->run_ns = (int64_t)(value * 1e9);
+    else if (strcmp(name, "--rounds") == 0 && number && value >= 1 && value <= ROUNDS_MAX)
+        settings->rounds = (int)value;
+    else
+        usage();
+}
+
 static void take_arguments(int argc, char **argv, struct settings *settings)
 {
-    for (int i = 1; i < argc; i++) {
-        char *end = NULL;
-        double value = i + 1 < argc ? strtod(argv[i + 1], &end) : 0;
-        bool number = end && end != argv[i + 1] && *end == 0;
-        if (strcmp(argv[i], "--seconds") == 0 && number && value >= 0.05 && value <= 600) {
-            settings->run_ns = (int64_t)(value * 1e9);
-        } else if (strcmp(argv[i], "--rounds") == 0 && number && value >= 1 &&
-                   value <= ROUNDS_MAX) {
-            settings->rounds = (int)value;
-        } else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc) {
-            settings->only = argv[i + 1];
-        } else {
-            fprintf(stderr,
-                    "usage: throughput [--seconds 0.05..600] [--rounds 1..%d] [--only KEYS]\n"
-                    "each of 3 variants x 3 key counts runs for --seconds (3.5), --rounds (3) "
-                    "times; --only 1k, 100k or 1m measures one key count\n",
-                    ROUNDS_MAX);
-            exit(2);
-        }
-        i++;
-    }
+    if (argc % 2 == 0)
+        usage();
+    for (int i = 1; i < argc; i += 2)
+        take_argument(settings, argv[i], argv[i + 1]);
+    const char *only = settings->only;
+    if (only && strcmp(only, "1k") != 0 && strcmp(only, "100k") != 0 && strcmp(only, "1m") != 0)
+        usage();
 }
 
 static void remove_store(const char *store)

@@ -70,17 +70,23 @@ enum weir_result error_set(struct weir_error *error, enum weir_result code, int 
     return code;
 }
 
+const char *error_reason(int os_error, char room[ERROR_REASON_ROOM])
+{
+    return strerror_r(os_error, room, ERROR_REASON_ROOM);
+}
+
 enum weir_result error_os(struct weir_error *error, int os_error, const char *format, ...)
 {
     enum weir_result code = os_error == ENOMEM ? WEIR_NO_MEMORY : WEIR_IO;
     if (error == NULL)
         return code;
-    char what[sizeof error->text], reason[128], text[sizeof what + sizeof reason + 2];
+    char what[sizeof error->text], reason[ERROR_REASON_ROOM];
+    char text[sizeof what + sizeof reason + 2];
     va_list list;
     va_start(list, format);
     vsnprintf(what, sizeof what, format, list);
     va_end(list);
-    snprintf(text, sizeof text, "%s: %s", what, strerror_r(os_error, reason, sizeof reason));
+    snprintf(text, sizeof text, "%s: %s", what, error_reason(os_error, reason));
     error->node[0] = 0;
     fill(error, code, os_error, text);
     return code;

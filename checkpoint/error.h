@@ -18,6 +18,11 @@ enum weir_result error_set(struct weir_error *error, enum weir_result code, int 
 enum weir_result error_os(struct weir_error *error, int os_error, const char *format, ...)
     WEIR_PRINTF(3, 4);
 
+/* What errno `os_error` (positive) means; strerror, but safe in any thread. Lives as long as
+ * `room`. */
+#define ERROR_REASON_ROOM 128
+const char *error_reason(int os_error, char room[ERROR_REASON_ROOM]);
+
 /* "out of memory: <what> needs <size> bytes" */
 enum weir_result error_memory(struct weir_error *error, const char *what, size_t size);
 

@@ -20,16 +20,16 @@
 
 void store_remove_segment(const struct store *store, struct store_segment segment)
 {
-    char name[NAME_SEGMENT_SIZE];
+    char name[NAME_SEGMENT_SIZE], reason[ERROR_REASON_ROOM];
     name_of_segment(segment.epoch, segment.number, name);
     int failure = disk_remove(store->data, name);
     if (failure < 0 && failure != -ENOENT)
-        store_warn(store, NAME_DATA "/%s is left over: %s", name, strerror(-failure));
+        store_warn(store, NAME_DATA "/%s is left over: %s", name, error_reason(-failure, reason));
 }
 
 void store_remove_folder(const struct store *store, uint64_t id)
 {
-    char name[NAME_ID_SIZE];
+    char name[NAME_ID_SIZE], reason[ERROR_REASON_ROOM];
     name_of_id(id, name);
     int folder = store_open_folder(store, id);
     if (folder >= 0) {
@@ -38,12 +38,14 @@ void store_remove_folder(const struct store *store, uint64_t id)
     }
     int failure = disk_remove_folder(store->checkpoints, name);
     if (failure < 0 && failure != -ENOENT)
-        store_warn(store, NAME_CHECKPOINTS "/%s is left over: %s", name, strerror(-failure));
+        store_warn(store, NAME_CHECKPOINTS "/%s is left over: %s", name,
+                   error_reason(-failure, reason));
 }
 
 /* True when the manifest is durably gone. */
 static bool remove_manifest(const struct store *store, uint64_t id)
 {
+    char reason[ERROR_REASON_ROOM];
     int folder = store_open_folder(store, id);
     int failure = folder < 0 ? folder : disk_remove(folder, NAME_MANIFEST);
     if (failure == 0 || (folder >= 0 && failure == -ENOENT))
@@ -52,7 +54,7 @@ static bool remove_manifest(const struct store *store, uint64_t id)
         disk_close(folder);
     if (failure < 0)
         store_warn(store, "checkpoint %" PRIu64 " could not be removed: %s", id,
-                   strerror(-failure));
+                   error_reason(-failure, reason));
     return failure == 0;
 }
 

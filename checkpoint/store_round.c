@@ -331,10 +331,11 @@ void store_abort(struct store *store, uint64_t id)
         store_remove_segment(store, (struct store_segment){store->record.epoch, number});
     int folder = store_open_folder(store, id);
     if (folder >= 0) {
+        char reason[ERROR_REASON_ROOM];
         int failure = disk_remove(folder, NAME_MANIFEST_NEW);
         if (failure < 0 && failure != -ENOENT)
             store_warn(store, "a half-written manifest of checkpoint %" PRIu64 " is left over: %s",
-                       id, strerror(-failure));
+                       id, error_reason(-failure, reason));
         disk_close(folder);
     }
     assert(id == store->highest); /* I3: its folder stays until a higher one is there */

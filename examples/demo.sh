@@ -93,7 +93,8 @@ as_root() {
 update() {
     [[ -n ${updated:-} ]] && return
     say "reading the package lists (apt-get update)"
-    as_root apt-get -qq update >"$work/apt.log" 2>&1 || { cat "$work/apt.log"; fail "apt-get update"; }
+    as_root apt-get -qq update >"$work/apt.log" 2>&1 ||
+        { cat "$work/apt.log"; fail "apt-get update"; }
     updated=yes
 }
 
@@ -118,7 +119,8 @@ install() {
 
 build() {
     say "building $root/build/release/examples/word_count"
-    (cd "$root" && cmake --preset release && cmake --build --preset release --target example_word_count) \
+    (cd "$root" && cmake --preset release &&
+        cmake --build --preset release --target example_word_count) \
         >"$work/build.log" 2>&1 || { tail -n 30 "$work/build.log"; fail "the build"; }
     program=$root/build/release/examples/word_count
 }
@@ -167,7 +169,10 @@ newest_manifest() { find "$store/checkpoints" -name MANIFEST.json 2>/dev/null | 
 # A number or text out of a manifest: it is plain JSON, so grep can do it.
 first_number() { grep -Eo "\"$2\": ?-?[0-9]+" "$1" | grep -Eo -m 1 -- '-?[0-9]+$'; }
 # What the line source notes of its subtasks: "text 12.3 of 200.0 MB".
-positions() { grep -Eo '"note": ?"[^"]+ MB"' "$1" | sed -E 's/^.*"note": ?"(.*)"$/\1/' | paste -sd , | sed 's/,/, /g' || true; }
+positions() {
+    grep -Eo '"note": ?"[^"]+ MB"' "$1" | sed -E 's/^.*"note": ?"(.*)"$/\1/' |
+        paste -sd , | sed 's/,/, /g' || true
+}
 
 # What the killed run had durable, and how old that was when it was killed.
 remember() {
@@ -276,7 +281,8 @@ most_ms=$((seconds * 1000 / (kills + 1) > 400 ? seconds * 1000 / (kills + 1) - 2
 say "$(thousands "$bytes") bytes, $(thousands "$lines") lines of package descriptions"
 say "read at $(thousands "$rate") lines a second, so that there is time to kill"
 
-title "3. Counting words, a checkpoint every 100 ms, $kills kills (--seed $seed repeats their moments)"
+title "3. Counting words, a checkpoint every 100 ms, $kills kills" \
+    "(--seed $seed repeats their moments)"
 count
 
 title "4. Comparing with an independent count by tr, awk and sort"

@@ -308,6 +308,12 @@ static void on_request(struct coordinator *coordinator, enum request request)
     }
 }
 
+/* An operator may answer any code; only a commit can leave an outcome unknown. */
+static enum weir_result task_code(enum weir_result code)
+{
+    return code == WEIR_UNKNOWN ? WEIR_FAILED : code;
+}
+
 /* Of the open round only: what the ABORTED event will say. The first trouble is the one told. */
 static void note_reason(struct coordinator *coordinator, const struct message *message)
 {
@@ -338,7 +344,8 @@ static void on_task(struct coordinator *coordinator, const struct message *messa
         on_confirmed(coordinator, task, message->id);
         break;
     case MESSAGE_FAILED:
-        fail(coordinator, (enum weir_result)message->value, node_of(message), text_of(message));
+        fail(coordinator, task_code((enum weir_result)message->value), node_of(message),
+             text_of(message));
         break;
     default:
         break;

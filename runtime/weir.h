@@ -107,11 +107,11 @@ enum weir_timer { WEIR_TIMER_EVENT, WEIR_TIMER_CLOCK };
  * slot on the task's thread, one at a time:
  *
  *   open, load (when restored), commit* (handles the checkpoint holds);
- *   then, in any order: process, poll, timer; prepare and save at cuts; commit, aborted after rounds;
- *   finish when all input has ended; close last, also after a failed open.
+ *   then, in any order: process, poll, timer; prepare and save at cuts; commit, aborted after
+ * rounds; finish when all input has ended; close last, also after a failed open.
  *
- * No instance gets a record, and none is closed, before all instances of the job are open, unless one
- * of them fails. Only process, poll, timer and finish may emit.
+ * No instance gets a record, and none is closed, before all instances of the job are open, unless
+ * one of them fails. Only process, poll, timer and finish may emit.
  *
  * A callback fails by `return weir_fail(context, ...)`: the run ends and can be restarted from the
  * last checkpoint. Callbacks must not emit without bound in one call: the more they emit, the later
@@ -318,7 +318,8 @@ WEIR_API void weir_scan_rewind(struct weir_context *context, unsigned state);
 
 /* The operator's timer callback will be called once with (kind, time, tag): EVENT when the
  * watermark reaches `time`, CLOCK when weir_wall_time does. Saved in checkpoints. The same triple
- * set twice is one timer. */
+ * set twice is one timer. At the end of all input every EVENT timer fires; CLOCK timers still
+ * pending then do not. */
 WEIR_API enum weir_result weir_timer_set(struct weir_context *context, enum weir_timer kind,
                                          int64_t time, uint64_t tag);
 
@@ -448,8 +449,10 @@ enum weir_outcome {
 
 enum weir_stop {
     WEIR_STOP_SUSPEND, /* one last checkpoint, then stop: a later start goes on exactly there */
-    WEIR_STOP_DRAIN, /* sources end now; everything is processed and published; the job has ended */
-    WEIR_STOP_NOW,   /* at once; a later start goes on from the last checkpoint */
+    /* Sources end now, for good: everything they gave is processed and published, and the job has
+     * ended. A restart in the middle of it goes on draining. */
+    WEIR_STOP_DRAIN,
+    WEIR_STOP_NOW, /* at once; a later start goes on from the last checkpoint */
 };
 
 struct weir_status {
@@ -475,8 +478,8 @@ WEIR_API enum weir_result weir_job_start(struct weir_graph *graph,
                                          struct weir_job **job,
                                          struct weir_error *error) WEIR_MUST_USE;
 /* Waits until the job is over, or timeout_ns has passed (negative: for ever): WEIR_TIMEOUT, job
- * running. Otherwise WEIR_OK, *outcome, and for failed runs *error. Close callbacks may still be under
- * way then: weir_job_close waits for them. */
+ * running. Otherwise WEIR_OK, *outcome, and for failed runs *error. Close callbacks may still be
+ * under way then: weir_job_close waits for them. */
 WEIR_API enum weir_result weir_job_wait(struct weir_job *job, int64_t timeout_ns,
                                         enum weir_outcome *outcome,
                                         struct weir_error *error) WEIR_MUST_USE;

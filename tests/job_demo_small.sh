@@ -14,7 +14,8 @@ if (($(apt-cache dumpavail 2>/dev/null | wc -c) < 1000000)); then
     exit 77
 fi
 
-TMPDIR=$work "$demo" --program "$program" --size 5 --kills 3 --seconds 5 --seed "$((seed % 1000 + 1))" \
+TMPDIR=$work "$demo" --program "$program" --size 5 --kills 3 --seconds 5 \
+    --seed "$((seed % 1000 + 1))" \
     >"$work/demo.log" 2>&1 || fail "the demo exits with $?"
 for words in 'resumed from checkpoint' 'replayed:' 'identical, byte for byte' \
     'After 3 kills no word was lost'; do
