@@ -38,7 +38,7 @@ struct life {
     enum weir_outcome outcome;
     struct weir_error error;
     bool started, dead, came; /* came: the trouble did */
-    uint64_t renames_left;
+    uint64_t aims_left;
 };
 
 static bool verbose;
@@ -64,6 +64,8 @@ static void say(const char *format, ...)
 
 static const char *const fault_names[] = {"none", "kill",   "power", "disk",
                                           "full", "memory", "stop",  "sink"};
+
+static const char *const aim_names[] = {"", " at a rename", " at a commit", " at retention"};
 
 static uint64_t below(struct life *life, uint32_t limit)
 {
@@ -117,12 +119,12 @@ static struct sim_trouble draw_trouble(struct life *life)
     static const uint32_t bits[SIM_FAULTS] = {1, 9, 9, 9, 14, 11, 14, 4};
     struct sim_trouble trouble = {0};
 
-    do
+    while (life->plan->allowed != 0 && (life->plan->allowed >> trouble.fault & 1) == 0)
         trouble.fault = (enum sim_fault)below(life, SIM_FAULTS);
-    while ((life->plan->allowed >> trouble.fault & 1) == 0);
-    trouble.aimed = (trouble.fault == SIM_FAULT_KILL || trouble.fault == SIM_FAULT_POWER) &&
-                    below(life, 4) == 0;
-    trouble.k = drawn_place(life, trouble.aimed ? 3 : bits[trouble.fault]);
+    if (trouble.fault == SIM_FAULT_KILL || trouble.fault == SIM_FAULT_POWER)
+        trouble.aim = (enum sim_aim)below(life, SIM_AIMS);
+    trouble.after = below(life, 2) ? 1 : 1 + below(life, 12);
+    trouble.k = drawn_place(life, trouble.aim != SIM_AIM_NONE ? 2 : bits[trouble.fault]);
     trouble.harder = below(life, 2) == 1;
     trouble.os_error = os_errors[below(life, 5)];
     if (trouble.fault == SIM_FAULT_POWER && life->world.disk_broken)
@@ -153,15 +155,26 @@ static void on_log(void *context, enum weir_level level, const char *text)
     say("    %" PRId64 " log %d %s\n", clock_now_ns(), (int)level, text);
 }
 
-/* Kills at the call after the k-th rename: where what is visible is not durable yet. */
+/* Kills soon after the k-th of these calls: where what is visible is not durable yet. */
 static void aim(void *context, uint64_t call, const char *name, const char *path)
 {
     struct life *life = context;
+    bool fits;
 
     (void)call;
-    (void)path;
-    if (strncmp(name, "rename", 6) == 0 && life->renames_left > 0 && --life->renames_left == 0)
-        sim_disk_kill(1);
+    switch (life->trouble.aim) {
+    case SIM_AIM_RENAME:
+        fits = strncmp(name, "rename", 6) == 0;
+        break;
+    case SIM_AIM_COMMIT:
+        fits = strcmp(name, "rename_new") == 0 && strcmp(path, "MANIFEST.json") == 0;
+        break;
+    default:
+        fits = strcmp(name, "remove") == 0 && strcmp(path, "MANIFEST.json") == 0;
+        break;
+    }
+    if (fits && life->aims_left > 0 && --life->aims_left == 0)
+        sim_disk_kill(life->trouble.after);
 }
 
 static void set_trouble(struct life *life)
@@ -174,8 +187,8 @@ static void set_trouble(struct life *life)
     switch (trouble->fault) {
     case SIM_FAULT_KILL:
     case SIM_FAULT_POWER:
-        life->renames_left = trouble->k;
-        if (trouble->aimed)
+        life->aims_left = trouble->k;
+        if (trouble->aim != SIM_AIM_NONE)
             sim_disk_hook(aim, life);
         else
             sim_disk_kill(trouble->k);
@@ -213,7 +226,7 @@ static void meddle(struct life *life, struct weir_job *job, int64_t began_ns)
             world_breach(&life->world, "a stop was refused: %s", error.text);
     }
     if (life->options.interval_ns < 0 && sim_draw(SIM_WORKLOAD, 2) == 0 &&
-        weir_job_checkpoint(job, &error) != WEIR_OK)
+        weir_job_checkpoint(job, &error) != WEIR_OK && life->trouble.fault != SIM_FAULT_MEMORY)
         world_breach(&life->world, "a checkpoint was refused: %s", error.text);
 }
 
@@ -322,8 +335,7 @@ static void run_once(struct life *life, struct sim_trouble trouble)
     life->trouble = trouble;
     life->error = (struct weir_error){0};
     say("  run %u: %s k %" PRIu64 "%s%s, errno %d\n", result->runs, fault_names[trouble.fault],
-        trouble.k, trouble.aimed ? " aimed" : "", trouble.harder ? " harder" : "",
-        trouble.os_error);
+        trouble.k, aim_names[trouble.aim], trouble.harder ? " harder" : "", trouble.os_error);
     world_begin(&life->world);
     sim_start(explore_random(&life->draw));
     sim_step_limit(STEP_LIMIT);

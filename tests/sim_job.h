@@ -11,7 +11,7 @@
 
 enum sim_fault {
     SIM_FAULT_NONE,
-    SIM_FAULT_KILL,   /* the process dies at the k-th file call; `aimed`: after the k-th rename */
+    SIM_FAULT_KILL,   /* the process dies at the k-th file call, or where it is aimed */
     SIM_FAULT_POWER,  /* the same, and the power is cut: what was not synced is perhaps lost */
     SIM_FAULT_DISK,   /* the k-th file call fails, once */
     SIM_FAULT_FULL,   /* `k` bytes are left on the disk for a while */
@@ -21,11 +21,14 @@ enum sim_fault {
     SIM_FAULTS,
 };
 
+enum sim_aim { SIM_AIM_NONE, SIM_AIM_RENAME, SIM_AIM_COMMIT, SIM_AIM_RETAIN, SIM_AIMS };
+
 struct sim_trouble {
     enum sim_fault fault;
     uint64_t k;
     bool harder;
-    bool aimed;
+    enum sim_aim aim; /* at the call `after` places behind the k-th such one */
+    uint64_t after;
     int os_error; /* of SIM_FAULT_DISK */
 };
 
@@ -40,7 +43,7 @@ struct sim_plan {
     struct sim_trouble troubles[SIM_TROUBLES];
 };
 
-#define SIM_ALL_FAULTS ((1u << SIM_FAULTS) - 1)
+#define SIM_ALL_FAULTS ((1u << SIM_FAULTS) - 2)
 
 struct sim_result {
     uint64_t hash;   /* of all runs */

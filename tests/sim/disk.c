@@ -352,10 +352,10 @@ int disk_sync(int file)
 
     if (handle == NULL)
         return result != 0 ? result : -EBADF;
-    if (result != 0)
-        handle->node->lying = true;
-    else if (!handle->node->lying)
+    if (result == 0 && !handle->node->lying)
         files_sync(handle->node);
+    if (result != 0 && !sim_disk_killed()) /* the dead have seen no failure */
+        handle->node->lying = true;
     return result;
 }
 
