@@ -3,9 +3,10 @@
  * store: opening and closing. In order, so that every crash leaves what the next start can tell
  * apart:
  *
- *   1 the directory is made and its parent synced, or is found and its owner and mode are checked
+ *   1 the directory is made, or is found and its owner and mode are checked
  *   2 LOCK is made (empty) or found, and locked
- *   3 data/ and checkpoints/ are made when LOCK has no sound record, and the directory is synced
+ *   3 when LOCK has no sound record: the parent and the directory are synced, data/ and
+ *     checkpoints/ are made, the directory is synced again
  *   4 a file is written, synced and removed: the store can be written to
  *   5 epoch := 1 + the largest in LOCK or in any name, written into LOCK and synced
  *
@@ -110,9 +111,6 @@ static enum weir_result make_root(struct store *store, struct weir_error *error)
     int failure = disk_make_folder(store->parent, store->base);
     if (failure < 0 && failure != -EEXIST)
         return unusable(store, failure, "making the directory", error);
-    failure = store->parent == DISK_CWD ? 0 : disk_sync(store->parent);
-    if (failure < 0)
-        return unusable(store, failure, "syncing the directory that holds it", error);
     return WEIR_OK;
 }
 
@@ -311,12 +309,16 @@ static enum weir_result open_folders(struct store *store, bool owned, struct wei
     return result;
 }
 
-/* LOCK's name is durable before theirs: folders without LOCK would look like a store that lost it.
+/* Whoever made the directory may have died before its name was durable, so that is seen to here.
+ * LOCK's name is durable before the folders': without it they would look like a store that lost it.
  */
 static enum weir_result make_folders(struct store *store, struct weir_error *error)
 {
     const char *const names[] = {NAME_DATA, NAME_CHECKPOINTS};
-    int failure = disk_sync(store->root);
+    int failure = store->parent == DISK_CWD ? 0 : disk_sync(store->parent);
+    if (failure < 0)
+        return unusable(store, failure, "syncing the directory that holds it", error);
+    failure = disk_sync(store->root);
     if (failure < 0)
         return unusable(store, failure, "syncing the directory", error);
     for (int i = 0; i < 2; i++) {
