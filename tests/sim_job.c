@@ -338,6 +338,8 @@ static void run_once(struct life *life, struct sim_trouble trouble)
         trouble.k, aim_names[trouble.aim], trouble.harder ? " harder" : "", trouble.os_error);
     world_begin(&life->world);
     sim_start(explore_random(&life->draw));
+    if (life->plan->other_bytes)
+        sim_memory_start(0x3C, 0xA5);
     sim_step_limit(STEP_LIMIT);
     sim_step_cost(life->step_cost_ns);
     sim_network_delay(life->delay_ns);

@@ -39,6 +39,7 @@ struct sim_plan {
     bool small;             /* a fixed small job, whatever the seed */
     uint32_t allowed;       /* bit set of enum sim_fault: what may be drawn */
     uint32_t trouble_count; /* with `forced` */
+    bool other_bytes;       /* new and freed memory hold other bytes: must change nothing */
     bool forced;            /* these troubles, none drawn */
     struct sim_trouble troubles[SIM_TROUBLES];
 };
