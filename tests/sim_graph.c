@@ -16,7 +16,7 @@ static uint64_t mix(uint64_t a, uint64_t b, uint64_t c)
     return explore_mix(explore_mix(explore_mix(a + 1) ^ b) ^ c);
 }
 
-/* ---- drawing ---- */
+/* ---- drawing: one draw a statement, for C does not say which of two comes first ---- */
 
 static uint32_t add_node(struct sim_graph *graph, enum sim_kind kind, uint32_t parallelism)
 {
@@ -49,15 +49,18 @@ static uint32_t some(uint64_t *seed)
 
 static uint32_t add_sink(struct sim_graph *graph, uint64_t *seed)
 {
-    return add_node(graph, explore_below(seed, 3) == 0 ? SIM_LINES : SIM_SINK, some(seed));
+    enum sim_kind kind = explore_below(seed, 3) == 0 ? SIM_LINES : SIM_SINK;
+
+    return add_node(graph, kind, some(seed));
 }
 
 static void draw_chain(struct sim_graph *graph, uint64_t *seed)
 {
     static const enum sim_kind middles[] = {SIM_PASS, SIM_HOLD, SIM_COUNT, SIM_WINDOW};
+    enum sim_kind kind = middles[explore_below(seed, 4)];
     uint32_t source = add_node(graph, SIM_SOURCE, some(seed));
     uint32_t middle = add_node(graph, SIM_PASS, some(seed));
-    uint32_t keyed = add_node(graph, middles[explore_below(seed, 4)], some(seed));
+    uint32_t keyed = add_node(graph, kind, some(seed));
     uint32_t sink = add_sink(graph, seed);
 
     graph->shape = "chain";
@@ -98,9 +101,10 @@ static void draw_diamond(struct sim_graph *graph, uint64_t *seed)
 
 static void draw_broadcast(struct sim_graph *graph, uint64_t *seed)
 {
+    enum sim_kind kind = explore_below(seed, 2) ? SIM_COUNT : SIM_WINDOW;
     uint32_t source = add_node(graph, SIM_SOURCE, some(seed));
     uint32_t all = add_node(graph, SIM_PASS, some(seed));
-    uint32_t count = add_node(graph, explore_below(seed, 2) ? SIM_COUNT : SIM_WINDOW, some(seed));
+    uint32_t count = add_node(graph, kind, some(seed));
     uint32_t sink = add_sink(graph, seed);
 
     graph->shape = "broadcast";

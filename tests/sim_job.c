@@ -75,7 +75,9 @@ static uint64_t below(struct life *life, uint32_t limit)
 /* Small numbers as likely as large ones. */
 static uint64_t drawn_place(struct life *life, uint32_t bits)
 {
-    return 1 + explore_random(&life->draw) % (UINT64_C(1) << (1 + below(life, bits)));
+    uint64_t limit = UINT64_C(1) << (1 + below(life, bits));
+
+    return 1 + explore_random(&life->draw) % limit;
 }
 
 static void draw_options(struct life *life)
@@ -89,7 +91,8 @@ static void draw_options(struct life *life)
     options->batch_bytes = batches[below(life, 4)];
     options->window_batches = 1 + (uint32_t)below(life, 8);
     options->window_bytes = below(life, 3) == 0 ? 1 + (uint32_t)below(life, 65536) : 0;
-    options->interval_ns = intervals[below(life, 5)] * (below(life, 2) ? MS : MS / 10);
+    options->interval_ns = intervals[below(life, 5)] * (MS / 10);
+    options->interval_ns *= below(life, 2) ? 10 : 1;
     options->min_pause_ns = below(life, 3) == 0 ? (int64_t)below(life, 5000000) : 0;
     options->timeout_ns = below(life, 4) == 0 ? (1 + (int64_t)below(life, 10)) * MS : 1000 * MS;
     options->retain = 1 + (uint32_t)below(life, 3);

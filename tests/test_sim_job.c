@@ -34,6 +34,13 @@ static uint64_t number_of(const char *name, uint64_t standard)
     return text == NULL ? standard : strtoull(text, NULL, 0);
 }
 
+static void print_lines(void)
+{
+    setvbuf(stdout, NULL, _IOLBF, 0);
+}
+
+TestSuite(sim_job, .init = print_lines);
+
 /* ---- a failing seed says how to repeat it, also when an assertion ends the program ---- */
 
 static char replay[400];
