@@ -162,12 +162,9 @@ static size_t count_many(void *self, struct weir_context *context, unsigned inpu
 {
     (void)self;
     (void)input;
-    for (size_t i = 0; i < count; i++) {
-        uint64_t *cell = weir_cell(context, 0, &records[i].key);
-        if (!cell)
-            return i + 1;
-        ++*cell;
-    }
+    void *const *cells = weir_cells(context, 0, records, count);
+    for (size_t i = 0; cells && i < count; i++)
+        ++*(uint64_t *)cells[i];
     return count;
 }
 

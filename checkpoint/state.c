@@ -661,26 +661,26 @@ static inline uint64_t key_hash(struct weir_bytes key)
     return key.size == 8 ? XXH3_64bits(key.data, 8) : state_hash(key);
 }
 
-void state_resolve(const struct state *state, const struct weir_bytes *keys, size_t stride,
-                   uint32_t count, uint64_t *hashes, void **cells)
+uint32_t state_resolve(const struct state *state, const struct weir_bytes *keys, size_t stride,
+                       uint32_t count, uint64_t *hashes, void **cells)
 {
     /* Prefetching what lies in the cache anyway costs more than it saves. */
-    if (slot_count(state) * sizeof *state->slots + state->used_bytes <= CACHE_BYTES) {
-        for (uint32_t i = 0; i < count; i++) {
-            struct weir_bytes key = key_at(keys, stride, i);
-            hashes[i] = key_hash(key);
-            cells[i] = cell_resolve(state, key, hashes[i]);
-        }
-        return;
-    }
-    for (uint32_t i = 0; i < count; i++) {
+    bool far = slot_count(state) * sizeof *state->slots + state->used_bytes > CACHE_BYTES;
+    uint32_t missing = 0;
+    for (uint32_t i = 0; far && i < count; i++) {
         hashes[i] = key_hash(key_at(keys, stride, i));
         state_prefetch_slot(state, hashes[i]);
     }
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; far && i < count; i++)
         state_prefetch_entry(state, hashes[i]);
-    for (uint32_t i = 0; i < count; i++)
-        cells[i] = cell_resolve(state, key_at(keys, stride, i), hashes[i]);
+    for (uint32_t i = 0; i < count; i++) {
+        struct weir_bytes key = key_at(keys, stride, i);
+        if (!far)
+            hashes[i] = key_hash(key);
+        cells[i] = cell_resolve(state, key, hashes[i]);
+        missing += cells[i] == NULL;
+    }
+    return missing;
 }
 
 bool state_get(const struct state *state, struct weir_bytes key, uint64_t hash,

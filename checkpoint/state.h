@@ -40,9 +40,9 @@ void state_prefetch_entry(const struct state *state, uint64_t hash);
 
 /* All that for a span of keys, `stride` bytes apart, so that their cache misses overlap: hashes[i]
  * is the key's hash, cells[i] its cell (or value), NULL when it has none yet. Cells are valid until
- * the next put or remove; new keys do not move them. */
-void state_resolve(const struct state *state, const struct weir_bytes *keys, size_t stride,
-                   uint32_t count, uint64_t *hashes, void **cells);
+ * the next put or remove; new keys do not move them. Answers how many have none. */
+uint32_t state_resolve(const struct state *state, const struct weir_bytes *keys, size_t stride,
+                       uint32_t count, uint64_t *hashes, void **cells);
 
 /* False when the key is not there. The view is valid until the next put or remove. */
 bool state_get(const struct state *state, struct weir_bytes key, uint64_t hash,

@@ -42,6 +42,7 @@ bool context_init(struct weir_context *context, struct task *task, const struct 
         .subtask = subtask,
         .parallelism = run->plan.nodes[node].parallelism,
         .instance = run->plan.nodes[node].first_instance + subtask,
+        .output_count = graph_node->output_count,
         .idle_fd = -1,
     };
     size_t self_size = graph_node->table->self_size;
@@ -220,15 +221,15 @@ static bool may_emit(const struct weir_context *context, unsigned output, size_t
            value_size <= WEIR_VALUE_LIMIT && !context->task->mute;
 }
 
-enum weir_result weir_emit(struct weir_context *context, unsigned output,
-                           const struct weir_record *record)
+static __attribute__((noinline)) enum weir_result
+emit_anyhow(struct weir_context *context, unsigned output, const struct weir_record *record)
 {
     if (!may_emit(context, output, record->key.size, record->value.size))
         return emit_refused(context, output, record->key.size, record->value.size);
     struct task *task = context->task;
     const struct context_output *to = &context->outputs[output];
     context->reserve.open = false;
-    task->emitted += context->table->poll != NULL;
+    context->emitted++;
     for (uint32_t i = 0; i < to->count; i++) {
         const struct context_target *target = &to->targets[i];
         if (target->direct)
@@ -237,6 +238,21 @@ enum weir_result weir_emit(struct weir_context *context, unsigned output,
             return weir_fail(context, WEIR_NO_MEMORY, "out of memory for its output");
     }
     return task->failed ? task->error.code : WEIR_OK;
+}
+
+/* The hot path: one lane, an open batch with room. */
+enum weir_result weir_emit(struct weir_context *context, unsigned output,
+                           const struct weir_record *record)
+{
+    _Static_assert(WEIR_KEY_LIMIT == WEIR_VALUE_LIMIT, "one comparison does for both");
+    struct task *task = context->task;
+    struct outlet_lane *lane =
+        output < context->output_count ? context->outputs[output].only : NULL;
+    if (!lane || task->mute || (record->key.size | record->value.size) > WEIR_KEY_LIMIT ||
+        !outlet_append_to(&task->outlet, lane, record))
+        return emit_anyhow(context, output, record);
+    context->emitted++;
+    return WEIR_OK;
 }
 
 static unsigned char *reserve_scratch(struct weir_context *context, struct weir_record *record)
@@ -288,8 +304,8 @@ enum weir_result weir_emit_commit(struct weir_context *context, size_t used)
     bool held = reserve->open && used <= reserve->record.value.size && !context->task->failed;
     reserve->open = false;
     if (held && reserve->in_place) {
-        context->task->emitted += context->table->poll != NULL;
         held = outlet_commit(&reserve->place, used);
+        context->emitted += held;
         if (held)
             return WEIR_OK;
     }
@@ -371,14 +387,21 @@ static __attribute__((noinline)) void *find_cell(struct weir_context *context, u
 {
     struct state *table = the_state(context, state);
     uint64_t hash;
-    if (!table || !key_hash(context, key, &hash))
+    if (!table)
+        return NULL;
+    if (!context->node->states[state].value_size) {
+        weir_fail(context, WEIR_INVALID,
+                  "state %s has values of any size: use weir_get and weir_put, not cells",
+                  context->node->states[state].name);
+        return NULL;
+    }
+    if (!key_hash(context, key, &hash))
         return NULL;
     void *cell = state_cell(table, *key, hash);
     if (!cell)
         weir_fail(
             context, WEIR_NO_MEMORY,
-            "state %s has no cell for a key of %zu bytes: out of memory, a key over 16 MiB, or "
-            "a state of values of any size",
+            "state %s has no cell for a key of %zu bytes: out of memory, or a key over 16 MiB",
             context->node->states[state].name, key->size);
     return cell;
 }
@@ -393,6 +416,32 @@ void *weir_cell(struct weir_context *context, unsigned state, const struct weir_
             return context->cells[at];
     }
     return find_cell(context, state, key);
+}
+
+void *const *weir_cells(struct weir_context *context, unsigned state,
+                        const struct weir_record *records, size_t count)
+{
+    uintptr_t first = (uintptr_t)records - (uintptr_t)context->span;
+    size_t index = first / sizeof *records;
+    if (first % sizeof *records || index >= context->span_count ||
+        count > context->span_count - index) {
+        weir_fail(context, WEIR_INVALID, "weir_cells takes records that process_many was given");
+        return NULL;
+    }
+    struct state *table = the_state(context, state);
+    if (!table || !context->node->states[state].value_size)
+        return table ? find_cell(context, state, &records->key) : NULL;
+    if (state != 0 || !context->cell_count)
+        context->missing = state_resolve(table, &context->span[0].key, sizeof *records,
+                                         context->span_count, context->hashes, context->cells);
+    context->cell_count = state == 0 ? context->span_count : 0;
+    for (size_t i = index; context->missing && i < index + count; i++) {
+        if (!context->cells[i])
+            context->cells[i] = find_cell(context, state, &context->span[i].key);
+        if (!context->cells[i])
+            return NULL;
+    }
+    return context->cells + index;
 }
 
 bool weir_get(struct weir_context *context, unsigned state, const struct weir_bytes *key,

@@ -21,6 +21,7 @@ struct context_target {
 };
 
 struct context_output {
+    struct outlet_lane *only; /* where every record goes, if there is one such place */
     struct context_target *targets;
     uint32_t count;
 };
@@ -51,6 +52,8 @@ struct weir_context {
     uint32_t subtask, parallelism;
     uint32_t instance; /* number of its part in a checkpoint */
     struct context_output *outputs;
+    uint32_t output_count;
+    uint64_t emitted;
     struct state **states;
     struct timers timers;
     struct context_handle *handles; /* prepared, unconfirmed; in order */
@@ -61,9 +64,10 @@ struct weir_context {
     const struct weir_record *span; /* records in hand */
     uint32_t span_count;            /* 0: none */
     uint32_t cursor;                /* the one whose key will most likely be asked for next */
-    const uint64_t *hashes;         /* of their keys */
-    void *const *cells;             /* of the first state, if its cells are of fixed size */
+    uint64_t *hashes;               /* of their keys */
+    void **cells;                   /* of the first state, if its cells are of fixed size */
     uint32_t cell_count;            /* 0: not, or no longer, valid */
+    uint32_t missing;               /* cells that were not there when they were looked for */
     struct context_reserve reserve;
     int64_t idle_until;
     int idle_fd;

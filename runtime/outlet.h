@@ -25,6 +25,8 @@
 #include "transport.h"
 #include "weir.h"
 
+#define OUTLET_AHEAD 512 /* bytes; beyond the batch's end it asks in vain, which is harmless */
+
 struct outlet_item {
     enum message_kind kind;
     struct batch *batch;
@@ -126,12 +128,25 @@ static inline bool outlet_blocked(const struct outlet *outlet)
     return outlet->waiting != 0;
 }
 
+/* The room that will be needed in a while lies in the reader's cache: asking for it early, to
+ * write, hides the way. (The compiler's own prefetch-to-write is a prefetch-to-read unless the
+ * machine is named.) */
+static inline void outlet_fetch(const unsigned char *room)
+{
+#if defined(__x86_64__)
+    __asm__ volatile("prefetchw %0" : : "m"(*room));
+#else
+    __builtin_prefetch(room, 1);
+#endif
+}
+
 static inline unsigned char *outlet_room(struct outlet *outlet, struct outlet_lane *lane,
                                          size_t size)
 {
     struct batch *batch = lane->open;
     if (batch && batch->capacity - batch->size >= size) {
         unsigned char *room = batch->data + batch->size;
+        outlet_fetch(room + OUTLET_AHEAD);
         batch->size += size;
         return room;
     }
@@ -153,12 +168,9 @@ static inline unsigned char *outlet_put(unsigned char *to, struct weir_bytes byt
     return to + padded;
 }
 
-static inline bool outlet_append(struct outlet *outlet, struct outlet_edge *edge,
-                                 const struct weir_record *record)
+static inline bool outlet_append_to(struct outlet *outlet, struct outlet_lane *lane,
+                                    const struct weir_record *record)
 {
-    struct outlet_lane *lane = &outlet->lanes[edge->first_lane];
-    if (edge->lane_count > 1)
-        lane = outlet_route(outlet, edge, record->key);
     bool timed = record->time != WEIR_NO_TIME;
     unsigned char *to =
         outlet_room(outlet, lane, batch_item_size(record->key.size, record->value.size, timed));
@@ -176,6 +188,15 @@ static inline bool outlet_append(struct outlet *outlet, struct outlet_edge *edge
     outlet_put(to, record->value);
     lane->open->count++;
     return true;
+}
+
+static inline bool outlet_append(struct outlet *outlet, struct outlet_edge *edge,
+                                 const struct weir_record *record)
+{
+    struct outlet_lane *lane = &outlet->lanes[edge->first_lane];
+    if (edge->lane_count > 1)
+        lane = outlet_route(outlet, edge, record->key);
+    return outlet_append_to(outlet, lane, record);
 }
 
 #endif

@@ -448,8 +448,8 @@ static void raise_watermark(struct task *task)
 static void prepare_keys(struct task *task, struct weir_context *head, uint32_t count)
 {
     struct gate *gate = &task->gate;
-    state_resolve(head->states[0], &gate->records[0].key, sizeof gate->records[0], count,
-                  gate->hashes, gate->cells);
+    head->missing = state_resolve(head->states[0], &gate->records[0].key, sizeof gate->records[0],
+                                  count, gate->hashes, gate->cells);
     head->span = gate->records;
     head->hashes = gate->hashes;
     head->cells = gate->cells;
@@ -570,7 +570,8 @@ static struct step rest(struct task *task, int64_t deadline_ns, int fd)
 static struct step follow(struct task *task, struct weir_context *context,
                           enum weir_progress progress)
 {
-    atomic_store_explicit(&task->records_emitted, task->emitted, memory_order_relaxed);
+    if (context->table->poll)
+        atomic_store_explicit(&task->records_emitted, context->emitted, memory_order_relaxed);
     if (progress == WEIR_IDLE && !task->failed)
         return rest(task, context->idle_until, context->idle_fd);
     if (progress == WEIR_END)
@@ -597,10 +598,10 @@ static struct step poll_source(struct task *task)
     source->idle_fd = -1;
     source->reserve.open = false;
     bool was_idle = task->idle_wanted;
-    uint64_t emitted = task->emitted;
+    uint64_t emitted = source->emitted;
     task->idle_wanted = false;
     enum weir_progress progress = source->table->poll(source->self, source);
-    task->idle_wanted |= was_idle && task->emitted == emitted; /* a record ends idleness */
+    task->idle_wanted |= was_idle && source->emitted == emitted; /* a record ends idleness */
     return follow(task, source, progress);
 }
 
@@ -735,6 +736,19 @@ static bool wire_edge(struct task *task, uint32_t edge_index)
     return add_target(from, edge->output, (struct context_target){.edge = way});
 }
 
+/* An output with one lane behind it is written to without looking around. */
+static void note_only_lanes(struct task *task)
+{
+    for (uint32_t i = 0; i < task->operator_count; i++) {
+        struct weir_context *context = &task->operators[i];
+        for (uint32_t o = 0; o < context->output_count; o++) {
+            const struct context_target *target = context->outputs[o].targets;
+            if (context->outputs[o].count == 1 && !target->direct && target->edge->lane_count == 1)
+                context->outputs[o].only = &task->outlet.lanes[target->edge->first_lane];
+        }
+    }
+}
+
 static bool make_outlet(struct task *task)
 {
     const struct plan *plan = &task->run->plan;
@@ -759,6 +773,7 @@ static bool make_outlet(struct task *task)
     for (uint32_t e = 0; e < plan->graph->edge_count; e++)
         if (plan->nodes[plan->graph->edges[e].from].chain == task->chain && !wire_edge(task, e))
             return false;
+    note_only_lanes(task);
     for (uint32_t c = 0; c < task->outlet.channel_count; c++)
         task->run->writer_slot[task->outlet.channels[c].channel] = c;
     return true;

@@ -56,7 +56,7 @@ struct task {
     int64_t watermark, forwarded;
     bool idle, idle_forwarded, idle_wanted;
     uint32_t span_limit;
-    uint64_t taken, emitted;
+    uint64_t taken;
 
     /* any thread (atomic) */
     _Atomic uint64_t records_in, records_emitted;
