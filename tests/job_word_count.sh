@@ -12,18 +12,21 @@ kills=${WEIR_KILLS:-3}     # of each paced run
 seconds=${WEIR_SECONDS:-3} # a paced run lasts at least that long
 lines=$((seconds * 4000))
 
-# watch DIR SUMS: checksums each part as soon as it is seen.
+# watch DIR SUMS: checksums each part as soon as it is seen; after SUMS.stop is there, once more.
 watch() {
     local -A seen
-    local part
-    while :; do
+    local part new last=no
+    while [[ $last == no ]]; do
+        [[ ! -e $2.stop ]] || last=yes
+        new=()
         for part in "$1"/part-*; do
-            if [[ -e $part && -z ${seen[$part]:-} ]]; then
+            if [[ -z ${seen[$part]:-} && -e $part ]]; then
                 seen[$part]=1
-                md5sum "$part" >>"$2"
+                new+=("$part")
             fi
         done
-        sleep 0.02
+        ((${#new[@]} == 0)) || printf '%s\0' "${new[@]}" | xargs -0 md5sum >>"$2"
+        sleep 0.05
     done
 }
 
@@ -69,42 +72,47 @@ try() {
     local command=("$program" run --store "$work/store" --parallelism "$2" --endpoint "$3"
         --set "input=$work/text" --set "output=$out" --set "emit=$1" "${@:6}")
 
-    rm -rf "$work/store" "$out" "$work/run.log"
+    rm -rf "$work/store" "$out" "$work/run.log" "$sums.stop"
     : >"$sums"
     watch "$out" "$sums" &
     watcher=$!
+    began=$(date +%s%3N)
     survive "$most" "$each" "${command[@]}"
-    sleep 0.1 # one more look
-    kill "$watcher"
-    wait "$watcher" 2>/dev/null || true
+    took_ms=$(($(date +%s%3N) - began))
+    touch "$sums.stop"
+    wait "$watcher" || fail "$what: a part was gone before it could be read"
     md5sum --quiet -c "$sums" || fail "$what: a part changed after it was visible"
     (($(wc -l <"$sums") == $(find "$out" -name 'part-*' | wc -l))) ||
         fail "$what: a part was gone, or came unseen"
     "same_$([[ $emit == final ]] && echo counts || echo updates)" "$what" "$work/counts" "$out"
     echo "ok: $what ${*:6}: killed $killed times, exact"
+    all=$((all + killed)) runs=$((runs + 1))
 }
 
+all=0 runs=0
 echo "seed $seed"
 text "$work/text" "$lines"
 counts "$work/text" >"$work/counts"
 
-# Paced: the kills fall into the stream. Their sum stays below the length of the run.
-paced=(--interval 50ms --set "rate=$((lines / seconds))")
+# Paced: the kills fall into the stream. Their sum stays below the length of the run. The input is
+# one split, so one of N sources has all of it, at an N-th of the rate.
+paced() { # final|updates PARALLELISM ENDPOINT
+    try "$@" "$kills" "$each" --interval 50ms --set "rate=$((lines / seconds * $2))"
+}
 each=$((seconds * 1000 / kills))
-try final 1 inproc "$kills" "$each" "${paced[@]}"
+paced final 1 inproc
 ((killed == kills)) || fail "the input ended after $killed kills"
-try updates 2 inproc "$kills" "$each" "${paced[@]}"
-try updates 5 tcp://127.0.0.1 "$kills" "$each" "${paced[@]}"
+paced updates 2 inproc
+paced updates 5 tcp://127.0.0.1
 if ((kills > 10)); then
-    try updates 1 inproc "$kills" "$each" "${paced[@]}"
-    try final 2 tcp://127.0.0.1 "$kills" "$each" "${paced[@]}"
-    try final 5 inproc "$kills" "$each" "${paced[@]}"
+    paced updates 1 inproc
+    paced final 2 tcp://127.0.0.1
+    paced final 5 inproc
 fi
 
 # Unpaced: the kills fall into the start, the restore, the last checkpoint and its publication.
-began=$(date +%s%3N)
 try updates 2 inproc 0 1 --interval 10ms
-unkilled_ms=$(($(date +%s%3N) - began))
+unkilled_ms=$took_ms
 total=0
 for ((round = 0; round < kills; round++)); do
     try updates 2 inproc 4 "$unkilled_ms" --interval 10ms
@@ -113,3 +121,4 @@ for ((round = 0; round < kills; round++)); do
     total=$((total + killed))
 done
 ((total > 0)) || fail "no kill came in time"
+echo "figure: word_count runs=$runs kills=$all exact=$runs"
