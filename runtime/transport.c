@@ -24,7 +24,9 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 #include <zmq.h>
 
 #include "batch.h"
@@ -65,6 +67,7 @@ void __tsan_release(void *address);
 /* A stranger who floods the port must not keep a task in one call. */
 #define FOREIGN_PER_RECEIVE 64
 #define ENDPOINT_SIZE 256
+#define OWN_DESCRIPTORS 16 /* of libzmq: its threads' mailboxes and poll sets */
 #define PARCELS_PER_SLAB 32
 
 struct parcel {
@@ -161,6 +164,35 @@ static enum weir_result context_open(struct transport *transport, struct weir_er
     return WEIR_OK;
 }
 
+/* libzmq ends the process, or waits for ever, when descriptors run out. So it is tried first
+ * whether there are enough: one for each socket, on the network two more for each connection, and
+ * libzmq's own. */
+static enum weir_result descriptors_check(const struct transport_options *options,
+                                          struct weir_error *error)
+{
+    uint32_t wanted = options->sockets * (options->network ? 3 : 1) + OWN_DESCRIPTORS;
+    int *held = memory_zeroed(options->allocator, wanted, sizeof *held);
+    uint32_t count = 0;
+    int failure = 0;
+
+    if (held == NULL)
+        return error_memory(error, "counting descriptors", wanted * sizeof *held);
+    while (count < wanted && failure == 0) {
+        held[count] = eventfd(0, EFD_CLOEXEC);
+        failure = held[count] < 0 ? errno : 0;
+        count += failure == 0;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        close(held[i]);
+    memory_release(options->allocator, held);
+    if (failure == 0)
+        return WEIR_OK;
+    return error_os(error, failure,
+                    "this job needs %u file descriptors more than are open, and %u are to be had: "
+                    "raise the limit (ulimit -n) or lower the parallelism",
+                    wanted, count);
+}
+
 enum weir_result transport_open(const struct transport_options *options,
                                 struct transport **transport, struct weir_error *error)
 {
@@ -170,6 +202,9 @@ enum weir_result transport_open(const struct transport_options *options,
     if (options->sockets > 65535)
         return error_set(error, WEIR_TOO_LARGE, 0, "%u channels are more than ZeroMQ's 65535",
                          options->sockets);
+    result = descriptors_check(options, error);
+    if (result != WEIR_OK)
+        return result;
     new = memory_zeroed(options->allocator, 1, sizeof *new);
     if (new == NULL)
         return error_memory(error, "the transport", sizeof *new);

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "exit_code.h"
 #include "options.h"
@@ -72,6 +73,18 @@ static int plan(const struct weir_program *program, struct weir_graph *graph,
 
 /* ------------------------------------------------------------------------------------- run -- */
 
+/* A job takes a descriptor for each pair of tasks that talk; the usual soft limit is far below the
+ * hard one, and a program may help itself. Failing is fine: the job says what it lacks. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 /* Passes signals on to the job: the first asks for a last checkpoint, the second does not wait. */
 static int pass_on(struct weir_job *job, struct report *report, int passed)
 {
@@ -135,6 +148,7 @@ static int run(const struct weir_program *program, struct weir_graph *graph,
     struct report report;
 
     options->job.name = program->name;
+    raise_descriptor_limit();
     report_begin(&report, program->name, &options->job);
     signals_hold(&signals);
     int code = run_job(graph, options, &report, &signals);
