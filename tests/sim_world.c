@@ -67,7 +67,7 @@ static const struct file_node *durable_find(const struct file_node *folder, cons
 /* The newest checkpoint that a power cut now would leave; 0: none. */
 static uint64_t durable_checkpoint(void)
 {
-    const struct file_node *folder = durable_find(files_root(), SIM_STORE + 1);
+    const struct file_node *folder = durable_find(files_root(), &SIM_STORE[1]);
     uint64_t newest = 0, id;
 
     folder = durable_find(folder, NAME_CHECKPOINTS);
@@ -102,7 +102,7 @@ static void look_at(struct sim_world *world, const char *name, const struct file
 
 static void look_at_manifests(struct sim_world *world)
 {
-    const struct file_node *folder = files_find(files_root(), SIM_STORE + 1);
+    const struct file_node *folder = files_find(files_root(), &SIM_STORE[1]);
 
     folder = folder == NULL ? NULL : files_find(folder, NAME_CHECKPOINTS);
     for (size_t i = 0; folder != NULL && i < folder->names.count; i++) {
@@ -135,7 +135,7 @@ static void add_lines(struct sim_world *world, const char *name, const struct fi
 
 static void add_parts(struct sim_world *world, struct sim_values *values)
 {
-    const struct file_node *folder = files_find(files_root(), SIM_OUTPUT + 1);
+    const struct file_node *folder = files_find(files_root(), &SIM_OUTPUT[1]);
 
     for (size_t i = 0; folder != NULL && i < folder->names.count; i++) {
         const struct file_entry *entry = &folder->names.list[i];
@@ -184,7 +184,7 @@ static bool lies_below(const struct file_node *folder, bool root)
 
 bool world_disk_lies(void)
 {
-    const struct file_node *store = files_find(files_root(), SIM_STORE + 1);
+    const struct file_node *store = files_find(files_root(), &SIM_STORE[1]);
 
     return lies_below(files_root(), false) || (store != NULL && lies_below(store, true));
 }
