@@ -7,13 +7,15 @@
  *   section  := u32 tag | u32 index | u64 size of the body | body | zeros to a multiple of 8
  *
  *   tag        index            body
- *   TASK       task             u32 node, u32 subtask, u32 operators in the chain, u32 flags (1:
- * ended), u64 pending handles, text note OPERATOR   place in chain   text name (u32 size, bytes),
- * u32 version, u32 flags; starts the sections of one operator ITEM       kind             bytes of
- * one item of operator state HANDLE     0                u64 checkpoint id it was prepared for,
- * then the handle's bytes STATE      state            text name, u32 version, u32 value size, ...
- * entries (state.h) TIMER      0                i64 time, u64 tag, u32 kind CHANNEL    input
- * channel    u32 edge, u32 from subtask, i64 watermark, u32 flags
+ *   TASK       task             u32 node, u32 subtask, u32 operators in the chain,
+ *                               u32 flags (1: ended), u64 pending handles, text note
+ *   OPERATOR   place in chain   text name (u32 size, bytes), u32 version, u32 flags;
+ *                               starts the sections of one operator
+ *   ITEM       kind             bytes of one item of operator state
+ *   HANDLE     0                u64 checkpoint id it was prepared for, then the handle's bytes
+ *   STATE      state            text name, u32 version, u32 value size, ... entries (state.h)
+ *   TIMER      0                i64 time, u64 tag, u32 kind
+ *   CHANNEL    input channel    u32 edge, u32 from subtask, i64 watermark, u32 flags
  *
  * Unknown tags are an error: a newer version is refused by the blob header before it comes to that.
  */

@@ -2,9 +2,9 @@
  *
  * store: one directory, one job, its checkpoints.
  *
- *   STORE/LOCK                        two checksummed records (layout in store.c), locked by the
- * run STORE/data/<epoch>-<n>.seg        containers of blobs, written once
- *   STORE/checkpoints/<id>/MANIFEST.json      id zero-padded to 20 digits
+ *   STORE/LOCK                             two checksummed records (lock.h), locked by the run
+ *   STORE/data/<epoch>-<n>.seg             containers of blobs, written once
+ *   STORE/checkpoints/<id>/MANIFEST.json   id zero-padded to 20 digits
  *
  * The commit protocol, in steps; a crash between any two leaves the old checkpoint or the new one:
  *    1  store_claim    mkdir checkpoints/<id>, fsync checkpoints/

@@ -5,15 +5,15 @@
  *
  * WHAT IT PROMISES
  *   - It only reads: no lock, no new file, nothing removed. A running job does not notice; but the
- * job's retention may remove a checkpoint while you read it, which then is WEIR_NOT_FOUND or
- * WEIR_DAMAGED (a file is missing).
+ *     job's retention may remove a checkpoint while you read it, which then is WEIR_NOT_FOUND or
+ *     WEIR_DAMAGED (a file is missing).
  *   - It trusts nothing it reads: every checksum, size and count is checked before it is used, and
- * an error names the checkpoint, the file and the reason.
+ *     an error names the checkpoint, the file and the reason.
  *
  * THREADS AND OWNERSHIP
  *   A store and everything opened from it belong to one thread at a time. A checkpoint must be
- * closed before its store, a cursor before its checkpoint. Texts handed out live as long as the
- * checkpoint they came from. Structs that are filled carry their size:
+ *   closed before its store, a cursor before its checkpoint. Texts handed out live as long as the
+ *   checkpoint they came from. Structs that are filled carry their size:
  *     struct weir_checkpoint_task task = {WEIR_SIZED(struct weir_checkpoint_task)};
  *
  * EXAMPLE: all counts of a word count

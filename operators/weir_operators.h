@@ -21,7 +21,8 @@ extern "C" {
  * no time. CR and NUL are bytes like others; a last line without newline counts; lines of up to 16
  * MiB, a longer one fails the run and is named.
  *
- * The input is read in splits of split_bytes; split i belongs to subtask i modulo the parallelism.
+ * The input is read in splits of split_bytes; split i belongs to subtask i modulo the parallelism:
+ * an input of fewer splits than subtasks leaves some of them idle, and their share of `rate` unused.
  * The position in each unfinished split is in the checkpoint: exactly-once. What the input was at
  * the first start - files, sizes, a fingerprint - is there too: at a restart a file that is
  * missing, shorter, or different is refused, naming it; bytes appended since are not read. */
@@ -36,9 +37,8 @@ WEIR_API weir_node weir_line_source(struct weir_graph *graph, const char *name,
                                     const struct weir_line_source_options *options);
 
 /* The numbers 0 .. count-1: subtask s of p emits those equal to s modulo p. Record: key u64, value
- * u64 the number, time first_time
- * + number * time_step (WEIR_NO_TIME when time_step is 0; otherwise a watermark follows every 256
- * records). Exactly-once. */
+ * u64 the number, time first_time plus number times time_step (WEIR_NO_TIME when time_step is 0;
+ * otherwise a watermark follows every 256 records). Exactly-once. */
 struct weir_sequence_source_options {
     size_t size;                   /* WEIR_SIZED(struct weir_sequence_source_options) */
     uint64_t count;                /* UINT64_MAX: endless */

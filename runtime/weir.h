@@ -6,42 +6,44 @@
  *
  * WHAT IT IS
  *   You describe a *graph*: nodes are operators, edges carry *records* (key, value, event time). A
- * *job* is a graph in motion: each node runs as one or more *tasks*, a thread each. Now and then
- * weir lets a *marker* into the stream at the sources; where it passes, a task saves itself. When
- * it has passed everyone, what was saved is a *checkpoint*: a consistent picture of the whole job,
- * durable in one directory, the *store*. After a crash the job starts again from the newest one.
+ *   *job* is a graph in motion: each node runs as one or more *tasks*, a thread each. Now and then
+ *   weir lets a *marker* into the stream at the sources; where it passes, a task saves itself.
+ *   When it has passed everyone, what was saved is a *checkpoint*: a consistent picture of the
+ *   whole job, durable in one directory, the *store*. After a crash the job starts again from the
+ *   newest one.
  *
  * WHAT IT PROMISES
  *   - State: after any crash, kill -9 and power cut included, the effect of each record on operator
  *     state is there exactly once.
  *   - Output: a sink that publishes in two phases (prepare, commit) shows each record's output
- * exactly once, never early, never partly. A sink that can't says at-least-once.
+ *     exactly once, never early, never partly. A sink that can't says at-least-once.
  *   - A checkpoint is all or nothing; damage to it is found and named, and never loaded.
  *   - weir never falls back to an older checkpoint, and never starts afresh, without being told to.
  *   - The library touches no signal, umask, environment, standard stream or process exit, and keeps
- * no global variable.
+ *     no global variable.
  *
  * CAVEATS
  *   - Sources must be able to go back to a position they saved. One that can't is at-least-once at
- * best.
+ *     best.
  *   - An operator must be a function of its state and its input: a callback that asks the clock,
- * the network or random() may answer differently when records are processed again after a restart.
+ *     the network or random() may answer differently when records are processed again after a
+ *     restart.
  *   - Output appears after the checkpoint that covers it: half an interval later on average.
  *   - User values are stored in the machine's byte order; a store does not move between byte
- * orders.
+ *     orders.
  *   - A callback that never returns can't be interrupted; no checkpoint can pass its task.
  *   - Only the order of records within one channel (one writer task to one reader task) is kept.
  *
  * THREADS
  *   A graph belongs to one thread at a time. Operator callbacks run on their task's thread, and the
- * functions that take a struct weir_context may be called there only, inside a callback. Functions
- * that take a struct weir_job may be called from any thread but those of the job itself, unless
- * said otherwise; weir_job_close from one.
+ *   functions that take a struct weir_context may be called there only, inside a callback.
+ *   Functions that take a struct weir_job may be called from any thread but those of the job
+ *   itself, unless said otherwise; weir_job_close from one.
  *
  * OWNERSHIP
  *   Strings and option structs you pass are copied, but for what is called *borrowed*: that must
- * stay valid until the graph is freed. Views (struct weir_bytes, struct weir_record) handed to a
- * callback live until it returns.
+ *   stay valid until the graph is freed. Views (struct weir_bytes, struct weir_record) handed to a
+ *   callback live until it returns.
  */
 #ifndef WEIR_H
 #define WEIR_H
@@ -90,7 +92,8 @@ enum weir_progress {
     WEIR_END,  /* never again */
 };
 
-/* How an item of operator state is shared out when the parallelism changes. */
+/* How an item of operator state is to be shared out when the parallelism changes. Kept for that:
+ * today a restart needs the checkpoint's parallelism, and each subtask gets back its own items. */
 enum weir_item {
     WEIR_ITEM_SPLIT,     /* to any one subtask (positions of source splits) */
     WEIR_ITEM_UNION,     /* to every subtask */
@@ -108,7 +111,7 @@ enum weir_timer { WEIR_TIMER_EVENT, WEIR_TIMER_CLOCK };
  *
  *   open, load (when restored), commit* (handles the checkpoint holds);
  *   then, in any order: process, poll, timer; prepare and save at cuts; commit, aborted after
- * rounds; finish when all input has ended; close last, also after a failed open.
+ *   rounds; finish when all input has ended; close last, also after a failed open.
  *
  * No instance gets a record, and none is closed, before all instances of the job are open, unless
  * one of them fails. Only process, poll, timer and finish may emit.

@@ -69,8 +69,8 @@ struct weir_program {
 };
 
 /* Parses the command line, runs, prints, and returns the exit code:
- * 0 input ended; 2 usage; 3 store locked, damaged or unusable; 4 graph mismatch; 5 the run failed
- * and its restart budget is spent; 6 stopped on request (SIGINT, SIGTERM). `argv` is borrowed.
+ * 0 input ended; 2 usage; 3 store locked, damaged or unusable; 4 graph mismatch; 5 the run failed;
+ * 6 stopped on request (SIGINT, SIGTERM). It does not start a failed run again. `argv` is borrowed.
  * Installs handlers for SIGINT and SIGTERM while it runs. */
 WEIR_API int weir_main(int argc, char **argv, const struct weir_program *program);
 
