@@ -22,7 +22,7 @@ extern "C" {
  * MiB, a longer one fails the run and is named.
  *
  * The input is read in splits of split_bytes; split i belongs to subtask i modulo the parallelism:
- * an input of fewer splits than subtasks leaves some of them idle, and their share of `rate` unused.
+ * with fewer splits than subtasks some of them are idle, and their share of `rate` is not used.
  * The position in each unfinished split is in the checkpoint: exactly-once. What the input was at
  * the first start - files, sizes, a fingerprint - is there too: at a restart a file that is
  * missing, shorter, or different is refused, naming it; bytes appended since are not read. */
