@@ -558,7 +558,7 @@ static struct step wait_until(struct task *task, int64_t deadline_ns, int fd)
 static struct step rest(struct task *task, int64_t deadline_ns, int fd)
 {
     outlet_flush(&task->outlet);
-    int64_t timer = next_clock_timer(task);
+    int64_t timer = task->end_placed ? INT64_MAX : next_clock_timer(task); /* none fires then */
     if (timer != INT64_MAX) {
         int64_t left = timer - clock_wall_ns();
         int64_t due = clock_now_ns() + (left > 0 ? left : 0);

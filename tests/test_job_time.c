@@ -5,6 +5,8 @@
  */
 #include "flow.h"
 
+#include <time.h>
+
 static struct scratch scratch;
 static void scratch_open(void)
 {
@@ -273,4 +275,50 @@ Test(job_time, the_least_watermark_of_the_inputs_that_count_is_forwarded)
         join(ended, fast, through, 300);
         join(going_back, fast, through, 200);
     }
+}
+
+/* ------------------------------------------------------------------------ after the end -- */
+
+/* Idle for a second, then ends. */
+static enum weir_progress doze_poll(void *self, struct weir_context *context)
+{
+    int64_t *until = self;
+    if (!*until)
+        *until = weir_now(context) + FLOW_SECOND;
+    return weir_now(context) < *until ? weir_idle(context, *until, -1) : WEIR_END;
+}
+
+static const struct weir_operator doze_table = {WEIR_SIZED(struct weir_operator), .kind = "doze",
+                                                .self_size = sizeof(int64_t), .poll = doze_poll};
+
+static enum weir_result remind_process(void *self, struct weir_context *context, unsigned input,
+                                       const struct weir_record *record)
+{
+    (void)self;
+    (void)input;
+    return weir_timer_set(context, WEIR_TIMER_CLOCK,
+                          weir_wall_time(context) + FLOW_SECOND / 10 + record->time, 0);
+}
+
+static const struct weir_operator remind_table = {WEIR_SIZED(struct weir_operator),
+                                                  .kind = "remind", .process = remind_process,
+                                                  .timer = join_timer};
+
+Test(job_time, a_clock_timer_that_will_not_fire_any_more_keeps_no_task_awake)
+{
+    static const int one[] = {1, -1};
+    static const int *const script = one;
+    struct flow flow;
+    memset(&joined, 0, sizeof joined);
+    flow_init(&flow);
+    weir_node source = flow_add(&flow, "source", &script_table, &script, 1);
+    weir_node doze = flow_add(&flow, "doze", &doze_table, NULL, 1);
+    weir_connect(flow.graph, source, flow_add(&flow, "remind", &remind_table, NULL, 1),
+                 WEIR_SPREAD);
+    weir_connect(flow.graph, doze, weir_flat_map(flow.graph, "pass", flow_pass, NULL), WEIR_SPREAD);
+    clock_t before = clock();
+    flow_run(&flow, WEIR_OUTCOME_ENDED);
+    cr_expect_lt(clock() - before, CLOCKS_PER_SEC / 10, "of processor time, in a second");
+    cr_expect_eq(joined.fired, 0, "its input had ended before");
+    flow_free(&flow);
 }
