@@ -299,7 +299,9 @@ WEIR_API void weir_emit_idle(struct weir_context *context);
 
 /* Keyed state. `state` is the index in weir_node_options.states. The key should be the one of the
  * record in hand (pass &record->key: its hash is known then); any other must belong to this
- * subtask, else the run fails. */
+ * subtask, else the run fails. Use it in process, process_many, timer and finish: in open the
+ * checkpoint's state is not there yet, and what commit changed it would change again when it is
+ * repeated. */
 
 /* The fixed-size cell of the key, in place, 8-byte aligned; zeroed when the key is new. Valid until
  * the next state call or the callback's return. NULL: the run has failed. */
@@ -326,8 +328,8 @@ WEIR_API void weir_scan_rewind(struct weir_context *context, unsigned state);
 
 /* The operator's timer callback will be called once with (kind, time, tag): EVENT when the
  * watermark reaches `time`, CLOCK when weir_wall_time does. Saved in checkpoints. The same triple
- * set twice is one timer. At the end of all input every EVENT timer fires; CLOCK timers still
- * pending then do not. */
+ * set twice is one timer, also when one comes from the checkpoint and one from open. At the end of
+ * all input every EVENT timer fires; CLOCK timers still pending then do not. */
 WEIR_API enum weir_result weir_timer_set(struct weir_context *context, enum weir_timer kind,
                                          int64_t time, uint64_t tag);
 
