@@ -18,6 +18,7 @@ bool gate_init(struct gate *gate, const struct weir_allocator *allocator, uint32
      * window would stop the writer. */
     gate->credit_step = window_batches > 1 ? window_batches / 2 : 1;
     gate->credit_bytes = window_bytes / 2;
+    gate->credit_round = 2 * (uint64_t)gate->credit_step * inputs; /* seldom more than is due */
     gate->inputs = memory_zeroed(allocator, inputs + 1, sizeof *gate->inputs);
     gate->bits = memory_zeroed(allocator, aligner_words(inputs), sizeof *gate->bits);
     if (!gate->inputs || !gate->bits)
@@ -120,6 +121,18 @@ static void return_credit(struct gate *gate, struct gate_input *input)
     }
 }
 
+bool gate_return_credits(struct gate *gate)
+{
+    bool all = true;
+    gate->round_done = 0;
+    for (uint32_t i = 0; i < gate->input_count; i++) {
+        if (gate->inputs[i].done_batches)
+            return_credit(gate, &gate->inputs[i]);
+        all = all && !gate->inputs[i].done_batches;
+    }
+    return all;
+}
+
 static void finish_batch(struct gate *gate, uint32_t index)
 {
     struct gate_input *input = &gate->inputs[index];
@@ -128,20 +141,11 @@ static void finish_batch(struct gate *gate, uint32_t index)
     input->done_bytes += batch->size;
     batch_release(batch);
     pop(gate, input);
-    if (input->done_batches >= gate->credit_step || input->done_bytes >= gate->credit_bytes)
+    if (++gate->round_done >= gate->credit_round) /* G5 */
+        gate_return_credits(gate);
+    else if (input->done_batches >= gate->credit_step || input->done_bytes >= gate->credit_bytes)
         return_credit(gate, input);
     gate->next = index + 1 == gate->input_count ? 0 : index + 1; /* G4 */
-}
-
-bool gate_return_credits(struct gate *gate)
-{
-    bool all = true;
-    for (uint32_t i = 0; i < gate->input_count; i++) {
-        if (gate->inputs[i].done_batches)
-            return_credit(gate, &gate->inputs[i]);
-        all = all && !gate->inputs[i].done_batches;
-    }
-    return all;
 }
 
 /* -------------------------------------------------------------------------- reading -- */

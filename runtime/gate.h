@@ -8,7 +8,8 @@
  * fails the run, it is never passed over. G2  a held input is not read; what arrives on it waits in
  * order. G3  a marker stays an element of its channel's queue: reached when it is next to be read
  * (P6). G4  one batch of an input is read, then the next input has its turn: no input starves
- * another.
+ * another. G5  credit goes back though the task never waits: else a writer whose next batch is
+ * larger than what is left of the byte window would stand still as long as other inputs are busy.
  *
  * Task thread only.
  */
@@ -51,6 +52,8 @@ struct gate {
     uint32_t filled;       /* inputs whose queue is not empty */
     uint32_t credit_step;  /* batches after which credit goes back, */
     uint64_t credit_bytes; /* or bytes */
+    uint64_t credit_round; /* batches of all inputs after which all credit goes back, */
+    uint64_t round_done;   /* and how many of them there were */
     uint32_t epoch;
     uint64_t duplicates; /* G1 */
     uint64_t *bits;      /* of the aligner */

@@ -243,6 +243,25 @@ Test(gate, a_writer_whose_byte_window_is_full_gets_credit_at_once)
     close_gate();
 }
 
+/* A writer may wait for the little credit that half a window has not been reached for (its next
+ * batch is larger than what is left of the byte window), while another input leaves no pause. */
+Test(gate, credit_of_a_quiet_input_goes_back_although_another_is_busy)
+{
+    open_gate(8, 1 << 20);
+    put(0, 0, 1, 0);
+    arrive();
+    consume(1);
+    cr_expect_eq(back[0].count, 0, "not at once");
+    for (unsigned i = 0; i < 64; i++) {
+        put(1, i, 1, 0);
+        arrive();
+        consume(1);
+    }
+    uint64_t bytes = 0;
+    cr_expect_eq(returned(0, &bytes), 1);
+    close_gate();
+}
+
 /* ----------------------------------------------------------------------------- event time -- */
 
 static void watermark(unsigned input, int64_t time)
