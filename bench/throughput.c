@@ -3,8 +3,8 @@
  * throughput: what one keyed count costs in weir, beside a plain loop that does the same.
  *
  *   weir    source task -> BY_KEY -> count task; records of 16 bytes (key u64, value u64);
- * checkpoints off, and every second into a store plain   one thread: the same xorshift64 keys, XXH3
- * inlined, open addressing with 16-byte slots
+ *           checkpoints off, and every second into a store
+ *   plain   one thread: the same xorshift64 keys, XXH3 inlined, open addressing with 16-byte slots
  *
  * Both run for the same time, one after the other, several rounds, so that a slow minute of the
  * machine hits all alike; the figures are medians. Every run checks its own result: the counts add
@@ -150,6 +150,19 @@ static enum weir_result source_save(void *self, struct weir_context *context,
     return WEIR_OK;
 }
 
+static enum weir_result source_load(void *self, struct weir_context *context,
+                                    struct weir_loader *loader, uint32_t version)
+{
+    (void)version;
+    struct source *source = self;
+    enum weir_item kind;
+    struct weir_bytes item;
+    if (!weir_load_next(loader, &kind, &item) || item.size != sizeof source->state)
+        return weir_fail(context, WEIR_DAMAGED, "the generator's state is missing");
+    memcpy(&source->state, item.data, sizeof source->state);
+    return WEIR_OK;
+}
+
 static enum weir_result count_open(void *self, struct weir_context *context, const void *config)
 {
     (void)context;
@@ -189,7 +202,9 @@ static struct weir_graph *make_graph(struct report **report)
                                                 .self_size = sizeof(struct source),
                                                 .open = source_open,
                                                 .poll = source_poll,
-                                                .save = source_save};
+
+                                                .save = source_save,
+                                                .load = source_load};
     static const struct weir_operator count = {
         WEIR_SIZED(struct weir_operator),     .kind = "count",
         .self_size = sizeof(struct report *), .open = count_open,

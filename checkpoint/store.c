@@ -126,8 +126,9 @@ static enum weir_result open_root(struct store *store, bool make, struct weir_er
     if (store->root == -ENOENT)
         return error_set(error, WEIR_NOT_FOUND, ENOENT, "store %s does not exist", store->path);
     if (store->root == -ENOTDIR || store->root == -ELOOP)
-        return error_set(error, WEIR_INVALID, -store->root,
-                         "store %s is not a directory (symbolic links are not followed)",
+        return error_set(error, WEIR_REFUSED, -store->root,
+                         "store %s is not a directory (symbolic links are not followed): name "
+                         "another",
                          store->path);
     if (store->root < 0)
         return unusable(store, store->root, "opening the directory", error);

@@ -388,14 +388,20 @@ enum weir_result store_explain(struct store *store, uint64_t id, struct weir_err
     if (error == NULL)
         return WEIR_DAMAGED;
     char sound[96], what[380];
-    uint64_t newest = sound_ids(store, id, sound, sizeof sound);
+    bool absent = error->code == WEIR_NOT_FOUND; /* then newer ones serve as well */
+    uint64_t newest = sound_ids(store, absent ? UINT64_MAX : id, sound, sizeof sound);
     snprintf(what, sizeof what, "%.*s", (int)sizeof what - 1,
              error->text); /* the advice must fit */
     if (newest == 0)
         return error_set(error, error->code, error->os_error,
-                         "%s; no older checkpoint is sound: only --restore none (or "
-                         "WEIR_RESTORE_NONE) is left, and starts from the beginning",
+                         "%s; no other checkpoint is sound: only --restore none (or "
+                         "WEIR_RESTORE_NONE) is left, and starts from the beginning, with another "
+                         "place for the output",
                          what);
+    if (absent)
+        return error_set(error, error->code, error->os_error,
+                         "%s; sound are: %s; --restore latest goes on from the newest", what,
+                         sound);
     return error_set(error, error->code, error->os_error,
                      "%s; older and sound: %s; to go on from one: --restore %" PRIu64
                      " (or WEIR_RESTORE_ID); output published since then would be published again",

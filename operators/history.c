@@ -217,6 +217,17 @@ static enum weir_result claim_first(const struct history *history, struct weir_c
     return result == WEIR_OK ? write_line(history, context) : result;
 }
 
+/* Where renaming is link and unlink, a run can die between the two and leave both names. */
+static enum weir_result drop_draft(const struct history *history, struct weir_context *context)
+{
+    char draft[PATH_ROOM];
+    struct weir_error error;
+    draft_name(history, context, draft);
+    enum weir_result result = weir_file_remove(draft, &error);
+    return result == WEIR_OK || result == WEIR_NOT_FOUND ? WEIR_OK
+                                                         : weir_fail_with(context, &error);
+}
+
 enum weir_result history_claim(struct history *history, struct weir_context *context,
                                const char *folder, const char *id)
 {
@@ -231,6 +242,8 @@ enum weir_result history_claim(struct history *history, struct weir_context *con
         result = read_line(context, folder, line);
     if (result == WEIR_OK && !weir_restored(context))
         result = claim_first(history, context, line);
+    if (result == WEIR_OK)
+        result = drop_draft(history, context);
     return result == WEIR_OK ? history_check(history, context) : result;
 }
 

@@ -319,9 +319,20 @@ enum weir_result weir_emit_commit(struct weir_context *context, size_t used)
     return weir_emit(context, reserve->output, &reserve->record);
 }
 
+static bool may_speak_of_time(struct weir_context *context)
+{
+    if (context->task->mute && !context->task->failed)
+        weir_fail(context, WEIR_INVALID,
+                  "it emits a watermark in open, load, prepare, save, commit or aborted: only "
+                  "process, poll, timer and finish may");
+    return !context->task->mute;
+}
+
 void weir_emit_watermark(struct weir_context *context, int64_t time)
 {
     struct task *task = context->task;
+    if (!may_speak_of_time(context))
+        return;
     if (time > task->watermark)
         task->watermark = time;
     task->idle_wanted = false;
@@ -329,7 +340,8 @@ void weir_emit_watermark(struct weir_context *context, int64_t time)
 
 void weir_emit_idle(struct weir_context *context)
 {
-    context->task->idle_wanted = true;
+    if (may_speak_of_time(context))
+        context->task->idle_wanted = true;
 }
 
 /* ------------------------------------------------------------------------- keyed state -- */
@@ -375,10 +387,17 @@ static bool key_hash(struct weir_context *context, const struct weir_bytes *key,
 
 static struct state *the_state(struct weir_context *context, unsigned state)
 {
-    if (state < context->node->state_count && !context->task->failed)
+    if (state < context->node->state_count && !context->task->mute)
         return context->states[state];
-    weir_fail(context, WEIR_INVALID, "it uses state %u, and has declared %u", state,
-              context->node->state_count);
+    if (context->task->failed)
+        return NULL;
+    if (state < context->node->state_count)
+        weir_fail(context, WEIR_INVALID,
+                  "it uses keyed state in open, load, prepare, save, commit or aborted: only "
+                  "process, poll, timer and finish may");
+    else
+        weir_fail(context, WEIR_INVALID, "it uses state %u, and has declared %u", state,
+                  context->node->state_count);
     return NULL;
 }
 
@@ -505,8 +524,8 @@ enum weir_result weir_timer_set(struct weir_context *context, enum weir_timer ki
 
 struct weir_saver {
     struct snapshot_writer *writer;
-    char *note; /* 201 bytes */
-    bool too_large;
+    char *note;          /* 201 bytes */
+    const char *refused; /* why an item can't be saved; NULL: none was refused */
 };
 
 struct weir_loader {
@@ -515,8 +534,8 @@ struct weir_loader {
 
 void weir_save(struct weir_saver *saver, enum weir_item kind, struct weir_bytes item)
 {
-    if (item.size > ITEM_LIMIT) {
-        saver->too_large = true;
+    if (item.size > ITEM_LIMIT || (unsigned)kind > WEIR_ITEM_BROADCAST) {
+        saver->refused = item.size > ITEM_LIMIT ? "an item over 16 MiB" : "an unknown kind of item";
         return;
     }
     snapshot_begin(saver->writer, SNAPSHOT_ITEM, kind);
@@ -594,12 +613,11 @@ bool context_save(struct weir_context *context, struct snapshot_writer *writer, 
     enum weir_result result = WEIR_OK;
     if (context->table->save)
         result = context->table->save(context->self, context, &saver);
-    if (saver.too_large)
-        result = WEIR_TOO_LARGE;
+    if (saver.refused)
+        result = WEIR_INVALID;
     if (result) {
         error_set(error, result, 0, "%s[%u] can't save itself: %s", context->node->name,
-                  context->subtask,
-                  saver.too_large ? "an item over 16 MiB" : weir_result_name(result));
+                  context->subtask, saver.refused ? saver.refused : weir_result_name(result));
         return false;
     }
     uint32_t first =

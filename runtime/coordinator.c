@@ -135,8 +135,8 @@ static void on_told(struct coordinator *coordinator, const struct round_action *
     int64_t duration = clock_now_ns() - coordinator->round.triggered_ns;
     struct view *view = coordinator->view;
     monitor_enter(view->monitor);
-    uint64_t bytes = view->bytes;
     if (coordinator->run->durable) {
+        view->bytes = coordinator->bytes;
         view->checkpoint = action->id;
         view->triggered_ns = coordinator->round.triggered_ns;
         view->duration_ns = duration;
@@ -156,7 +156,7 @@ static void on_told(struct coordinator *coordinator, const struct round_action *
                   &(struct weir_event){.kind = WEIR_EVENT_COMMITTED,
                                        .id = action->id,
                                        .duration_ns = duration,
-                                       .bytes = bytes,
+                                       .bytes = coordinator->bytes,
                                        .text = round_purpose_text(action->purposes)});
 }
 
@@ -374,11 +374,8 @@ static void on_writer(struct coordinator *coordinator, const struct message *mes
         round_durable(&coordinator->round, message->id);
     else
         round_committed(&coordinator->round, message->id);
-    if (message->kind == MESSAGE_DURABLE) {
-        monitor_enter(coordinator->view->monitor);
-        coordinator->view->bytes = message->sequence;
-        monitor_leave(coordinator->view->monitor);
-    }
+    if (message->kind == MESSAGE_DURABLE)
+        coordinator->bytes = message->sequence;
 }
 
 static void on_message(struct coordinator *coordinator, const struct message *message)

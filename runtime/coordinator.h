@@ -63,6 +63,7 @@ struct coordinator {
     uint32_t again;         /* purposes of a last round that failed, to be asked for again */
     int64_t again_ns;       /* then */
     int64_t triggered_wall_ns;
+    uint64_t bytes;   /* that the open round has written */
     char reason[640]; /* what went wrong with the open round, in the words of who met it */
 };
 

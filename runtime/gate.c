@@ -96,10 +96,13 @@ bool gate_deliver(struct gate *gate, uint32_t index, const struct message *messa
         batch_release(message->payload);
         return false;
     }
+    bool batch = message->kind == MESSAGE_BATCH;
+    if (!batch)
+        batch_release(message->payload);
     input->sequence++;
     gate->filled += input->count == 0;
-    input->queue[(input->head + input->count++) % input->room] =
-        (struct gate_item){.kind = message->kind, .batch = message->payload, .id = message->id};
+    input->queue[(input->head + input->count++) % input->room] = (struct gate_item){
+        .kind = message->kind, .batch = batch ? message->payload : NULL, .id = message->id};
     return true;
 }
 

@@ -166,6 +166,9 @@ static const struct weir_operator *keep_table(struct weir_graph *graph,
                         name);
     if (!copy.prepare != !copy.commit)
         weir_graph_fail(graph, "node %s: prepare and commit come together or not at all", name);
+    if (copy.save && !copy.load)
+        weir_graph_fail(graph, "node %s: it can save itself but not load: restarts would fail",
+                        name);
     if (!copy.kind)
         copy.kind = "operator";
     return weir_graph_keep(graph, &copy, sizeof copy);

@@ -84,6 +84,11 @@ static enum weir_result restore(struct weir_job *job, struct weir_error *error)
     if (result)
         return error_within(error, "checkpoint %llu does not fit this graph",
                             (unsigned long long)job->run.restored_id);
+    if (job->restored.task_count != job->run.plan.instance_count)
+        return error_set(error, WEIR_MISMATCH, 0,
+                         "checkpoint %llu holds %u parts, and this graph has %u subtasks",
+                         (unsigned long long)job->run.restored_id, job->restored.task_count,
+                         job->run.plan.instance_count);
     for (uint32_t i = 0; !result && i < job->restored.task_count; i++)
         result = read_part(job, i, error);
     if (result == WEIR_DAMAGED)

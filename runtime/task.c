@@ -112,6 +112,7 @@ static void open_operator(struct task *task, uint32_t place)
     }
     if (task->failed || !task->parts)
         return;
+    task->idle_told = -1;
     struct weir_error error = {0};
     struct weir_bytes part = {task->parts[place].data, task->parts[place].size};
     enum weir_result result = place == 0 ? load_channels(task, part, &error) : WEIR_OK;
@@ -326,6 +327,7 @@ static void on_channel(struct task *task, const struct message *message)
     }
     bool taken;
     if (credit) {
+        batch_release(message->payload);
         uint32_t slot = task->run->writer_slot[message->channel];
         taken = outlet_credit(&task->outlet, slot, message->value, message->id);
         if (!taken)
@@ -398,6 +400,7 @@ static bool fire_timer(struct task *task, enum weir_timer kind, int64_t now)
         struct timer timer;
         if (!timers_due(&context->timers, kind, now, &timer))
             continue;
+        context->reserve.open = false;
         enum weir_result result =
             context->table->timer(context->self, context, kind, timer.time, timer.tag);
         if (result && !task->failed)
@@ -405,6 +408,20 @@ static bool fire_timer(struct task *task, enum weir_timer kind, int64_t now)
         return true;
     }
     return false;
+}
+
+/* Readers are told when this task falls idle, and when it wakes up although it emits nothing: what
+ * it emits later must not be late. After a restore they are told whatever it is. */
+static void tell_idleness(struct task *task)
+{
+    bool idle = task->idle_wanted || (task->gate.input_count && gate_idle(&task->gate));
+    if (task->idle_told == idle)
+        return;
+    if (idle)
+        outlet_idle(&task->outlet);
+    else
+        outlet_watermark(&task->outlet, task->forwarded);
+    task->idle_told = idle;
 }
 
 /* Timers first, one a step, those too that were set for a time already past; the watermark goes on
@@ -415,14 +432,14 @@ static bool advance_time(struct task *task)
         return true;
     if (task->watermark > task->forwarded) {
         task->forwarded = task->watermark;
-        task->idle_forwarded = false;
+        /* END says the end of time, behind what finish still emits. */
+        if (task->forwarded == WEIR_END_OF_TIME)
+            return true;
+        task->idle_told = 0;
         outlet_watermark(&task->outlet, task->forwarded);
         return true;
     }
-    bool idle = task->idle_wanted || (task->gate.input_count && gate_idle(&task->gate));
-    if (idle && !task->idle_forwarded)
-        outlet_idle(&task->outlet);
-    task->idle_forwarded = idle;
+    tell_idleness(task);
     return false;
 }
 

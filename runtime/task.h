@@ -54,7 +54,8 @@ struct task {
     int64_t cut_ns;   /* how long that cut took */
     uint64_t aborted; /* highest id operators were told of */
     int64_t watermark, forwarded;
-    bool idle, idle_forwarded, idle_wanted;
+    bool idle_wanted; /* an operator has said so */
+    int idle_told;    /* what readers know: 1 idle, 0 not, -1 unknown */
     uint32_t span_limit;
     uint64_t taken;
 

@@ -175,13 +175,13 @@ Test(store, says_clearly_why_a_path_can_not_be_used)
     cr_assert_not_null(strstr(error.text, "does not exist"), "%s", error.text);
     snprintf(path, sizeof path, "%s/file", scratch.path);
     scratch_write(path, "x", 1);
-    cr_assert_eq(open_once(&error), WEIR_INVALID);
+    cr_assert_eq(open_once(&error), WEIR_REFUSED);
     cr_assert_not_null(strstr(error.text, "not a directory"));
     snprintf(path, sizeof path, "%s/link", scratch.path);
     cr_assert_eq(symlink(scratch.path, path), 0);
-    cr_assert_eq(open_once(&error), WEIR_INVALID);
+    cr_assert_eq(open_once(&error), WEIR_REFUSED);
     strcat(path, "/");
-    cr_assert_eq(open_once(&error), WEIR_INVALID, "a slash does not follow the link");
+    cr_assert_eq(open_once(&error), WEIR_REFUSED, "a slash does not follow the link");
     path[0] = 0;
     cr_assert_eq(open_once(&error), WEIR_INVALID);
 }

@@ -141,7 +141,7 @@ function(weir_test_program source criterion)
     else()
         target_link_libraries(${file} PRIVATE weir_parts)
     endif()
-    weir_test(${name} 300 ${launcher} $<TARGET_FILE:${file}>)
+    weir_test(${name} 900 ${launcher} $<TARGET_FILE:${file}>)
 endfunction()
 
 # ---- the tests -----------------------------------------------------------------------------------

@@ -202,6 +202,11 @@ int weir_main(int argc, char **argv, const struct weir_program *program)
     struct weir_error error = {0};
     struct options options;
 
+    if (program->size < offsetof(struct weir_program, build) + sizeof program->build) {
+        fprintf(stderr, "struct weir_program: .size is not set, write "
+                        "{WEIR_SIZED(struct weir_program), ...}\n");
+        return EXIT_USAGE;
+    }
     memcpy(&own, program, program->size < sizeof own ? program->size : sizeof own);
     if (options_parse(&options, argc, argv, own.parameters, &error) != WEIR_OK)
         return usage_failed(&own, &error);
