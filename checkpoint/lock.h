@@ -17,8 +17,8 @@
  *      120    8  XXH3-64 of bytes 0..119
  *
  * K1  a new LOCK gets both records at once, epochs 0 and 1: from then on an unsound record is a
- * torn write or damage, and may have held the next epoch: that one is skipped. K2  the record that
- * counts is never the one written over.
+ *     torn write or damage, and may have held the next epoch: that one is skipped.
+ * K2  the record that counts is never the one written over.
  */
 #ifndef LOCK_H
 #define LOCK_H

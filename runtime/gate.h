@@ -5,11 +5,12 @@
  * handed records, or exactly one control item: a drain stops at the first special item.
  *
  * G1  an item is taken only with sequence == last + 1; a lower one is dropped and counted; a gap
- * fails the run, it is never passed over. G2  a held input is not read; what arrives on it waits in
- * order. G3  a marker stays an element of its channel's queue: reached when it is next to be read
- * (P6). G4  one batch of an input is read, then the next input has its turn: no input starves
- * another. G5  credit goes back though the task never waits: else a writer whose next batch is
- * larger than what is left of the byte window would stand still as long as other inputs are busy.
+ *     fails the run, it is never passed over.
+ * G2  a held input is not read; what arrives on it waits in order.
+ * G3  a marker stays an element of its channel's queue: reached when it is next to be read (P6).
+ * G4  one batch of an input is read, then the next input has its turn: no input starves another.
+ * G5  credit goes back though the task never waits: else a writer whose next batch is larger than
+ *     what is left of the byte window would stand still as long as other inputs are busy.
  *
  * Task thread only.
  */

@@ -10,9 +10,11 @@
  *   channel  queue, credit and numbering towards one reader task
  *
  * O1  sequence and id in force are stamped when an item goes on the wire, never when it is queued
- * (P1). O2  the id in force is the last marker *sent on that channel* (P1). O3  nothing is placed
- * behind END (P3). O4  at most window_batches and window_bytes are un-acknowledged on a channel,
- * but one batch may always travel (P14).
+ *     (P1).
+ * O2  the id in force is the last marker *sent on that channel* (P1).
+ * O3  nothing is placed behind END (P3).
+ * O4  at most window_batches and window_bytes are un-acknowledged on a channel, but one batch may
+ *     always travel (P14).
  *
  * Task thread only.
  */

@@ -13,8 +13,10 @@
  *          a failure at any point: FAILED is told, then only QUIT is heard
  *
  * T1  a cut is one step: markers, prepare and save happen with no record, timer or poll in between
- * (P3). T2  SEALED is sent once for a cut, when the markers have left every output (P8). T3
- * recovered handles are committed before the first record.
+ *     (P3).
+ * T2  SEALED is sent once for a cut, when the markers have left every output (P8).
+ * T3  recovered handles are committed before the first record.
+ * T4  outside process, poll, timer and finish the task is mute: callbacks can't emit or use state.
  */
 #ifndef TASK_H
 #define TASK_H

@@ -6,7 +6,7 @@
  *
  * W1  parts of an id that is not the open one are dropped: the round was aborted.
  * W2  after a failed write the round's other parts are not written any more; the trouble is told
- * once.
+ *     once.
  */
 #ifndef WRITER_H
 #define WRITER_H
