@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <sys/random.h>
 #include <time.h>
-#include <unistd.h>
 
 static int64_t read_clock(clockid_t which)
 {
@@ -38,9 +37,4 @@ int clock_random(void *bytes, uint64_t size)
         size -= (uint64_t)got;
     }
     return 0;
-}
-
-uint32_t clock_process(void)
-{
-    return (uint32_t)getpid();
 }

@@ -12,6 +12,5 @@ int64_t clock_now_ns(void);  /* monotonic; decides everything */
 int64_t clock_wall_ns(void); /* since 1970; only ever shown to people, and CLOCK timers */
 /* Fills with random bytes; used for identities and seeds, never per record. 0 or -errno. */
 int clock_random(void *bytes, uint64_t size);
-uint32_t clock_process(void); /* process id, for messages */
 
 #endif

@@ -277,14 +277,6 @@ void gate_consumed(struct gate *gate, uint32_t index, uint32_t count)
         finish_batch(gate, index);
 }
 
-bool gate_quiet(const struct gate *gate)
-{
-    for (uint32_t i = 0; gate->filled && i < gate->input_count; i++)
-        if (gate->inputs[i].count && !aligner_holds(&gate->aligner, i))
-            return false;
-    return true;
-}
-
 /* ----------------------------------------------------------------------- event time -- */
 
 int64_t gate_watermark(const struct gate *gate)

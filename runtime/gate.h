@@ -97,8 +97,6 @@ void gate_consumed(struct gate *gate, uint32_t input, uint32_t count);
 /* Returns all credit that is due, e.g. before waiting. False: some could not be sent, try again
  * soon. */
 bool gate_return_credits(struct gate *gate);
-/* Nothing can be read now. */
-bool gate_quiet(const struct gate *gate);
 
 /* The minimum over the inputs that count: neither idle nor ended; END_OF_TIME when all have ended,
  * WEIR_NO_TIME while one has none. */

@@ -44,8 +44,3 @@ int clock_random(void *bytes, uint64_t size)
         at[i] = (unsigned char)sim_draw(SIM_IDENTITY, 256);
     return 0;
 }
-
-uint32_t clock_process(void)
-{
-    return 4242;
-}
