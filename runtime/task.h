@@ -27,6 +27,35 @@
 #include "context.h"
 #include "gate.h"
 
+enum task_doing {
+    TASK_OPENING,
+    TASK_WAITING, /* for input, a descriptor or a time */
+    TASK_BLOCKED, /* for credit: its output is not taken */
+    TASK_HELD,    /* its operator takes no input: weir_hold */
+    TASK_CALLING, /* in a callback, see `call` */
+    TASK_CUTTING, /* saving itself */
+    TASK_ENDED,   /* all done; it takes part in rounds */
+    TASK_FAILED,
+};
+
+/* What other threads may see of a task. Relaxed stores of the task's thread, made where they cost
+ * nothing per record: when it begins to wait, and around callbacks. */
+struct task_pulse {
+    _Atomic uint32_t doing;     /* enum task_doing */
+    _Atomic(const char *) call; /* "process", "commit" ...: which callback; static */
+    _Atomic uint32_t place;     /* of the operator in the chain */
+    _Atomic int64_t since_ns;   /* monotonic; when `doing` last changed to something that waits, or
+                                 the span of records began */
+    _Atomic uint64_t records_in, records_emitted;
+    _Atomic uint32_t queued;  /* items in the gate's queues */
+    _Atomic uint32_t unsent;  /* items in the outlet's queues */
+    _Atomic uint32_t blocked; /* 1 + the plan's channel that lacks credit most; 0: none */
+    _Atomic uint64_t round;   /* whose marker it has seen, or that it was told of; uncut; 0: none */
+    _Atomic uint32_t reached; /* inputs that stand at that marker */
+    _Atomic uint64_t progress_done, progress_total;
+    _Atomic int thread; /* the system's number of its thread; 0: not started */
+};
+
 struct task {
     /* set before start */
     const struct run *run;

@@ -110,11 +110,11 @@ enum weir_timer { WEIR_TIMER_EVENT, WEIR_TIMER_CLOCK };
  * slot on the task's thread, one at a time:
  *
  *   open, load (when restored), commit* (handles the checkpoint holds);
- *   then, in any order: process, poll, timer; prepare and save at cuts; commit, aborted after
- *   rounds; finish when all input has ended; close last, also after a failed open.
+ *   then, in any order: process, poll, timer, wake; prepare and save at cuts; commit, aborted
+ *   after rounds; finish when all input has ended; close last, also after a failed open.
  *
  * No instance gets a record, and none is closed, before all instances of the job are open, unless
- * one of them fails. Only process, poll, timer and finish may emit.
+ * one of them fails. Only process, poll, timer, wake and finish may emit.
  *
  * A callback fails by `return weir_fail(context, ...)`: the run ends and can be restarted from the
  * last checkpoint. Callbacks must not emit without bound in one call: the more they emit, the later
@@ -166,6 +166,10 @@ struct weir_operator {
                              uint32_t version);
     /* Last; also after failures. Release what self holds. Nothing may be published here. */
     void (*close)(void *self, struct weir_context *context);
+    /* For operators with input that wait for something outside their input as well: a clock, a pool
+     * of threads. Called when what weir_wake asked for has come, and now and then for no reason. An
+     * operator that has it always begins a task of its own. */
+    enum weir_result (*wake)(void *self, struct weir_context *context);
 };
 
 /* The simple case: one callback, no private struct. `config` is the node's. */
@@ -278,6 +282,25 @@ WEIR_API enum weir_result weir_fail_with(struct weir_context *context,
 /* For poll and finish: `return weir_idle(context, deadline, fd);` - call again at `deadline` (as
  * weir_now; INT64_MAX: never) or when `fd` is readable (-1: none), whichever is first. */
 WEIR_API enum weir_progress weir_idle(struct weir_context *context, int64_t deadline_ns, int fd);
+
+/* For operators with `wake`: call it at `deadline` (as weir_now; INT64_MAX: never) or when `fd` is
+ * readable (-1: none), whichever is first. Replaces the wish before it; wake has to wish again.
+ * From open, load, process, process_many, timer and wake. */
+WEIR_API void weir_wake(struct weir_context *context, int64_t deadline_ns, int fd);
+/* For operators with `wake`. true: after the record in hand the task takes no more input until
+ * somebody says false; wake and timers are still called, and process_many should return. It is
+ * back-pressure: markers behind the input wait too, so a hold should be short. Some records may
+ * still come, when one callback upstream gave several. */
+WEIR_API void weir_hold(struct weir_context *context, bool held);
+/* How far a source with an end is, in any one unit: bytes, records. For people: the live line shows
+ * the sum over subtasks. total 0: unknown. From load, poll and open. */
+WEIR_API void weir_progress_set(struct weir_context *context, uint64_t done, uint64_t total);
+/* A folder of this node's own inside the store, the same for all its subtasks and runs, made when
+ * missing; for what must live as long as the checkpoints do, a journal of input that can't be asked
+ * for twice, say. weir never looks into it and never deletes it. WEIR_INVALID without a store. May
+ * block; from open, load and later. `path` gets at most `room` bytes with the zero. */
+WEIR_API enum weir_result weir_store_folder(struct weir_context *context, char *path, size_t room,
+                                            struct weir_error *error) WEIR_MUST_USE;
 
 /* Sends a copy of the record to every edge of output number `output`. Never blocks: what has no
  * credit waits in the outlet. WEIR_TOO_LARGE, WEIR_NO_MEMORY and a wrong output number fail the
@@ -404,9 +427,11 @@ WEIR_API enum weir_result weir_folder_list(const char *path,
 enum weir_level { WEIR_LOG_ERROR, WEIR_LOG_WARNING, WEIR_LOG_INFO, WEIR_LOG_DEBUG };
 
 enum weir_event_kind {
-    WEIR_EVENT_STARTED,   /* id: the checkpoint it was restored from, or 0 */
-    WEIR_EVENT_COMMITTED, /* id, duration_ns, bytes */
-    WEIR_EVENT_ABORTED,   /* id, text: why */
+    /* id: the checkpoint it was restored from, or 0; duration_ns: since weir_job_start was called;
+     * bytes: read from the store */
+    WEIR_EVENT_STARTED,
+    WEIR_EVENT_COMMITTED, /* id, duration_ns, bytes, cut_ns, write_ns, text: what for */
+    WEIR_EVENT_ABORTED,   /* id, duration_ns, text: why */
     WEIR_EVENT_ENDED,     /* text: how */
 };
 struct weir_event {
@@ -415,9 +440,22 @@ struct weir_event {
     int64_t duration_ns; /* trigger to commit */
     uint64_t bytes;      /* in the store, of this checkpoint */
     const char *text;    /* never NULL; lives until the callback returns */
+    int64_t cut_ns;      /* the longest time this round's cut held a task */
+    int64_t align_ns;    /* from the trigger to the last task's cut */
+    int64_t write_ns;    /* from there to the commit */
 };
 
 enum weir_restore { WEIR_RESTORE_LATEST, WEIR_RESTORE_NONE, WEIR_RESTORE_ID };
+
+/* A record that is not to be given to its operator any more: see weir_failure, from which it is
+ * filled. Instead it becomes a dead letter. */
+struct weir_poison {
+    const char *node;
+    uint32_t subtask;
+    uint64_t position;    /* 0: wherever it comes, when the order of records is not repeatable */
+    uint64_t fingerprint; /* must fit as well */
+    const char *cause;    /* one line, for the letter; may be NULL */
+};
 
 /* Zero means the default, everywhere. */
 struct weir_job_options {
@@ -445,6 +483,18 @@ struct weir_job_options {
     void *log_context;
     void (*event)(void *context, const struct weir_event *event);
     void *event_context;
+    /* Both are called by weir_job_poll instead, on its caller's thread: for hosts with an event
+     * loop. At most 1,000 messages are kept for it; the oldest go first, and that is said. */
+    bool polled;
+    /* Give operators one record at a time until this run's first checkpoint is committed: slower,
+     * but a failure then names its record exactly. For a start after a failure. */
+    bool careful;
+    /* These records become dead letters: files in the directory `dead_letters` (made when missing),
+     * published with the checkpoint that covers them, exactly once; their layout is in
+     * README.md of weir's runtime folder. A checkpoint that holds unpublished ones is refused without it. */
+    const struct weir_poison *poison; /* copied */
+    size_t poison_count;
+    const char *dead_letters;
 };
 
 enum weir_outcome {
@@ -479,6 +529,23 @@ struct weir_status {
     uint64_t checkpoint_bytes;
     uint64_t committed, aborted; /* rounds of this run */
     int64_t cut_max_ns;          /* longest time a cut has held a task, this run */
+    uint64_t progress_done;      /* sums of what sources say by weir_progress_set; */
+    uint64_t progress_total;     /* 0: one of them does not know */
+    int64_t running_ns;          /* since the operators got their first record; 0: not yet */
+};
+
+/* Where an operator stood. */
+struct weir_failure {
+    size_t size; /* WEIR_SIZED(struct weir_failure), set before the call */
+    char node[72];
+    uint32_t subtask;
+    const char *doing;    /* "process", "commit" ...; static */
+    uint64_t position;    /* of the record: the how-manieth this subtask was given since the job's
+                             first start; 0: it was not at a record */
+    uint64_t count;       /* 1: at that record; more: at one of so many from there on */
+    uint64_t fingerprint; /* of key, value and time, when count is 1 */
+    unsigned input;
+    char preview[200]; /* of key and value, printable, when count is 1 */
 };
 
 /* Opens the store, restores, opens every operator; when it returns WEIR_OK the job runs. On failure
@@ -502,9 +569,66 @@ WEIR_API enum weir_result weir_job_stop(struct weir_job *job, enum weir_stop mod
 WEIR_API enum weir_result weir_job_checkpoint(struct weir_job *job,
                                               struct weir_error *error) WEIR_MUST_USE;
 WEIR_API void weir_job_status(struct weir_job *job, struct weir_status *status);
+/* For event loops: a descriptor that is readable when weir_job_poll has something to do. It stays
+ * the same until weir_job_close, and is the job's: poll it, do not read or close it. -1 when the
+ * job was not started with `polled`. */
+WEIR_API int weir_job_fd(const struct weir_job *job);
+/* Never blocks: calls the log and event hooks for what has happened since the last call (polled
+ * jobs), then answers like weir_job_wait with timeout 0. One thread at a time. */
+WEIR_API enum weir_result weir_job_poll(struct weir_job *job, enum weir_outcome *outcome,
+                                        struct weir_error *error) WEIR_MUST_USE;
+/* Who waits for what, as text for people: a line for each task - its operator, what it does and
+ * since when, the last input position, queues, credits - and one for the open round. For jobs that
+ * stand still, so it takes no lock that a task could hold; the figures of a moving job do not fit
+ * each other exactly. Any thread. */
+WEIR_API void weir_job_dump(struct weir_job *job, void (*line)(void *context, const char *text),
+                            void *context);
+/* After WEIR_OUTCOME_FAILED: what the operator that failed was at. WEIR_NOT_FOUND: no operator's
+ * callback failed. */
+WEIR_API enum weir_result weir_job_failure(struct weir_job *job, struct weir_failure *failure);
+/* For a program's own crash handler: what the calling thread is at. False: it is in no operator's
+ * callback. Async-signal-safe. */
+WEIR_API bool weir_job_here(struct weir_job *job, struct weir_failure *failure);
 /* Stops at once if need be, joins every thread, frees everything; *job becomes NULL. NULL is
  * accepted. */
 WEIR_API void weir_job_close(struct weir_job **job);
+
+/* -------------------------------------------------------------------- testing operators -- */
+
+/* One thing an operator under torture is fed. */
+struct weir_torture_step {
+    unsigned input;
+    bool watermark; /* no record: record.time is a watermark of this input */
+    struct weir_record record;
+};
+
+struct weir_torture_options {
+    size_t size;                          /* WEIR_SIZED(struct weir_torture_options) */
+    const struct weir_node_options *node; /* the operator, with config, states, inputs, outputs;
+                                             it runs as one task */
+    const struct weir_torture_step *steps;
+    size_t step_count;  /* 0 for sources */
+    uint32_t trials;    /* besides the plain run; default 100 */
+    uint64_t seed;      /* of the trials; 0: 1 */
+    bool unordered;     /* its output may come in another order after a restart */
+    const char *folder; /* what weir_store_folder is to answer; NULL: there is no store folder */
+    /* For sinks, and others with effects outside: brings the outside back to the beginning before a
+     * trial; and fingerprints what is visible outside after it, which must be as in the plain run.
+     * Both may be NULL. */
+    enum weir_result (*begin)(void *context, struct weir_error *error);
+    enum weir_result (*visible)(void *context, uint64_t *fingerprint, struct weir_error *error);
+    void *context;
+};
+
+/* Runs an operator alone, on the calling thread, in a task as a job would give it, and tries to
+ * make it lose or double something: feeds it the steps, saves it and goes on in a fresh instance
+ * between any two of them, refuses its output now and then, aborts rounds, drops what came after a
+ * checkpoint and feeds it again. What it sends, and what is visible outside, must each time be what
+ * it is in a run without any of this. WEIR_OK; or the failed trial, in words, with the seed and the
+ * trial that repeat it. Must not be called from a callback. (The idea is Hazelcast Jet's
+ * TestSupport.) */
+WEIR_API enum weir_result weir_operator_torture(const struct weir_torture_options *options,
+                                                struct weir_error *error) WEIR_MUST_USE;
 
 #ifdef __cplusplus
 }

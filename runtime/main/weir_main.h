@@ -36,9 +36,14 @@ extern "C" {
 #endif
 
 enum weir_parameter_type {
-    WEIR_TEXT,   /* any text */
-    WEIR_COUNT,  /* a whole number >= 0 */
-    WEIR_CHOICE, /* one of `choices` */
+    WEIR_TEXT,     /* any text */
+    WEIR_COUNT,    /* a whole number >= 0 */
+    WEIR_CHOICE,   /* one of `choices` */
+    WEIR_WHOLE,    /* a whole number, of either sign */
+    WEIR_REAL,     /* a decimal number */
+    WEIR_FLAG,     /* yes or no */
+    WEIR_DURATION, /* 250ms, 10s, 5min: a number and its unit, without which it is refused */
+    WEIR_BYTES,    /* 4096B, 64KiB, 1MiB, 10GB: the same */
 };
 
 /* One `--set name=value`. Arrays of it end with a zeroed element. */
@@ -57,6 +62,13 @@ struct weir_parameters; /* the values, checked */
 WEIR_API const char *weir_parameter_text(const struct weir_parameters *parameters,
                                          const char *name);
 WEIR_API uint64_t weir_parameter_count(const struct weir_parameters *parameters, const char *name);
+WEIR_API int64_t weir_parameter_whole(const struct weir_parameters *parameters, const char *name);
+WEIR_API double weir_parameter_real(const struct weir_parameters *parameters, const char *name);
+WEIR_API bool weir_parameter_flag(const struct weir_parameters *parameters, const char *name);
+/* ns */
+WEIR_API int64_t weir_parameter_duration(const struct weir_parameters *parameters,
+                                         const char *name);
+WEIR_API uint64_t weir_parameter_bytes(const struct weir_parameters *parameters, const char *name);
 
 struct weir_program {
     size_t size; /* WEIR_SIZED(struct weir_program) */
