@@ -6,9 +6,12 @@
 #include "thread.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "error.h"
 #include "memory.h"
@@ -23,6 +26,11 @@ struct monitor {
     const struct weir_allocator *allocator;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
+};
+
+struct bell {
+    const struct weir_allocator *allocator;
+    int fd;
 };
 
 static void *thread_main(void *argument)
@@ -93,6 +101,11 @@ void thread_join(struct thread **thread)
     pthread_join(old->id, NULL);
     memory_release(old->allocator, old);
     *thread = NULL;
+}
+
+int thread_number(void)
+{
+    return gettid();
 }
 
 /* Deadlines come from clock_now_ns, so the condition must count by the same clock. */
@@ -172,4 +185,57 @@ void monitor_wait(struct monitor *monitor, int64_t deadline_ns)
 void monitor_notify(struct monitor *monitor)
 {
     pthread_cond_broadcast(&monitor->changed);
+}
+
+enum weir_result bell_new(const struct weir_allocator *allocator, struct bell **bell,
+                          struct weir_error *error)
+{
+    struct bell *new = memory_zeroed(allocator, 1, sizeof *new);
+
+    if (new == NULL)
+        return error_memory(error, "a descriptor for weir_job_fd", sizeof *new);
+    new->allocator = allocator;
+    new->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (new->fd < 0) {
+        int failure = errno;
+        memory_release(allocator, new);
+        return error_os(error, failure, "no descriptor for weir_job_fd");
+    }
+    *bell = new;
+    return WEIR_OK;
+}
+
+void bell_free(struct bell **bell)
+{
+    struct bell *old = *bell;
+
+    if (old == NULL)
+        return;
+    close(old->fd);
+    memory_release(old->allocator, old);
+    *bell = NULL;
+}
+
+int bell_fd(const struct bell *bell)
+{
+    return bell->fd;
+}
+
+/* A count that is full already is as readable as can be. */
+void bell_ring(struct bell *bell)
+{
+    uint64_t one = 1;
+    ssize_t written = write(bell->fd, &one, sizeof one);
+
+    assert(written == sizeof one || errno == EAGAIN);
+    (void)written;
+}
+
+void bell_hush(struct bell *bell)
+{
+    uint64_t count;
+    ssize_t got = read(bell->fd, &count, sizeof count);
+
+    assert(got == sizeof count || errno == EAGAIN);
+    (void)got;
 }

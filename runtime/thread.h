@@ -36,6 +36,8 @@ enum weir_result thread_start(const struct actor *actor, const struct weir_alloc
                               struct thread **thread, struct weir_error *error) WEIR_MUST_USE;
 /* Waits until its step has answered STEP_DONE. */
 void thread_join(struct thread **thread);
+/* The system's number of the calling thread, never 0. Async-signal-safe. */
+int thread_number(void);
 
 /* A lock and a condition: for what the application's threads and the coordinator share, and nothing
  * on a record's path. */
@@ -48,5 +50,15 @@ void monitor_leave(struct monitor *monitor);
  * simulation this is where the actors run. */
 void monitor_wait(struct monitor *monitor, int64_t deadline_ns);
 void monitor_notify(struct monitor *monitor);
+
+/* A descriptor that is readable from bell_ring until bell_hush, however often it was rung: for who
+ * waits in a loop of his own. Neither blocks. The simulated one has no descriptor: -1. */
+struct bell;
+enum weir_result bell_new(const struct weir_allocator *allocator, struct bell **bell,
+                          struct weir_error *error) WEIR_MUST_USE;
+void bell_free(struct bell **bell);
+int bell_fd(const struct bell *bell);
+void bell_ring(struct bell *bell);
+void bell_hush(struct bell *bell);
 
 #endif

@@ -242,6 +242,11 @@ void thread_join(struct thread **thread)
     *thread = NULL;
 }
 
+int thread_number(void)
+{
+    return 1; /* all actors are the one thread */
+}
+
 /* ---- monitor ---- */
 
 struct monitor *monitor_new(const struct weir_allocator *allocator)
@@ -297,4 +302,49 @@ void monitor_wait(struct monitor *monitor, int64_t deadline_ns)
 void monitor_notify(struct monitor *monitor)
 {
     monitor->notified = true;
+}
+
+/* ---- bell ---- */
+
+/* Nobody waits for it: whoever would, runs the scheduler. */
+struct bell {
+    const struct weir_allocator *allocator;
+};
+
+enum weir_result bell_new(const struct weir_allocator *allocator, struct bell **bell,
+                          struct weir_error *error)
+{
+    struct bell *new = memory_zeroed(allocator, 1, sizeof *new);
+
+    if (new == NULL)
+        return error_memory(error, "a descriptor for weir_job_fd", sizeof *new);
+    new->allocator = allocator;
+    *bell = new;
+    return WEIR_OK;
+}
+
+void bell_free(struct bell **bell)
+{
+    struct bell *old = *bell;
+
+    if (old == NULL)
+        return;
+    memory_release(old->allocator, old);
+    *bell = NULL;
+}
+
+int bell_fd(const struct bell *bell)
+{
+    (void)bell;
+    return -1;
+}
+
+void bell_ring(struct bell *bell)
+{
+    (void)bell;
+}
+
+void bell_hush(struct bell *bell)
+{
+    (void)bell;
 }
