@@ -21,10 +21,8 @@
 static int print_help(const struct weir_program *program)
 {
     printf("%s - %s\n\n", program->name, program->about != NULL ? program->about : "a weir job");
-    printf("  %s run  [option]...    start, or go on from the newest checkpoint\n", program->name);
-    printf("  %s plan [option]...    show the graph, its tasks and what they guarantee\n\n",
-           program->name);
-    printf("options:\n");
+    options_print_verbs(program->name, stdout);
+    printf("\noptions:\n");
     options_print(stdout);
     if (program->parameters != NULL && program->parameters[0].name != NULL) {
         printf("\nparameters, each --set NAME=VALUE:\n");
@@ -92,15 +90,15 @@ static int pass_on(struct weir_job *job, struct report *report, int passed)
     int count = signals_count();
 
     if (count > 0 && passed == 0) {
-        report_say(report, "stopping after one last checkpoint; a second signal stops at once");
+        report_stopping(report, WEIR_STOP_SUSPEND, "signal");
         if (weir_job_stop(job, WEIR_STOP_SUSPEND, &error) != WEIR_OK)
-            report_say(report, "can't stop: %s", error.text);
+            report_say(report, WEIR_LOG_ERROR, "can't stop: %s", error.text);
         passed = 1;
     }
     if (count > 1 && passed == 1) {
-        report_say(report, "stopping at once");
+        report_stopping(report, WEIR_STOP_NOW, "signal");
         if (weir_job_stop(job, WEIR_STOP_NOW, &error) != WEIR_OK)
-            report_say(report, "can't stop: %s", error.text);
+            report_say(report, WEIR_LOG_ERROR, "can't stop: %s", error.text);
         passed = 2;
     }
     return passed;
@@ -114,8 +112,10 @@ static enum weir_outcome attend(struct weir_job *job, struct report *report,
     int passed = 0;
 
     while (weir_job_wait(job, TICK_NS, &outcome, error) == WEIR_TIMEOUT) {
+        struct weir_status status = {WEIR_SIZED(struct weir_status)};
         passed = pass_on(job, report, passed);
-        report_tick(report);
+        weir_job_status(job, &status);
+        report_tick(report, &status);
     }
     return outcome;
 }
@@ -127,7 +127,7 @@ static int run_job(struct weir_graph *graph, struct options *options, struct rep
     struct weir_job *job = NULL;
 
     if (weir_job_start(graph, &options->job, &job, &error) != WEIR_OK) {
-        report_say(report, "%s", error.text);
+        report_end(report, WEIR_OUTCOME_FAILED, NULL, &error);
         return exit_code_of_start(&error);
     }
     signals_heed(signals);
@@ -149,7 +149,7 @@ static int run(const struct weir_program *program, struct weir_graph *graph,
 
     options->job.name = program->name;
     raise_descriptor_limit();
-    report_begin(&report, program->name, &options->job);
+    report_begin(&report, program->name, options, &options->job, 0);
     signals_hold(&signals);
     int code = run_job(graph, options, &report, &signals);
     signals_restore(&signals);
@@ -215,6 +215,12 @@ int weir_main(int argc, char **argv, const struct weir_program *program)
         return print_help(&own);
     case OPTIONS_VERSION:
         return print_version(&own);
+    case OPTIONS_STATUS:
+    case OPTIONS_CHECKPOINT:
+    case OPTIONS_STOP:
+    case OPTIONS_DUMP:
+        fprintf(stderr, "%s: this version does not answer other processes yet\n", own.name);
+        return EXIT_USAGE;
     case OPTIONS_RUN:
     case OPTIONS_PLAN:
     case OPTIONS_NONE:

@@ -8,8 +8,9 @@
 #include "refusal.h"
 
 enum { PARALLELISM_LIMIT = 1024 }; /* weir.h */
+#define MILLISECOND_NS ((int64_t)1000 * 1000)
 
-/* ------------------------------------------------------------------------ one function each -- */
+/* ----------------------------------------------------------------------- one of its own kind -- */
 
 typedef enum weir_result take(struct options *options, const char *value, struct weir_error *error);
 
@@ -22,6 +23,15 @@ static enum weir_result take_store(struct options *options, const char *value,
     return WEIR_OK;
 }
 
+static enum weir_result take_dead_letters(struct options *options, const char *value,
+                                          struct weir_error *error)
+{
+    if (*value == '\0')
+        return refuse(error, "--dead-letters: the directory's name is empty");
+    options->job.dead_letters = value;
+    return WEIR_OK;
+}
+
 static enum weir_result take_interval(struct options *options, const char *value,
                                       struct weir_error *error)
 {
@@ -30,12 +40,6 @@ static enum weir_result take_interval(struct options *options, const char *value
         return WEIR_OK;
     }
     return duration_parse("--interval", value, &options->job.interval_ns, error);
-}
-
-static enum weir_result take_timeout(struct options *options, const char *value,
-                                     struct weir_error *error)
-{
-    return duration_parse("--timeout", value, &options->job.timeout_ns, error);
 }
 
 static enum weir_result take_restore(struct options *options, const char *value,
@@ -56,26 +60,15 @@ static enum weir_result take_restore(struct options *options, const char *value,
     return WEIR_OK;
 }
 
-static enum weir_result take_number(const char *what, const char *value, uint64_t most,
-                                    uint32_t *number, struct weir_error *error)
+static enum weir_result take_mode(struct options *options, const char *value,
+                                  struct weir_error *error)
 {
-    uint64_t wide = 0;
-    enum weir_result result = number_parse(what, value, 1, most, &wide, error);
-
-    *number = (uint32_t)wide;
-    return result;
-}
-
-static enum weir_result take_parallelism(struct options *options, const char *value,
-                                         struct weir_error *error)
-{
-    return take_number("--parallelism", value, PARALLELISM_LIMIT, &options->job.parallelism, error);
-}
-
-static enum weir_result take_retain(struct options *options, const char *value,
-                                    struct weir_error *error)
-{
-    return take_number("--retain", value, UINT32_MAX, &options->job.retain, error);
+    (void)options;
+    if (strcmp(value, "aligned") == 0)
+        return WEIR_OK;
+    if (strcmp(value, "unaligned") == 0 || strcmp(value, "adaptive") == 0)
+        return refuse(error, "--mode %s: this version has aligned checkpoints only", value);
+    return refuse(error, "--mode %s: say aligned", value);
 }
 
 static enum weir_result take_endpoint(struct options *options, const char *value,
@@ -87,49 +80,295 @@ static enum weir_result take_endpoint(struct options *options, const char *value
     return WEIR_OK;
 }
 
+static enum weir_result take_log_level(struct options *options, const char *value,
+                                       struct weir_error *error)
+{
+    static const char *const names[] = {"error", "warning", "info", "debug"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(value, names[i]) == 0) {
+            options->log_level = (enum weir_level)i;
+            return WEIR_OK;
+        }
+    }
+    return refuse(error, "--log-level %s: say error, warning, info or debug", value);
+}
+
 static enum weir_result take_set(struct options *options, const char *value,
                                  struct weir_error *error)
 {
     return parameters_set(&options->parameters, value, error);
 }
 
-/* ------------------------------------------------------------------------------- the table -- */
+/* ------------------------------------------------------------------------------- the tables -- */
 
+enum kind { FLAG, NUMBER, DURATION, OWN }; /* of the value; OWN: `take` knows */
+
+/* Sets of verbs. */
+#define BIT(verb) (1u << (verb))
+enum {
+    JOB = BIT(OPTIONS_RUN) | BIT(OPTIONS_PLAN), /* so that a line can be tried with `plan` first */
+    ASK = BIT(OPTIONS_STATUS) | BIT(OPTIONS_CHECKPOINT) | BIT(OPTIONS_STOP) | BIT(OPTIONS_DUMP),
+};
+
+static const struct verb {
+    const char *name;
+    enum options_verb verb;
+    const char *help;
+} verbs[] = {
+    {"run", OPTIONS_RUN, "start, or go on from the newest checkpoint"},
+    {"plan", OPTIONS_PLAN, "show the graph, its tasks and what they guarantee"},
+    {"status", OPTIONS_STATUS, "ask the job that runs on --store how it does"},
+    {"checkpoint", OPTIONS_CHECKPOINT, "make it take a checkpoint now"},
+    {"stop", OPTIONS_STOP, "stop it after one last checkpoint"},
+    {"dump", OPTIONS_DUMP, "show what each of its tasks is doing"},
+};
+enum { VERB_COUNT = sizeof verbs / sizeof verbs[0] };
+
+#define AT(member) offsetof(struct options, member)
+
+/* A row that begins with a heading of the help has no name. */
 static const struct option {
     const char *name;
-    const char *value;
+    const char *value; /* as people should write it; NULL for flags */
     const char *help;
+    unsigned verbs; /* where it has a meaning */
+    enum kind kind;
+    size_t offset; /* int64_t ns, uint32_t or bool; OWN: none */
+    uint32_t least, most;
     take *take;
     bool repeatable;
+    bool needs_store;
 } known[] = {
-    {"store", "DIR", "where checkpoints are kept; without it a crash starts over", take_store,
-     false},
-    {"interval", "100ms|1s|off", "time between checkpoints (default 1s)", take_interval, false},
-    {"restore", "latest|none|ID", "the checkpoint to go on from (default latest)", take_restore,
-     false},
-    {"parallelism", "N", "tasks of each node (default 1)", take_parallelism, false},
-    {"endpoint", "inproc|tcp://127.0.0.1", "how tasks reach each other (default inproc)",
-     take_endpoint, false},
-    {"retain", "N", "checkpoints kept in the store (default 3)", take_retain, false},
-    {"timeout", "60s", "a checkpoint that takes longer is given up (default 60s)", take_timeout,
-     false},
-    {"set", "NAME=VALUE", "a parameter of the program, see below; repeatable", take_set, true},
+    {.name = "store",
+     .value = "DIR",
+     .kind = OWN,
+     .take = take_store,
+     .verbs = JOB | ASK,
+     .help = "where checkpoints are kept; without it a crash starts over"},
+    {.name = "interval",
+     .value = "100ms|1s|off",
+     .kind = OWN,
+     .take = take_interval,
+     .verbs = JOB,
+     .help = "time between checkpoints (default 1s)"},
+    {.name = "min-pause",
+     .value = "50ms",
+     .kind = DURATION,
+     .offset = AT(job.min_pause_ns),
+     .verbs = JOB,
+     .needs_store = true,
+     .help = "least time from one checkpoint's end to the next one's start (default none)"},
+    {.name = "timeout",
+     .value = "60s",
+     .kind = DURATION,
+     .offset = AT(job.timeout_ns),
+     .verbs = JOB,
+     .help = "a checkpoint that takes longer is given up (default 60s)"},
+    {.name = "tolerated",
+     .value = "N",
+     .kind = NUMBER,
+     .offset = AT(job.tolerated),
+     .least = 1,
+     .most = UINT32_MAX,
+     .verbs = JOB,
+     .needs_store = true,
+     .help = "checkpoints in a row that may come to nothing before the run fails (default any)"},
+    {.name = "retain",
+     .value = "N",
+     .kind = NUMBER,
+     .offset = AT(job.retain),
+     .least = 1,
+     .most = UINT32_MAX,
+     .verbs = JOB,
+     .help = "checkpoints kept in the store (default 3)"},
+    {.name = "mode",
+     .value = "aligned",
+     .kind = OWN,
+     .take = take_mode,
+     .verbs = JOB,
+     .help = "how checkpoints pass full queues (default aligned, the only one)"},
+    {.name = "restore",
+     .value = "latest|none|ID",
+     .kind = OWN,
+     .take = take_restore,
+     .verbs = JOB,
+     .help = "the checkpoint to go on from (default latest)"},
+    {.name = "parallelism",
+     .value = "N",
+     .kind = NUMBER,
+     .offset = AT(job.parallelism),
+     .least = 1,
+     .most = PARALLELISM_LIMIT,
+     .verbs = JOB,
+     .help = "tasks of each node (default 1)"},
+    {.name = "endpoint",
+     .value = "inproc|tcp://127.0.0.1",
+     .kind = OWN,
+     .take = take_endpoint,
+     .verbs = JOB,
+     .help = "how tasks reach each other (default inproc)"},
+    {.name = "set",
+     .value = "NAME=VALUE",
+     .kind = OWN,
+     .take = take_set,
+     .verbs = JOB,
+     .repeatable = true,
+     .help = "a parameter of the program, see below; repeatable"},
+    {.name = "max-restarts",
+     .value = "N",
+     .kind = NUMBER,
+     .offset = AT(max_restarts),
+     .most = 1000000,
+     .verbs = JOB,
+     .needs_store = true,
+     .help = "restarts in a row, without a new checkpoint, before it gives up (default 3)"},
+    {.name = "restart-delay",
+     .value = "100ms",
+     .kind = DURATION,
+     .offset = AT(restart_delay_ns),
+     .verbs = JOB,
+     .needs_store = true,
+     .help = "wait before the first restart, doubled for each further one (default 100ms)"},
+    {.name = "supervise",
+     .kind = FLAG,
+     .offset = AT(supervise),
+     .verbs = JOB,
+     .needs_store = true,
+     .help = "run in a child process, which is started again when it dies"},
+    {.name = "dead-letters",
+     .value = "DIR",
+     .kind = OWN,
+     .take = take_dead_letters,
+     .verbs = JOB,
+     .needs_store = true,
+     .help = "where records go that fail their operator again and again"},
+    {.name = "poison-after",
+     .value = "N",
+     .kind = NUMBER,
+     .offset = AT(poison_after),
+     .least = 1,
+     .most = 1000000,
+     .verbs = JOB,
+     .needs_store = true,
+     .help = "how often one record may fail its operator (default 3)"},
+    {.name = "stop-deadline",
+     .value = "30s",
+     .kind = DURATION,
+     .offset = AT(stop_deadline_ns),
+     .verbs = JOB,
+     .needs_store = true,
+     .help = "a stop waits no longer for its last checkpoint (default 30s)"},
+    {.name = "no-control",
+     .kind = FLAG,
+     .offset = AT(no_control),
+     .verbs = JOB,
+     .help = "do not answer status, checkpoint, stop and dump"},
+    {.name = "quiet",
+     .kind = FLAG,
+     .offset = AT(quiet),
+     .verbs = JOB,
+     .help = "say only what goes wrong: --log-level warning"},
+    {.name = "json",
+     .kind = FLAG,
+     .offset = AT(json),
+     .verbs = JOB | ASK,
+     .help = "say it as JSON on standard output, for programs"},
+    {.name = "log-level",
+     .value = "error|warning|info|debug",
+     .kind = OWN,
+     .take = take_log_level,
+     .verbs = JOB,
+     .help = "the least important messages shown (default info)"},
+    {.name = "dot",
+     .kind = FLAG,
+     .offset = AT(dot),
+     .verbs = BIT(OPTIONS_PLAN),
+     .help = "plan: draw the graph in the language of Graphviz"},
+    {.name = "drain",
+     .kind = FLAG,
+     .offset = AT(drain),
+     .verbs = BIT(OPTIONS_STOP),
+     .help = "stop: end the input here, for good, and publish everything"},
+    {.name = "now",
+     .kind = FLAG,
+     .offset = AT(now),
+     .verbs = BIT(OPTIONS_STOP),
+     .help = "stop: do not wait for a last checkpoint"},
 };
 enum { KNOWN_COUNT = sizeof known / sizeof known[0] };
+_Static_assert(KNOWN_COUNT <= 64, "a bit each in options.given");
+
+void options_print_verbs(const char *program, FILE *out)
+{
+    for (size_t i = 0; i < VERB_COUNT; i++)
+        fprintf(out, "  %s %-10s  %s\n", program, verbs[i].name, verbs[i].help);
+}
 
 void options_print(FILE *out)
 {
-    char head[48];
+    char head[64];
 
     for (size_t i = 0; i < KNOWN_COUNT; i++) {
-        snprintf(head, sizeof head, "--%s %s", known[i].name, known[i].value);
-        fprintf(out, "  %-33s %s\n", head, known[i].help);
+        snprintf(head, sizeof head, "--%s %s", known[i].name,
+                 known[i].value != NULL ? known[i].value : "");
+        fprintf(out, "  %-36s %s\n", head, known[i].help);
     }
-    fprintf(out, "  %-33s %s\n", "--help", "this text");
-    fprintf(out, "  %-33s %s\n", "--version", "the versions of the program and of weir");
+    fprintf(out, "  %-36s %s\n", "--help", "this text");
+    fprintf(out, "  %-36s %s\n", "--version", "the versions of the program and of weir");
 }
 
-/* ----------------------------------------------------------------------------- the parsing -- */
+/* ------------------------------------------------------------------------------- one option -- */
+
+static enum weir_result take_number(struct options *options, const struct option *option,
+                                    const char *value, struct weir_error *error)
+{
+    uint32_t *number = (uint32_t *)(void *)((char *)options + option->offset);
+    uint64_t wide = 0;
+    char what[64];
+
+    snprintf(what, sizeof what, "--%s", option->name);
+    enum weir_result result = number_parse(what, value, option->least, option->most, &wide, error);
+    *number = (uint32_t)wide;
+    return result;
+}
+
+static enum weir_result take_duration(struct options *options, const struct option *option,
+                                      const char *value, struct weir_error *error)
+{
+    char what[64];
+
+    snprintf(what, sizeof what, "--%s", option->name);
+    return duration_parse(what, value, (int64_t *)(void *)((char *)options + option->offset),
+                          error);
+}
+
+static enum weir_result take_flag(struct options *options, const struct option *option,
+                                  const char *value, struct weir_error *error)
+{
+    bool yes = strcmp(value, "yes") == 0;
+
+    if (!yes && strcmp(value, "no") != 0)
+        return refuse(error, "--%s %s: say yes or no", option->name, value);
+    *(bool *)((char *)options + option->offset) = yes;
+    return WEIR_OK;
+}
+
+static enum weir_result take_value(struct options *options, const struct option *option,
+                                   const char *value, struct weir_error *error)
+{
+    switch (option->kind) {
+    case FLAG:
+        return take_flag(options, option, value, error);
+    case NUMBER:
+        return take_number(options, option, value, error);
+    case DURATION:
+        return take_duration(options, option, value, error);
+    case OWN:
+        break;
+    }
+    return option->take(options, value, error);
+}
 
 static enum weir_result refuse_option(const char *name, struct weir_error *error)
 {
@@ -142,27 +381,6 @@ static enum weir_result refuse_option(const char *name, struct weir_error *error
     return refuse(error, "--%s: unknown option; --help lists them", name);
 }
 
-static enum weir_result take_verb(struct options *options, const char *word,
-                                  struct weir_error *error)
-{
-    struct nearest nearest = nearest_to(word);
-
-    if (options->verb != OPTIONS_NONE && strchr(word, '=') != NULL)
-        return refuse(error, "\"%s\" stands alone: say --set %s", word, word);
-    if (options->verb != OPTIONS_NONE)
-        return refuse(error, "\"%s\" is one word too many", word);
-    options->verb = strcmp(word, "run") == 0    ? OPTIONS_RUN
-                    : strcmp(word, "plan") == 0 ? OPTIONS_PLAN
-                                                : OPTIONS_NONE;
-    if (options->verb != OPTIONS_NONE)
-        return WEIR_OK;
-    nearest_offer(&nearest, "run");
-    nearest_offer(&nearest, "plan");
-    if (nearest.best != NULL)
-        return refuse(error, "\"%s\": unknown verb; did you mean %s?", word, nearest.best);
-    return refuse(error, "\"%s\": unknown verb; say run or plan", word);
-}
-
 /* The option whose name is the `size` bytes at `name`; KNOWN_COUNT: none. */
 static size_t find(const char *name, size_t size)
 {
@@ -172,6 +390,29 @@ static size_t find(const char *name, size_t size)
            (strncmp(known[i].name, name, size) != 0 || known[i].name[size] != '\0'))
         i++;
     return i;
+}
+
+/* --------------------------------------------------------------------------------- the line -- */
+
+static enum weir_result take_verb(struct options *options, const char *word,
+                                  struct weir_error *error)
+{
+    struct nearest nearest = nearest_to(word);
+
+    if (options->verb != OPTIONS_NONE && strchr(word, '=') != NULL)
+        return refuse(error, "\"%s\" stands alone: say --set %s", word, word);
+    if (options->verb != OPTIONS_NONE)
+        return refuse(error, "\"%s\" is one word too many", word);
+    for (size_t i = 0; i < VERB_COUNT; i++) {
+        if (strcmp(word, verbs[i].name) == 0) {
+            options->verb = verbs[i].verb;
+            return WEIR_OK;
+        }
+        nearest_offer(&nearest, verbs[i].name);
+    }
+    if (nearest.best != NULL)
+        return refuse(error, "\"%s\": unknown verb; did you mean %s?", word, nearest.best);
+    return refuse(error, "\"%s\": unknown verb; say run or plan; --help lists the others", word);
 }
 
 /* Takes argv[*at], and the word after it when that is its value. */
@@ -190,13 +431,16 @@ static enum weir_result take_option(struct options *options, char **argv, int *a
         return refuse_option(text, error);
 
     const struct option *option = &known[index];
-    if (value == NULL || (name[size] != '=' && strncmp(value, "--", 2) == 0))
+    bool alone = option->value == NULL && name[size] != '=';
+    if (alone)
+        value = "yes";
+    else if (value == NULL || (name[size] != '=' && strncmp(value, "--", 2) == 0))
         return refuse(error, "--%s has no value: say --%s %s", text, text, option->value);
-    if (!option->repeatable && (options->given & 1u << index) != 0)
+    if (!option->repeatable && (options->given & UINT64_C(1) << index) != 0)
         return refuse(error, "--%s is given twice", text);
-    options->given |= 1u << index;
-    *at += name[size] != '=';
-    return option->take(options, value, error);
+    options->given |= UINT64_C(1) << index;
+    *at += !alone && name[size] != '=';
+    return take_value(options, option, value, error);
 }
 
 /* OPTIONS_HELP or OPTIONS_VERSION when one is asked for, wherever; else OPTIONS_NONE. */
@@ -211,14 +455,85 @@ static enum options_verb asked_for(int argc, char **argv)
     return OPTIONS_NONE;
 }
 
-/* What only the whole line shows. */
+/* ------------------------------------------------------------ what only the whole line shows -- */
+
+static bool given(const struct options *options, const char *name)
+{
+    return (options->given >> find(name, strlen(name)) & 1) != 0;
+}
+
+static const char *verb_name(enum options_verb verb)
+{
+    size_t i = 0;
+
+    while (verbs[i].verb != verb)
+        i++;
+    return verbs[i].name;
+}
+
+/* Each option for itself: has it a meaning with this verb, and without a store? */
+static enum weir_result check_each(const struct options *options, struct weir_error *error)
+{
+    for (size_t i = 0; i < KNOWN_COUNT; i++) {
+        if ((options->given >> i & 1) == 0)
+            continue;
+        if ((known[i].verbs & BIT(options->verb)) == 0)
+            return refuse(error, "--%s means nothing to \"%s\": leave it out", known[i].name,
+                          verb_name(options->verb));
+        if (known[i].needs_store && options->job.store == NULL)
+            return refuse(error, "--%s needs --store DIR: that is where checkpoints are",
+                          known[i].name);
+    }
+    return WEIR_OK;
+}
+
+static enum weir_result check_pairs(const struct options *options, struct weir_error *error)
+{
+    if ((BIT(options->verb) & ASK) != 0 && options->job.store == NULL)
+        return refuse(error, "%s needs --store DIR: which running job is meant?",
+                      verb_name(options->verb));
+    if (options->job.store == NULL && options->job.restore == WEIR_RESTORE_ID)
+        return refuse(error, "--restore needs --store DIR: that is where checkpoints are");
+    if (options->quiet && options->json)
+        return refuse(error, "--quiet and --json: say one of them; who reads events can pass over "
+                             "what it does not need");
+    if (options->quiet && given(options, "log-level"))
+        return refuse(error, "--quiet is --log-level warning: say one of them");
+    if (options->dot && options->json)
+        return refuse(error, "--dot and --json: say one of them");
+    if (options->drain && options->now)
+        return refuse(error, "--drain and --now: say one of them");
+    return WEIR_OK;
+}
+
+static void fill_defaults(struct options *options)
+{
+    if (!given(options, "log-level"))
+        options->log_level = options->quiet ? WEIR_LOG_WARNING : WEIR_LOG_INFO;
+    /* Without a checkpoint there is nothing to go on from: a restart would double the output. */
+    if (!given(options, "max-restarts"))
+        options->max_restarts = options->job.store != NULL ? 3 : 0;
+    if (!given(options, "restart-delay"))
+        options->restart_delay_ns = 100 * MILLISECOND_NS;
+    if (!given(options, "poison-after"))
+        options->poison_after = 3;
+    if (!given(options, "stop-deadline"))
+        options->stop_deadline_ns = 30000 * MILLISECOND_NS;
+}
+
 static enum weir_result check(struct options *options, struct weir_error *error)
 {
     if (options->verb == OPTIONS_NONE)
-        return refuse(error, "no verb: say run or plan");
-    if (options->job.store == NULL && options->job.restore == WEIR_RESTORE_ID)
-        return refuse(error, "--restore needs --store DIR: that is where checkpoints are");
-    return parameters_end(&options->parameters, error);
+        return refuse(error, "no verb: say run or plan; --help lists the others");
+    fill_defaults(options);
+
+    enum weir_result result = check_each(options, error);
+    if (result == WEIR_OK)
+        result = check_pairs(options, error);
+    /* Asking a running job takes no graph, and so no parameters. */
+    if (result == WEIR_OK && (BIT(options->verb) & JOB) != 0)
+        result = parameters_end(&options->parameters, error);
+    return result;
 }
 
 enum weir_result options_parse(struct options *options, int argc, char **argv,

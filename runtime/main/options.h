@@ -1,31 +1,58 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * options: a command line, taken apart and checked. Pure: prints nothing, starts nothing; what it
- * holds are views into argv.
+ * options: a command line, taken apart and checked. Prints nothing, starts nothing; what it holds
+ * are views into argv and into the text of the --config file, which it reads.
  *
- *     PROGRAM run|plan [--option VALUE | --option=VALUE]... [--set name=value]...
+ *     PROGRAM VERB [--option VALUE | --option=VALUE | --flag | --flag=no]... [--set name=value]...
  *
- * Anything unknown, given twice, or without its value is refused by name. --help and --version win
- * over everything else on the line, a mistake before them included: who asks for help gets it.
+ * Anything unknown, given twice, without its value, or without sense beside the rest is refused by
+ * name. --help and --version win over everything else on the line, a mistake before them included:
+ * who asks for help gets it.
  */
 #ifndef OPTIONS_H
 #define OPTIONS_H
 
 #include "parameters.h"
 
-enum options_verb { OPTIONS_NONE, OPTIONS_RUN, OPTIONS_PLAN, OPTIONS_HELP, OPTIONS_VERSION };
+enum options_verb {
+    OPTIONS_NONE,
+    OPTIONS_RUN,
+    OPTIONS_PLAN,
+    OPTIONS_STATUS, /* these four ask a running job, which --store names */
+    OPTIONS_CHECKPOINT,
+    OPTIONS_STOP,
+    OPTIONS_DUMP,
+    OPTIONS_HELP,
+    OPTIONS_VERSION,
+};
 
 struct options {
     enum options_verb verb;
-    struct weir_job_options job; /* name, hooks and allocator are left to the caller */
+    struct weir_job_options job; /* name, hooks, poison and allocator are left to the caller */
     struct weir_parameters parameters;
-    uint32_t given; /* a bit for each option seen */
+    uint64_t given; /* a bit for each option seen, by its place in the table */
+
+    /* how `run` behaves */
+    bool supervise;            /* a parent watches over the process that does the work */
+    bool quiet;                /* only what goes wrong is said: log_level is WEIR_LOG_WARNING */
+    bool json;                 /* events as JSON lines on standard output; also of other verbs */
+    bool no_control;           /* do not answer status, checkpoint, stop and dump */
+    enum weir_level log_level; /* the last one shown; default WEIR_LOG_INFO */
+    uint32_t max_restarts;     /* consecutive; default 3; without a store 0 */
+    int64_t restart_delay_ns;  /* before the first restart; default 100 ms */
+    uint32_t poison_after; /* failures at one record before it becomes a dead letter; default 3 */
+    int64_t stop_deadline_ns; /* for the last checkpoint when stopped; default 30 s */
+
+    bool dot;   /* `plan` as Graphviz */
+    bool drain; /* `stop` means WEIR_STOP_DRAIN, */
+    bool now;   /* or WEIR_STOP_NOW; neither: WEIR_STOP_SUSPEND */
 };
 
 enum weir_result options_parse(struct options *options, int argc, char **argv,
                                const struct weir_parameter *declared,
                                struct weir_error *error) WEIR_MUST_USE;
-/* The help's lines about them. */
+/* The help's lines about verbs, and about options. */
+void options_print_verbs(const char *program, FILE *out);
 void options_print(FILE *out);
 
 #endif

@@ -1,20 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * report: what a run says on standard error. Standard output is the user's.
+ * report: what a run says. Three faces of the same events:
+ *
+ *   lines     on standard error, for people and log files (default)
+ *   live      on a terminal, one line that is drawn again and again below the other lines
+ *   JSON      --json: one object a line on standard output, documented in ../EVENTS.md; nothing but
+ *             refusals before the start goes to standard error then
  *
  * A checkpoint every 10 ms must not flood a terminal: of each kind - committed, come to nothing -
  * at most one line a second is printed, with the count of those it stands for. Nothing is
- * swallowed: what was held back is printed when its second is over, or at the end.
+ * swallowed: what was held back is printed when its second is over, or at the end. JSON is not
+ * thinned out.
  *
- * Its hooks are called from the job's threads, the rest from the program's; a lock keeps them
- * apart.
+ * One report lives through all restarts of a job in a process. A supervisor has its own. The job's
+ * hooks are called from the job's threads, the rest from the program's; a lock keeps them apart.
  */
 #ifndef REPORT_H
 #define REPORT_H
 
 #include <pthread.h>
 
-#include "weir.h"
+#include "options.h"
 
 /* Lines of one kind, thinned out. */
 struct report_line {
@@ -25,22 +31,53 @@ struct report_line {
 
 struct report {
     pthread_mutex_t lock;
-    const char *name;                   /* of the program; opens every line */
-    const struct weir_job_options *job; /* borrowed */
-    int64_t began_ns;                   /* monotonic */
+    const char *name;              /* of the program; opens every line */
+    const struct options *options; /* borrowed */
+    int64_t began_ns;              /* monotonic */
+    int parent;                    /* process number; 0: not supervised */
+    uint32_t restarts;             /* so far, in this process */
+    int64_t failed_ns;             /* when the last failure was; 0: none since the last start */
+    bool started;                  /* at least once */
+    bool told;                     /* report_failed has told of the newest failure */
     uint64_t restored_from;
+    uint64_t newest;   /* checkpoint that could be gone on from; 0: none */
+    int64_t newest_ns; /* its trigger, monotonic */
     struct report_line committed;
     struct report_line aborted;
 };
 
-/* Sets the job's log and event hooks. Both structs must stay until report_end. */
-void report_begin(struct report *report, const char *name, struct weir_job_options *job);
-/* One line, at once. */
-void report_say(struct report *report, const char *format, ...) WEIR_PRINTF(2, 3);
-/* Call a few times a second: prints what was held back long enough. */
-void report_tick(struct report *report);
-/* What the run came to; `status` is NULL when the job may not be asked any more. The job must have
- * been closed. */
+/* Sets the hooks of *job. Everything must stay until report_end. parent: 0 when there is none. */
+void report_begin(struct report *report, const char *name, const struct options *options,
+                  struct weir_job_options *job, int parent);
+/* The run before this one ended at failed_ns (monotonic), in another process, the `restarts`-th of
+ * its supervisor. */
+void report_resume(struct report *report, int64_t failed_ns, uint32_t restarts);
+/* One line, at once; as JSON an event "log". */
+void report_say(struct report *report, enum weir_level level, const char *format, ...)
+    WEIR_PRINTF(3, 4);
+/* Call a few times a second, with the job's status when there is a job: draws the live line, prints
+ * what was held back long enough. */
+void report_tick(struct report *report, const struct weir_status *status);
+/* A stop is asked for: by `who`, a signal's name or "control". */
+void report_stopping(struct report *report, enum weir_stop how, const char *who);
+/* The run has failed, or could not be started again. `failure` is NULL when no operator is known.
+ * delay_ns: until the restart; negative: there will be none. This is failure number `consecutive`
+ * in a row; `allowed` restarts in a row are allowed. */
+void report_failed(struct report *report, const struct weir_error *error,
+                   const struct weir_failure *failure, uint32_t consecutive, uint32_t allowed,
+                   int64_t delay_ns);
+/* For a supervisor: the child has died by `signal`, or, when that is 0, by exit(code). `where` is
+ * NULL when no operator is known; `trace`: lines of a stack, "" when there is none; the rest as for
+ * report_failed. */
+void report_died(struct report *report, int child, int signal, int code,
+                 const struct weir_failure *where, const char *trace, uint32_t consecutive,
+                 uint32_t allowed, int64_t delay_ns);
+/* A record has failed as often as poison_after says. skipped: from now on it becomes a dead letter;
+ * otherwise the run is not started again. */
+void report_poisoned(struct report *report, const struct weir_poison *poison,
+                     const struct weir_failure *failure, bool skipped);
+/* What it all came to; `status` is NULL when the job may not be asked any more, or was never
+ * started. The job must have been closed. */
 void report_end(struct report *report, enum weir_outcome outcome, const struct weir_status *status,
                 const struct weir_error *error);
 
