@@ -5,6 +5,9 @@
  *
  *   LOCK   data/<epoch, 10 digits>-<n, 20 digits>.seg   checkpoints/<id, 20 digits>/MANIFEST.json
  *
+ * But for nodes/<node>/, named as the node is (one file name by the rule of names), where operators
+ * keep what they like; weir makes such a folder and never looks into it.
+ *
  * Numbers are below 2^63 (what a manifest can hold), epochs below 2^32. Anything else is not ours:
  * ignored and reported.
  */
@@ -17,6 +20,7 @@
 #define NAME_LOCK "LOCK"
 #define NAME_DATA "data"
 #define NAME_CHECKPOINTS "checkpoints"
+#define NAME_NODES "nodes" /* folders of operators: weir_store_folder */
 #define NAME_MANIFEST "MANIFEST.json"
 #define NAME_MANIFEST_NEW "MANIFEST.json.tmp" /* counts for nothing until it is renamed */
 #define NAME_PROBE "PROBE.tmp"

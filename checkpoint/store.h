@@ -5,6 +5,7 @@
  *   STORE/LOCK                             two checksummed records (lock.h), locked by the run
  *   STORE/data/<epoch>-<n>.seg             containers of blobs, written once
  *   STORE/checkpoints/<id>/MANIFEST.json   id zero-padded to 20 digits
+ *   STORE/nodes/<node>/                    operators' own (weir_store_folder); left alone here
  *
  * The commit protocol, in steps; a crash between any two leaves the old checkpoint or the new one:
  *    1  store_claim    mkdir checkpoints/<id>, fsync checkpoints/

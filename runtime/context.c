@@ -8,6 +8,7 @@
 #include "clock.h"
 #include "error.h"
 #include "memory.h"
+#include "name.h"
 #include "plant.h"
 #include "task.h"
 
@@ -44,6 +45,8 @@ bool context_init(struct weir_context *context, struct task *task, const struct 
         .instance = run->plan.nodes[node].first_instance + subtask,
         .output_count = graph_node->output_count,
         .idle_fd = -1,
+        .wake_until = INT64_MAX,
+        .wake_fd = -1,
     };
     size_t self_size = graph_node->table->self_size;
     context->self = memory_zeroed(run->allocator, 1, self_size ? self_size : 1);
@@ -189,6 +192,72 @@ enum weir_progress weir_idle(struct weir_context *context, int64_t deadline_ns, 
     return WEIR_IDLE;
 }
 
+static bool may_wait(struct weir_context *context, const char *what)
+{
+    if (!context->table->wake && !context->task->failed)
+        weir_fail(context, WEIR_INVALID, "it calls %s and has no wake callback%s", what,
+                  context->table->poll ? ": a source waits with weir_idle" : "");
+    return context->table->wake;
+}
+
+void weir_wake(struct weir_context *context, int64_t deadline_ns, int fd)
+{
+    if (!may_wait(context, "weir_wake"))
+        return;
+    context->wake_until = deadline_ns;
+    context->wake_fd = fd;
+}
+
+void weir_hold(struct weir_context *context, bool held)
+{
+    if (may_wait(context, "weir_hold"))
+        context->held = held;
+}
+
+void weir_progress_set(struct weir_context *context, uint64_t done, uint64_t total)
+{
+    struct task_pulse *pulse = &context->task->pulse;
+    if (!context->table->poll) {
+        weir_fail(context, WEIR_INVALID, "it calls weir_progress_set and is no source");
+        return;
+    }
+    atomic_store_explicit(&pulse->progress_done, done, memory_order_relaxed);
+    atomic_store_explicit(&pulse->progress_total, total, memory_order_relaxed);
+}
+
+/* A folder at path, whose last component begins at `slash`. Whoever made it may have died before
+ * its name was durable, so the folder it lies in is synced whether it was there or not. */
+static enum weir_result make_folder(char *path, size_t slash, struct weir_error *error)
+{
+    enum weir_result result = weir_folder_make(path, error);
+    if (result)
+        return result;
+    path[slash] = 0;
+    result = weir_folder_sync(path, error);
+    path[slash] = '/';
+    return result;
+}
+
+enum weir_result weir_store_folder(struct weir_context *context, char *path, size_t room,
+                                   struct weir_error *error)
+{
+    const char *store = context->run->store, *node = context->node->name;
+    if (!store)
+        return error_set(error, WEIR_INVALID, 0,
+                         "%s keeps a folder in the store, and the job has none: give it a store",
+                         node);
+    size_t needed = strlen(store) + sizeof "/" NAME_NODES "/" + strlen(node);
+    if (room < needed)
+        return error_set(error, WEIR_TOO_LARGE, 0,
+                         "%s: the path of its folder in the store takes %zu bytes, not %zu", node,
+                         needed, room);
+    size_t outer = strlen(store), inner = outer + sizeof "/" NAME_NODES - 1;
+    snprintf(path, room, "%s/" NAME_NODES, store);
+    enum weir_result result = make_folder(path, outer, error);
+    snprintf(path + inner, room - inner, "/%s", node);
+    return result ? result : make_folder(path, inner, error);
+}
+
 uint64_t weir_hash(struct weir_bytes bytes)
 {
     return state_hash(bytes);
@@ -204,7 +273,7 @@ static enum weir_result emit_refused(struct weir_context *context, unsigned outp
     if (context->task->mute)
         return weir_fail(context, WEIR_INVALID,
                          "it emits in open, load, prepare, save, commit or aborted: only process, "
-                         "poll, timer and finish may");
+                         "poll, timer, wake and finish may");
     if (output >= context->node->output_count)
         return weir_fail(context, WEIR_INVALID, "it emits to output %u, and has %u", output,
                          context->node->output_count);
@@ -324,7 +393,7 @@ static bool may_speak_of_time(struct weir_context *context)
     if (context->task->mute && !context->task->failed)
         weir_fail(context, WEIR_INVALID,
                   "it emits a watermark in open, load, prepare, save, commit or aborted: only "
-                  "process, poll, timer and finish may");
+                  "process, poll, timer, wake and finish may");
     return !context->task->mute;
 }
 
@@ -394,7 +463,7 @@ static struct state *the_state(struct weir_context *context, unsigned state)
     if (state < context->node->state_count)
         weir_fail(context, WEIR_INVALID,
                   "it uses keyed state in open, load, prepare, save, commit or aborted: only "
-                  "process, poll, timer and finish may");
+                  "process, poll, timer, wake and finish may");
     else
         weir_fail(context, WEIR_INVALID, "it uses state %u, and has declared %u", state,
                   context->node->state_count);

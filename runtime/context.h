@@ -71,6 +71,10 @@ struct weir_context {
     struct context_reserve reserve;
     int64_t idle_until;
     int idle_fd;
+    int64_t
+        wake_until;   /* what weir_wake asked for, until wake is called; INT64_MAX: no deadline, */
+    int wake_fd;      /* -1: no descriptor */
+    bool held;        /* takes no input: weir_hold */
     size_t part_size; /* of the last snapshot: a hint for the next */
 };
 

@@ -344,6 +344,9 @@ static void check_node(struct weir_graph *graph, uint32_t index)
         weir_graph_fail(graph, "node %s has input but no process callback", node->name);
     if (inputs && node->table->poll)
         weir_graph_fail(graph, "node %s is a source (it polls): it can't have input", node->name);
+    if (node->table->wake && node->table->poll)
+        weir_graph_fail(graph, "node %s is a source (it polls): it waits with weir_idle, not wake",
+                        node->name);
     if (!inputs && node->state_count)
         weir_graph_fail(graph, "node %s is a source: keyed state needs BY_KEY input", node->name);
     for (uint32_t i = 0; i < graph->edge_count; i++) {

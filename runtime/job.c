@@ -197,6 +197,7 @@ static void free_run(struct weir_job *job)
     memory_release(allocator, job->run.reader_slot);
     memory_release(allocator, job->run.writer_slot);
     memory_release(allocator, (void *)(uintptr_t)job->run.job_name);
+    memory_release(allocator, job->run.store);
     plan_free(&job->run.plan);
 }
 
@@ -292,8 +293,9 @@ void weir_job_status(struct weir_job *job, struct weir_status *status)
     monitor_leave(view->monitor);
     for (uint32_t i = 0; i < job->task_count; i++) {
         struct task *task = &job->tasks[i];
-        full.records_in += atomic_load_explicit(&task->records_in, memory_order_relaxed);
-        full.records_emitted += atomic_load_explicit(&task->records_emitted, memory_order_relaxed);
+        full.records_in += atomic_load_explicit(&task->pulse.records_in, memory_order_relaxed);
+        full.records_emitted +=
+            atomic_load_explicit(&task->pulse.records_emitted, memory_order_relaxed);
     }
     size_t size = status->size < sizeof full ? status->size : sizeof full;
     full.size = status->size;

@@ -58,6 +58,9 @@ enum weir_result job_open_store(struct weir_job *job, struct weir_error *error)
     enum weir_result result = store_open(&options, &job->store, error);
     if (result)
         return result;
+    job->run.store = memory_text(job->run.allocator, options.path, strlen(options.path));
+    if (!job->run.store)
+        return error_memory(error, "the store's path", strlen(options.path));
     job->run.durable = true;
     job->run.epoch = store_epoch(job->store);
     job->run.key_groups = store_key_groups(job->store);

@@ -36,11 +36,12 @@ static void number_instances(struct plan *plan, uint32_t parallelism)
     }
 }
 
-/* The edge that makes `node` a member of its writer's chain, or NULL. */
+/* The edge that makes `node` a member of its writer's chain, or NULL. An operator that wakes and
+ * holds needs an inbox of its own to wait at: only a head has input that it can leave unread. */
 static const struct graph_edge *chaining_edge(const struct plan *plan, uint32_t node)
 {
     uint32_t last = 0;
-    if (graph_edges_into(plan->graph, node, &last) != 1)
+    if (plan->graph->nodes[node].table->wake || graph_edges_into(plan->graph, node, &last) != 1)
         return NULL;
     const struct graph_edge *edge = &plan->graph->edges[last];
     bool equal = plan->nodes[edge->from].parallelism == plan->nodes[node].parallelism;

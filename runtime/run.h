@@ -16,6 +16,7 @@ struct run {
     uint32_t epoch;
     uint32_t key_groups;
     bool durable;         /* there is a store */
+    char *store;          /* its path as given; NULL without */
     uint64_t restored_id; /* 0: a first start */
     bool restored_final;  /* that checkpoint was the job's end */
     char store_id[2 * STORE_ID_SIZE + 1];

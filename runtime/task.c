@@ -12,6 +12,7 @@
 #define SPAN_NS_LONG 50000  /* a span that took longer is followed by a shorter one */
 #define SPAN_NS_SHORT 20000 /* and the other way round */
 #define RETRY_NS 1000000    /* pause before a message that a pipe refused is sent again */
+#define WAKE_NS 1000000     /* a busy task looks after a descriptor that often */
 #define SNAPSHOT_POOL_BYTES 65536
 #define OWN_WATERMARK UINT32_MAX /* "edge" of the task's own watermark in a snapshot */
 
@@ -481,7 +482,8 @@ static uint32_t process_one_by_one(struct task *task, struct weir_context *head,
     uint32_t done = 0;
     while (done < count && !task->failed) {
         context_take(head, port, &task->gate.records[done++]);
-        if (outlet_blocked(&task->outlet)) /* P12: the overdraft is one record's output */
+        /* P12: the overdraft is one record's output */
+        if (outlet_blocked(&task->outlet) || head->held)
             break;
     }
     return done;
@@ -522,8 +524,9 @@ static void process(struct task *task, const struct gate_next *next)
     head->cell_count = 0;
     gate_consumed(&task->gate, next->input, done ? done : 1);
     task->taken += done;
-    atomic_store_explicit(&task->records_in, task->taken, memory_order_relaxed);
-    adapt_span(task, clock_now_ns() - began);
+    atomic_store_explicit(&task->pulse.records_in, task->taken, memory_order_relaxed);
+    task->now_ns = clock_now_ns();
+    adapt_span(task, task->now_ns - began);
 }
 
 /* True: something was done. */
@@ -563,6 +566,7 @@ static const struct step again = {STEP_AGAIN, -1, INT64_MAX};
 /* Credit goes back, and the task waits; not for long when something it has to send was refused. */
 static struct step wait_until(struct task *task, int64_t deadline_ns, int fd)
 {
+    task->rested = true;
     bool returned = gate_return_credits(&task->gate);
     if (!returned || task->outlet.refused) {
         int64_t soon = clock_now_ns() + RETRY_NS;
@@ -588,7 +592,7 @@ static struct step follow(struct task *task, struct weir_context *context,
                           enum weir_progress progress)
 {
     if (context->table->poll)
-        atomic_store_explicit(&task->records_emitted, context->emitted, memory_order_relaxed);
+        atomic_store_explicit(&task->pulse.records_emitted, context->emitted, memory_order_relaxed);
     if (progress == WEIR_IDLE && !task->failed)
         return rest(task, context->idle_until, context->idle_fd);
     if (progress == WEIR_END)
@@ -652,8 +656,38 @@ static struct step finish(struct task *task)
     return rest(task, INT64_MAX, -1);
 }
 
+/* Has what weir_wake asked for come? A task that has waited looks; a busy one goes by the time it
+ * has read anyway, and a wait for a descriptor has its turn every WAKE_NS, readable or not: to ask
+ * would be a system call. */
+static bool wake_due(struct task *task, const struct weir_context *head)
+{
+    bool rested = task->rested;
+    task->rested = false;
+    if (head->wake_fd >= 0 && (rested || task->now_ns >= task->look_at_ns))
+        return true;
+    if (head->wake_until == INT64_MAX)
+        return false;
+    if (rested)
+        task->now_ns = clock_now_ns();
+    return task->now_ns >= head->wake_until;
+}
+
+static struct step wake(struct task *task, struct weir_context *head)
+{
+    task->woken = true;
+    task->look_at_ns = task->now_ns + WAKE_NS;
+    head->wake_until = INT64_MAX;
+    head->wake_fd = -1;
+    head->reserve.open = false;
+    enum weir_result result = head->table->wake(head->self, head);
+    if (result && !task->failed)
+        weir_fail(head, result, "wake answered %s", weir_result_name(result));
+    return again;
+}
+
 static struct step work(struct task *task)
 {
+    struct weir_context *head = &task->operators[0];
     if (task->end_placed)
         return finish(task);
     if (advance_time(task))
@@ -662,9 +696,14 @@ static struct step work(struct task *task)
         return again;
     if (task->input_done)
         return finish(task);
-    if (task->operators[0].table->poll)
+    if (head->table->poll)
         return poll_source(task);
-    return read_input(task) ? again : rest(task, INT64_MAX, -1);
+    if (head->table->wake && !task->woken && wake_due(task, head))
+        return wake(task, head);
+    task->woken = false;
+    if (!head->held && read_input(task))
+        return again;
+    return rest(task, head->wake_until, head->wake_fd);
 }
 
 /* ------------------------------------------------------------------------- the switch -- */

@@ -7,7 +7,9 @@
  *     2  push what waits in the outlet; report a sealed cut
  *     3  outlet blocked? then take no input: this is back-pressure (P12)
  *     4  time to forward? fire timers, one a step
- *     5  gate_read: RECORDS -> operator, MARKER -> aligner -> cut, END -> finish; sources poll
+ *     5  an operator that asked to be woken: wake
+ *     6  gate_read: RECORDS -> operator, MARKER -> aligner -> cut, END -> finish; sources poll; an
+ *        operator that holds gets nothing
  *
  *   life:  created -> opened (READY) -> GO -> running -> finishing -> ended (ENDED) -> QUIT -> done
  *          a failure at any point: FAILED is told, then only QUIT is heard
@@ -16,7 +18,7 @@
  *     (P3).
  * T2  SEALED is sent once for a cut, when the markers have left every output (P8).
  * T3  recovered handles are committed before the first record.
- * T4  outside process, poll, timer and finish the task is mute: callbacks can't emit or use state.
+ * T4  outside process, poll, timer, wake and finish the task is mute: callbacks can't emit or use state.
  */
 #ifndef TASK_H
 #define TASK_H
@@ -89,9 +91,13 @@ struct task {
     int idle_told;    /* what readers know: 1 idle, 0 not, -1 unknown */
     uint32_t span_limit;
     uint64_t taken;
+    bool rested;        /* it has waited since `now_ns` */
+    bool woken;         /* wake was called last: now input has its turn */
+    int64_t now_ns;     /* read last: at the end of a span */
+    int64_t look_at_ns; /* when a busy task looks after its operator's descriptor */
 
-    /* any thread (atomic) */
-    _Atomic uint64_t records_in, records_emitted;
+    /* any thread */
+    struct task_pulse pulse;
 };
 
 /* Builds gate, outlet and operators after the plan; inbox and pipes are set afterwards. */

@@ -167,8 +167,10 @@ struct weir_operator {
     /* Last; also after failures. Release what self holds. Nothing may be published here. */
     void (*close)(void *self, struct weir_context *context);
     /* For operators with input that wait for something outside their input as well: a clock, a pool
-     * of threads. Called when what weir_wake asked for has come, and now and then for no reason. An
-     * operator that has it always begins a task of its own. */
+     * of threads. Called when what weir_wake asked for has come, and now and then for no reason;
+     * like process, not while the output is blocked. When all input has ended, finish takes its
+     * place (with weir_idle), and it is never called again. An operator that has it always begins a
+     * task of its own. Must not block. */
     enum weir_result (*wake)(void *self, struct weir_context *context);
 };
 
@@ -284,21 +286,27 @@ WEIR_API enum weir_result weir_fail_with(struct weir_context *context,
 WEIR_API enum weir_progress weir_idle(struct weir_context *context, int64_t deadline_ns, int fd);
 
 /* For operators with `wake`: call it at `deadline` (as weir_now; INT64_MAX: never) or when `fd` is
- * readable (-1: none), whichever is first. Replaces the wish before it; wake has to wish again.
- * From open, load, process, process_many, timer and wake. */
+ * readable (-1: none), whichever is first. Replaces the wish before it; a call of wake, for
+ * whatever reason, uses the wish up: wake has to wish again. The fd is borrowed, and must stay open
+ * while it is wished for. From open, load, process, process_many, timer and wake. A task that is
+ * busy keeps to it within a millisecond or one callback, whichever is longer. Without `wake`, it
+ * fails the run. */
 WEIR_API void weir_wake(struct weir_context *context, int64_t deadline_ns, int fd);
-/* For operators with `wake`. true: after the record in hand the task takes no more input until
- * somebody says false; wake and timers are still called, and process_many should return. It is
- * back-pressure: markers behind the input wait too, so a hold should be short. Some records may
- * still come, when one callback upstream gave several. */
+/* For operators with `wake`. true: after the record in hand the task takes no more input until the
+ * operator says false, from timer, wake, commit or aborted; all of these are still called, and
+ * process_many should return. It is back-pressure: markers behind the input wait too, so a hold
+ * should be short; and so does the end of input, which calls finish. Not kept over a restart. From
+ * wherever weir_wake is. Without `wake`, it fails the run. */
 WEIR_API void weir_hold(struct weir_context *context, bool held);
 /* How far a source with an end is, in any one unit: bytes, records. For people: the live line shows
- * the sum over subtasks. total 0: unknown. From load, poll and open. */
+ * the sum over subtasks. total 0: unknown. From load, poll and open; of sources, else it fails the
+ * run. */
 WEIR_API void weir_progress_set(struct weir_context *context, uint64_t done, uint64_t total);
 /* A folder of this node's own inside the store, the same for all its subtasks and runs, made when
  * missing; for what must live as long as the checkpoints do, a journal of input that can't be asked
  * for twice, say. weir never looks into it and never deletes it. WEIR_INVALID without a store. May
- * block; from open, load and later. `path` gets at most `room` bytes with the zero. */
+ * block; from open, load and later. `path` gets at most `room` bytes with the zero (WEIR_TOO_LARGE:
+ * it needs more), relative if the store's path was. */
 WEIR_API enum weir_result weir_store_folder(struct weir_context *context, char *path, size_t room,
                                             struct weir_error *error) WEIR_MUST_USE;
 

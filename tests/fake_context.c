@@ -145,6 +145,8 @@ enum weir_result fake_start(struct weir_context *task, struct weir_graph *graph,
     task->name = from->options.name;
     task->value_size = from->state.value_size;
     task->watermark = WEIR_NO_TIME;
+    task->wake_ns = INT64_MAX;
+    task->wake_fd = task->idle_fd = -1;
     if (!task->table)
         return WEIR_OK;
     task->self = need(calloc(1, task->table->self_size));
@@ -202,6 +204,13 @@ enum weir_result fake_cut(struct weir_context *task, struct weir_saver *snapshot
     if (result == WEIR_OK && task->table->save)
         result = task->table->save(task->self, task, snapshot);
     return result;
+}
+
+enum weir_result fake_wake(struct weir_context *task)
+{
+    task->wake_ns = INT64_MAX;
+    task->wake_fd = -1;
+    return task->table->wake(task->self, task);
 }
 
 enum weir_result fake_commit(struct weir_context *task, const struct weir_saver *handles)
@@ -292,9 +301,40 @@ enum weir_result weir_fail_with(struct weir_context *context, const struct weir_
 
 enum weir_progress weir_idle(struct weir_context *context, int64_t deadline_ns, int fd)
 {
-    (void)fd;
     context->deadline_ns = deadline_ns;
+    context->idle_fd = fd;
     return WEIR_IDLE;
+}
+
+void weir_wake(struct weir_context *context, int64_t deadline_ns, int fd)
+{
+    context->wake_ns = deadline_ns;
+    context->wake_fd = fd;
+}
+
+void weir_hold(struct weir_context *context, bool held)
+{
+    context->held = held;
+}
+
+void weir_progress_set(struct weir_context *context, uint64_t done, uint64_t total)
+{
+    context->progress_done = done;
+    context->progress_total = total;
+}
+
+enum weir_result weir_store_folder(struct weir_context *context, char *path, size_t room,
+                                   struct weir_error *error)
+{
+    const char *folder = context->run.folder;
+    enum weir_result code = !folder                  ? WEIR_INVALID
+                            : strlen(folder) >= room ? WEIR_TOO_LARGE
+                                                     : WEIR_OK;
+    if (code == WEIR_OK)
+        memcpy(path, folder, strlen(folder) + 1);
+    else if (error)
+        *error = (struct weir_error){.code = code, .text = "no store, or no room for its path"};
+    return code;
 }
 
 /* ---- emit ---- */

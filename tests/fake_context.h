@@ -3,7 +3,8 @@
  * fake_context: a task without a job. It implements what operators use of weir.h, so that one can
  * be opened, fed, cut, crashed and restored by hand, step by step, in microseconds: emitted records
  * are kept, saved items stay in memory, time stands still unless moved, files are POSIX ones with a
- * counter that can break every call from the n-th on. Linked instead of the runtime, never with it.
+ * counter that can break every call from the n-th on. What an operator wishes of its task (to be
+ * woken, to be held) is only noted: the test calls it. Linked instead of the runtime, never with it.
  * One thread.
  */
 #ifndef FAKE_CONTEXT_H
@@ -58,6 +59,7 @@ struct fake_run {
     const struct weir_saver *saved; /* NULL: a first start */
     int64_t now_ns;
     const struct weir_allocator *allocator;
+    const char *folder; /* what weir_store_folder answers; NULL: there is no store */
 };
 
 struct fake_cell {
@@ -78,8 +80,13 @@ struct weir_context {
     size_t cell_count, scanned;
     struct weir_record *emitted; /* copies */
     size_t emitted_count;
-    int64_t watermark;         /* the last emitted */
-    int64_t deadline_ns;       /* of the last weir_idle */
+    int64_t watermark;   /* the last emitted */
+    int64_t deadline_ns; /* of the last weir_idle */
+    int idle_fd;
+    int64_t wake_ns; /* of the last weir_wake; INT64_MAX: none, or fake_wake has used it up */
+    int wake_fd;
+    bool held;
+    uint64_t progress_done, progress_total;
     struct weir_saver handles; /* since the last fake_cut */
     struct weir_error failed;  /* code WEIR_OK: not */
     char log[512];             /* the last line */
@@ -95,6 +102,8 @@ enum weir_result fake_process(struct weir_context *task, const char *key, const 
  * before). */
 enum weir_result fake_cut(struct weir_context *task, struct weir_saver *snapshot);
 enum weir_result fake_commit(struct weir_context *task, const struct weir_saver *handles);
+/* Calls wake, whatever it wished for. */
+enum weir_result fake_wake(struct weir_context *task);
 void fake_forget_emitted(struct weir_context *task);
 
 /* ---- files ---- */

@@ -79,6 +79,36 @@ Test(plan, two_edges_into_a_node_or_another_routing_end_a_chain)
 }
 
 /* The same nodes, chained or not: a checkpoint's parts keep their numbers. */
+static enum weir_result awake(void *self, struct weir_context *context)
+{
+    (void)self;
+    (void)context;
+    return WEIR_OK;
+}
+static enum weir_result nothing(void *self, struct weir_context *context, unsigned input,
+                                const struct weir_record *record)
+{
+    (void)input;
+    (void)record;
+    return awake(self, context);
+}
+
+Test(plan, a_node_that_can_be_woken_begins_a_chain_and_may_be_followed)
+{
+    const struct weir_operator table = {WEIR_SIZED(struct weir_operator), .process = nothing,
+                                        .wake = awake};
+    struct weir_node_options options = {WEIR_SIZED(struct weir_node_options), .name = "b",
+                                        .table = &table, .parallelism = 2};
+    weir_node a = numbers("a", 2), b = weir_graph_add(graph, &options), c = node("c", 2);
+    weir_connect(graph, a, b, WEIR_FORWARD);
+    weir_connect(graph, b, c, WEIR_FORWARD);
+    make(1);
+    cr_expect_eq(plan.chain_count, 2);
+    cr_expect_not(plan_direct(&plan, 0));
+    cr_expect(plan_direct(&plan, 1));
+    cr_expect_eq(plan.channel_count, 2, "subtask i to subtask i");
+}
+
 Test(plan, instances_are_numbered_without_regard_to_chains)
 {
     for (int routing = WEIR_FORWARD; routing <= WEIR_SPREAD; routing++) {
