@@ -96,10 +96,14 @@ static void finish(struct coordinator *coordinator, enum weir_outcome outcome,
     struct view *view = coordinator->view;
     monitor_enter(view->monitor);
     view->outcome = outcome;
+    view->over_ns = clock_now_ns();
+    view->round = 0;
     if (error)
         view->error = *error;
     monitor_notify(view->monitor);
     monitor_leave(view->monitor);
+    if (coordinator->run->notices)
+        notices_ring(coordinator->run->notices);
 }
 
 static void fail(struct coordinator *coordinator, enum weir_result code, const char *node,
@@ -142,6 +146,7 @@ static void on_told(struct coordinator *coordinator, const struct round_action *
         view->duration_ns = duration;
         view->committed++;
     }
+    view->round = 0;
     monitor_leave(view->monitor);
     coordinator->told = action->id;
     if (action->purposes & (ROUND_STOP | ROUND_FINAL)) { /* C3 */
@@ -157,28 +162,45 @@ static void on_told(struct coordinator *coordinator, const struct round_action *
                                        .id = action->id,
                                        .duration_ns = duration,
                                        .bytes = coordinator->bytes,
+                                       .cut_ns = coordinator->cut_ns,
+                                       .align_ns = coordinator->align_ns,
+                                       .write_ns = duration - coordinator->align_ns,
                                        .text = round_purpose_text(action->purposes)});
+}
+
+/* Inside `text`: what kept the open round from being one. */
+static void tell_abort(struct coordinator *coordinator, const struct round_action *action,
+                       char *text, size_t size)
+{
+    uint32_t missing = 0;
+    for (uint32_t i = 0; i < coordinator->task_count; i++)
+        missing += !round_is_sealed(&coordinator->round, i);
+    if (*coordinator->reason)
+        snprintf(text, size, "%s: %s", round_reason_text(action->reason), coordinator->reason);
+    else
+        snprintf(text, size, "%s: %u of %u tasks had not answered",
+                 round_reason_text(action->reason), missing, coordinator->task_count);
 }
 
 static void on_aborted(struct coordinator *coordinator, const struct round_action *action)
 {
+    int64_t triggered_ns = coordinator->round.triggered_ns;
+    char text[sizeof coordinator->view->aborted_reason];
     tell_tasks(coordinator, MESSAGE_ABORT, action->id);
     tell_writer(coordinator, MESSAGE_ABORT, action);
-    monitor_enter(coordinator->view->monitor);
-    coordinator->view->aborted++;
-    monitor_leave(coordinator->view->monitor);
-    uint32_t missing = 0;
-    for (uint32_t i = 0; i < coordinator->task_count; i++)
-        missing += !round_is_sealed(&coordinator->round, i);
-    char text[sizeof coordinator->reason + 160];
-    if (*coordinator->reason)
-        snprintf(text, sizeof text, "%s: %s", round_reason_text(action->reason),
-                 coordinator->reason);
-    else
-        snprintf(text, sizeof text, "%s: %u of %u tasks had not answered",
-                 round_reason_text(action->reason), missing, coordinator->task_count);
-    run_event(coordinator->run,
-              &(struct weir_event){.kind = WEIR_EVENT_ABORTED, .id = action->id, .text = text});
+    tell_abort(coordinator, action, text, sizeof text);
+    struct view *view = coordinator->view;
+    monitor_enter(view->monitor);
+    view->aborted++;
+    view->round = 0;
+    view->aborted_id = action->id;
+    view->aborted_triggered_ns = triggered_ns;
+    memcpy(view->aborted_reason, text, sizeof text);
+    monitor_leave(view->monitor);
+    run_event(coordinator->run, &(struct weir_event){.kind = WEIR_EVENT_ABORTED,
+                                                     .id = action->id,
+                                                     .duration_ns = clock_now_ns() - triggered_ns,
+                                                     .text = text});
     uint32_t last = action->purposes & (ROUND_STOP | ROUND_FINAL);
     if (last) {
         coordinator->again = last;
@@ -197,11 +219,27 @@ static void stand_in_for_writer(struct round *round, const struct round_action *
         round_committed(round, action->id);
 }
 
+/* For who asks what the job is at. */
+static void show_round(const struct coordinator *coordinator, const struct round_action *action)
+{
+    struct view *view = coordinator->view;
+    monitor_enter(view->monitor);
+    view->round = action->id;
+    view->round_phase = coordinator->round.phase;
+    view->round_purposes = action->purposes;
+    view->round_triggered_ns = coordinator->round.triggered_ns;
+    monitor_leave(view->monitor);
+}
+
 static void carry_out(struct coordinator *coordinator, const struct round_action *action)
 {
+    if (action->what == ROUND_CLAIM || action->what == ROUND_ANNOUNCE ||
+        action->what == ROUND_COMMIT)
+        show_round(coordinator, action);
     switch (action->what) {
     case ROUND_CLAIM:
         *coordinator->reason = 0;
+        coordinator->cut_ns = coordinator->align_ns = 0;
         coordinator->triggered_wall_ns = clock_wall_ns();
         tell_writer(coordinator, MESSAGE_CLAIM, action);
         break;
@@ -238,13 +276,18 @@ static void on_ready(struct coordinator *coordinator, struct coordinator_task *t
     task->ready = true;
     if (coordinator->ready_count < coordinator->task_count) /* C1 */
         return;
-    tell_tasks(coordinator, MESSAGE_GO, 0);
-    run_event(coordinator->run, &(struct weir_event){.kind = WEIR_EVENT_STARTED,
-                                                     .id = coordinator->run->restored_id,
-                                                     .text = ""});
+    int64_t now = clock_now_ns();
+    const struct run *run = coordinator->run;
+    run_event(run, &(struct weir_event){.kind = WEIR_EVENT_STARTED,
+                                        .id = run->restored_id,
+                                        .duration_ns = now - run->began_ns,
+                                        .bytes = run->restored_bytes,
+                                        .text = ""});
+    tell_tasks(coordinator, MESSAGE_GO, 0); /* what operators say comes after STARTED */
     struct view *view = coordinator->view;
     monitor_enter(view->monitor);
     view->started = true;
+    view->going_ns = now;
     monitor_notify(view->monitor);
     monitor_leave(view->monitor);
 }
@@ -276,11 +319,18 @@ static void on_confirmed(struct coordinator *coordinator, struct coordinator_tas
 
 static void on_sealed(struct coordinator *coordinator, const struct message *message)
 {
-    round_sealed(&coordinator->round, message->id, message->channel);
-    monitor_enter(coordinator->view->monitor);
-    if ((int64_t)message->value > coordinator->view->cut_max_ns)
-        coordinator->view->cut_max_ns = (int64_t)message->value;
-    monitor_leave(coordinator->view->monitor);
+    int64_t cut_ns = (int64_t)message->value;
+    struct round *round = &coordinator->round;
+    if (message->id == round->id && round->phase == ROUND_CUTTING) {
+        coordinator->cut_ns = cut_ns > coordinator->cut_ns ? cut_ns : coordinator->cut_ns;
+        coordinator->align_ns = clock_now_ns() - round->triggered_ns;
+    }
+    round_sealed(round, message->id, message->channel);
+    struct view *view = coordinator->view;
+    monitor_enter(view->monitor);
+    view->cut_max_ns = cut_ns > view->cut_max_ns ? cut_ns : view->cut_max_ns;
+    coordinator->tasks[message->channel].sealed = message->id;
+    monitor_leave(view->monitor);
 }
 
 static void on_request(struct coordinator *coordinator, enum request request)
@@ -321,6 +371,16 @@ static void note_reason(struct coordinator *coordinator, const struct message *m
         snprintf(coordinator->reason, sizeof coordinator->reason, "%s", text_of(message));
 }
 
+/* The first one sticks: what comes later is mostly its echo. */
+static void note_failed(struct coordinator *coordinator, uint32_t task)
+{
+    struct view *view = coordinator->view;
+    monitor_enter(view->monitor);
+    if (!view->failed_task && view->outcome == WEIR_OUTCOME_RUNNING)
+        view->failed_task = task + 1;
+    monitor_leave(view->monitor);
+}
+
 static void on_task(struct coordinator *coordinator, const struct message *message)
 {
     if (message->channel >= coordinator->task_count)
@@ -344,6 +404,7 @@ static void on_task(struct coordinator *coordinator, const struct message *messa
         on_confirmed(coordinator, task, message->id);
         break;
     case MESSAGE_FAILED:
+        note_failed(coordinator, message->channel);
         fail(coordinator, task_code((enum weir_result)message->value), node_of(message),
              text_of(message));
         break;

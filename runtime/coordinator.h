@@ -30,6 +30,18 @@ struct view {
     uint64_t bytes;
     uint64_t committed, aborted;
     int64_t cut_max_ns;
+    int64_t going_ns;     /* when all operators were ready, 0: not yet */
+    int64_t over_ns;      /* when the outcome was known */
+    uint32_t failed_task; /* 1 + its index; 0: none failed */
+    /* the open round */
+    uint64_t round; /* id, 0: none */
+    enum round_phase round_phase;
+    uint32_t round_purposes;
+    int64_t round_triggered_ns;
+    /* the newest that came to nothing */
+    uint64_t aborted_id;
+    int64_t aborted_triggered_ns;
+    char aborted_reason[800];
 };
 
 enum request { REQUEST_CHECKPOINT = 1, REQUEST_SUSPEND, REQUEST_DRAIN, REQUEST_NOW };
@@ -39,6 +51,7 @@ struct coordinator_task {
     bool ready, ended;
     bool quit; /* was told */
     uint64_t confirmed;
+    uint64_t sealed; /* newest id; inside view.monitor */
 };
 
 struct coordinator {
@@ -64,6 +77,8 @@ struct coordinator {
     int64_t again_ns;       /* then */
     int64_t triggered_wall_ns;
     uint64_t bytes;   /* that the open round has written */
+    int64_t cut_ns;   /* the longest cut of the open round */
+    int64_t align_ns; /* from its trigger to the last task's cut */
     char reason[640]; /* what went wrong with the open round, in the words of who met it */
 };
 

@@ -29,6 +29,10 @@ static enum weir_result make_run(struct weir_job *job, struct weir_error *error)
     run->log_context = options->log_context;
     run->event = options->event;
     run->event_context = options->event_context;
+    if (options->polled)
+        result = notices_new(options->allocator, &run->notices, error);
+    if (result)
+        return result;
     run->log_lock = monitor_new(options->allocator);
     job->view.monitor = monitor_new(options->allocator);
     uint32_t channels = run->plan.channel_count + 1;
@@ -84,6 +88,8 @@ static enum weir_result build(struct weir_job *job, struct weir_error *error)
         result = make_actors(job, error);
     if (!result)
         result = job_read_parts(job, error);
+    for (uint32_t i = 0; !result && i < job->restored.task_count; i++)
+        job->run.restored_bytes += job->restored.tasks[i].part.blob.stored_size + BLOB_HEADER_SIZE;
     int status = clock_random(&run_number, sizeof run_number);
     if (!result && status < 0)
         result = error_os(error, -status, "no random numbers for a run's number");
@@ -154,6 +160,7 @@ enum weir_result weir_job_start(struct weir_graph *graph, const struct weir_job_
         return error_memory(error, "a job", sizeof *mine);
     mine->options = resolved;
     mine->graph = graph;
+    mine->run.began_ns = clock_now_ns();
     result = build(mine, error);
     if (!result)
         result = launch(mine, error);
@@ -192,6 +199,7 @@ static void free_run(struct weir_job *job)
     if (job->restored.allocator || job->restored.tasks)
         manifest_free(&job->restored);
     store_close(&job->store);
+    notices_free(&job->run.notices);
     monitor_free(&job->run.log_lock);
     monitor_free(&job->view.monitor);
     memory_release(allocator, job->run.reader_slot);
@@ -214,6 +222,8 @@ void weir_job_close(struct weir_job **job)
     }
     for (uint32_t i = 0; i < mine->thread_count; i++)
         thread_join(&mine->threads[i]);
+    if (mine->run.notices)
+        notices_deliver(mine->run.notices, &mine->run);
     free_tasks(mine);
     free_run(mine);
     memory_release(mine->options.allocator, mine);
@@ -239,6 +249,19 @@ enum weir_result weir_job_wait(struct weir_job *job, int64_t timeout_ns, enum we
     if (*outcome == WEIR_OUTCOME_RUNNING)
         return error_set(error, WEIR_TIMEOUT, 0, "the job is still running");
     return WEIR_OK;
+}
+
+int weir_job_fd(const struct weir_job *job)
+{
+    return job->run.notices ? notices_fd(job->run.notices) : -1;
+}
+
+enum weir_result weir_job_poll(struct weir_job *job, enum weir_outcome *outcome,
+                               struct weir_error *error)
+{
+    if (job->run.notices)
+        notices_deliver(job->run.notices, &job->run);
+    return weir_job_wait(job, 0, outcome, error);
 }
 
 static enum weir_result refuse_unknown(const struct weir_job *job, struct weir_error *error)
@@ -282,14 +305,22 @@ void weir_job_status(struct weir_job *job, struct weir_status *status)
     struct weir_status full = {
         .epoch = job->run.epoch, .tasks = job->task_count, .restored_from = job->run.restored_id};
     monitor_enter(view->monitor);
+    int64_t now = clock_now_ns();
     full.outcome = view->outcome;
     full.checkpoint = view->checkpoint;
-    full.checkpoint_age_ns = view->checkpoint ? clock_now_ns() - view->triggered_ns : -1;
+    full.checkpoint_age_ns = view->checkpoint ? now - view->triggered_ns : -1;
     full.checkpoint_duration_ns = view->duration_ns;
     full.checkpoint_bytes = view->bytes;
     full.committed = view->committed;
     full.aborted = view->aborted;
     full.cut_max_ns = view->cut_max_ns;
+    if (view->going_ns)
+        full.running_ns = (view->over_ns ? view->over_ns : now) - view->going_ns;
+    full.round = view->round;
+    full.round_age_ns = view->round ? now - view->round_triggered_ns : -1;
+    full.aborted_id = view->aborted_id;
+    full.aborted_age_ns = view->aborted_id ? now - view->aborted_triggered_ns : -1;
+    snprintf(full.aborted_reason, sizeof full.aborted_reason, "%s", view->aborted_reason);
     monitor_leave(view->monitor);
     for (uint32_t i = 0; i < job->task_count; i++) {
         struct task *task = &job->tasks[i];

@@ -13,6 +13,10 @@ void run_log(const struct run *run, enum weir_level level, const char *format, .
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    if (run->notices) {
+        notices_log(run->notices, level, text);
+        return;
+    }
     monitor_enter(run->log_lock);
     run->log(run->log_context, level, text);
     monitor_leave(run->log_lock);
@@ -22,6 +26,10 @@ void run_event(const struct run *run, const struct weir_event *event)
 {
     if (!run->event)
         return;
+    if (run->notices) {
+        notices_event(run->notices, event);
+        return;
+    }
     monitor_enter(run->log_lock);
     run->event(run->event_context, event);
     monitor_leave(run->log_lock);

@@ -6,6 +6,7 @@
 #ifndef RUN_H
 #define RUN_H
 
+#include "notices.h"
 #include "plan.h"
 #include "thread.h"
 
@@ -15,16 +16,19 @@ struct run {
     const char *job_name;
     uint32_t epoch;
     uint32_t key_groups;
-    bool durable;         /* there is a store */
-    char *store;          /* its path as given; NULL without */
-    uint64_t restored_id; /* 0: a first start */
-    bool restored_final;  /* that checkpoint was the job's end */
+    bool durable;            /* there is a store */
+    char *store;             /* its path as given; NULL without */
+    uint64_t restored_id;    /* 0: a first start */
+    bool restored_final;     /* that checkpoint was the job's end */
+    uint64_t restored_bytes; /* of it, read from the store */
+    int64_t began_ns;        /* monotonic; weir_job_start was called */
     char store_id[2 * STORE_ID_SIZE + 1];
     uint32_t batch_bytes;
     uint32_t window_batches;
     uint64_t window_bytes;
     uint32_t *reader_slot;    /* of each channel: its index in the reader's gate */
     uint32_t *writer_slot;    /* of each channel: its index in the writer's outlet */
+    struct notices *notices;  /* of polled jobs; else NULL, and the hooks are called at once, */
     struct monitor *log_lock; /* one message or event at a time */
     void (*log)(void *context, enum weir_level level, const char *text);
     void *log_context;

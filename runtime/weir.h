@@ -491,8 +491,9 @@ struct weir_job_options {
     void *log_context;
     void (*event)(void *context, const struct weir_event *event);
     void *event_context;
-    /* Both are called by weir_job_poll instead, on its caller's thread: for hosts with an event
-     * loop. At most 1,000 messages are kept for it; the oldest go first, and that is said. */
+    /* Both are called by weir_job_poll instead, and for the rest by weir_job_close or the failing
+     * weir_job_start, on the caller's thread: for hosts with an event loop. At most 1,000 messages
+     * are kept; the oldest go first, and a warning says how many. ENDED always comes. */
     bool polled;
     /* Give operators one record at a time until this run's first checkpoint is committed: slower,
      * but a failure then names its record exactly. For a start after a failure. */
@@ -539,7 +540,13 @@ struct weir_status {
     int64_t cut_max_ns;          /* longest time a cut has held a task, this run */
     uint64_t progress_done;      /* sums of what sources say by weir_progress_set; */
     uint64_t progress_total;     /* 0: one of them does not know */
-    int64_t running_ns;          /* since the operators got their first record; 0: not yet */
+    int64_t running_ns;          /* from the operators' first record until now, or until the job
+                                    was over; 0: not yet */
+    uint64_t round;              /* the checkpoint being taken, 0: none */
+    int64_t round_age_ns;        /* since its trigger; -1: none */
+    uint64_t aborted_id;         /* newest that came to nothing in this run, 0: none */
+    int64_t aborted_age_ns;      /* since its trigger; -1: none */
+    char aborted_reason[200];    /* as the ABORTED event said it, shortened */
 };
 
 /* Where an operator stood. */
