@@ -5,6 +5,7 @@
  * exit_code. No job is started.
  */
 #include <criterion/criterion.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "duration.h"
@@ -74,6 +75,109 @@ Test(options, every_option_lands_in_its_field)
     cr_expect_eq(options.job.retain, 7);
     cr_expect_eq(options.job.timeout_ns, 120 * (int64_t)1000000000);
     cr_expect_str_eq(options.job.endpoint, "tcp://127.0.0.1");
+}
+
+Test(options, of_restarts_and_what_is_said_land_in_theirs)
+{
+    cr_assert_eq(parse_run("--store s --min-pause 50ms --tolerated 4 --mode aligned --supervise "
+                           "--max-restarts 0 --restart-delay 2s --dead-letters d --poison-after 5 "
+                           "--stop-deadline 1min --no-control --log-level debug --json"),
+                 WEIR_OK, "%s", error.text);
+    cr_expect_eq(options.job.min_pause_ns, 50 * (int64_t)1000000);
+    cr_expect_eq(options.job.tolerated, 4);
+    cr_expect(options.supervise && options.no_control && options.json && !options.quiet);
+    cr_expect_eq(options.max_restarts, 0);
+    cr_expect_eq(options.restart_delay_ns, 2 * (int64_t)1000000000);
+    cr_expect_str_eq(options.job.dead_letters, "d");
+    cr_expect_eq(options.poison_after, 5);
+    cr_expect_eq(options.stop_deadline_ns, 60 * (int64_t)1000000000);
+    cr_expect_eq(options.log_level, WEIR_LOG_DEBUG);
+}
+
+Test(options, have_the_defaults_the_help_tells)
+{
+    cr_assert_eq(parse_run("--store s"), WEIR_OK, "%s", error.text);
+    cr_expect_eq(options.max_restarts, 3);
+    cr_expect_eq(options.restart_delay_ns, 100 * (int64_t)1000000);
+    cr_expect_eq(options.poison_after, 3);
+    cr_expect_eq(options.stop_deadline_ns, 30 * (int64_t)1000000000);
+    cr_expect_eq(options.log_level, WEIR_LOG_INFO);
+    cr_assert_eq(parse_run("--quiet"), WEIR_OK, "%s", error.text);
+    cr_expect_eq(options.log_level, WEIR_LOG_WARNING);
+    cr_expect_eq(options.max_restarts, 0, "without a store a restart would double the output");
+}
+
+Test(options, asks_a_running_job_without_parameters)
+{
+    static const char *const words[] = {"status", "checkpoint", "stop", "dump"};
+    static const enum options_verb verbs[] = {OPTIONS_STATUS, OPTIONS_CHECKPOINT, OPTIONS_STOP,
+                                              OPTIONS_DUMP};
+    char line[100];
+    for (size_t i = 0; i < 4; i++) {
+        snprintf(line, sizeof line, "p %s --store s --json", words[i]);
+        cr_assert_eq(parse(line), WEIR_OK, "%s", error.text);
+        cr_expect_eq(options.verb, verbs[i]);
+        snprintf(line, sizeof line, "p %s", words[i]);
+        cr_expect_eq(parse(line), WEIR_INVALID);
+        cr_expect(strstr(error.text, "needs --store DIR") != NULL, "%s", error.text);
+    }
+    cr_assert_eq(parse("p stop --store s --drain"), WEIR_OK, "%s", error.text);
+    cr_expect(options.drain && !options.now);
+}
+
+static void senseless(const char *line, const char *says)
+{
+    cr_expect_eq(parse(line), WEIR_INVALID, "accepted: %s", line);
+    cr_expect(strstr(error.text, says) != NULL, "%s: \"%s\"", line, error.text);
+}
+
+Test(options, refuses_what_has_no_sense_beside_the_rest)
+{
+    REFUSED("--dot", "--dot means nothing to \"run\"");
+    REFUSED("--now", "--now means nothing to \"run\"");
+    REFUSED("--dead-letters d", "--dead-letters needs --store");
+    REFUSED("--supervise", "--supervise needs --store");
+    REFUSED("--max-restarts 2", "--max-restarts needs --store");
+    REFUSED("--restart-delay 1s", "--restart-delay needs --store");
+    REFUSED("--poison-after 2", "--poison-after needs --store");
+    REFUSED("--min-pause 1s", "--min-pause needs --store");
+    REFUSED("--tolerated 1", "--tolerated needs --store");
+    REFUSED("--stop-deadline 1s", "--stop-deadline needs --store");
+    REFUSED("--quiet --json", "--quiet and --json: say one of them");
+    REFUSED("--quiet --log-level debug", "--quiet and --log-level: say one of them");
+    senseless("p plan --set input=i --set output=o --dot --json", "--dot and --json");
+    senseless("p stop --store s --drain --now", "--drain and --now");
+    senseless("p status --store s --interval 1s", "--interval means nothing to \"status\"");
+    senseless("p dump --store s --set input=i", "--set means nothing to \"dump\"");
+}
+
+Test(options, knows_one_mode_of_checkpoints)
+{
+    REFUSED("--mode unaligned", "this version has aligned checkpoints only");
+    REFUSED("--mode adaptive", "this version has aligned checkpoints only");
+    REFUSED("--mode crooked", "say aligned");
+}
+
+Test(options, flags_may_be_denied)
+{
+    cr_assert_eq(parse_run("--quiet=no --json=yes"), WEIR_OK, "%s", error.text);
+    cr_expect(options.json && !options.quiet);
+    REFUSED("--quiet=perhaps", "--quiet perhaps: say yes or no");
+    REFUSED("--quiet yes", "one word too many");
+    REFUSED("--log-level loud", "say error, warning, info or debug");
+}
+
+Test(options, help_fits_into_100_columns)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+
+    options_print(out);
+    fclose(out);
+    for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n"))
+        cr_expect_leq(strlen(line), 100, "%s", line);
+    free(text);
 }
 
 Test(options, takes_the_value_after_an_equals_sign)
@@ -146,28 +250,13 @@ Test(options, refuses_numbers_out_of_range)
     REFUSED("--endpoint ipc://x", "inproc or tcp://127.0.0.1");
 }
 
-Test(parameters, have_their_defaults)
+Test(parameters, required_ones_may_not_be_empty)
 {
-    cr_assert_eq(parse_run(""), WEIR_OK);
-    cr_expect_str_eq(weir_parameter_text(&options.parameters, "input"), "i");
-    cr_expect_str_eq(weir_parameter_text(&options.parameters, "emit"), "final");
-    cr_expect_eq(weir_parameter_count(&options.parameters, "rate"), 0);
-    cr_expect_str_eq(weir_parameter_text(&options.parameters, "undeclared"), "");
-    cr_expect_eq(weir_parameter_count(&options.parameters, "undeclared"), 0);
-}
-
-Test(parameters, are_checked_by_type)
-{
-    REFUSED("--set emit=sometimes", "none of final|updates");
+    cr_expect_eq(parse("p run --set input= --set output=o"), WEIR_INVALID);
+    cr_expect(strstr(error.text, "value is empty") != NULL, "%s", error.text);
     REFUSED("--set emit=final|updates", "none of final|updates");
     REFUSED("--set emit=", "none of final|updates");
     REFUSED("--set emit=up", "none of final|updates");
-    REFUSED("--set rate=fast", "whole number");
-    REFUSED("--set rate=1e6", "whole number");
-    REFUSED("--set rate=-1", "whole number");
-    cr_expect_eq(parse_run("--set emit=updates"), WEIR_OK, "%s", error.text);
-    cr_expect_eq(parse("p run --set input= --set output=o"), WEIR_INVALID);
-    cr_expect(strstr(error.text, "value is empty") != NULL, "%s", error.text);
 }
 
 Test(parameters, names_everything_that_is_missing)

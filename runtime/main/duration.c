@@ -11,7 +11,8 @@
 static const struct {
     const char *name;
     int64_t ns;
-} units[] = {{"us", 1000}, {"ms", 1000000}, {"s", 1000000000}, {"min", 60000000000}};
+} units[] = {
+    {"us", 1000}, {"ms", 1000000}, {"s", 1000000000}, {"min", 60000000000}, {"h", 3600000000000}};
 
 static int64_t unit_ns(const char *name)
 {
@@ -21,7 +22,7 @@ static int64_t unit_ns(const char *name)
     return 0;
 }
 
-enum weir_result duration_parse(const char *what, const char *text, int64_t *ns,
+enum weir_result duration_parse(const char *what, const char *text, bool zero, int64_t *ns,
                                 struct weir_error *error)
 {
     uint64_t count;
@@ -34,9 +35,9 @@ enum weir_result duration_parse(const char *what, const char *text, int64_t *ns,
 
     int64_t unit = unit_ns(rest);
     if (unit == 0)
-        return refuse(error, "%s %s: the unit \"%s\" is unknown; use us, ms, s or min", what, text,
-                      rest);
-    if (count == 0)
+        return refuse(error, "%s %s: the unit \"%s\" is unknown; use us, ms, s, min or h", what,
+                      text, rest);
+    if (count == 0 && !zero)
         return refuse(error, "%s %s: it must be more than 0", what, text);
     if (count > (uint64_t)(INT64_MAX / unit))
         return refuse(error, "%s %s is too long", what, text);

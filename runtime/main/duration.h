@@ -8,9 +8,9 @@
 
 #include "weir_base.h"
 
-/* Units us, ms, s, min; a whole number before them, more than 0. `what` ("--interval") opens the
- * message. */
-enum weir_result duration_parse(const char *what, const char *text, int64_t *ns,
+/* Units us, ms, s, min, h; a whole number before them. `what` ("--interval") opens the message.
+ * zero: may it be 0? */
+enum weir_result duration_parse(const char *what, const char *text, bool zero, int64_t *ns,
                                 struct weir_error *error) WEIR_MUST_USE;
 
 #define DURATION_TEXT 32

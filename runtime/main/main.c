@@ -22,7 +22,6 @@ static int print_help(const struct weir_program *program)
 {
     printf("%s - %s\n\n", program->name, program->about != NULL ? program->about : "a weir job");
     options_print_verbs(program->name, stdout);
-    printf("\noptions:\n");
     options_print(stdout);
     if (program->parameters != NULL && program->parameters[0].name != NULL) {
         printf("\nparameters, each --set NAME=VALUE:\n");
@@ -226,5 +225,7 @@ int weir_main(int argc, char **argv, const struct weir_program *program)
     case OPTIONS_NONE:
         break;
     }
-    return carry_out(&own, &options);
+    int code = carry_out(&own, &options);
+    options_free(&options);
+    return code;
 }

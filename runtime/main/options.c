@@ -39,7 +39,7 @@ static enum weir_result take_interval(struct options *options, const char *value
         options->job.interval_ns = -1;
         return WEIR_OK;
     }
-    return duration_parse("--interval", value, &options->job.interval_ns, error);
+    return duration_parse("--interval", value, false, &options->job.interval_ns, error);
 }
 
 static enum weir_result take_restore(struct options *options, const char *value,
@@ -97,7 +97,19 @@ static enum weir_result take_log_level(struct options *options, const char *valu
 static enum weir_result take_set(struct options *options, const char *value,
                                  struct weir_error *error)
 {
-    return parameters_set(&options->parameters, value, error);
+    const char *equals = strchr(value, '=');
+    size_t size = strcspn(value, "=");
+
+    return parameters_set(&options->parameters, PARAMETERS_LINE, value, size,
+                          equals != NULL ? equals + 1 : NULL, error);
+}
+
+/* Its file has been read before the rest of the line. */
+static enum weir_result take_config(struct options *options, const char *value,
+                                    struct weir_error *error)
+{
+    (void)options, (void)value, (void)error;
+    return WEIR_OK;
 }
 
 /* ------------------------------------------------------------------------------- the tables -- */
@@ -127,175 +139,190 @@ enum { VERB_COUNT = sizeof verbs / sizeof verbs[0] };
 
 #define AT(member) offsetof(struct options, member)
 
-/* A row that begins with a heading of the help has no name. */
+/* clang-format off: a row is a row */
 static const struct option {
     const char *name;
-    const char *value; /* as people should write it; NULL for flags */
+    const char *value; /* as people should write it; NULL: yes, no, or nothing for yes */
     const char *help;
-    unsigned verbs; /* where it has a meaning */
+    const char *heading; /* stands before it in the help */
+    unsigned verbs;      /* where it has a meaning */
     enum kind kind;
-    size_t offset; /* int64_t ns, uint32_t or bool; OWN: none */
+    size_t offset; /* of an int64_t in ns, an uint32_t or a bool; OWN: none */
     uint32_t least, most;
     take *take;
     bool repeatable;
     bool needs_store;
 } known[] = {
-    {.name = "store",
+    {.heading = "the job:",
+     .name = "store",
      .value = "DIR",
+     .verbs = JOB | ASK,
      .kind = OWN,
      .take = take_store,
-     .verbs = JOB | ASK,
      .help = "where checkpoints are kept; without it a crash starts over"},
-    {.name = "interval",
-     .value = "100ms|1s|off",
+    {.name = "set",
+     .value = "NAME=VALUE",
+     .verbs = JOB,
      .kind = OWN,
-     .take = take_interval,
-     .verbs = JOB,
-     .help = "time between checkpoints (default 1s)"},
-    {.name = "min-pause",
-     .value = "50ms",
-     .kind = DURATION,
-     .offset = AT(job.min_pause_ns),
-     .verbs = JOB,
-     .needs_store = true,
-     .help = "least time from one checkpoint's end to the next one's start (default none)"},
-    {.name = "timeout",
-     .value = "60s",
-     .kind = DURATION,
-     .offset = AT(job.timeout_ns),
-     .verbs = JOB,
-     .help = "a checkpoint that takes longer is given up (default 60s)"},
-    {.name = "tolerated",
-     .value = "N",
-     .kind = NUMBER,
-     .offset = AT(job.tolerated),
-     .least = 1,
-     .most = UINT32_MAX,
-     .verbs = JOB,
-     .needs_store = true,
-     .help = "checkpoints in a row that may come to nothing before the run fails (default any)"},
-    {.name = "retain",
-     .value = "N",
-     .kind = NUMBER,
-     .offset = AT(job.retain),
-     .least = 1,
-     .most = UINT32_MAX,
-     .verbs = JOB,
-     .help = "checkpoints kept in the store (default 3)"},
-    {.name = "mode",
-     .value = "aligned",
+     .take = take_set,
+     .repeatable = true,
+     .help = "a parameter of the program, see below; repeatable"},
+    {.name = "config",
+     .value = "FILE",
+     .verbs = JOB | ASK,
      .kind = OWN,
-     .take = take_mode,
-     .verbs = JOB,
-     .help = "how checkpoints pass full queues (default aligned, the only one)"},
-    {.name = "restore",
-     .value = "latest|none|ID",
-     .kind = OWN,
-     .take = take_restore,
-     .verbs = JOB,
-     .help = "the checkpoint to go on from (default latest)"},
+     .take = take_config,
+     .help = "options from a file, one a line: interval = 100ms; the line wins"},
     {.name = "parallelism",
      .value = "N",
+     .verbs = JOB,
      .kind = NUMBER,
-     .offset = AT(job.parallelism),
      .least = 1,
      .most = PARALLELISM_LIMIT,
-     .verbs = JOB,
+     .offset = AT(job.parallelism),
      .help = "tasks of each node (default 1)"},
     {.name = "endpoint",
      .value = "inproc|tcp://127.0.0.1",
+     .verbs = JOB,
      .kind = OWN,
      .take = take_endpoint,
-     .verbs = JOB,
      .help = "how tasks reach each other (default inproc)"},
-    {.name = "set",
-     .value = "NAME=VALUE",
+    {.name = "restore",
+     .value = "latest|none|ID",
+     .verbs = JOB,
      .kind = OWN,
-     .take = take_set,
+     .take = take_restore,
+     .help = "the checkpoint to go on from (default latest)"},
+
+    {.heading = "checkpoints:",
+     .name = "interval",
+     .value = "100ms|1s|off",
      .verbs = JOB,
-     .repeatable = true,
-     .help = "a parameter of the program, see below; repeatable"},
-    {.name = "max-restarts",
-     .value = "N",
-     .kind = NUMBER,
-     .offset = AT(max_restarts),
-     .most = 1000000,
+     .kind = OWN,
+     .take = take_interval,
+     .help = "time between them (default 1s)"},
+    {.name = "min-pause",
+     .value = "50ms",
      .verbs = JOB,
+     .kind = DURATION,
      .needs_store = true,
-     .help = "restarts in a row, without a new checkpoint, before it gives up (default 3)"},
+     .offset = AT(job.min_pause_ns),
+     .help = "least time from one's end to the next one's start (default none)"},
+    {.name = "timeout",
+     .value = "60s",
+     .verbs = JOB,
+     .kind = DURATION,
+     .offset = AT(job.timeout_ns),
+     .help = "one that takes longer is given up (default 60s)"},
+    {.name = "tolerated",
+     .value = "N",
+     .verbs = JOB,
+     .kind = NUMBER,
+     .least = 1,
+     .most = UINT32_MAX,
+     .needs_store = true,
+     .offset = AT(job.tolerated),
+     .help = "so many in a row may come to nothing, then the run fails (default any)"},
+    {.name = "retain",
+     .value = "N",
+     .verbs = JOB,
+     .kind = NUMBER,
+     .least = 1,
+     .most = UINT32_MAX,
+     .offset = AT(job.retain),
+     .help = "how many the store keeps (default 3)"},
+    {.name = "mode",
+     .value = "aligned",
+     .verbs = JOB,
+     .kind = OWN,
+     .take = take_mode,
+     .help = "how they pass queued records (default aligned, the only one)"},
+    {.name = "stop-deadline",
+     .value = "30s",
+     .verbs = JOB,
+     .kind = DURATION,
+     .needs_store = true,
+     .offset = AT(stop_deadline_ns),
+     .help = "a stop waits no longer for the last one (default 30s)"},
+
+    {.heading = "after a failure:",
+     .name = "max-restarts",
+     .value = "N",
+     .verbs = JOB,
+     .kind = NUMBER,
+     .most = 1000000,
+     .needs_store = true,
+     .offset = AT(max_restarts),
+     .help = "restarts in a row, no new checkpoint between them (default 3)"},
     {.name = "restart-delay",
      .value = "100ms",
+     .verbs = JOB,
      .kind = DURATION,
+     .needs_store = true,
      .offset = AT(restart_delay_ns),
-     .verbs = JOB,
-     .needs_store = true,
-     .help = "wait before the first restart, doubled for each further one (default 100ms)"},
+     .help = "wait before the first, doubled for each further one (default 100ms)"},
     {.name = "supervise",
-     .kind = FLAG,
-     .offset = AT(supervise),
      .verbs = JOB,
+     .kind = FLAG,
      .needs_store = true,
+     .offset = AT(supervise),
      .help = "run in a child process, which is started again when it dies"},
     {.name = "dead-letters",
      .value = "DIR",
-     .kind = OWN,
-     .take = take_dead_letters,
      .verbs = JOB,
+     .kind = OWN,
      .needs_store = true,
-     .help = "where records go that fail their operator again and again"},
+     .take = take_dead_letters,
+     .help = "where records are put that fail their operator again and again"},
     {.name = "poison-after",
      .value = "N",
+     .verbs = JOB,
      .kind = NUMBER,
-     .offset = AT(poison_after),
      .least = 1,
      .most = 1000000,
-     .verbs = JOB,
      .needs_store = true,
+     .offset = AT(poison_after),
      .help = "how often one record may fail its operator (default 3)"},
-    {.name = "stop-deadline",
-     .value = "30s",
-     .kind = DURATION,
-     .offset = AT(stop_deadline_ns),
+
+    {.heading = "what is said and asked:",
+     .name = "quiet",
      .verbs = JOB,
-     .needs_store = true,
-     .help = "a stop waits no longer for its last checkpoint (default 30s)"},
-    {.name = "no-control",
-     .kind = FLAG,
-     .offset = AT(no_control),
-     .verbs = JOB,
-     .help = "do not answer status, checkpoint, stop and dump"},
-    {.name = "quiet",
      .kind = FLAG,
      .offset = AT(quiet),
-     .verbs = JOB,
-     .help = "say only what goes wrong: --log-level warning"},
-    {.name = "json",
-     .kind = FLAG,
-     .offset = AT(json),
-     .verbs = JOB | ASK,
-     .help = "say it as JSON on standard output, for programs"},
+     .help = "only what goes wrong: --log-level warning"},
     {.name = "log-level",
      .value = "error|warning|info|debug",
+     .verbs = JOB,
      .kind = OWN,
      .take = take_log_level,
-     .verbs = JOB,
      .help = "the least important messages shown (default info)"},
+    {.name = "json",
+     .verbs = JOB | ASK,
+     .kind = FLAG,
+     .offset = AT(json),
+     .help = "JSON on standard output, for programs; excludes --quiet"},
+    {.name = "no-control",
+     .verbs = JOB,
+     .kind = FLAG,
+     .offset = AT(no_control),
+     .help = "do not answer status, checkpoint, stop and dump"},
     {.name = "dot",
+     .verbs = BIT(OPTIONS_PLAN),
      .kind = FLAG,
      .offset = AT(dot),
-     .verbs = BIT(OPTIONS_PLAN),
-     .help = "plan: draw the graph in the language of Graphviz"},
+     .help = "of plan: the graph in the language of Graphviz"},
     {.name = "drain",
+     .verbs = BIT(OPTIONS_STOP),
      .kind = FLAG,
      .offset = AT(drain),
-     .verbs = BIT(OPTIONS_STOP),
-     .help = "stop: end the input here, for good, and publish everything"},
+     .help = "of stop: end the input here, for good, and publish everything"},
     {.name = "now",
+     .verbs = BIT(OPTIONS_STOP),
      .kind = FLAG,
      .offset = AT(now),
-     .verbs = BIT(OPTIONS_STOP),
-     .help = "stop: do not wait for a last checkpoint"},
+     .help = "of stop: do not wait for a last checkpoint"},
 };
+/* clang-format on */
 enum { KNOWN_COUNT = sizeof known / sizeof known[0] };
 _Static_assert(KNOWN_COUNT <= 64, "a bit each in options.given");
 
@@ -305,17 +332,29 @@ void options_print_verbs(const char *program, FILE *out)
         fprintf(out, "  %s %-10s  %s\n", program, verbs[i].name, verbs[i].help);
 }
 
+/* What stands to the right begins in one column; after a long head, in the next line. */
+static void print_option(FILE *out, const char *name, const char *value, const char *help)
+{
+    enum { COLUMN = 27 };
+    char head[80];
+
+    snprintf(head, sizeof head, "--%s%s%s", name, value != NULL ? " " : "",
+             value != NULL ? value : "");
+    if (strlen(head) < COLUMN)
+        fprintf(out, "  %-*s%s\n", COLUMN, head, help);
+    else
+        fprintf(out, "  %s\n  %*s%s\n", head, COLUMN, "", help);
+}
+
 void options_print(FILE *out)
 {
-    char head[64];
-
     for (size_t i = 0; i < KNOWN_COUNT; i++) {
-        snprintf(head, sizeof head, "--%s %s", known[i].name,
-                 known[i].value != NULL ? known[i].value : "");
-        fprintf(out, "  %-36s %s\n", head, known[i].help);
+        if (known[i].heading != NULL)
+            fprintf(out, "\n%s\n", known[i].heading);
+        print_option(out, known[i].name, known[i].value, known[i].help);
     }
-    fprintf(out, "  %-36s %s\n", "--help", "this text");
-    fprintf(out, "  %-36s %s\n", "--version", "the versions of the program and of weir");
+    print_option(out, "help", NULL, "this text");
+    print_option(out, "version", NULL, "the versions of the program and of weir");
 }
 
 /* ------------------------------------------------------------------------------- one option -- */
@@ -339,7 +378,7 @@ static enum weir_result take_duration(struct options *options, const struct opti
     char what[64];
 
     snprintf(what, sizeof what, "--%s", option->name);
-    return duration_parse(what, value, (int64_t *)(void *)((char *)options + option->offset),
+    return duration_parse(what, value, false, (int64_t *)(void *)((char *)options + option->offset),
                           error);
 }
 
@@ -443,6 +482,53 @@ static enum weir_result take_option(struct options *options, char **argv, int *a
     return take_value(options, option, value, error);
 }
 
+/* ------------------------------------------------------------------------------- the file -- */
+
+static enum weir_result take_entry(struct options *options, const struct config_entry *entry,
+                                   struct weir_error *error)
+{
+    if (entry->parameter != NULL)
+        return parameters_set(&options->parameters, PARAMETERS_FILE, entry->parameter,
+                              strlen(entry->parameter), entry->value, error);
+
+    size_t index = find(entry->name, strlen(entry->name));
+    if (index == KNOWN_COUNT)
+        return refuse_option(entry->name, error);
+    if (known[index].take == take_config)
+        return refuse(error, "--config: a file can't name another one");
+    if ((options->in_file & UINT64_C(1) << index) != 0)
+        return refuse(error, "--%s is given twice", entry->name);
+    options->in_file |= UINT64_C(1) << index;
+    return take_value(options, &known[index], entry->value, error);
+}
+
+static enum weir_result take_file(struct options *options, const char *path,
+                                  struct weir_error *error)
+{
+    struct config_entry entry;
+    enum weir_result result = config_open(&options->config, path, error);
+
+    if (result != WEIR_OK)
+        return result;
+    while ((result = config_next(&options->config, &entry, error)) == WEIR_OK)
+        if (take_entry(options, &entry, error) != WEIR_OK)
+            return config_blame(&options->config, error);
+    return result == WEIR_NOT_FOUND ? WEIR_OK : result;
+}
+
+/* The value of --config, wherever it stands: the line is read after the file, to win over it. NULL:
+ * there is none, or none that the line's reading would not refuse. */
+static const char *file_named(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strncmp(argv[i], "--config=", 9) == 0)
+            return argv[i] + 9;
+        if (strcmp(argv[i], "--config") == 0)
+            return i + 1 < argc && strncmp(argv[i + 1], "--", 2) != 0 ? argv[i + 1] : NULL;
+    }
+    return NULL;
+}
+
 /* OPTIONS_HELP or OPTIONS_VERSION when one is asked for, wherever; else OPTIONS_NONE. */
 static enum options_verb asked_for(int argc, char **argv)
 {
@@ -459,7 +545,7 @@ static enum options_verb asked_for(int argc, char **argv)
 
 static bool given(const struct options *options, const char *name)
 {
-    return (options->given >> find(name, strlen(name)) & 1) != 0;
+    return ((options->given | options->in_file) >> find(name, strlen(name)) & 1) != 0;
 }
 
 static const char *verb_name(enum options_verb verb)
@@ -475,12 +561,13 @@ static const char *verb_name(enum options_verb verb)
 static enum weir_result check_each(const struct options *options, struct weir_error *error)
 {
     for (size_t i = 0; i < KNOWN_COUNT; i++) {
-        if ((options->given >> i & 1) == 0)
-            continue;
-        if ((known[i].verbs & BIT(options->verb)) == 0)
+        bool on_line = (options->given >> i & 1) != 0;
+        bool meant = (known[i].verbs & BIT(options->verb)) != 0;
+        if (on_line && !meant)
             return refuse(error, "--%s means nothing to \"%s\": leave it out", known[i].name,
                           verb_name(options->verb));
-        if (known[i].needs_store && options->job.store == NULL)
+        if (meant && known[i].needs_store && options->job.store == NULL &&
+            given(options, known[i].name))
             return refuse(error, "--%s needs --store DIR: that is where checkpoints are",
                           known[i].name);
     }
@@ -489,19 +576,22 @@ static enum weir_result check_each(const struct options *options, struct weir_er
 
 static enum weir_result check_pairs(const struct options *options, struct weir_error *error)
 {
-    if ((BIT(options->verb) & ASK) != 0 && options->job.store == NULL)
+    unsigned verb = BIT(options->verb);
+
+    if ((verb & ASK) != 0 && options->job.store == NULL)
         return refuse(error, "%s needs --store DIR: which running job is meant?",
                       verb_name(options->verb));
     if (options->job.store == NULL && options->job.restore == WEIR_RESTORE_ID)
         return refuse(error, "--restore needs --store DIR: that is where checkpoints are");
-    if (options->quiet && options->json)
+    if ((verb & JOB) != 0 && options->quiet && options->json)
         return refuse(error, "--quiet and --json: say one of them; who reads events can pass over "
                              "what it does not need");
-    if (options->quiet && given(options, "log-level"))
-        return refuse(error, "--quiet is --log-level warning: say one of them");
-    if (options->dot && options->json)
+    if ((verb & JOB) != 0 && options->quiet && given(options, "log-level"))
+        return refuse(error, "--quiet and --log-level: say one of them; --quiet is --log-level "
+                             "warning");
+    if (options->verb == OPTIONS_PLAN && options->dot && options->json)
         return refuse(error, "--dot and --json: say one of them");
-    if (options->drain && options->now)
+    if (options->verb == OPTIONS_STOP && options->drain && options->now)
         return refuse(error, "--drain and --now: say one of them");
     return WEIR_OK;
 }
@@ -546,8 +636,20 @@ enum weir_result options_parse(struct options *options, int argc, char **argv,
         return WEIR_OK;
 
     enum weir_result result = parameters_begin(&options->parameters, declared, error);
+    const char *file = file_named(argc, argv);
+    if (result == WEIR_OK && file != NULL)
+        result = take_file(options, file, error);
     for (int i = 1; i < argc && result == WEIR_OK; i++)
         result = argv[i][0] == '-' ? take_option(options, argv, &i, error)
                                    : take_verb(options, argv[i], error);
-    return result == WEIR_OK ? check(options, error) : result;
+    if (result == WEIR_OK)
+        result = check(options, error);
+    if (result != WEIR_OK)
+        options_free(options);
+    return result;
+}
+
+void options_free(struct options *options)
+{
+    config_free(&options->config);
 }

@@ -8,10 +8,14 @@
  * Anything unknown, given twice, without its value, or without sense beside the rest is refused by
  * name. --help and --version win over everything else on the line, a mistake before them included:
  * who asks for help gets it.
+ *
+ * The command line wins over the file. A file is written for all verbs: what means nothing to the
+ * one asked for is checked and passed over, while on the command line it is refused.
  */
 #ifndef OPTIONS_H
 #define OPTIONS_H
 
+#include "config.h"
 #include "parameters.h"
 
 enum options_verb {
@@ -30,7 +34,9 @@ struct options {
     enum options_verb verb;
     struct weir_job_options job; /* name, hooks, poison and allocator are left to the caller */
     struct weir_parameters parameters;
-    uint64_t given; /* a bit for each option seen, by its place in the table */
+    struct config config;
+    uint64_t given;   /* a bit for each option on the command line, by its place in the table */
+    uint64_t in_file; /* the same for the --config file */
 
     /* how `run` behaves */
     bool supervise;            /* a parent watches over the process that does the work */
@@ -48,9 +54,11 @@ struct options {
     bool now;   /* or WEIR_STOP_NOW; neither: WEIR_STOP_SUSPEND */
 };
 
+/* On failure there is nothing to free. */
 enum weir_result options_parse(struct options *options, int argc, char **argv,
                                const struct weir_parameter *declared,
                                struct weir_error *error) WEIR_MUST_USE;
+void options_free(struct options *options);
 /* The help's lines about verbs, and about options. */
 void options_print_verbs(const char *program, FILE *out);
 void options_print(FILE *out);
