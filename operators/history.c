@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "history.h"
+#include "outside.h"
 #include "path.h"
+#include "stage.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -54,7 +56,10 @@ static enum weir_result make_folder(struct weir_context *context, const char *fo
     char parent[PATH_ROOM];
     struct weir_error error;
     struct weir_file_status status;
-    enum weir_result result = weir_file_status(folder, &status, &error);
+    enum weir_result result = outside_check(context, folder);
+    if (result != WEIR_OK)
+        return result;
+    result = weir_file_status(folder, &status, &error);
     if (result == WEIR_OK && !status.folder)
         return weir_fail(context, WEIR_INVALID, "output %s is not a directory", folder);
     if (result == WEIR_NOT_FOUND) {
@@ -116,54 +121,28 @@ static enum weir_result write_line(const struct history *history, struct weir_co
 
 /* ------------------------------------------------------------------------------- take over -- */
 
-struct match {
-    char staged[PART_NAME_ROOM]; /* prefixes */
-    char draft[PART_NAME_ROOM];
-    char found[PATH_NAME_LIMIT + 1];
-};
-
-static bool find_match(void *match_, const char *name)
-{
-    struct match *match = match_;
-    if (strncmp(name, match->staged, strlen(match->staged)) != 0 &&
-        strncmp(name, match->draft, strlen(match->draft)) != 0)
-        return true;
-    snprintf(match->found, sizeof match->found, "%s", name);
-    return false;
-}
-
-static enum weir_result remove_file(struct weir_context *context, const char *folder,
-                                    const char *name)
+static enum weir_result remove_line(struct weir_context *context, const char *folder)
 {
     char path[PATH_ROOM];
     struct weir_error error;
-    path_join(path, folder, name);
+    path_join(path, folder, HISTORY_NAME);
     enum weir_result result = weir_file_remove(path, &error);
     return result == WEIR_OK || result == WEIR_NOT_FOUND ? WEIR_OK
                                                          : weir_fail_with(context, &error);
 }
 
-/* Removes what a run without a store left: nothing of it was published, none can resume it. One
- * listing per file, for a folder should not change while it is listed. */
+/* Removes what a run without a store left: nothing of it was published, none can resume it. */
 static enum weir_result clear_run(struct weir_context *context, const char *folder,
                                   const char *line)
 {
-    struct match match;
-    struct weir_error error;
+    char prefix[PART_NAME_ROOM];
     const char *id = line + strlen(RUN_PREFIX);
-    snprintf(match.staged, sizeof match.staged, ".staged-%.32s-", id);
-    snprintf(match.draft, sizeof match.draft, HISTORY_NAME "-%.32s-", id);
-    do {
-        match.found[0] = '\0';
-        enum weir_result result = weir_folder_list(folder, find_match, &match, &error);
-        if (result != WEIR_OK)
-            return weir_fail_with(context, &error);
-        if (match.found[0] != '\0')
-            result = remove_file(context, folder, match.found);
-        if (result != WEIR_OK)
-            return result;
-    } while (match.found[0] != '\0');
-    return remove_file(context, folder, HISTORY_NAME);
+    part_staged_prefix(id, prefix);
+    enum weir_result result = stage_clear(context, folder, prefix);
+    snprintf(prefix, sizeof prefix, HISTORY_NAME "-%.32s-", id);
+    if (result == WEIR_OK)
+        result = stage_clear(context, folder, prefix);
+    return result == WEIR_OK ? remove_line(context, folder) : result;
 }
 
 /* ---------------------------------------------------------------------------------- claim -- */
@@ -177,14 +156,27 @@ static enum weir_result refuse_parts(struct weir_context *context, const char *f
                      folder, part);
 }
 
+/* Up to " node " two lines of one store, or of one run, are alike. */
+static bool is_neighbour(const char *line, const char *mine)
+{
+    const char *node = strstr(mine, " node ");
+    return strncmp(line, mine, (size_t)(node - mine) + strlen(" node ")) == 0;
+}
+
 static enum weir_result refuse_line(const struct history *history, struct weir_context *context,
                                     const char *line)
 {
+    const char *node = strstr(line, " node ");
     if (line[0] == '\0')
         return weir_fail(context, WEIR_REFUSED,
                          "%s is not the output directory that the checkpoint's run wrote to: name "
                          "that one (it may be moved whole, hidden files included)",
                          history->folder);
+    if (is_neighbour(line, history->line))
+        return weir_fail(context, WEIR_REFUSED,
+                         "output directory %s belongs to node %.*s of the same job: give each sink "
+                         "a directory of its own (a node that was renamed is another one)",
+                         history->folder, (int)strcspn(node + 6, "\n"), node + 6);
     return weir_fail(context, WEIR_REFUSED,
                      "output directory %s belongs to another history (\"%.*s\", this one is "
                      "\"%.*s\"): start from its store, or name an empty directory",
@@ -253,5 +245,11 @@ enum weir_result history_check(const struct history *history, struct weir_contex
     enum weir_result result = read_line(context, history->folder, line);
     if (result != WEIR_OK || strcmp(line, history->line) == 0)
         return result;
+    if (is_run(line) && is_run(history->line))
+        return weir_fail(context, WEIR_REFUSED,
+                         "output directory %s was taken over by another run or another sink "
+                         "(\"%.*s\", this one is \"%.*s\"): give each a directory of its own",
+                         history->folder, (int)strcspn(line, "\n"), line,
+                         (int)strcspn(history->line, "\n"), history->line);
     return refuse_line(history, context, line);
 }

@@ -13,6 +13,11 @@ void part_staged_name(const struct part *part, char name[PART_NAME_ROOM])
              part->subtask, (unsigned long long)part->number);
 }
 
+void part_staged_prefix(const char *id, char prefix[PART_NAME_ROOM])
+{
+    snprintf(prefix, PART_NAME_ROOM, STAGED "%.32s-", id);
+}
+
 void part_final_name(const struct part *part, char name[PART_NAME_ROOM])
 {
     snprintf(name, PART_NAME_ROOM, FINAL "%05u-%020llu", part->subtask,

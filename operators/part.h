@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * part: the names of a line sink's files, and the step from one to the other. Fixed width, so that
+ * part: the names of a sink's files, and the step from one to the other. Fixed width, so that
  * the order of names is the order of numbers, and so that a name parses one way or not at all:
  *
  *   .staged-<id, 32 hex>-<epoch, 10 digits>-<subtask, 5 digits>-<number, 20 digits>
@@ -25,6 +25,8 @@ struct part {
 };
 
 void part_staged_name(const struct part *part, char name[PART_NAME_ROOM]);
+/* What the staged names of an id begin with; only its first 32 bytes are looked at. */
+void part_staged_prefix(const char *id, char prefix[PART_NAME_ROOM]);
 void part_final_name(const struct part *part, char name[PART_NAME_ROOM]);
 /* False when the name is none of this kind; then *part is undefined. */
 bool part_of_staged(const char *name, struct part *part);

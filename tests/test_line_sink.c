@@ -1,12 +1,10 @@
-/* links: operators fake_context */
+/* links: operators fake_context sink_world */
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The line sink in a small world that plays the job: a numbered input, checkpoints that become
- * durable or do not, and deaths at every file call and between all steps. After each step what is
- * visible must be a prefix of the input, cut at a committed checkpoint; at the end, all of it.
+ * The line sink in the world of sink_world.h: exact whatever it dies of; and what it refuses.
  */
-#include "fake_context.h"
 #include "part.h"
+#include "sink_world.h"
 #include "weir_operators.h"
 
 #include <criterion/criterion.h>
@@ -16,19 +14,20 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define STORE "0123456789abcdef0123456789abcdef"
+#define STORE WORLD_STORE
 #define OTHER "fedcba9876543210fedcba9876543210"
 #define PART(number) "part-00000-0000000000000000000" number
 
 static char folder[] = "/tmp/test_line_sink-XXXXXX";
 static char output[128];
 static struct weir_graph *graph;
+static struct world_sink sink;
 
 static void set_up(void)
 {
     cr_assert(mkdtemp(folder));
     snprintf(output, sizeof output, "%s/out", folder);
-    graph = weir_graph_new(NULL);
+    sink.graph = graph = weir_graph_new(NULL);
     fake_files_reset();
 }
 
@@ -53,12 +52,11 @@ static const char *path_of(const char *name)
     return path;
 }
 
-static weir_node add_sink(void)
+static weir_node add_sink(struct weir_graph *to)
 {
     struct weir_line_sink_options options = {WEIR_SIZED(struct weir_line_sink_options),
                                              .path = output};
-    graph->count = 0;
-    return weir_line_sink(graph, "sink", &options);
+    return weir_line_sink(to, "sink", &options);
 }
 
 /* ---- what a reader of the directory sees ---- */
@@ -104,84 +102,7 @@ static const char *visible(void)
     return text;
 }
 
-/* ---- the world ---- */
-
-struct world {
-    weir_node node;
-    struct weir_context task;
-    bool running;
-    uint32_t epoch;
-    unsigned read;  /* lines given to the running task */
-    unsigned total; /* lines of the input */
-    /* the newest durable checkpoint */
-    bool durable;
-    unsigned covered; /* lines */
-    struct weir_saver items, handles;
-    struct weir_saver pending; /* handles of the running task that are not confirmed */
-};
-
-static void world_end(struct world *world)
-{
-    fake_end(&world->task);
-    world->running = false;
-}
-
-static bool died(const struct world *world)
-{
-    return world->task.failed.code != WEIR_OK;
-}
-
-/* Starts from the newest checkpoint and commits what it holds. False when it died on the way. */
-static bool world_start(struct world *world)
-{
-    struct fake_run run = {.epoch = ++world->epoch, .store = STORE};
-    run.saved = world->durable ? &world->items : NULL;
-    world->running = true;
-    world->read = world->covered;
-    fake_items_free(&world->pending);
-    if (fake_start(&world->task, graph, world->node, &run) != WEIR_OK)
-        return false;
-    return !world->durable || fake_commit(&world->task, &world->handles) == WEIR_OK;
-}
-
-static bool world_feed(struct world *world)
-{
-    char line[16];
-    snprintf(line, sizeof line, "line %u", world->read++);
-    return fake_process(&world->task, "", line) == WEIR_OK;
-}
-
-/* What happens to a round after the sink's cut. */
-enum fate { ABORTED, DURABLE_BUT_NOT_TOLD, COMMITTED, COMMITTED_TWICE };
-
-static bool world_round(struct world *world, enum fate fate)
-{
-    struct weir_saver items = {0};
-    if (fake_cut(&world->task, &items) != WEIR_OK) {
-        fake_items_free(&items);
-        return false;
-    }
-    fake_items_copy(&world->pending, &world->task.handles);
-    if (fate == ABORTED) {
-        fake_items_free(&items);
-        return true;
-    }
-    fake_items_free(&world->items);
-    fake_items_free(&world->handles);
-    world->items = items;
-    fake_items_copy(&world->handles, &world->pending);
-    world->durable = true;
-    world->covered = world->read;
-    if (fate == DURABLE_BUT_NOT_TOLD)
-        return true;
-    for (int i = 0; i <= (fate == COMMITTED_TWICE); i++)
-        if (fake_commit(&world->task, &world->pending) != WEIR_OK)
-            return false;
-    fake_items_free(&world->pending);
-    return true;
-}
-
-static void expect_prefix(const struct world *world)
+static unsigned count_visible(void)
 {
     unsigned seen = 0;
     char line[16];
@@ -190,128 +111,50 @@ static void expect_prefix(const struct world *world)
         cr_assert_eq(strncmp(at, line, (size_t)size), 0, "not a prefix:\n%s", visible());
         at += size;
     }
-    cr_assert_leq(seen, world->covered, "visible before its checkpoint was durable");
-    if (world->covered == world->total && world->pending.count == 0 && world->running)
-        cr_assert_eq(seen, world->total);
+    return seen;
 }
 
-/* One run of the world: some lines, a round, and so on. False when it died. */
-static bool world_run(struct world *world, const enum fate *fates, size_t fate_count)
+static int count_staged(void)
 {
-    if (!world_start(world))
-        return false;
-    expect_prefix(world);
-    for (size_t i = 0; world->covered < world->total || world->pending.count > 0; i++) {
-        for (unsigned j = 0; j < i % 3 + 1 && world->read < world->total; j++)
-            if (!world_feed(world))
-                return false;
-        if (!world_round(world, i < fate_count ? fates[i] : COMMITTED))
-            return false;
-        expect_prefix(world);
-    }
-    return true;
+    return count_files(is_staged);
 }
 
-static void world_free(struct world *world)
-{
-    if (world->running)
-        world_end(world);
-    fake_items_free(&world->items);
-    fake_items_free(&world->handles);
-    fake_items_free(&world->pending);
-}
+static struct world_sink sink = {
+    .add = add_sink,
+    .count_visible = count_visible,
+    .count_staged = count_staged,
+    .empty = empty_output,
+};
 
-static void expect_all(struct world *world)
-{
-    cr_assert_eq(world->covered, world->total);
-    expect_prefix(world);
-    cr_expect_eq(count_files(is_staged), 0);
-}
-
-/* ---- crashes ---- */
-
-/* Dies at file call number `limit`, and again `again` calls into the next run, then lives. */
-static bool crash_twice(unsigned limit, unsigned again, const enum fate *fates, size_t fate_count)
-{
-    struct world world = {.node = add_sink(), .total = 9};
-    bool fired = false;
-    for (unsigned attempt = 0; attempt < 3; attempt++) {
-        fake_files_reset();
-        fake_file_limit = attempt == 0 ? limit : attempt == 1 ? again : UINT32_MAX;
-        if (world_run(&world, fates, fate_count))
-            break;
-        fired = fired || attempt == 0;
-        cr_assert(died(&world));
-        cr_assert_lt(attempt, 2, "%s", world.task.failed.text);
-        world_end(&world);
-        fake_files_reset();
-        expect_prefix(&world);
-    }
-    fake_files_reset();
-    expect_all(&world);
-    world_free(&world);
-    empty_output();
-    return fired;
-}
-
-static void crash_everywhere(const enum fate *fates, size_t fate_count, unsigned again)
-{
-    unsigned limit = 0;
-    while (crash_twice(limit, again, fates, fate_count))
-        limit++;
-    cr_expect_gt(limit, 20);
-}
+/* ---- deaths ---- */
 
 Test(line_sink, exact_after_a_death_at_any_file_call, .init = set_up, .fini = tear_down)
 {
     static const enum fate aborts[] = {ABORTED, ABORTED, COMMITTED, ABORTED};
     static const enum fate silent[] = {DURABLE_BUT_NOT_TOLD, DURABLE_BUT_NOT_TOLD, ABORTED,
                                        COMMITTED_TWICE};
-    crash_everywhere(NULL, 0, UINT32_MAX);
-    crash_everywhere(aborts, 4, UINT32_MAX);
-    crash_everywhere(silent, 4, UINT32_MAX);
+    world_crash_everywhere(&sink, NULL, 0, UINT32_MAX);
+    world_crash_everywhere(&sink, aborts, 4, UINT32_MAX);
+    world_crash_everywhere(&sink, silent, 4, UINT32_MAX);
 }
 
 Test(line_sink, exact_after_a_death_in_the_recovery_of_a_death, .init = set_up, .fini = tear_down)
 {
     static const enum fate silent[] = {DURABLE_BUT_NOT_TOLD, ABORTED, DURABLE_BUT_NOT_TOLD};
     for (unsigned again = 0; again < 25; again++)
-        crash_everywhere(silent, 3, again);
+        world_crash_everywhere(&sink, silent, 3, again);
 }
 
-/* Deaths between the calls: nobody closes the files, and prepared parts are left behind. */
 Test(line_sink, exact_after_deaths_between_any_two_steps, .init = set_up, .fini = tear_down)
 {
-    srand(5);
-    for (unsigned seed = 0; seed < 300; seed++) {
-        struct world world = {.node = add_sink(), .total = 12};
-        cr_assert(world_start(&world));
-        while (world.covered < world.total || world.pending.count > 0) {
-            unsigned dice = (unsigned)rand() % 10;
-            if (dice < 5 && world.read < world.total)
-                cr_assert(world_feed(&world), "%s", world.task.failed.text);
-            else if (dice < 8)
-                cr_assert(world_round(&world, (enum fate)((unsigned)rand() % 4)), "%s",
-                          world.task.failed.text);
-            else {
-                fake_file_limit = 0; /* even close can do nothing */
-                world_end(&world);
-                fake_files_reset();
-                cr_assert(world_start(&world), "%s", world.task.failed.text);
-            }
-            expect_prefix(&world);
-        }
-        expect_all(&world);
-        world_free(&world);
-        empty_output();
-    }
+    world_die_between_steps(&sink, 300);
 }
 
 /* ---- the two phases ---- */
 
 Test(line_sink, syncs_before_the_handle_and_after_the_rename, .init = set_up, .fini = tear_down)
 {
-    struct world world = {.node = add_sink(), .total = 9};
+    struct world world = world_make(&sink, 9);
     cr_assert(world_start(&world));
     fake_files_reset();
     cr_assert(world_feed(&world));
@@ -327,7 +170,7 @@ Test(line_sink, syncs_before_the_handle_and_after_the_rename, .init = set_up, .f
 
 Test(line_sink, no_output_no_part, .init = set_up, .fini = tear_down)
 {
-    struct world world = {.node = add_sink(), .total = 1};
+    struct world world = world_make(&sink, 1);
     cr_assert(world_start(&world));
     cr_assert(world_round(&world, COMMITTED));
     cr_expect_eq(world.handles.count, 0);
@@ -341,7 +184,7 @@ Test(line_sink, no_output_no_part, .init = set_up, .fini = tear_down)
 
 Test(line_sink, what_was_not_prepared_is_removed_at_close, .init = set_up, .fini = tear_down)
 {
-    struct world world = {.node = add_sink(), .total = 1};
+    struct world world = world_make(&sink, 1);
     char large[200000];
     memset(large, 'x', sizeof large);
     large[sizeof large - 1] = '\0';
@@ -357,7 +200,7 @@ Test(line_sink, what_was_not_prepared_is_removed_at_close, .init = set_up, .fini
 Test(line_sink, a_part_taken_by_a_reader_is_reported_and_passed_over, .init = set_up,
      .fini = tear_down)
 {
-    struct world world = {.node = add_sink(), .total = 2};
+    struct world world = world_make(&sink, 2);
     cr_assert(world_start(&world));
     cr_assert(world_feed(&world));
     cr_assert(world_round(&world, COMMITTED));
@@ -369,7 +212,7 @@ Test(line_sink, a_part_taken_by_a_reader_is_reported_and_passed_over, .init = se
 
 Test(line_sink, an_interrupted_link_and_unlink_is_finished, .init = set_up, .fini = tear_down)
 {
-    struct world world = {.node = add_sink(), .total = 1};
+    struct world world = world_make(&sink, 1);
     char staged[PART_NAME_ROOM], from[512];
     cr_assert(world_start(&world));
     cr_assert(world_feed(&world));
@@ -394,7 +237,7 @@ static void put_file(const char *name)
 
 Test(line_sink, never_replaces_a_file_that_took_the_name, .init = set_up, .fini = tear_down)
 {
-    struct world world = {.node = add_sink(), .total = 1};
+    struct world world = world_make(&sink, 1);
     cr_assert(world_start(&world));
     cr_assert(world_feed(&world));
     cr_assert(world_round(&world, DURABLE_BUT_NOT_TOLD));
@@ -418,7 +261,7 @@ Test(line_sink, handles_that_make_no_sense_are_refused, .init = set_up, .fini = 
         ".staged-" STORE "-0000000001-00000-00000000000000000000",
         ".staged-" STORE "-0000000001-00000-99999999999999999999 " PART("0"),
     };
-    struct world world = {.node = add_sink(), .total = 1};
+    struct world world = world_make(&sink, 1);
     cr_assert(world_start(&world));
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct weir_bytes handle = {bad[i], strlen(bad[i])};
@@ -485,9 +328,10 @@ static enum weir_result try_start(const char *store, const struct weir_saver *sa
 {
     struct weir_context task;
     struct fake_run run = {.epoch = 9, .store = store, .saved = saved};
-    fake_start(&task, graph, add_sink(), &run);
+    graph->count = 0;
+    fake_start(&task, graph, add_sink(graph), &run);
     if (task.failed.code == WEIR_OK)
-        fake_process(&task, "", "x"); /* the sink looks at parts here */
+        fake_process(&task, "", "x"); /* leftovers are looked at here */
     enum weir_result result = task.failed.code;
     if (reason)
         snprintf(reason, 640, "%s", task.failed.text);
@@ -498,7 +342,7 @@ static enum weir_result try_start(const char *store, const struct weir_saver *sa
 /* A finished run of one line and its last checkpoint. */
 static void publish_one(struct world *world)
 {
-    *world = (struct world){.node = add_sink(), .total = 1};
+    *world = world_make(&sink, 1);
     cr_assert(world_run(world, NULL, 0));
     world_end(world);
 }
@@ -535,7 +379,7 @@ Test(line_sink, refuses_parts_of_unknown_origin, .init = set_up, .fini = tear_do
 Test(line_sink, refuses_to_go_on_from_a_checkpoint_older_than_what_was_published, .init = set_up,
      .fini = tear_down)
 {
-    struct world world = {.node = add_sink(), .total = 9};
+    struct world world = world_make(&sink, 9);
     struct weir_saver older = {0};
     char reason[640];
     cr_assert(world_start(&world));
@@ -547,6 +391,9 @@ Test(line_sink, refuses_to_go_on_from_a_checkpoint_older_than_what_was_published
     world_end(&world);
     cr_expect_eq(try_start(STORE, &older, reason), WEIR_REFUSED);
     cr_expect(strstr(reason, PART("1")), "%s", reason);
+    struct fake_run run = {.epoch = 10, .store = STORE, .saved = &older};
+    cr_expect_eq(fake_start(&world.task, graph, world.node, &run), WEIR_REFUSED, "not at once");
+    fake_end(&world.task);
     cr_expect_eq(try_start(STORE, &world.items, NULL), WEIR_OK);
     fake_items_free(&older);
     world_free(&world);
@@ -572,13 +419,85 @@ Test(line_sink, two_sinks_cannot_share_a_directory, .init = set_up, .fini = tear
     weir_node a = weir_line_sink(graph, "a", &options), b = weir_line_sink(graph, "b", &options);
     cr_assert_eq(fake_start(&first, graph, a, &run), WEIR_OK);
     cr_expect_eq(fake_start(&second, graph, b, &run), WEIR_REFUSED);
+    cr_expect(strstr(second.failed.text, "belongs to node a of the same job"), "%s",
+              second.failed.text);
     fake_end(&first);
     fake_end(&second);
 }
 
+/* Nobody can tell a run that died from one that lives: the first one hears of it in time. */
+Test(line_sink, two_sinks_without_a_store_cannot_share_a_directory, .init = set_up,
+     .fini = tear_down)
+{
+    struct weir_context first, second;
+    struct fake_run run = {0};
+    struct weir_line_sink_options options = {WEIR_SIZED(struct weir_line_sink_options),
+                                             .path = output};
+    weir_node a = weir_line_sink(graph, "a", &options), b = weir_line_sink(graph, "b", &options);
+    struct weir_saver items = {0};
+    cr_assert_eq(fake_start(&first, graph, a, &run), WEIR_OK);
+    cr_assert_eq(fake_start(&second, graph, b, &run), WEIR_OK);
+    cr_assert_eq(fake_process(&first, "", "x"), WEIR_OK);
+    cr_assert_eq(fake_cut(&first, &items), WEIR_OK);
+    cr_expect_eq(fake_commit(&first, &first.handles), WEIR_REFUSED);
+    cr_expect(strstr(first.failed.text, "another sink"), "%s", first.failed.text);
+    fake_end(&first);
+    fake_end(&second);
+    fake_items_free(&items);
+}
+
+/* A start that goes wrong elsewhere has not removed what another start needs. */
+Test(line_sink, leftovers_stay_until_the_job_runs, .init = set_up, .fini = tear_down)
+{
+    struct world world = world_make(&sink, 1);
+    struct fake_run run = {.epoch = 2, .store = STORE};
+    cr_assert(world_start(&world));
+    cr_assert(world_feed(&world));
+    cr_assert(world_round(&world, DURABLE_BUT_NOT_TOLD));
+    fake_end(&world.task);
+    cr_assert_eq(fake_start(&world.task, graph, world.node, &run), WEIR_OK);
+    fake_end(&world.task);
+    cr_expect_eq(count_staged(), 1);
+    world.epoch = 2;
+    cr_assert(world_start(&world));
+    cr_expect_eq(count_visible(), 1);
+    world_free(&world);
+}
+
+static void make_store(const char *path)
+{
+    char lock[512];
+    cr_assert_eq(mkdir(path, 0700), 0);
+    snprintf(lock, sizeof lock, "%s/LOCK", path);
+    FILE *file = fopen(lock, "w");
+    cr_assert(file);
+    fputs("WEIRLOCK...", file);
+    fclose(file);
+}
+
+Test(line_sink, an_output_inside_a_store_is_refused, .init = set_up, .fini = tear_down)
+{
+    static const char *const inside[] = {"", "/out", "/data/deep", "/../store/out"};
+    char store[256], data[300], reason[640], safe[sizeof output];
+    snprintf(safe, sizeof safe, "%s", output);
+    snprintf(store, sizeof store, "%s/store", folder);
+    snprintf(data, sizeof data, "%s/data", store);
+    make_store(store);
+    cr_assert_eq(mkdir(data, 0700), 0);
+    for (size_t i = 0; i < sizeof inside / sizeof inside[0]; i++) {
+        snprintf(output, sizeof output, "%s%s", store, inside[i]);
+        cr_expect_eq(try_start(STORE, NULL, reason), WEIR_REFUSED, "%s", output);
+        cr_expect(strstr(reason, output) && strstr(reason, "lies in a store"), "%s", reason);
+    }
+    snprintf(output, sizeof output, "%s", store);
+    empty_output();
+    snprintf(output, sizeof output, "%s", safe);
+    cr_expect_eq(try_start(STORE, NULL, reason), WEIR_OK, "%s", reason);
+}
+
 Test(line_sink, a_directory_that_changed_hands_gets_nothing_more, .init = set_up, .fini = tear_down)
 {
-    struct world world = {.node = add_sink(), .total = 1};
+    struct world world = world_make(&sink, 1);
     cr_assert(world_start(&world));
     cr_assert(world_feed(&world));
     cr_assert(world_round(&world, DURABLE_BUT_NOT_TOLD));
@@ -594,7 +513,7 @@ static void run_without_store(bool commit)
 {
     struct weir_context tasks[2];
     struct weir_saver items = {0};
-    weir_node node = add_sink();
+    weir_node node = add_sink(graph);
     for (uint32_t i = 0; i < 2; i++) {
         struct fake_run run = {.subtask = i, .parallelism = 2};
         cr_assert_eq(fake_start(&tasks[i], graph, node, &run), WEIR_OK, "%s", tasks[i].failed.text);
@@ -633,7 +552,7 @@ Test(line_sink, numbers_survive_a_change_of_parallelism, .init = set_up, .fini =
 {
     struct weir_saver items = {0}, later = {0};
     struct weir_context tasks[2], task;
-    weir_node node = add_sink();
+    weir_node node = add_sink(graph);
     for (uint32_t i = 0; i < 2; i++) {
         struct fake_run run = {.subtask = i, .parallelism = 2, .store = STORE};
         cr_assert_eq(fake_start(&tasks[i], graph, node, &run), WEIR_OK);
