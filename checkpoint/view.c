@@ -17,6 +17,7 @@ struct weir_store {
     const struct weir_allocator *allocator;
     struct store *store;
     uint64_t *ids; /* of the last weir_store_list */
+    char identity[2 * STORE_ID_SIZE + 1];
 };
 
 struct weir_checkpoint {
@@ -58,6 +59,16 @@ static void give(void *to, const void *from, size_t from_size)
 
 /* -------------------------------------------------------------------------------- a store -- */
 
+static void print_identity(char hex[2 * STORE_ID_SIZE + 1], const unsigned char *id)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < STORE_ID_SIZE; i++) {
+        hex[2 * i] = digits[id[i] >> 4];
+        hex[2 * i + 1] = digits[id[i] & 15];
+    }
+    hex[2 * STORE_ID_SIZE] = 0;
+}
+
 enum weir_result weir_store_open(const char *path, const struct weir_allocator *allocator,
                                  struct weir_store **store, struct weir_error *error)
 {
@@ -67,11 +78,18 @@ enum weir_result weir_store_open(const char *path, const struct weir_allocator *
         return error_memory(error, "a store", sizeof *made);
     made->allocator = allocator;
     enum weir_result result = store_view(path, allocator, &made->store, error);
-    if (result != WEIR_OK)
+    if (result != WEIR_OK) {
         memory_release(allocator, made);
-    else
-        *store = made;
-    return result;
+        return result;
+    }
+    print_identity(made->identity, store_id(made->store));
+    *store = made;
+    return WEIR_OK;
+}
+
+const char *weir_store_identity(const struct weir_store *store)
+{
+    return store->identity;
 }
 
 void weir_store_close(struct weir_store **store)

@@ -53,6 +53,10 @@ WEIR_API enum weir_result weir_store_open(const char *path, const struct weir_al
 /* *store becomes NULL. NULL is accepted. */
 WEIR_API void weir_store_close(struct weir_store **store);
 
+/* The store's 32 hex digits, as weir_store_id answers in a job; constant over runs, another for a
+ * new store at the same path. Lives as long as *store. */
+WEIR_API const char *weir_store_identity(const struct weir_store *store);
+
 /* Ids of the committed checkpoints, ascending; not all of them need be sound. *ids lives until the
  * next weir_store_list or the close. */
 WEIR_API enum weir_result weir_store_list(struct weir_store *store, const uint64_t **ids,

@@ -243,6 +243,8 @@ Test(view, says_what_does_not_exist)
     snprintf(path, sizeof path, "%s/empty", scratch.path);
     make(0, 0);
     cr_assert_eq(weir_store_open(path, NULL, &view, &error), WEIR_OK);
+    cr_expect_eq(strlen(weir_store_identity(view)), 32);
+    cr_expect_eq(strspn(weir_store_identity(view), "0123456789abcdef"), 32);
     cr_assert_eq(weir_checkpoint_open(view, 0, &none, &error), WEIR_NOT_FOUND);
     weir_store_close(&view);
 }
