@@ -16,6 +16,7 @@
  *   STATE      state            text name, u32 version, u32 value size, ... entries (state.h)
  *   TIMER      0                i64 time, u64 tag, u32 kind
  *   CHANNEL    input channel    u32 edge, u32 from subtask, i64 watermark, u32 flags
+ *   POSITION   0                u64 records the operator was given since the job's first start
  *
  * Unknown tags are an error: a newer version is refused by the blob header before it comes to that.
  */
@@ -32,6 +33,7 @@ enum snapshot_tag {
     SNAPSHOT_STATE,
     SNAPSHOT_TIMER,
     SNAPSHOT_CHANNEL,
+    SNAPSHOT_POSITION,
 };
 
 /* --- writing: sticky; check `failed` once at the end -------------------------------------- */

@@ -46,6 +46,7 @@ bool context_init(struct weir_context *context, struct task *task, const struct 
         .output_count = graph_node->output_count,
         .idle_fd = -1,
         .wake_until = INT64_MAX,
+        .place = run->plan.nodes[node].place,
         .wake_fd = -1,
     };
     size_t self_size = graph_node->table->self_size;
@@ -80,6 +81,9 @@ void context_take(struct weir_context *context, uint32_t port, const struct weir
     if (context->task->failed)
         return;
     context->reserve.open = false;
+    context->hand = record;
+    context->hand_count = 1;
+    context->hand_input = port;
     if (table->process) {
         enum weir_result result = table->process(context->self, context, port, record);
         if (result && !context->task->failed)
@@ -88,6 +92,16 @@ void context_take(struct weir_context *context, uint32_t port, const struct weir
                !context->task->failed) {
         weir_fail(context, WEIR_FAILED, "process_many was given one record and did not take it");
     }
+    context->taken++;
+}
+
+/* From another operator's callback: what that one was at is put back. */
+static void take_nested(struct weir_context *context, uint32_t port,
+                        const struct weir_record *record)
+{
+    struct task_call outer = task_enter(context->task, context->place, CALL_PROCESS);
+    context_take(context, port, record);
+    task_leave(context->task, outer);
 }
 
 /* ------------------------------------------------------------------------- plain facts -- */
@@ -166,6 +180,7 @@ void weir_log(struct weir_context *context, const char *format, ...)
 enum weir_result weir_fail_with(struct weir_context *context, const struct weir_error *error)
 {
     struct weir_error mine = *error;
+    task_note_failure(context->task, context);
     error_within(&mine, "%s[%u]", context->node->name, context->subtask);
     snprintf(mine.node, sizeof mine.node, "%s", context->node->name);
     task_fail(context->task, &mine);
@@ -302,7 +317,7 @@ emit_anyhow(struct weir_context *context, unsigned output, const struct weir_rec
     for (uint32_t i = 0; i < to->count; i++) {
         const struct context_target *target = &to->targets[i];
         if (target->direct)
-            context_take(target->direct, target->port, record);
+            take_nested(target->direct, target->port, record);
         else if (!outlet_append(&task->outlet, target->edge, record))
             return weir_fail(context, WEIR_NO_MEMORY, "out of memory for its output");
     }
@@ -678,10 +693,16 @@ bool context_save(struct weir_context *context, struct snapshot_writer *writer, 
     snapshot_u32(writer, context->table->version);
     snapshot_u32(writer, context->finished);
     snapshot_end(writer);
+    snapshot_begin(writer, SNAPSHOT_POSITION, 0);
+    snapshot_u64(writer, context->taken);
+    snapshot_end(writer);
     struct weir_saver saver = {.writer = writer, .note = note};
     enum weir_result result = WEIR_OK;
-    if (context->table->save)
+    if (context->table->save) {
+        struct task_call outer = task_enter(context->task, context->place, "save");
         result = context->table->save(context->self, context, &saver);
+        task_leave(context->task, outer);
+    }
     if (saver.refused)
         result = WEIR_INVALID;
     if (result) {
@@ -753,6 +774,11 @@ static enum weir_result load_section(struct weir_context *context, struct snapsh
                    ? WEIR_OK
                    : error_set(error, WEIR_DAMAGED, 0, "it is another node's part");
     }
+    case SNAPSHOT_POSITION:
+        context->taken = snapshot_get_u64(section);
+        return snapshot_done(section)
+                   ? WEIR_OK
+                   : error_set(error, WEIR_DAMAGED, 0, "the position is not well-formed");
     case SNAPSHOT_STATE:
         return load_state(context, section, error);
     case SNAPSHOT_HANDLE:
@@ -784,7 +810,9 @@ static enum weir_result run_load(struct weir_context *context, struct weir_bytes
     if (!context->table->load)
         return WEIR_OK;
     struct weir_loader loader = {{part.data, part.size, false}};
+    struct task_call outer = task_enter(context->task, context->place, "load");
     enum weir_result result = context->table->load(context->self, context, &loader, version);
+    task_leave(context->task, outer);
     if (context->task->failed) {
         *error = context->task->error;
         return error->code;
@@ -822,6 +850,7 @@ enum weir_result context_load(struct weir_context *context, struct weir_bytes pa
 bool context_commit(struct weir_context *context, uint64_t id)
 {
     uint32_t done = 0;
+    struct task_call outer = task_enter(context->task, context->place, "commit");
     while (done < context->handle_count && context->handles[done].id <= id &&
            !context->task->failed) {
         struct weir_bytes handle = context->handles[done].bytes;
@@ -833,6 +862,7 @@ bool context_commit(struct weir_context *context, uint64_t id)
         memory_release(context->run->allocator, (void *)(uintptr_t)handle.data);
         done++;
     }
+    task_leave(context->task, outer);
     context->handle_count -= done;
     if (done)
         memmove(context->handles, context->handles + done,

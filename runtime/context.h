@@ -13,6 +13,8 @@
 
 struct task;
 
+#define CALL_PROCESS "process" /* what task_pulse's `call` says in process and process_many */
+
 /* Where one output leads: every edge from it is a direct call or an edge of the outlet. */
 struct context_target {
     struct weir_context *direct; /* or NULL: */
@@ -71,10 +73,15 @@ struct weir_context {
     struct context_reserve reserve;
     int64_t idle_until;
     int idle_fd;
-    int64_t
-        wake_until;   /* what weir_wake asked for, until wake is called; INT64_MAX: no deadline, */
-    int wake_fd;      /* -1: no descriptor */
-    bool held;        /* takes no input: weir_hold */
+    /* What weir_wake asked for, until wake is called; INT64_MAX: no deadline, -1: no descriptor. */
+    int64_t wake_until;
+    int wake_fd;
+    bool held;                      /* takes no input: weir_hold */
+    uint32_t place;                 /* in the chain */
+    uint64_t taken;                 /* records it was given, since the job's first start */
+    const struct weir_record *hand; /* while process runs: what it was given, */
+    uint32_t hand_count;            /* so many of them; the first one's position is taken + 1 */
+    uint32_t hand_input;
     size_t part_size; /* of the last snapshot: a hint for the next */
 };
 
@@ -83,7 +90,8 @@ bool context_init(struct weir_context *context, struct task *task, const struct 
                   uint32_t node, uint32_t subtask);
 void context_free(struct weir_context *context);
 
-/* Gives one record to the operator, whichever callback it has. */
+/* Gives one record to the operator, whichever callback it has; the pulse says "process" already.
+ */
 void context_take(struct weir_context *context, uint32_t port, const struct weir_record *record);
 
 /* The operator's part of a checkpoint. save: false when the operator refuses the round (reason in

@@ -67,6 +67,7 @@ static void pop(struct gate *gate, struct gate_input *input)
     input->head = (input->head + 1) % input->room;
     input->count--;
     input->offset = 0;
+    gate->queued--;
     gate->filled -= input->count == 0;
 }
 
@@ -100,6 +101,7 @@ bool gate_deliver(struct gate *gate, uint32_t index, const struct message *messa
     if (!batch)
         batch_release(message->payload);
     input->sequence++;
+    gate->queued++;
     gate->filled += input->count == 0;
     input->queue[(input->head + input->count++) % input->room] = (struct gate_item){
         .kind = message->kind, .batch = batch ? message->payload : NULL, .id = message->id};

@@ -22,6 +22,7 @@ static enum weir_result make_run(struct weir_job *job, struct weir_error *error)
     run->allocator = options->allocator;
     run->epoch = 1;
     run->key_groups = 128;
+    run->careful = options->careful;
     run->batch_bytes = options->batch_bytes;
     run->window_batches = options->window_batches;
     run->window_bytes = options->window_bytes;

@@ -142,6 +142,7 @@ static void place(struct outlet *outlet, struct outlet_channel *channel, struct 
         outlet->failed = true;
         return;
     }
+    outlet->unsent++;
     outlet->waiting += channel->count == 0;
     outlet->controls += item.kind != MESSAGE_BATCH;
     channel->queue[(channel->head + channel->count++) % channel->room] = item;
@@ -156,6 +157,7 @@ static void push_channel(struct outlet *outlet, struct outlet_channel *channel)
             return;
         channel->head = (channel->head + 1) % channel->room;
         channel->count--;
+        outlet->unsent--;
         outlet->controls -= control;
         outlet->waiting -= channel->count == 0;
     }
@@ -322,6 +324,7 @@ static void drop_marker(struct outlet *outlet, struct outlet_channel *channel, u
         else
             channel->queue[(channel->head + kept++) % channel->room] = item;
     }
+    outlet->unsent -= count - kept;
     channel->count = kept;
     outlet->waiting -= count && !kept;
 }

@@ -87,6 +87,7 @@ struct outlet {
     uint32_t edge_count, lane_count, channel_count;
     uint32_t open_count; /* lanes with an open batch */
     uint32_t waiting;    /* channels whose queue is not empty */
+    uint32_t unsent;     /* items in all queues */
     uint32_t controls;   /* markers and ENDs in queues */
     bool failed;         /* no memory: the task fails */
     bool refused; /* a pipe had no room or memory although there was credit: try again soon */

@@ -23,6 +23,7 @@ struct run {
     uint64_t restored_bytes; /* of it, read from the store */
     int64_t began_ns;        /* monotonic; weir_job_start was called */
     char store_id[2 * STORE_ID_SIZE + 1];
+    bool careful; /* see weir_job_options */
     uint32_t batch_bytes;
     uint32_t window_batches;
     uint64_t window_bytes;

@@ -6,6 +6,7 @@
 
 #include "clock.h"
 #include "error.h"
+#include "failure.h"
 #include "memory.h"
 #include "plant.h"
 
@@ -22,6 +23,28 @@ void task_fail(struct task *task, const struct weir_error *error)
         return;
     task->failed = task->mute = true;
     task->error = *error;
+}
+
+void task_note_failure(struct task *task, const struct weir_context *context)
+{
+    const char *call = atomic_load_explicit(&task->pulse.call, memory_order_relaxed);
+    if (!task->failed && call)
+        failure_describe(context, call, &task->failure);
+}
+
+const struct weir_failure *task_failure(const struct task *task)
+{
+    return task->failure.doing ? &task->failure : NULL;
+}
+
+bool task_here(const struct task *task, struct weir_failure *failure)
+{
+    const char *call = atomic_load_explicit(&task->pulse.call, memory_order_relaxed);
+    uint32_t place = atomic_load_explicit(&task->pulse.place, memory_order_relaxed);
+    if (!call || place >= task->operator_count)
+        return false;
+    failure_describe(&task->operators[place], call, failure);
+    return true;
 }
 
 static void fail_memory(struct task *task, const char *what)
@@ -67,6 +90,63 @@ static bool tell_text(struct task *task, enum message_kind kind, uint64_t id,
     return sent;
 }
 
+/* ---------------------------------------------------------------------------- the pulse -- */
+
+static void set_doing(struct task *task, enum task_doing doing, int64_t since_ns)
+{
+    atomic_store_explicit(&task->pulse.doing, doing, memory_order_relaxed);
+    atomic_store_explicit(&task->pulse.since_ns, since_ns, memory_order_relaxed);
+}
+
+/* A callback that is called from no other. */
+static void begin_call(struct task *task, const struct weir_context *context, const char *call)
+{
+    set_doing(task, TASK_CALLING, clock_now_ns());
+    task_enter(task, context->place, call);
+}
+
+static void end_call(struct task *task)
+{
+    atomic_store_explicit(&task->pulse.call, NULL, memory_order_relaxed);
+}
+
+/* The channel that has waited for credit and holds up the most. */
+static uint32_t most_blocked(const struct outlet *outlet)
+{
+    const struct outlet_channel *most = &outlet->channels[0];
+    for (uint32_t c = 1; c < outlet->channel_count; c++)
+        if (outlet->channels[c].count > most->count)
+            most = &outlet->channels[c];
+    return most->channel;
+}
+
+static void note_wait(struct task *task)
+{
+    struct task_pulse *pulse = &task->pulse;
+    bool blocked = outlet_blocked(&task->outlet);
+    enum task_doing doing = task->failed              ? TASK_FAILED
+                            : blocked                 ? TASK_BLOCKED
+                            : task->told_end          ? TASK_ENDED
+                            : task->operators[0].held ? TASK_HELD
+                                                      : TASK_WAITING;
+    if (atomic_load_explicit(&pulse->doing, memory_order_relaxed) != doing)
+        set_doing(task, doing, clock_now_ns());
+    uint32_t channel = blocked ? 1 + most_blocked(&task->outlet) : 0;
+    atomic_store_explicit(&pulse->blocked, channel, memory_order_relaxed);
+    atomic_store_explicit(&pulse->queued, task->gate.queued, memory_order_relaxed);
+    atomic_store_explicit(&pulse->unsent, task->outlet.unsent, memory_order_relaxed);
+}
+
+static void note_round(struct task *task)
+{
+    const struct aligner *aligner = &task->gate.aligner;
+    uint64_t told = aligner->announced > aligner->closed ? aligner->announced : 0;
+    atomic_store_explicit(&task->pulse.round, aligner->open ? aligner->open : told,
+                          memory_order_relaxed);
+    atomic_store_explicit(&task->pulse.reached, aligner->open ? aligner->marked_count : 0,
+                          memory_order_relaxed);
+}
+
 /* --------------------------------------------------------------------------- opening -- */
 
 static enum weir_result load_channel(struct task *task, struct snapshot_section *section,
@@ -106,10 +186,12 @@ static void open_operator(struct task *task, uint32_t place)
     struct weir_context *context = &task->operators[place];
     context->opened = true;
     if (context->table->open) {
+        task_enter(task, place, "open");
         enum weir_result result =
             context->table->open(context->self, context, context->node->config);
         if (result && !task->failed)
             weir_fail(context, result, "open answered %s", weir_result_name(result));
+        end_call(task);
     }
     if (task->failed || !task->parts)
         return;
@@ -126,11 +208,14 @@ static void open_operator(struct task *task, uint32_t place)
 
 static void task_open(struct task *task)
 {
+    atomic_store_explicit(&task->pulse.thread, thread_number(), memory_order_relaxed);
+    set_doing(task, TASK_OPENING, clock_now_ns());
     for (uint32_t i = 0; i < task->operator_count && !task->failed; i++)
         open_operator(task, i);
     for (uint32_t i = 0; i < task->operator_count && !task->failed; i++) /* T3 */
         context_commit(&task->operators[i], UINT64_MAX);
     task->opened = true;
+    atomic_store_explicit(&task->pulse.position, task->operators[0].taken, memory_order_relaxed);
     if (!task->failed)
         tell_coordinator(task, MESSAGE_READY, 0, 0);
 }
@@ -225,10 +310,12 @@ static bool prepare(struct task *task, struct weir_context *context, uint64_t id
     if (!context->table->prepare)
         return true;
     context->preparing = id;
+    task_enter(task, context->place, "prepare");
     enum weir_result result = context->table->prepare(context->self, context, id);
     context->preparing = 0;
     if (result && !task->failed)
         weir_fail(context, result, "prepare answered %s", weir_result_name(result));
+    end_call(task);
     return !task->failed;
 }
 
@@ -237,6 +324,7 @@ static bool prepare(struct task *task, struct weir_context *context, uint64_t id
 static void task_cut(struct task *task, uint64_t id)
 {
     task->cut_began_ns = clock_now_ns();
+    set_doing(task, TASK_CUTTING, task->cut_began_ns);
     struct weir_error error = {0};
     bool saved = true;
     outlet_marker(&task->outlet, id);
@@ -250,7 +338,9 @@ static void task_cut(struct task *task, uint64_t id)
         saved = send_part(task, &task->operators[i], id, &error);
     task->mute = task->failed;
     aligner_cut(&task->gate.aligner);
-    task->cut_ns = clock_now_ns() - task->cut_began_ns;
+    int64_t now_ns = clock_now_ns();
+    set_doing(task, TASK_CALLING, now_ns);
+    task->cut_ns = now_ns - task->cut_began_ns;
     task->sealing = id;
     if (!saved && !task->failed && !tell_text(task, MESSAGE_REFUSED, id, &error))
         task_fail(task, &error);
@@ -260,6 +350,7 @@ static void on_verdict(struct task *task, enum aligner_verdict verdict, uint32_t
 {
     if (verdict == ALIGNER_CUT)
         task_cut(task, task->gate.aligner.open);
+    note_round(task);
     if (verdict != ALIGNER_ERROR)
         return;
     struct weir_error error = {0};
@@ -290,19 +381,26 @@ static void on_abort(struct task *task, uint64_t id)
         return;
     task->aborted = id;
     task->mute = true;
-    for (uint32_t i = 0; i < task->operator_count; i++)
-        if (task->operators[i].table->aborted && task->operators[i].opened)
-            task->operators[i].table->aborted(task->operators[i].self, &task->operators[i], id);
+    for (uint32_t i = 0; i < task->operator_count; i++) {
+        struct weir_context *context = &task->operators[i];
+        if (!context->table->aborted || !context->opened)
+            continue;
+        begin_call(task, context, "aborted");
+        context->table->aborted(context->self, context, id);
+        end_call(task);
+    }
     task->mute = task->failed;
 }
 
 static void on_committed(struct task *task, uint64_t id)
 {
     task->mute = true; /* a commit may come again after a restart: it must not emit */
+    set_doing(task, TASK_CALLING, clock_now_ns());
     for (uint32_t i = 0; i < task->operator_count; i++)
         if (!context_commit(&task->operators[i], id))
             return;
     task->mute = task->failed;
+    task->careful = false;
     tell_coordinator(task, MESSAGE_CONFIRMED, id, 0);
 }
 
@@ -402,10 +500,12 @@ static bool fire_timer(struct task *task, enum weir_timer kind, int64_t now)
         if (!timers_due(&context->timers, kind, now, &timer))
             continue;
         context->reserve.open = false;
+        begin_call(task, context, "timer");
         enum weir_result result =
             context->table->timer(context->self, context, kind, timer.time, timer.tag);
         if (result && !task->failed)
             weir_fail(context, result, "timer answered %s", weir_result_name(result));
+        end_call(task);
         return true;
     }
     return false;
@@ -493,17 +593,25 @@ static uint32_t process_span(struct task *task, struct weir_context *head, uint3
                              uint32_t count)
 {
     head->reserve.open = false;
+    head->hand = task->gate.records;
+    head->hand_count = count;
+    head->hand_input = port;
     size_t done = head->table->process_many(head->self, head, port, task->gate.records, count);
     if ((done < 1 || done > count) && !task->failed)
         weir_fail(head, WEIR_FAILED, "process_many was given %u records and says it took %zu",
                   count, done);
-    return task->failed ? 1 : (uint32_t)done;
+    if (task->failed)
+        return 1;
+    head->taken += done;
+    return (uint32_t)done;
 }
 
 /* A slow operator gets short spans, so that commands wait for one record at most; a fast one long
  * ones. */
 static void adapt_span(struct task *task, int64_t elapsed_ns)
 {
+    if (task->careful)
+        return;
     if (elapsed_ns > SPAN_NS_LONG && task->span_limit > 1)
         task->span_limit /= 2;
     else if (elapsed_ns < SPAN_NS_SHORT && task->span_limit < GATE_SPAN)
@@ -515,16 +623,20 @@ static void process(struct task *task, const struct gate_next *next)
     struct weir_context *head = &task->operators[0];
     uint32_t port = task->gate.inputs[next->input].port;
     int64_t began = clock_now_ns();
+    set_doing(task, TASK_CALLING, began);
+    task_enter(task, 0, CALL_PROCESS);
     task->idle_wanted = false;
     if (head->node->state_count)
         prepare_keys(task, head, next->count);
     uint32_t done = head->table->process_many ? process_span(task, head, port, next->count)
                                               : process_one_by_one(task, head, port, next->count);
+    end_call(task);
     head->span_count = 0;
     head->cell_count = 0;
     gate_consumed(&task->gate, next->input, done ? done : 1);
     task->taken += done;
     atomic_store_explicit(&task->pulse.records_in, task->taken, memory_order_relaxed);
+    atomic_store_explicit(&task->pulse.position, head->taken, memory_order_relaxed);
     task->now_ns = clock_now_ns();
     adapt_span(task, task->now_ns - began);
 }
@@ -567,6 +679,7 @@ static const struct step again = {STEP_AGAIN, -1, INT64_MAX};
 static struct step wait_until(struct task *task, int64_t deadline_ns, int fd)
 {
     task->rested = true;
+    note_wait(task);
     bool returned = gate_return_credits(&task->gate);
     if (!returned || task->outlet.refused) {
         int64_t soon = clock_now_ns() + RETRY_NS;
@@ -621,7 +734,9 @@ static struct step poll_source(struct task *task)
     bool was_idle = task->idle_wanted;
     uint64_t emitted = source->emitted;
     task->idle_wanted = false;
+    begin_call(task, source, "poll");
     enum weir_progress progress = source->table->poll(source->self, source);
+    end_call(task);
     task->idle_wanted |= was_idle && source->emitted == emitted; /* a record ends idleness */
     return follow(task, source, progress);
 }
@@ -642,7 +757,10 @@ static struct step finish(struct task *task)
         context->idle_until = 0;
         context->idle_fd = -1;
         context->reserve.open = false;
-        return follow(task, context, context->table->finish(context->self, context));
+        begin_call(task, context, "finish");
+        enum weir_progress progress = context->table->finish(context->self, context);
+        end_call(task);
+        return follow(task, context, progress);
     }
     if (!task->end_placed) {
         outlet_end(&task->outlet);
@@ -679,9 +797,11 @@ static struct step wake(struct task *task, struct weir_context *head)
     head->wake_until = INT64_MAX;
     head->wake_fd = -1;
     head->reserve.open = false;
+    begin_call(task, head, "wake");
     enum weir_result result = head->table->wake(head->self, head);
     if (result && !task->failed)
         weir_fail(head, result, "wake answered %s", weir_result_name(result));
+    end_call(task);
     return again;
 }
 
@@ -712,8 +832,11 @@ static struct step leave(struct task *task)
 {
     for (uint32_t i = 0; i < task->operator_count; i++) {
         struct weir_context *context = &task->operators[i];
-        if (context->opened && context->table->close)
+        if (context->opened && context->table->close) {
+            begin_call(task, context, "close");
             context->table->close(context->self, context);
+            end_call(task);
+        }
         context->opened = false;
     }
     for (uint32_t i = 0; i < task->pipe_count; i++)
@@ -726,6 +849,7 @@ static struct step leave(struct task *task)
 
 static struct step report_failure(struct task *task)
 {
+    note_wait(task);
     if (!task->told_failure)
         task->told_failure = tell_text(task, MESSAGE_FAILED, 0, &task->error);
     return (struct step){STEP_WAIT, -1, task->told_failure ? INT64_MAX : clock_now_ns() + RETRY_NS};
@@ -876,7 +1000,8 @@ enum weir_result task_init(struct task *task, const struct run *run, uint32_t in
                            struct weir_error *error)
 {
     const struct plan *plan = &run->plan;
-    *task = (struct task){.run = run, .index = index, .span_limit = 1, .mute = true};
+    *task = (struct task){
+        .run = run, .index = index, .span_limit = 1, .mute = true, .careful = run->careful};
     task->watermark = task->forwarded = WEIR_NO_TIME;
     while (index >= plan->chains[task->chain].first_task + plan->chains[task->chain].parallelism)
         task->chain++;
