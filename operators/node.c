@@ -21,6 +21,12 @@ bool node_options(struct weir_graph *graph, const char *name, const void *given,
     return true;
 }
 
+weir_node node_refuse(struct weir_graph *graph, const char *name, const char *what)
+{
+    weir_graph_fail(graph, "node %s: %s", name ? name : "(null)", what);
+    return NODE_NONE;
+}
+
 weir_node node_add(struct weir_graph *graph, const char *name, const struct weir_operator *table,
                    const void *config, uint32_t parallelism)
 {
@@ -29,4 +35,14 @@ weir_node node_add(struct weir_graph *graph, const char *name, const struct weir
         .parallelism = parallelism,
     };
     return weir_graph_add(graph, &options);
+}
+
+weir_node node_keyed(struct weir_graph *graph, const char *name, const struct weir_operator *table,
+                     const void *config, const struct weir_state *state, uint32_t parallelism)
+{
+    struct weir_node_options options = {
+        WEIR_SIZED(struct weir_node_options), .name = name,    .table = table,   .config = config,
+        .parallelism = parallelism,           .states = state, .state_count = 1,
+    };
+    return config ? weir_graph_add(graph, &options) : NODE_NONE;
 }

@@ -16,8 +16,14 @@
 bool node_options(struct weir_graph *graph, const char *name, const void *given, void *options,
                   size_t size);
 
+/* Makes `what` is wrong with the options the graph's error; answers NODE_NONE. */
+weir_node node_refuse(struct weir_graph *graph, const char *name, const char *what);
+
 /* Adds a node with one input, one output and no keyed state. */
 weir_node node_add(struct weir_graph *graph, const char *name, const struct weir_operator *table,
                    const void *config, uint32_t parallelism);
+/* The same with one keyed state. config NULL: there was no memory for it, and the graph knows. */
+weir_node node_keyed(struct weir_graph *graph, const char *name, const struct weir_operator *table,
+                     const void *config, const struct weir_state *state, uint32_t parallelism);
 
 #endif

@@ -44,6 +44,181 @@ struct weir_reduce_options {
 WEIR_API weir_node weir_reduce(struct weir_graph *graph, const char *name,
                                const struct weir_reduce_options *options);
 
+/* -------------------------------------------------------------------- aggregates of a key --
+ * All need BY_KEY input, keep what they know of a key in keyed state, and emit either once per key
+ * when all input has ended (WEIR_REDUCE_FINAL, in no order, without time) or after every record
+ * that was counted (WEIR_REDUCE_UPDATES, with that record's time). A key whose records were all
+ * left out does not appear. */
+
+/* How a record's number is found. The first two are 8 bytes in the machine's order. A text is a
+ * decimal number without blanks around it, nothing before or behind it: -17 for an integer, -17,
+ * 0.5, 1e-3 for a real one. A value that is not of its form fails the run, naming the value. */
+enum weir_number {
+    WEIR_NUMBER_I64,
+    WEIR_NUMBER_F64,
+    WEIR_NUMBER_INTEGER_TEXT, /* counted as i64 */
+    WEIR_NUMBER_REAL_TEXT,    /* counted as f64 */
+};
+/* Instead of a form: callbacks that take it from anywhere in the record. False: the record has no
+ * number and is left out. */
+typedef bool (*weir_integer_of)(const struct weir_record *record, int64_t *number,
+                                const void *config);
+typedef bool (*weir_real_of)(const struct weir_record *record, double *number, const void *config);
+
+enum weir_aggregate_kind {
+    WEIR_AGGREGATE_COUNT,   /* of records; no number is looked for. Value: u64 */
+    WEIR_AGGREGATE_SUM,     /* i64, exact; or f64, with what rounding lost carried along */
+    WEIR_AGGREGATE_MIN,     /* i64 or f64 */
+    WEIR_AGGREGATE_MAX,     /* i64 or f64 */
+    WEIR_AGGREGATE_AVERAGE, /* {i64 sum; u64 count} or {f64 sum; u64 count}: sum / count is for the
+                               reader, so that averages can be added up further on */
+};
+/* A sum that leaves its type's range fails the run, naming the key; or, with `saturate`, stays at
+ * the end of the range that it has reached, for good (f64: the largest finite number). An f64 that
+ * is infinite or no number fails the run. */
+struct weir_aggregate_options {
+    size_t size; /* WEIR_SIZED(struct weir_aggregate_options) */
+    enum weir_aggregate_kind kind;
+    enum weir_number number; /* of the record's value; or one of: */
+    weir_integer_of integer;
+    weir_real_of real;
+    const void *config; /* of the callback */
+    bool saturate;
+    enum weir_reduce_emit emit;
+    uint32_t parallelism;
+};
+WEIR_API weir_node weir_aggregate(struct weir_graph *graph, const char *name,
+                                  const struct weir_aggregate_options *options);
+
+/* A part of the record: a view into its key or value. */
+typedef struct weir_bytes (*weir_part_of)(const struct weir_record *record, const void *config);
+
+/* The `count` records of a key with the largest numbers. Of equal numbers the one with the smaller
+ * bytes comes first (then which of them came first makes no difference, and a restart neither). A
+ * key's list is one record, largest first; weir_top_next reads it. A record costs a copy of the
+ * list when it gets into it, and else one comparison. */
+struct weir_top_options {
+    size_t size;             /* WEIR_SIZED(struct weir_top_options) */
+    uint32_t count;          /* default 10, at most 1,000 */
+    bool smallest;           /* the smallest numbers instead, smallest first */
+    enum weir_number number; /* of the record's value; or one of: */
+    weir_integer_of integer;
+    weir_real_of real;
+    weir_part_of part;          /* what is kept of a record, at most 4 KiB; NULL: its value */
+    const void *config;         /* of the callbacks */
+    enum weir_reduce_emit emit; /* updates: after a record that got into the list */
+    uint32_t parallelism;
+};
+WEIR_API weir_node weir_top(struct weir_graph *graph, const char *name,
+                            const struct weir_top_options *options);
+
+/* A list's layout: per entry {i64 or f64 number; u64 size}, then `size` bytes, padded with zeros to
+ * a multiple of 8. Fills the entry at *at (0 at first) and moves *at behind it; false at the end of
+ * the list, or when it is none. */
+struct weir_top_entry {
+    int64_t integer; /* the number as the node took it: this one, */
+    double real;     /* or this one: the other view of the same 8 bytes is of no use */
+    struct weir_bytes part;
+};
+WEIR_API bool weir_top_next(struct weir_bytes list, size_t *at, struct weir_top_entry *entry);
+
+/* How many different values a key has, exactly. Value: u64. All of them are kept in the key's
+ * state, `limit` bytes of them at most; a key with more fails the run. A new value costs a copy of
+ * the key's set, a known one a search in it. So it is for small sets; where a key has many values,
+ * let a map put the value into the key, then weir_dedup, then a map that takes it out again, and
+ * then an aggregate that counts: two exchanges, and any size. */
+struct weir_distinct_options {
+    size_t size;        /* WEIR_SIZED(struct weir_distinct_options) */
+    weir_part_of part;  /* what is told apart; NULL: the record's value */
+    const void *config; /* of the callback */
+    uint32_t limit;     /* bytes of a key's set, with 16 for each value; default 64 KiB, at most
+                           8 MiB */
+    enum weir_reduce_emit emit; /* updates: after a new value */
+    uint32_t parallelism;
+};
+WEIR_API weir_node weir_distinct(struct weir_graph *graph, const char *name,
+                                 const struct weir_distinct_options *options);
+
+/* ------------------------------------------------------------------------ streams in and out -- */
+
+/* Several streams into one: connect as many edges to its input as there are. Keeps each one's order
+ * and promises none between them; its watermark is the least of theirs. (A node of its own is not
+ * needed for that: several edges may meet in any input. It gives the joined stream a name.) */
+WEIR_API weir_node weir_union(struct weir_graph *graph, const char *name, uint32_t parallelism);
+
+/* Each record to the output that the callback names by its number, or to none. */
+#define WEIR_SPLIT_DROP UINT32_MAX
+struct weir_split_options {
+    size_t size; /* WEIR_SIZED(struct weir_split_options) */
+    uint32_t (*choose)(const struct weir_record *record, const void *config);
+    const void *config;
+    const char *const *outputs; /* names */
+    size_t output_count;        /* a number that is not below it fails the run */
+    uint32_t parallelism;
+};
+WEIR_API weir_node weir_split(struct weir_graph *graph, const char *name,
+                              const struct weir_split_options *options);
+
+/* Lets through a fixed choice of the records: the same in every run, and not bound up with the
+ * subtask that a key belongs to. */
+enum weir_sample_by {
+    WEIR_SAMPLE_KEYS,    /* all records of a key, or none */
+    WEIR_SAMPLE_RECORDS, /* by key, value and time: equal records share their fate */
+};
+struct weir_sample_options {
+    size_t size;     /* WEIR_SIZED(struct weir_sample_options) */
+    double fraction; /* of what is let through: above 0, at most 1 */
+    enum weir_sample_by by;
+    uint64_t seed; /* another seed, another choice */
+    uint32_t parallelism;
+};
+WEIR_API weir_node weir_sample(struct weir_graph *graph, const char *name,
+                               const struct weir_sample_options *options);
+
+/* The first record of each key; the others are dropped. Needs BY_KEY input. Which one is first
+ * among those of several channels is a matter of arrival.
+ *
+ * With a time to live, records need event time, and one is dropped when it is less than ttl_ns
+ * younger than its key's last kept one and the watermark has not reached that one's end either;
+ * else it is kept, and the key's time begins anew. What has lived long enough is removed from the
+ * state in small steps, as records and watermarks come: the state holds at most about twice what
+ * is alive. */
+struct weir_dedup_options {
+    size_t size;    /* WEIR_SIZED(struct weir_dedup_options) */
+    int64_t ttl_ns; /* of event time; 0: for ever */
+    uint32_t parallelism;
+};
+WEIR_API weir_node weir_dedup(struct weir_graph *graph, const char *name,
+                              const struct weir_dedup_options *options);
+
+/* Records of input "in", each with the latest row of its key from input "table". Both need BY_KEY.
+ * The latest row is the one with the highest time, of equal times (or none) the last to come;
+ * there is no waiting for one input before the other is read, so a record meets the table as it is
+ * just then. */
+enum weir_enrich_unmatched {
+    WEIR_ENRICH_DROP,
+    WEIR_ENRICH_PASS, /* emitted as it is */
+    WEIR_ENRICH_CALL, /* combine gets it with `row` NULL */
+    /* Kept until the row comes, at most `wait_limit` of a key; when one more comes, or the
+     * watermark is wait_ns past its time, the oldest is handled as `late` says. */
+    WEIR_ENRICH_WAIT,
+};
+struct weir_enrich_options {
+    size_t size; /* WEIR_SIZED(struct weir_enrich_options) */
+    /* Emits to output 0 what becomes of a record and the row's value. */
+    enum weir_result (*combine)(struct weir_context *context, const struct weir_record *record,
+                                const struct weir_bytes *row, const void *config);
+    const void *config;
+    enum weir_enrich_unmatched unmatched;
+    bool empty_removes;              /* a row with an empty value removes the key's row */
+    uint32_t wait_limit;             /* records of a key; default 16, at most 1,000 */
+    int64_t wait_ns;                 /* of event time; 0: no end but the stream's */
+    enum weir_enrich_unmatched late; /* DROP, PASS or CALL */
+    uint32_t parallelism;
+};
+WEIR_API weir_node weir_enrich(struct weir_graph *graph, const char *name,
+                               const struct weir_enrich_options *options);
+
 #ifdef __cplusplus
 }
 #endif
