@@ -48,8 +48,11 @@ weir_node weir_graph_add(struct weir_graph *graph, const struct weir_node_option
 {
     struct fake_node *node = &graph->nodes[graph->count];
     node->options = *options;
-    if (options->state_count > 0)
-        node->state = options->states[0];
+    if (options->state_count > FAKE_STATES)
+        abort();
+    for (size_t i = 0; i < options->state_count; i++)
+        node->states[i] = options->states[i];
+    node->state = node->states[0];
     return (weir_node){graph->count++};
 }
 
@@ -143,7 +146,9 @@ enum weir_result fake_start(struct weir_context *task, struct weir_graph *graph,
     task->function = from->options.function;
     task->config = from->options.config;
     task->name = from->options.name;
-    task->value_size = from->state.value_size;
+    task->event_time = WEIR_NO_TIME;
+    task->state_count = from->options.state_count;
+    memcpy(task->states, from->states, sizeof task->states);
     task->watermark = WEIR_NO_TIME;
     task->wake_ns = INT64_MAX;
     task->wake_fd = task->idle_fd = -1;
@@ -165,7 +170,9 @@ void fake_forget_emitted(struct weir_context *task)
         free((void *)(uintptr_t)task->emitted[i].value.data);
     }
     free(task->emitted);
+    free(task->outputs);
     task->emitted = NULL;
+    task->outputs = NULL;
     task->emitted_count = 0;
 }
 
@@ -173,9 +180,12 @@ void fake_end(struct weir_context *task)
 {
     if (task->table && task->table->close)
         task->table->close(task->self, task);
-    for (size_t i = 0; i < task->cell_count; i++)
+    for (size_t i = 0; i < task->cell_count; i++) {
         free(task->cells[i].key);
+        free(task->cells[i].value);
+    }
     free(task->cells);
+    free(task->timers);
     fake_forget_emitted(task);
     fake_items_free(&task->handles);
     free(task->self);
@@ -193,6 +203,51 @@ enum weir_result fake_process(struct weir_context *task, const char *key, const 
     free((void *)(uintptr_t)key_view.data);
     free((void *)(uintptr_t)value_view.data);
     return result;
+}
+
+enum weir_result fake_take(struct weir_context *task, unsigned input,
+                           const struct weir_record *record)
+{
+    struct weir_record copy = *record;
+    copy.key.data = copy_of(record->key.data, record->key.size);
+    copy.value.data = copy_of(record->value.data, record->value.size);
+    enum weir_result result = task->function ? task->function(task, input, &copy, task->config)
+                                             : task->table->process(task->self, task, input, &copy);
+    free((void *)(uintptr_t)copy.key.data);
+    free((void *)(uintptr_t)copy.value.data);
+    return result;
+}
+
+enum weir_result fake_restart(struct weir_context *task)
+{
+    static const struct weir_saver restored; /* for weir_restored */
+    struct weir_saver saved = {0};
+    struct weir_loader loader = {&saved, 0};
+    if (!task->table)
+        return WEIR_OK;
+    enum weir_result result = fake_cut(task, &saved);
+    if (task->table->close)
+        task->table->close(task->self, task);
+    free(task->self);
+    task->self = need(calloc(1, task->table->self_size));
+    task->wake_ns = INT64_MAX;
+    task->wake_fd = -1;
+    task->held = false;
+    task->run.saved = &restored;
+    if (result == WEIR_OK)
+        result = task->table->open(task->self, task, task->config);
+    if (result == WEIR_OK && task->table->load)
+        result = task->table->load(task->self, task, &loader, task->table->version);
+    fake_items_free(&saved);
+    return result;
+}
+
+enum weir_result fake_finish(struct weir_context *task, unsigned steps)
+{
+    while (task->table && task->table->finish && task->failed.code == WEIR_OK && steps-- > 0)
+        if (task->table->finish(task->self, task) == WEIR_END)
+            return task->failed.code;
+    return task->failed.code;
 }
 
 enum weir_result fake_cut(struct weir_context *task, struct weir_saver *snapshot)
@@ -342,11 +397,12 @@ enum weir_result weir_store_folder(struct weir_context *context, char *path, siz
 enum weir_result weir_emit(struct weir_context *context, unsigned output,
                            const struct weir_record *record)
 {
-    size_t count = context->emitted_count;
-    (void)output;
-    if ((count & (count - 1)) == 0) /* room for the next power of two */
-        context->emitted =
-            need(realloc(context->emitted, (count ? 2 * count : 1) * sizeof *context->emitted));
+    size_t count = context->emitted_count, room = count ? 2 * count : 1;
+    if ((count & (count - 1)) == 0) { /* room for the next power of two */
+        context->emitted = need(realloc(context->emitted, room * sizeof *context->emitted));
+        context->outputs = need(realloc(context->outputs, room * sizeof *context->outputs));
+    }
+    context->outputs[count] = output;
     context->emitted[context->emitted_count++] = (struct weir_record){
         {copy_of(record->key.data, record->key.size), record->key.size},
         {copy_of(record->value.data, record->value.size), record->value.size},
@@ -360,32 +416,144 @@ void weir_emit_watermark(struct weir_context *context, int64_t time)
     context->watermark = time;
 }
 
-/* ---- keyed state: one, cells of up to 64 bytes ---- */
+/* ---- keyed state ---- */
+
+static struct fake_cell *find_cell(struct weir_context *context, unsigned state,
+                                   const struct weir_bytes *key)
+{
+    if (state >= context->state_count)
+        abort();
+    for (size_t i = 0; i < context->cell_count; i++) {
+        struct fake_cell *cell = &context->cells[i];
+        if (cell->state == state && !cell->removed && cell->key_size == key->size &&
+            memcmp(cell->key, key->data, key->size) == 0)
+            return cell;
+    }
+    return NULL;
+}
+
+static struct fake_cell *add_cell(struct weir_context *context, unsigned state,
+                                  const struct weir_bytes *key)
+{
+    size_t count = context->cell_count;
+    if ((count & (count - 1)) == 0)
+        context->cells =
+            need(realloc(context->cells, (count ? 2 * count : 1) * sizeof *context->cells));
+    struct fake_cell *cell = &context->cells[context->cell_count++];
+    *cell = (struct fake_cell){.state = state, .key_size = key->size};
+    cell->key = copy_of(key->data, key->size);
+    return cell;
+}
 
 void *weir_cell(struct weir_context *context, unsigned state, const struct weir_bytes *key)
 {
-    (void)state;
-    for (size_t i = 0; i < context->cell_count; i++)
-        if (context->cells[i].key_size == key->size &&
-            memcmp(context->cells[i].key, key->data, key->size) == 0)
-            return context->cells[i].value;
-    context->cells =
-        need(realloc(context->cells, (context->cell_count + 1) * sizeof *context->cells));
-    struct fake_cell *cell = &context->cells[context->cell_count++];
-    *cell = (struct fake_cell){.key = copy_of(key->data, key->size), .key_size = key->size};
+    struct fake_cell *cell = find_cell(context, state, key);
+    if (!cell) {
+        cell = add_cell(context, state, key);
+        cell->value_size = context->states[state].value_size;
+        cell->value = need(calloc(1, cell->value_size));
+    }
     return cell->value;
+}
+
+bool weir_get(struct weir_context *context, unsigned state, const struct weir_bytes *key,
+              struct weir_bytes *value)
+{
+    const struct fake_cell *cell = find_cell(context, state, key);
+    if (cell)
+        *value = (struct weir_bytes){cell->value, cell->value_size};
+    return cell;
+}
+
+/* The old value is gone at once: who still looks at it is found by the sanitizer. */
+enum weir_result weir_put(struct weir_context *context, unsigned state,
+                          const struct weir_bytes *key, struct weir_bytes value)
+{
+    struct fake_cell *cell = find_cell(context, state, key);
+    if (!cell)
+        cell = add_cell(context, state, key);
+    free(cell->value);
+    cell->value = copy_of(value.data, value.size);
+    cell->value_size = value.size;
+    return WEIR_OK;
+}
+
+bool weir_remove(struct weir_context *context, unsigned state, const struct weir_bytes *key)
+{
+    struct fake_cell *cell = find_cell(context, state, key);
+    if (!cell)
+        return false;
+    free(cell->key);
+    free(cell->value);
+    cell->key = cell->value = NULL;
+    return cell->removed = true;
 }
 
 bool weir_scan_next(struct weir_context *context, unsigned state, struct weir_bytes *key,
                     struct weir_bytes *value)
 {
-    (void)state;
-    if (context->scanned == context->cell_count)
-        return false;
-    const struct fake_cell *cell = &context->cells[context->scanned++];
-    *key = (struct weir_bytes){cell->key, cell->key_size};
-    *value = (struct weir_bytes){cell->value, context->value_size};
-    return true;
+    while (context->scanned[state] < context->cell_count) {
+        const struct fake_cell *cell = &context->cells[context->scanned[state]++];
+        if (cell->state != state || cell->removed)
+            continue;
+        *key = (struct weir_bytes){cell->key, cell->key_size};
+        *value = (struct weir_bytes){cell->value, cell->value_size};
+        return true;
+    }
+    return false;
+}
+
+void weir_scan_rewind(struct weir_context *context, unsigned state)
+{
+    context->scanned[state] = 0;
+}
+
+/* ---- event time ---- */
+
+int64_t weir_watermark(const struct weir_context *context)
+{
+    return context->event_time;
+}
+
+enum weir_result weir_timer_set(struct weir_context *context, enum weir_timer kind, int64_t time,
+                                uint64_t tag)
+{
+    for (size_t i = 0; i < context->timer_count; i++) {
+        const struct fake_timer *timer = &context->timers[i];
+        if (timer->kind == kind && timer->time == time && timer->tag == tag)
+            return WEIR_OK;
+    }
+    context->timers =
+        need(realloc(context->timers, (context->timer_count + 1) * sizeof *context->timers));
+    context->timers[context->timer_count++] = (struct fake_timer){kind, time, tag};
+    return WEIR_OK;
+}
+
+static bool is_before(const struct fake_timer *a, const struct fake_timer *b)
+{
+    return a->time < b->time || (a->time == b->time && a->tag < b->tag);
+}
+
+enum weir_result fake_watermark(struct weir_context *task, int64_t time)
+{
+    task->event_time = time > task->event_time ? time : task->event_time;
+    while (task->failed.code == WEIR_OK) {
+        size_t first = task->timer_count;
+        for (size_t i = 0; i < task->timer_count; i++)
+            if (task->timers[i].kind == WEIR_TIMER_EVENT &&
+                task->timers[i].time <= task->event_time &&
+                (first == task->timer_count || is_before(&task->timers[i], &task->timers[first])))
+                first = i;
+        if (first == task->timer_count)
+            break;
+        struct fake_timer timer = task->timers[first];
+        task->timers[first] = task->timers[--task->timer_count];
+        enum weir_result result =
+            task->table->timer(task->self, task, timer.kind, timer.time, timer.tag);
+        if (result != WEIR_OK)
+            return result;
+    }
+    return task->failed.code;
 }
 
 uint64_t weir_hash(struct weir_bytes bytes)

@@ -16,9 +16,12 @@
 
 /* ---- graph: remembers what constructors add ---- */
 
+#define FAKE_STATES 4
+
 struct fake_node {
     struct weir_node_options options;
-    struct weir_state state; /* the first of options.states */
+    struct weir_state state;               /* the first of options.states */
+    struct weir_state states[FAKE_STATES]; /* all of them */
 };
 struct weir_graph {
     struct fake_node nodes[8];
@@ -63,9 +66,16 @@ struct fake_run {
 };
 
 struct fake_cell {
-    void *key;
-    size_t key_size;
-    uint64_t value[8];
+    unsigned state;
+    bool removed;
+    void *key, *value;
+    size_t key_size, value_size;
+};
+
+struct fake_timer {
+    enum weir_timer kind;
+    int64_t time;
+    uint64_t tag;
 };
 
 struct weir_context {
@@ -75,10 +85,15 @@ struct weir_context {
     const void *config;
     const char *name;
     void *self;
-    uint32_t value_size; /* of the cells */
-    struct fake_cell *cells;
-    size_t cell_count, scanned;
+    struct weir_state states[FAKE_STATES];
+    size_t state_count;
+    struct fake_cell *cells; /* of all states, removed ones too */
+    size_t cell_count, scanned[FAKE_STATES];
+    struct fake_timer *timers;
+    size_t timer_count;
+    int64_t event_time;          /* what weir_watermark answers: see fake_watermark */
     struct weir_record *emitted; /* copies */
+    unsigned *outputs;           /* where each of them went */
     size_t emitted_count;
     int64_t watermark;   /* the last emitted */
     int64_t deadline_ns; /* of the last weir_idle */
@@ -98,6 +113,16 @@ enum weir_result fake_start(struct weir_context *task, struct weir_graph *graph,
                             const struct fake_run *run);
 void fake_end(struct weir_context *task);
 enum weir_result fake_process(struct weir_context *task, const char *key, const char *value);
+/* Any record of any input. */
+enum weir_result fake_take(struct weir_context *task, unsigned input,
+                           const struct weir_record *record);
+/* The watermark of the input rises to `time`: fires the event timers that are due by then. */
+enum weir_result fake_watermark(struct weir_context *task, int64_t time);
+/* A cut, and the operator anew from it, in a fresh private struct; keyed state and timers are the
+ * runtime's and are kept. What was emitted is kept as well. */
+enum weir_result fake_restart(struct weir_context *task);
+/* Calls finish until it has ended; at most `steps` calls. The answer is the run's. */
+enum weir_result fake_finish(struct weir_context *task, unsigned steps);
 /* prepare and save; `snapshot` takes the items, task->handles the new handles (it is emptied
  * before). */
 enum weir_result fake_cut(struct weir_context *task, struct weir_saver *snapshot);
