@@ -300,6 +300,26 @@ enum weir_result weir_job_checkpoint(struct weir_job *job, struct weir_error *er
     return result;
 }
 
+/* What the tasks say of themselves. */
+static void add_tasks(struct weir_job *job, struct weir_status *status)
+{
+    bool known = true; /* how far every source is */
+    for (uint32_t i = 0; i < job->task_count; i++) {
+        struct task_pulse *pulse = &job->tasks[i].pulse;
+        status->records_in += atomic_load_explicit(&pulse->records_in, memory_order_relaxed);
+        status->records_emitted +=
+            atomic_load_explicit(&pulse->records_emitted, memory_order_relaxed);
+        if (job->tasks[i].gate.input_count)
+            continue;
+        uint64_t total = atomic_load_explicit(&pulse->progress_total, memory_order_relaxed);
+        status->progress_done += atomic_load_explicit(&pulse->progress_done, memory_order_relaxed);
+        status->progress_total += total;
+        known = known && total;
+    }
+    if (!known)
+        status->progress_total = 0;
+}
+
 void weir_job_status(struct weir_job *job, struct weir_status *status)
 {
     struct view *view = &job->view;
@@ -323,13 +343,48 @@ void weir_job_status(struct weir_job *job, struct weir_status *status)
     full.aborted_age_ns = view->aborted_id ? now - view->aborted_triggered_ns : -1;
     snprintf(full.aborted_reason, sizeof full.aborted_reason, "%s", view->aborted_reason);
     monitor_leave(view->monitor);
-    for (uint32_t i = 0; i < job->task_count; i++) {
-        struct task *task = &job->tasks[i];
-        full.records_in += atomic_load_explicit(&task->pulse.records_in, memory_order_relaxed);
-        full.records_emitted +=
-            atomic_load_explicit(&task->pulse.records_emitted, memory_order_relaxed);
-    }
+    add_tasks(job, &full);
     size_t size = status->size < sizeof full ? status->size : sizeof full;
     full.size = status->size;
     memcpy(status, &full, size);
+}
+
+/* -------------------------------------------------------------------------- what failed -- */
+
+/* Of the size the caller knows. */
+static void give_failure(struct weir_failure *to, const struct weir_failure *from)
+{
+    size_t size = to->size, copied = size < sizeof *from ? size : sizeof *from;
+    memcpy(to, from, copied);
+    to->size = size;
+}
+
+enum weir_result weir_job_failure(struct weir_job *job, struct weir_failure *failure)
+{
+    struct view *view = &job->view;
+    monitor_enter(view->monitor);
+    uint32_t task = view->outcome == WEIR_OUTCOME_FAILED ? view->failed_task : 0;
+    monitor_leave(view->monitor);
+    const struct weir_failure *found = task ? task_failure(&job->tasks[task - 1]) : NULL;
+    if (!found)
+        return WEIR_NOT_FOUND;
+    give_failure(failure, found);
+    return WEIR_OK;
+}
+
+/* In a signal handler: atomics and copies, nothing else. */
+bool weir_job_here(struct weir_job *job, struct weir_failure *failure)
+{
+    int own = thread_number();
+    struct weir_failure here = {.size = sizeof here};
+    for (uint32_t i = 0; i < job->task_count; i++) {
+        const struct task *task = &job->tasks[i];
+        if (atomic_load_explicit(&task->pulse.thread, memory_order_relaxed) != own)
+            continue;
+        if (!task_here(task, &here))
+            return false;
+        give_failure(failure, &here);
+        return true;
+    }
+    return false;
 }

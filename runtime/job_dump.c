@@ -61,14 +61,21 @@ static void add_credit(const struct weir_job *job, struct line *line, uint32_t b
     add(line, " (channel %u)", blocked - 1);
 }
 
+static void add_call(struct line *line, const char *what, const char *call, const char *node)
+{
+    add(line, "%s", what);
+    if (call)
+        add(line, ", in %s of %s", call, node);
+}
+
 static void add_doing(const struct weir_job *job, struct line *line, const struct task *task)
 {
     const struct task_pulse *pulse = &task->pulse;
-    const char *call = pulse->call ? pulse->call : "a callback";
+    const char *call = pulse->call;
     const char *node = node_name(&job->run.plan, task, pulse->place);
     switch ((enum task_doing)pulse->doing) {
     case TASK_OPENING:
-        add(line, "opens");
+        add_call(line, "opens", call, node);
         break;
     case TASK_WAITING:
         add(line, "waits for input or a time");
@@ -81,10 +88,10 @@ static void add_doing(const struct weir_job *job, struct line *line, const struc
         add(line, "%s holds the input", node);
         break;
     case TASK_CALLING:
-        add(line, "in %s of %s", call, node);
+        add_call(line, "at work", call, node);
         break;
     case TASK_CUTTING:
-        add(line, "saves itself, in %s of %s", call, node);
+        add_call(line, "saves itself", call, node);
         break;
     case TASK_ENDED:
         add(line, "has ended");
@@ -115,8 +122,9 @@ static void dump_task(const struct weir_job *job, struct line *line, const struc
         add_time(line, now > since_ns ? now - since_ns : 0);
     }
     if (task->gate.input_count) /* set before start */
-        add(line, "; took %llu records, %u items wait to be read",
-            (unsigned long long)pulse->records_in, pulse->queued);
+        add(line, "; took %llu records, at number %llu, %u items wait to be read",
+            (unsigned long long)pulse->records_in, (unsigned long long)pulse->position,
+            pulse->queued);
     else
         add(line, "; gave %llu records", (unsigned long long)pulse->records_emitted);
     add(line, ", %u to be sent", pulse->unsent);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "control.h"
 #include "exit_code.h"
 #include "options.h"
 #include "report.h"
@@ -180,7 +181,7 @@ static struct weir_graph *build(const struct weir_program *program, const struct
     return graph;
 }
 
-static int carry_out(const struct weir_program *program, struct options *options)
+static int with_graph(const struct weir_program *program, struct options *options)
 {
     struct weir_error error = {0};
     struct weir_graph *graph = build(program, options, &error);
@@ -193,6 +194,26 @@ static int carry_out(const struct weir_program *program, struct options *options
                                              : run(program, graph, options);
     weir_graph_free(&graph);
     return code;
+}
+
+static int carry_out(const struct weir_program *program, struct options *options)
+{
+    switch (options->verb) {
+    case OPTIONS_HELP:
+        return print_help(program);
+    case OPTIONS_VERSION:
+        return print_version(program);
+    case OPTIONS_STATUS:
+    case OPTIONS_CHECKPOINT:
+    case OPTIONS_STOP:
+    case OPTIONS_DUMP:
+        return control_ask(program->name, options);
+    case OPTIONS_RUN:
+    case OPTIONS_PLAN:
+    case OPTIONS_NONE:
+        break;
+    }
+    return with_graph(program, options);
 }
 
 int weir_main(int argc, char **argv, const struct weir_program *program)
@@ -209,22 +230,6 @@ int weir_main(int argc, char **argv, const struct weir_program *program)
     memcpy(&own, program, program->size < sizeof own ? program->size : sizeof own);
     if (options_parse(&options, argc, argv, own.parameters, &error) != WEIR_OK)
         return usage_failed(&own, &error);
-    switch (options.verb) {
-    case OPTIONS_HELP:
-        return print_help(&own);
-    case OPTIONS_VERSION:
-        return print_version(&own);
-    case OPTIONS_STATUS:
-    case OPTIONS_CHECKPOINT:
-    case OPTIONS_STOP:
-    case OPTIONS_DUMP:
-        fprintf(stderr, "%s: this version does not answer other processes yet\n", own.name);
-        return EXIT_USAGE;
-    case OPTIONS_RUN:
-    case OPTIONS_PLAN:
-    case OPTIONS_NONE:
-        break;
-    }
     int code = carry_out(&own, &options);
     options_free(&options);
     return code;

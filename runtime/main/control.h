@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * control: a running program can be asked, from another process, what it does and told what to do.
+ *
+ *   socket     see control_folder.h; its name is the store's id, so a job without a store has none
+ *   request    {"weir": 1, "ask": "status"}      ask: status, checkpoint, stop, dump
+ *              stop may say "mode": "suspend" (default), "drain" or "now"
+ *   answer     {"weir": 1, "ok": true, ...}  or  {"weir": 1, "ok": false, "error": "..."}
+ *
+ * One frame each; the fields of answers are documented in ../EVENTS.md. Whoever can open the socket
+ * is the user who runs the job, or root.
+ */
+#ifndef CONTROL_H
+#define CONTROL_H
+
+#include "options.h"
+#include "report.h"
+
+#define CONTROL_STORE_ID_ROOM 33
+
+struct control;
+
+/* Once, before the program's other threads start (before the first weir_job_start; in a supervised
+ * program: in the child, after the fork): CZMQ starts itself and changes process-wide things, which
+ * are put back at once. */
+void control_prepare(void);
+/* Starts answering for `job`. It must have started: its store, report->options->job.store, is
+ * locked, so nobody else's socket is replaced. `report` is borrowed, for its name, parent, restarts
+ * and options. The program's first thread. */
+enum weir_result control_start(struct control **control, struct weir_job *job,
+                               const struct report *report, struct weir_error *error) WEIR_MUST_USE;
+/* The job that answers from now on; NULL: none just now (between two runs). Waits until an answer
+ * in progress is out, so that the old job may be closed afterwards. The program's first thread. */
+void control_attach(struct control *control, struct weir_job *job);
+/* What somebody has asked for since the last call: a stop is carried out by the program, which also
+ * has signals to mind. -1: nothing. The more urgent one wins. */
+int control_asked(struct control *control); /* enum weir_stop */
+/* Ends the answering and removes the socket. Before weir_job_close: the store's lock is still held.
+ * NULL is accepted; *control becomes NULL. */
+void control_stop(struct control **control);
+
+/* What the store at that path is called. WEIR_NOT_FOUND: there is none. */
+enum weir_result control_store_id(const char *store, char id[CONTROL_STORE_ID_ROOM],
+                                  struct weir_error *error) WEIR_MUST_USE;
+/* The other side: the verbs status, checkpoint, stop and dump. Prints the answer, for people or
+ * with --json as it came; answers the exit code. */
+int control_ask(const char *program, const struct options *options);
+
+#endif
