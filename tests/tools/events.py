@@ -26,7 +26,7 @@ def refuse(what):
 
 
 def read_tables(path):
-    """Event -> member -> (type, always); the members of every event under None. And the examples."""
+    """Event -> member -> (type, always), those of every event under None; and the examples."""
     tables, examples, event, inside = {}, [], False, False
     with open(path, encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
