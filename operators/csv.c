@@ -77,8 +77,9 @@ static const char *parse(struct csv *csv, struct weir_bytes line)
     csv->bytes.size = csv->ends.size = 0;
     csv->rows = 0;
     csv->no_memory = false;
-    bool whole = csv_parse(&csv->parser, line.data, line.size, on_field, on_row, csv) == line.size &&
-                 csv_fini(&csv->parser, on_field, on_row, csv) == 0;
+    bool whole =
+        csv_parse(&csv->parser, line.data, line.size, on_field, on_row, csv) == line.size &&
+        csv_fini(&csv->parser, on_field, on_row, csv) == 0;
     if (whole)
         return csv->rows > 1 ? "there is a line break in it" : NULL;
     csv->no_memory |= csv_error(&csv->parser) == CSV_ENOMEM;
@@ -199,11 +200,16 @@ static void csv_close(void *self, struct weir_context *context)
 }
 
 static const struct weir_operator csv_table = {
-    WEIR_SIZED(struct weir_operator), .kind = "csv",
-    .self_size = sizeof(struct csv),  .version = 1,
-    .guarantee = WEIR_EXACTLY_ONCE,   .open = csv_open,
-    .process = csv_process,           .finish = csv_finish,
-    .save = csv_save,                 .load = csv_load,
+    WEIR_SIZED(struct weir_operator),
+    .kind = "csv",
+    .self_size = sizeof(struct csv),
+    .version = 1,
+    .guarantee = WEIR_EXACTLY_ONCE,
+    .open = csv_open,
+    .process = csv_process,
+    .finish = csv_finish,
+    .save = csv_save,
+    .load = csv_load,
     .close = csv_close,
 };
 

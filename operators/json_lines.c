@@ -183,8 +183,9 @@ static enum weir_result json_process(void *self, struct weir_context *context, u
         return WEIR_OK;
     if (depth_of(line->value, limit) > limit)
         return bad_lines_found(&json->bad, context, line, "it is nested deeper than depth_limit");
-    json_t *document = json_loadb(line->value.data, line->value.size,
-                                  JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+    json_t *document =
+        json_loadb(line->value.data, line->value.size,
+                   JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
     if (!document && json_error_code(&error) == json_error_out_of_memory)
         return block_none(context);
     if (!document)
@@ -235,11 +236,16 @@ static void json_close(void *self, struct weir_context *context)
 }
 
 static const struct weir_operator json_table = {
-    WEIR_SIZED(struct weir_operator), .kind = "json_lines",
-    .self_size = sizeof(struct json), .version = 1,
-    .guarantee = WEIR_EXACTLY_ONCE,   .open = json_open,
-    .process = json_process,          .finish = json_finish,
-    .save = json_save,                .load = json_load,
+    WEIR_SIZED(struct weir_operator),
+    .kind = "json_lines",
+    .self_size = sizeof(struct json),
+    .version = 1,
+    .guarantee = WEIR_EXACTLY_ONCE,
+    .open = json_open,
+    .process = json_process,
+    .finish = json_finish,
+    .save = json_save,
+    .load = json_load,
     .close = json_close,
 };
 

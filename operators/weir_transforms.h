@@ -253,8 +253,8 @@ struct weir_csv_options {
      * malformed. NULL: rows of any number of fields. */
     const char *const *columns;
     size_t column_count;
-    bool header; /* rows that equal the names are skipped, a byte order mark before them too */
-    bool ragged; /* rows may be shorter than the names, and what is longer is ignored */
+    bool header;    /* rows that equal the names are skipped, a byte order mark before them too */
+    bool ragged;    /* rows may be shorter than the names, and what is longer is ignored */
     char separator; /* default ',' */
     char quote;     /* default '"' */
     enum weir_bad_line bad;
@@ -278,7 +278,8 @@ enum weir_json_type {
 };
 struct weir_json_field {
     enum weir_json_type type;
-    struct weir_bytes text; /* a string's bytes, decoded; of others their JSON, without blanks, reals
+    struct weir_bytes
+        text; /* a string's bytes, decoded; of others their JSON, without blanks, reals
                                with 17 digits; empty when missing. Not aligned */
     int64_t integer;
     double real;
