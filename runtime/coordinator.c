@@ -155,7 +155,8 @@ static void on_told(struct coordinator *coordinator, const struct round_action *
             action->purposes & ROUND_FINAL ? WEIR_OUTCOME_ENDED : WEIR_OUTCOME_STOPPED;
         round_cancel(&coordinator->round); /* a later round would hide that this was the last */
     }
-    tell_tasks(coordinator, MESSAGE_COMMITTED, action->id);
+    /* Before any task publishes what it holds: a host that has not heard of a commit may be sure
+     * that nothing of it can be seen. */
     if (coordinator->run->durable)
         run_event(coordinator->run,
                   &(struct weir_event){.kind = WEIR_EVENT_COMMITTED,
@@ -166,6 +167,7 @@ static void on_told(struct coordinator *coordinator, const struct round_action *
                                        .align_ns = coordinator->align_ns,
                                        .write_ns = duration - coordinator->align_ns,
                                        .text = round_purpose_text(action->purposes)});
+    tell_tasks(coordinator, MESSAGE_COMMITTED, action->id);
 }
 
 /* Inside `text`: what kept the open round from being one. */
