@@ -8,14 +8,13 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "attempts.h"
 #include "control.h"
 #include "exit_code.h"
 #include "options.h"
 #include "report.h"
 #include "signals.h"
-
-/* How late a signal or a held-back line may be noticed: nobody sees a tenth of a second. */
-#define TICK_NS ((int64_t)100 * 1000 * 1000)
+#include "supervisor.h"
 
 /* --------------------------------------------------------------------------- help, version -- */
 
@@ -49,114 +48,7 @@ static int usage_failed(const struct weir_program *program, const struct weir_er
     return EXIT_USAGE;
 }
 
-/* ------------------------------------------------------------------------------------ plan -- */
-
-static void print_line(void *context, const char *text)
-{
-    (void)context;
-    puts(text);
-}
-
-static int plan(const struct weir_program *program, struct weir_graph *graph,
-                const struct options *options)
-{
-    struct weir_error error = {0};
-
-    if (weir_graph_plan(graph, options->job.parallelism, print_line, NULL, &error) != WEIR_OK) {
-        fprintf(stderr, "%s: %s\n", program->name, error.text);
-        return exit_code_of_start(&error);
-    }
-    return EXIT_ENDED;
-}
-
-/* ------------------------------------------------------------------------------------- run -- */
-
-/* A job takes a descriptor for each pair of tasks that talk; the usual soft limit is far below the
- * hard one, and a program may help itself. Failing is fine: the job says what it lacks. */
-static void raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
-/* Passes signals on to the job: the first asks for a last checkpoint, the second does not wait. */
-static int pass_on(struct weir_job *job, struct report *report, int passed)
-{
-    struct weir_error error = {0};
-    int count = signals_count();
-
-    if (count > 0 && passed == 0) {
-        report_stopping(report, WEIR_STOP_SUSPEND, "signal");
-        if (weir_job_stop(job, WEIR_STOP_SUSPEND, &error) != WEIR_OK)
-            report_say(report, WEIR_LOG_ERROR, "can't stop: %s", error.text);
-        passed = 1;
-    }
-    if (count > 1 && passed == 1) {
-        report_stopping(report, WEIR_STOP_NOW, "signal");
-        if (weir_job_stop(job, WEIR_STOP_NOW, &error) != WEIR_OK)
-            report_say(report, WEIR_LOG_ERROR, "can't stop: %s", error.text);
-        passed = 2;
-    }
-    return passed;
-}
-
-/* Until the job is over, or can't be waited for: then `outcome` stays RUNNING. */
-static enum weir_outcome attend(struct weir_job *job, struct report *report,
-                                struct weir_error *error)
-{
-    enum weir_outcome outcome = WEIR_OUTCOME_RUNNING;
-    int passed = 0;
-
-    while (weir_job_wait(job, TICK_NS, &outcome, error) == WEIR_TIMEOUT) {
-        struct weir_status status = {WEIR_SIZED(struct weir_status)};
-        passed = pass_on(job, report, passed);
-        weir_job_status(job, &status);
-        report_tick(report, &status);
-    }
-    return outcome;
-}
-
-static int run_job(struct weir_graph *graph, struct options *options, struct report *report,
-                   const struct signals *signals)
-{
-    struct weir_error error = {0};
-    struct weir_job *job = NULL;
-
-    if (weir_job_start(graph, &options->job, &job, &error) != WEIR_OK) {
-        report_end(report, WEIR_OUTCOME_FAILED, NULL, &error);
-        return exit_code_of_start(&error);
-    }
-    signals_heed(signals);
-    enum weir_outcome outcome = attend(job, report, &error);
-    struct weir_status status = {WEIR_SIZED(struct weir_status)};
-    bool known = outcome != WEIR_OUTCOME_UNKNOWN; /* then only close is legal */
-    if (known)
-        weir_job_status(job, &status);
-    weir_job_close(&job);
-    report_end(report, outcome, known ? &status : NULL, &error);
-    return exit_code_of_outcome(outcome, &error);
-}
-
-static int run(const struct weir_program *program, struct weir_graph *graph,
-               struct options *options)
-{
-    struct signals signals;
-    struct report report;
-
-    options->job.name = program->name;
-    raise_descriptor_limit();
-    report_begin(&report, program->name, options, &options->job, 0);
-    signals_hold(&signals);
-    int code = run_job(graph, options, &report, &signals);
-    signals_restore(&signals);
-    return code;
-}
-
-/* -------------------------------------------------------------------------------- the whole -- */
+/* ----------------------------------------------------------------------------------- graph -- */
 
 /* The graph as the program builds it, checked; NULL: error filled. */
 static struct weir_graph *build(const struct weir_program *program, const struct options *options,
@@ -181,20 +73,103 @@ static struct weir_graph *build(const struct weir_program *program, const struct
     return graph;
 }
 
-static int with_graph(const struct weir_program *program, struct options *options)
+static int build_failed(const struct weir_program *program, const struct weir_error *error)
+{
+    fprintf(stderr, "%s: %s\n", program->name, error->text);
+    return exit_code_of_start(error);
+}
+
+/* ------------------------------------------------------------------------------------ plan -- */
+
+static void print_line(void *context, const char *text)
+{
+    (void)context;
+    puts(text);
+}
+
+static int plan(const struct weir_program *program, const struct options *options)
 {
     struct weir_error error = {0};
     struct weir_graph *graph = build(program, options, &error);
 
-    if (graph == NULL) {
-        fprintf(stderr, "%s: %s\n", program->name, error.text);
-        return exit_code_of_start(&error);
-    }
-    int code = options->verb == OPTIONS_PLAN ? plan(program, graph, options)
-                                             : run(program, graph, options);
+    if (graph == NULL)
+        return build_failed(program, &error);
+    int code = EXIT_ENDED;
+    if (weir_graph_plan(graph, options->job.parallelism, print_line, NULL, &error) != WEIR_OK)
+        code = build_failed(program, &error);
     weir_graph_free(&graph);
     return code;
 }
+
+/* ------------------------------------------------------------------------------------- run -- */
+
+/* A job takes a descriptor for each pair of tasks that talk; the usual soft limit is far below the
+ * hard one, and a program may help itself. Failing is fine: the job says what it lacks. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+struct run {
+    const struct weir_program *program;
+    struct options *options;
+};
+
+static int run_graph(struct run *run, struct weir_graph *graph, const struct supervised *supervised)
+{
+    struct slate_memory memory = {0};
+    struct signals signals;
+    struct report report;
+
+    raise_descriptor_limit();
+    report_begin(&report, run->program->name, run->options, &run->options->job,
+                 supervised->supervisor);
+    slate_recall(supervised->slate, &memory);
+    if (memory.restarts > 0)
+        report_resume(&report, memory.failed_ns, memory.restarts);
+    signals_hold(&signals, supervised->supervisor, supervised->mask);
+    int code = attempts_make(graph, run->options, &report, supervised->slate, &signals);
+    signals_restore(&signals);
+    return code;
+}
+
+/* In the process that does the work, which with --supervise is a child. */
+static int work(void *context, const struct supervised *supervised)
+{
+    struct run *run = context;
+    struct weir_error error = {0};
+    struct weir_graph *graph = build(run->program, run->options, &error);
+
+    if (graph == NULL)
+        return build_failed(run->program, &error);
+    int code = run_graph(run, graph, supervised);
+    weir_graph_free(&graph);
+    return code;
+}
+
+static int run_program(const struct weir_program *program, struct options *options)
+{
+    struct run run = {.program = program, .options = options};
+
+    options->job.name = program->name;
+    if (options->supervise)
+        return supervise(program->name, options, work, &run);
+    struct slate *slate = slate_new();
+    if (slate == NULL) {
+        fprintf(stderr, "%s: out of memory\n", program->name);
+        return EXIT_FAILED;
+    }
+    int code = work(&run, &(struct supervised){.slate = slate});
+    slate_free(&slate);
+    return code;
+}
+
+/* ------------------------------------------------------------------------------- the whole -- */
 
 static int carry_out(const struct weir_program *program, struct options *options)
 {
@@ -208,12 +183,13 @@ static int carry_out(const struct weir_program *program, struct options *options
     case OPTIONS_STOP:
     case OPTIONS_DUMP:
         return control_ask(program->name, options);
-    case OPTIONS_RUN:
     case OPTIONS_PLAN:
-    case OPTIONS_NONE:
+        return plan(program, options);
+    case OPTIONS_RUN:
+    case OPTIONS_NONE: /* options_parse has refused it */
         break;
     }
-    return with_graph(program, options);
+    return run_program(program, options);
 }
 
 int weir_main(int argc, char **argv, const struct weir_program *program)

@@ -1,17 +1,52 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "signals.h"
 
+#include <pthread.h>
 #include <stddef.h>
 #include <string.h>
+#include <unistd.h>
 
-/* A handler can reach nothing but a global; programs may have one, the library has none. */
-static volatile sig_atomic_t count;
+#include "exit_code.h"
 
-static void note(int signal)
+enum { STOPS, CHECKPOINTS, DUMPS, KINDS };
+enum { ENOUGH = 100 }; /* nobody counts further */
+
+const int signals_known[SIGNALS_COUNT] = {SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+
+/* A handler can reach nothing but globals; programs may have some, the library has none. */
+static volatile sig_atomic_t counts[KINDS][2]; /* from others, from the supervisor */
+static volatile sig_atomic_t last_stop;
+static volatile sig_atomic_t supervisor_id;
+
+static int kind_of(int signal)
 {
-    (void)signal;
-    if (count < 100)
-        count = count + 1;
+    return signal == SIGUSR1 ? CHECKPOINTS : signal == SIGUSR2 ? DUMPS : STOPS;
+}
+
+static int count_of(int kind)
+{
+    return counts[kind][0] > counts[kind][1] ? counts[kind][0] : counts[kind][1];
+}
+
+static void note(int signal, siginfo_t *info, void *context)
+{
+    int kind = kind_of(signal);
+    int from = supervisor_id != 0 && info->si_code == SI_USER && info->si_pid == supervisor_id;
+
+    (void)context;
+    if (counts[kind][from] < ENOUGH)
+        counts[kind][from] = counts[kind][from] + 1;
+    if (kind == STOPS)
+        last_stop = signal;
+    if (kind == STOPS && count_of(STOPS) > 2)
+        _exit(EXIT_STOPPED);
+}
+
+static void fill(sigset_t *set)
+{
+    sigemptyset(set);
+    for (size_t i = 0; i < SIGNALS_COUNT; i++)
+        sigaddset(set, signals_known[i]);
 }
 
 static void install(int signal, struct sigaction *before)
@@ -19,27 +54,28 @@ static void install(int signal, struct sigaction *before)
     struct sigaction action;
 
     memset(&action, 0, sizeof action);
-    action.sa_handler = note;
-    sigemptyset(&action.sa_mask);
-    sigaddset(&action.sa_mask, SIGINT); /* one at a time: count is not atomic */
-    sigaddset(&action.sa_mask, SIGTERM);
-    action.sa_flags = SA_RESTART;
+    action.sa_sigaction = note;
+    fill(&action.sa_mask); /* one at a time: counts are not atomic */
+    action.sa_flags = SA_RESTART | SA_SIGINFO;
     sigaction(signal, NULL, before);
-    if (before->sa_handler != SIG_IGN)
+    if ((before->sa_flags & SA_SIGINFO) != 0 || before->sa_handler != SIG_IGN)
         sigaction(signal, &action, NULL);
 }
 
-void signals_hold(struct signals *signals)
+void signals_hold(struct signals *signals, int supervisor, const sigset_t *mask)
 {
     sigset_t held;
 
-    count = 0;
-    sigemptyset(&held);
-    sigaddset(&held, SIGINT);
-    sigaddset(&held, SIGTERM);
+    for (int kind = 0; kind < KINDS; kind++)
+        counts[kind][0] = counts[kind][1] = 0;
+    last_stop = 0;
+    supervisor_id = supervisor;
+    fill(&held);
     pthread_sigmask(SIG_BLOCK, &held, &signals->mask_before);
-    install(SIGINT, &signals->interrupt_before);
-    install(SIGTERM, &signals->terminate_before);
+    if (mask != NULL)
+        signals->mask_before = *mask;
+    for (size_t i = 0; i < SIGNALS_COUNT; i++)
+        install(signals_known[i], &signals->before[i]);
 }
 
 void signals_heed(const struct signals *signals)
@@ -47,14 +83,37 @@ void signals_heed(const struct signals *signals)
     pthread_sigmask(SIG_SETMASK, &signals->mask_before, NULL);
 }
 
+void signals_defer(void)
+{
+    sigset_t held;
+
+    fill(&held);
+    pthread_sigmask(SIG_BLOCK, &held, NULL);
+}
+
 void signals_restore(const struct signals *signals)
 {
-    sigaction(SIGINT, &signals->interrupt_before, NULL);
-    sigaction(SIGTERM, &signals->terminate_before, NULL);
+    for (size_t i = 0; i < SIGNALS_COUNT; i++)
+        sigaction(signals_known[i], &signals->before[i], NULL);
     pthread_sigmask(SIG_SETMASK, &signals->mask_before, NULL);
 }
 
-int signals_count(void)
+int signals_stops(void)
 {
-    return count;
+    return count_of(STOPS);
+}
+
+int signals_checkpoints(void)
+{
+    return count_of(CHECKPOINTS);
+}
+
+int signals_dumps(void)
+{
+    return count_of(DUMPS);
+}
+
+const char *signals_last_stop(void)
+{
+    return last_stop == SIGINT ? "SIGINT" : "SIGTERM";
 }
