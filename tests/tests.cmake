@@ -135,7 +135,7 @@ function(weir_test_program source criterion)
     target_link_libraries(${file} PRIVATE weir_flags ${criterion})
     if(links STREQUAL "operators")
         target_sources(${file} PRIVATE $<TARGET_OBJECTS:weir_operator>)
-        target_link_libraries(${file} PRIVATE ${foreign})
+        target_link_libraries(${file} PRIVATE PkgConfig::XXHASH)
     elseif(links MATCHES "sim|free")
         target_link_libraries(${file} PRIVATE weir_${links})
     else()
@@ -156,6 +156,17 @@ foreach(source IN LISTS plain_sources)
 endforeach()
 
 if(WEIR_JOB_TESTS)
+    # Programs on libweir_main that only tests want: tests/programs/NAME.c becomes
+    # build/PRESET/tests/programs/NAME.
+    find_files(test_program_sources tests/programs/*.c)
+    foreach(source IN LISTS test_program_sources)
+        cmake_path(GET source STEM name)
+        add_executable(program_${name} ${source})
+        set_target_properties(program_${name} PROPERTIES OUTPUT_NAME ${name}
+            RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/programs)
+        target_compile_definitions(program_${name} PRIVATE _GNU_SOURCE=)
+        target_link_libraries(program_${name} PRIVATE weir_main weir_flags)
+    endforeach()
     # For LD_PRELOAD: breaks the k-th file call of a program. It defines what libc's headers would
     # otherwise turn into checked calls.
     add_library(fault MODULE tests/tools/fault.c)

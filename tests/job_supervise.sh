@@ -1,0 +1,210 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Jobs that fail, crash and are killed, and start again: what they publish in the end is exact, and
+# what happened is told with its cause.
+#
+#     tests/job_supervise.sh BUILD_FOLDER      WEIR_KILLS=200 WEIR_SECONDS=60 for the long version
+
+source "$(dirname "$0")/tools/job.bash"
+faulty=$1/tests/programs/faulty
+kills=${WEIR_KILLS:-20}
+seconds=${WEIR_SECONDS:-5} # a run that is killed would last that long
+rate=4000
+lines=$((seconds * rate))
+
+# A sanitizer has handlers of its own: it says where it crashed, and then the process exits.
+sanitized=no
+! nm -D "$1/libweir.so" | grep -q __asan_init || sanitized=yes
+
+fresh() { # another store, output and log
+    store=$work/store.$((++stores))
+    out=$work/out.$stores
+    log=$work/run.$stores.log
+    letters=$work/letters.$stores
+    at=(--store "$store" --set "input=$work/text" --set "output=$out")
+}
+stores=0
+paced=(--set "rate=$rate")
+brisk=(--set "rate=$((2 * rate))")
+quick=(--interval 20ms --restart-delay 10ms)
+
+# expect CODE COMMAND...: what it says is in $log.
+expect() {
+    local want=$1
+    shift
+    code_of timeout -s KILL 120 "$@" >>"$log" 2>&1
+    ((code == want)) || fail "exit $code, not $want: $*"$'\n'"$(tail -n 20 "$log")"
+}
+says() { # an extended regular expression, in the log
+    grep -Eq -- "$1" "$log" || fail "\"$1\" is not in what it says:"$'\n'"$(tail -n 20 "$log")"
+}
+says_not() {
+    ! grep -Eq -- "$1" "$log" || fail "it says what it should not: $(grep -E -- "$1" "$log")"
+}
+count_of() {
+    grep -Ec -- "$1" "$log" || true
+}
+
+child_of() { # PID: its child, or nothing
+    local children=
+    read -r children <"/proc/$1/task/$1/children" 2>/dev/null || true
+    echo "${children%% *}"
+}
+has_child() { # PID [BUT_NOT]: sets $child
+    child=$(child_of "$1")
+    [[ -n $child && $child != "${2:-}" ]]
+}
+is_gone() { # PID: it has ended, whether or not somebody has asked for its exit code
+    [[ ! -e /proc/$1 || $(sed -E 's/^.*\) (.).*/\1/' "/proc/$1/stat" 2>/dev/null || echo Z) == Z ]]
+}
+# supervised COMMAND...: starts it in the background; $pid is the supervisor.
+supervised() {
+    background "$log" "$@" --supervise
+    until_true 20 has_child "$pid" || fail "no child: $*"
+}
+
+# ---- killed --------------------------------------------------------------------------------------
+
+killed_children() { # MOST_MS [OPTION...]
+    local most=$1 child= before= i
+    fresh
+    supervised "$program" run "${at[@]}" "${quick[@]}" --max-restarts 1000 "${@:2}"
+    for ((i = 0; i < kills; i++)); do
+        until_true 20 has_child "$pid" "$before" || fail "no child after $i kills"
+        before=$child
+        sleep "$(printf '0.%03d' $((RANDOM % most)))"
+        kill -KILL "$child" || fail "it had ended after $i kills"
+    done
+    code_of wait "$pid"
+    ((code == 0)) || fail "exit $code after $kills kills: ${*:2}"
+    (($(count_of 'died of signal 9') == kills)) || fail "not all $kills kills were told"
+    says 'had taken in [0-9]+ records, the newest checkpoint was [0-9]+'
+}
+killed_at_random_moments_is_exact() {
+    killed_children $((seconds * 1000 / kills)) "${paced[@]}"
+    same_counts "killed $kills times" "$work/counts" "$out"
+    killed_children $((seconds * 1000 / kills)) --set "rate=$((2 * rate))" --set emit=updates \
+        --parallelism 2 --endpoint tcp://127.0.0.1
+    same_updates "killed $kills times, parallel" "$work/counts" "$out"
+}
+
+child_dies_with_its_supervisor() {
+    local child=
+    fresh
+    supervised "$program" run "${at[@]}" "${quick[@]}" "${paced[@]}"
+    until_true 20 has_checkpoints "$store" 2 || fail "no checkpoints"
+    kill -KILL "$pid"
+    code_of wait "$pid" 2>/dev/null
+    until_true 10 is_gone "$child" || fail "the child has outlived its supervisor"
+    expect 0 "$program" run "${at[@]}"
+    same_counts "after the supervisor's death" "$work/counts" "$out"
+}
+
+# ---- failing now and then ------------------------------------------------------------------------
+
+errors_now_and_then_are_exact() {
+    fresh
+    expect 0 "$faulty" run "${at[@]}" "${quick[@]}" "${brisk[@]}" --set every=$((lines / 6))
+    says 'it was told to fail'
+    (($(count_of 'failed: .*told to fail') >= 3)) || fail "it failed $(count_of failed:) times"
+    says 'restart 1 of at most 3'
+    says 'restored from checkpoint [0-9]+'
+    same_counts "errors" "$work/counts" "$out"
+}
+
+errors_of_parallel_tasks_are_exact() {
+    fresh
+    expect 0 "$faulty" run "${at[@]}" "${quick[@]}" --set "rate=$((4 * rate))" --parallelism 2 \
+        --set every=$((lines / 8)) --set spans=yes --max-restarts 10 --supervise
+    (($(count_of 'failed: .*told to fail') >= 3)) || fail "it failed $(count_of failed:) times"
+    same_counts "errors of parallel tasks" "$work/counts" "$out"
+}
+
+crashes_now_and_then_are_exact() {
+    local fault
+    for fault in segfault abort exit; do
+        fresh
+        expect 0 "$faulty" run "${at[@]}" "${quick[@]}" "${brisk[@]}" --set every=$((lines / 6)) \
+            --set "fault=$fault" --supervise
+        same_counts "$fault" "$work/counts" "$out"
+        case $fault in
+        segfault) [[ $sanitized == no ]] || continue
+                  says 'died of signal 11 \(SIGSEGV\)' && says '#0 touch_nothing\+0x[0-9a-f]+ in faulty' ;;
+        abort) says 'died of signal 6 \(SIGABRT\)' && says '#[0-9]+ go_wrong\+0x[0-9a-f]+ in faulty' ;;
+        exit) says 'exited with code 3' ;;
+        esac
+    done
+}
+
+# ---- giving up -----------------------------------------------------------------------------------
+
+gives_up_after_failures_in_a_row() {
+    fresh
+    expect 5 "$faulty" run "${at[@]}" "${quick[@]}" --set every=1
+    (($(count_of 'failed: ') == 4)) || fail "it failed $(count_of 'failed: ') times, not 1 + 3"
+    says 'giving up after 3 restarts'
+    fresh
+    expect 5 "$faulty" run "${at[@]}" "${quick[@]}" --set every=1 --max-restarts 1
+    (($(count_of 'failed: ') == 2)) || fail "it failed $(count_of 'failed: ') times, not 1 + 1"
+}
+
+gives_up_when_the_process_dies_at_once() {
+    local when
+    for when in open=yes every=1; do
+        fresh
+        expect 5 "$faulty" run "${at[@]}" "${quick[@]}" --set "$when" --set fault=abort \
+            --supervise --max-restarts 2
+        (($(count_of 'died of signal 6') == 3)) || fail "$when: $(count_of 'died of') deaths, not 3"
+        says 'giving up after 2 restarts'
+    done
+}
+
+refused_start_is_not_repeated() {
+    fresh
+    expect 5 "$faulty" run "${at[@]}" --set open=yes
+    says_not ': starting again'
+    expect 5 "$faulty" run "${at[@]}" --set open=yes --supervise
+    says_not ': starting again|died'
+    expect 2 "$faulty" run "${at[@]}" --interval 100 --supervise
+    mkdir "$work/foreign.$stores"
+    echo something >"$work/foreign.$stores/file"
+    expect 3 "$faulty" run --store "$work/foreign.$stores" "${at[@]:2}" --supervise
+    says_not ': starting again|died'
+}
+
+without_a_store_nothing_is_repeated() {
+    fresh
+    expect 5 "$faulty" run "${at[@]:2}" --set every=100
+    says_not ': starting again'
+}
+
+# --restore says where the job begins; as long as it has committed nothing it begins there.
+restore_is_for_the_beginning() {
+    fresh
+    expect 0 "$program" run "${at[@]}" --interval 10ms
+    out=$out.anew
+    expect 5 "$faulty" run --store "$store" --set "input=$work/text" --set "output=$out" \
+        --restore none --interval off --restart-delay 10ms --set every=100
+    says_not 'restored from'
+    expect 0 "$faulty" run --store "$store" --set "input=$work/text" --set "output=$out" \
+        --restore none "${quick[@]}" "${brisk[@]}" --set every=$((lines / 4))
+    says 'restored from'
+    same_counts "begun anew, and failed on the way" "$work/counts" "$out"
+}
+
+source_of_tests=(
+    killed_at_random_moments_is_exact child_dies_with_its_supervisor errors_now_and_then_are_exact
+    errors_of_parallel_tasks_are_exact crashes_now_and_then_are_exact
+    gives_up_after_failures_in_a_row gives_up_when_the_process_dies_at_once
+    refused_start_is_not_repeated without_a_store_nothing_is_repeated
+    restore_is_for_the_beginning)
+
+echo "seed $seed"
+text "$work/text" "$lines"
+counts "$work/text" >"$work/counts"
+for property in "${@:2}" $( (($# > 1)) || echo "${source_of_tests[@]}"); do
+    began=$(date +%s%3N)
+    "$property"
+    echo "ok: $property ($(($(date +%s%3N) - began)) ms)"
+done
