@@ -109,7 +109,7 @@ void snapshot_bytes(struct snapshot_writer *writer, const void *data, size_t siz
 
 static bool tag_known(uint32_t tag)
 {
-    return tag >= SNAPSHOT_TASK && tag <= SNAPSHOT_POSITION;
+    return tag >= SNAPSHOT_TASK && tag <= SNAPSHOT_LETTER;
 }
 
 static bool all_zero(const unsigned char *data, size_t size)

@@ -17,6 +17,9 @@
  *   TIMER      0                i64 time, u64 tag, u32 kind
  *   CHANNEL    input channel    u32 edge, u32 from subtask, i64 watermark, u32 flags
  *   POSITION   0                u64 records the operator was given since the job's first start
+ *   LETTER     input            a dead letter that is not confirmed as published: u64 checkpoint id
+ *                               of its first cut, u64 position, i64 time, text cause, u64 size of
+ *                               the key, key, value
  *
  * Unknown tags are an error: a newer version is refused by the blob header before it comes to that.
  */
@@ -34,6 +37,7 @@ enum snapshot_tag {
     SNAPSHOT_TIMER,
     SNAPSHOT_CHANNEL,
     SNAPSHOT_POSITION,
+    SNAPSHOT_LETTER,
 };
 
 /* --- writing: sticky; check `failed` once at the end -------------------------------------- */

@@ -77,7 +77,7 @@ struct weir_bytes {
 
 /* Where weir takes its memory from. Both functions are called from any of the job's threads, at
  * once. `allocate` returns at least `size` bytes (size > 0) aligned to 16, or NULL; `release`
- * takes what allocate gave, never NULL. libzmq, jansson and liblz4 do not go through it. */
+ * takes what allocate gave, never NULL. libzmq, jansson, liblz4 and libcsv do not go through it. */
 struct weir_allocator {
     void *(*allocate)(void *context, size_t size);
     void (*release)(void *context, void *memory);

@@ -219,6 +219,94 @@ struct weir_enrich_options {
 WEIR_API weir_node weir_enrich(struct weir_graph *graph, const char *name,
                                const struct weir_enrich_options *options);
 
+/* ------------------------------------------------------------------------ lines into fields --
+ * For records whose value is one line, as line sources emit them. The callback gets the fields and
+ * emits what it likes to output 0. */
+
+/* What becomes of a line that is malformed, or longer than line_limit. */
+enum weir_bad_line {
+    WEIR_BAD_LINE_FAIL,   /* the run fails, naming the line's number in its subtask, the reason and
+                             how the line begins */
+    WEIR_BAD_LINE_DROP,   /* it is counted; the first, the tenth, the hundredth ... are logged, and
+                             all of them at the end. The count is in the checkpoint's note */
+    WEIR_BAD_LINE_OUTPUT, /* the record goes to output "bad", number 1, as it is */
+};
+#define WEIR_LINE_LIMIT ((size_t)1 << 20) /* bytes; the default of line_limit */
+
+/* CSV as in RFC 4180, each record one row: fields between separators; one in quotes may hold
+ * separators and, doubled, quotes; blanks belong to their field. A CR at the end of the line is not
+ * part of the row, an empty line is skipped. A row with a line break in it has been cut in two by
+ * the line source, and both halves are malformed. (On libcsv; its buffers do not come from the
+ * job's allocator.) */
+struct weir_csv_row {
+    const struct weir_record *line;  /* key and time are those to emit with */
+    const struct weir_bytes *fields; /* live until the callback returns; not aligned; data is NULL
+                                        where the row is too short to have the column */
+    size_t field_count;              /* of columns; without columns, of the row's fields */
+};
+struct weir_csv_options {
+    size_t size; /* WEIR_SIZED(struct weir_csv_options) */
+    enum weir_result (*row)(struct weir_context *context, const struct weir_csv_row *row,
+                            const void *config);
+    const void *config;
+    /* Names, in the order of the file; fields come in it. A row with another number of fields is
+     * malformed. NULL: rows of any number of fields. */
+    const char *const *columns;
+    size_t column_count;
+    bool header;    /* rows that equal the names are skipped, a byte order mark before them too */
+    bool ragged;    /* rows may be shorter than the names, and what is longer is ignored */
+    char separator; /* default ',' */
+    char quote;     /* default '"' */
+    enum weir_bad_line bad;
+    size_t line_limit; /* bytes, at most 16 MiB */
+    uint32_t parallelism;
+};
+WEIR_API weir_node weir_csv(struct weir_graph *graph, const char *name,
+                            const struct weir_csv_options *options);
+
+/* JSON, each record one document. Blank lines are skipped. Integers beyond 64 bits, names that come
+ * twice in an object and text that is not UTF-8 are malformed. (On jansson; its memory does not
+ * come from the job's allocator.) */
+enum weir_json_type {
+    WEIR_JSON_MISSING, /* there is no such path in the document */
+    WEIR_JSON_NULL,
+    WEIR_JSON_BOOL,    /* integer is 0 or 1 */
+    WEIR_JSON_INTEGER, /* integer, and real as near as it gets */
+    WEIR_JSON_REAL,
+    WEIR_JSON_STRING,
+    WEIR_JSON_OTHER, /* an object or an array */
+};
+struct weir_json_field {
+    enum weir_json_type type;
+    struct weir_bytes
+        text; /* a string's bytes, decoded; of others their JSON, without blanks, reals
+                               with 17 digits; empty when missing. Not aligned */
+    int64_t integer;
+    double real;
+};
+struct weir_json_row {
+    const struct weir_record *line;       /* key and time are those to emit with */
+    const struct weir_json_field *fields; /* one a path; live until the callback returns */
+    size_t field_count;
+};
+struct weir_json_lines_options {
+    size_t size; /* WEIR_SIZED(struct weir_json_lines_options) */
+    enum weir_result (*row)(struct weir_context *context, const struct weir_json_row *row,
+                            const void *config);
+    const void *config;
+    /* Where fields are: names joined by dots, "user.id"; a number is a place in an array,
+     * "items.0.price"; a dot in a name has a backslash before it, and so has a backslash; "" is the
+     * whole document. */
+    const char *const *paths;
+    size_t path_count; /* at most 1,000 */
+    enum weir_bad_line bad;
+    size_t line_limit;    /* bytes, at most 16 MiB */
+    uint32_t depth_limit; /* of objects and arrays in each other; default 64, at most 1,000 */
+    uint32_t parallelism;
+};
+WEIR_API weir_node weir_json_lines(struct weir_graph *graph, const char *name,
+                                   const struct weir_json_lines_options *options);
+
 #ifdef __cplusplus
 }
 #endif

@@ -10,6 +10,7 @@
 #include "memory.h"
 #include "name.h"
 #include "plant.h"
+#include "poison.h"
 #include "task.h"
 
 #define HANDLE_LIMIT ((size_t)64 << 10)
@@ -47,6 +48,8 @@ bool context_init(struct weir_context *context, struct task *task, const struct 
         .idle_fd = -1,
         .wake_until = INT64_MAX,
         .place = run->plan.nodes[node].place,
+        .poisoned = poison_awaits(run, graph_node->name, subtask),
+        .letters = {.allocator = run->allocator, .node = graph_node->name, .subtask = subtask},
         .wake_fd = -1,
     };
     size_t self_size = graph_node->table->self_size;
@@ -72,6 +75,7 @@ void context_free(struct weir_context *context)
     memory_release(allocator, context->reserve.room);
     memory_release(allocator, context->self);
     timers_free(&context->timers, allocator);
+    letters_free(&context->letters);
     *context = (struct weir_context){.run = context->run, .node = context->node};
 }
 
@@ -95,10 +99,41 @@ void context_take(struct weir_context *context, uint32_t port, const struct weir
     context->taken++;
 }
 
+uint32_t context_sound(const struct weir_context *context, const struct weir_record *records,
+                       uint32_t count)
+{
+    uint32_t sound = 0;
+    while (sound < count && !poison_find(context->run, context->node->name, context->subtask,
+                                         context->taken + 1 + sound, &records[sound]))
+        sound++;
+    return sound;
+}
+
+bool context_bury(struct weir_context *context, uint32_t port, const struct weir_record *record)
+{
+    uint64_t position = context->taken + 1;
+    const struct weir_poison *poison =
+        poison_find(context->run, context->node->name, context->subtask, position, record);
+    if (!poison)
+        return false;
+    struct letter letter = {
+        .position = position, .input = port, .cause = poison->cause, .record = *record};
+    if (!letters_add(&context->letters, &letter)) {
+        weir_fail(context, WEIR_NO_MEMORY, "out of memory for a dead letter");
+        return true;
+    }
+    context->taken = position;
+    run_log(context->run, WEIR_LOG_WARNING, "%s[%u]: record %llu becomes a dead letter: %s",
+            context->node->name, context->subtask, (unsigned long long)position, poison->cause);
+    return true;
+}
+
 /* From another operator's callback: what that one was at is put back. */
 static void take_nested(struct weir_context *context, uint32_t port,
                         const struct weir_record *record)
 {
+    if (context->poisoned && context_bury(context, port, record))
+        return;
     struct task_call outer = task_enter(context->task, context->place, CALL_PROCESS);
     context_take(context, port, record);
     task_leave(context->task, outer);
@@ -718,6 +753,7 @@ bool context_save(struct weir_context *context, struct snapshot_writer *writer, 
         snapshot_bytes(writer, context->handles[i].bytes.data, context->handles[i].bytes.size);
         snapshot_end(writer);
     }
+    letters_save(&context->letters, writer);
     timers_save(&context->timers, writer);
     save_states(context, writer);
     if (writer->failed)
@@ -760,6 +796,16 @@ static enum weir_result load_handle(struct weir_context *context, struct snapsho
     return result;
 }
 
+static enum weir_result load_letter(struct weir_context *context, struct snapshot_section *section,
+                                    struct weir_error *error)
+{
+    if (!context->run->dead_letters)
+        return error_set(error, WEIR_REFUSED, 0,
+                         "it holds a dead letter that may not be published yet: give "
+                         "weir_job_options.dead_letters the directory for it");
+    return letters_load(&context->letters, section, error);
+}
+
 static enum weir_result load_section(struct weir_context *context, struct snapshot_section *section,
                                      uint32_t *version, struct weir_error *error)
 {
@@ -783,6 +829,8 @@ static enum weir_result load_section(struct weir_context *context, struct snapsh
         return load_state(context, section, error);
     case SNAPSHOT_HANDLE:
         return load_handle(context, section, error);
+    case SNAPSHOT_LETTER:
+        return load_letter(context, section, error);
     case SNAPSHOT_TIMER:
         if (!context->table->timer)
             return error_set(error, WEIR_MISMATCH, 0,
@@ -847,6 +895,20 @@ enum weir_result context_load(struct weir_context *context, struct weir_bytes pa
     return result;
 }
 
+/* L2. In order, and the newest last: those not cut yet have no id. */
+static void publish_letters(struct weir_context *context, uint64_t id)
+{
+    struct letters *letters = &context->letters;
+    while (letters->count && letters->list[0]->id && letters->list[0]->id <= id) {
+        struct weir_error error = {0};
+        if (letters_publish(letters, context->run->dead_letters, &error)) {
+            weir_fail_with(context, &error);
+            return;
+        }
+        letters_drop(letters);
+    }
+}
+
 bool context_commit(struct weir_context *context, uint64_t id)
 {
     uint32_t done = 0;
@@ -867,5 +929,7 @@ bool context_commit(struct weir_context *context, uint64_t id)
     if (done)
         memmove(context->handles, context->handles + done,
                 context->handle_count * sizeof *context->handles);
+    if (!context->task->failed)
+        publish_letters(context, id);
     return !context->task->failed;
 }

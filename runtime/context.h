@@ -6,6 +6,7 @@
 #ifndef CONTEXT_H
 #define CONTEXT_H
 
+#include "letter.h"
 #include "outlet.h"
 #include "run.h"
 #include "state.h"
@@ -82,6 +83,8 @@ struct weir_context {
     const struct weir_record *hand; /* while process runs: what it was given, */
     uint32_t hand_count;            /* so many of them; the first one's position is taken + 1 */
     uint32_t hand_input;
+    bool poisoned; /* there is poison for it: records are looked at before they are given */
+    struct letters letters;
     size_t part_size; /* of the last snapshot: a hint for the next */
 };
 
@@ -94,13 +97,20 @@ void context_free(struct weir_context *context);
  */
 void context_take(struct weir_context *context, uint32_t port, const struct weir_record *record);
 
+/* How many records, the next it is to be given, are not poison, from the front. Only for those that
+ * are `poisoned`. */
+uint32_t context_sound(const struct weir_context *context, const struct weir_record *records,
+                       uint32_t count);
+/* Makes a letter of the record instead, if it is poison. False: it is not. */
+bool context_bury(struct weir_context *context, uint32_t port, const struct weir_record *record);
+
 /* The operator's part of a checkpoint. save: false when the operator refuses the round (reason in
  * *error) or memory is short (writer->failed). load fails the task. */
 bool context_save(struct weir_context *context, struct snapshot_writer *writer, char note[201],
                   struct weir_error *error);
 enum weir_result context_load(struct weir_context *context, struct weir_bytes part,
                               struct weir_error *error) WEIR_MUST_USE;
-/* Publishes every handle up to `id`; false: the task has failed. */
+/* Publishes every handle and letter up to `id`; false: the task has failed. */
 bool context_commit(struct weir_context *context, uint64_t id);
 
 #endif

@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "error.h"
 #include "memory.h"
+#include "poison.h"
 
 #define RETRY_NS 1000000 /* pause before a request is sent again */
 
@@ -80,6 +81,8 @@ static enum weir_result build(struct weir_job *job, struct weir_error *error)
 {
     uint64_t run_number = 0;
     enum weir_result result = make_run(job, error);
+    if (!result)
+        result = poison_take(&job->run, &job->options, error);
     if (!result && job->options.store)
         result = job_open_store(job, error);
     if (!result)
@@ -206,7 +209,8 @@ static void free_run(struct weir_job *job)
     memory_release(allocator, job->run.reader_slot);
     memory_release(allocator, job->run.writer_slot);
     memory_release(allocator, (void *)(uintptr_t)job->run.job_name);
-    memory_release(allocator, job->run.store);
+    memory_release(allocator, (void *)(uintptr_t)job->run.store);
+    poison_free(&job->run);
     plan_free(&job->run.plan);
 }
 

@@ -24,6 +24,9 @@ struct run {
     int64_t began_ns;        /* monotonic; weir_job_start was called */
     char store_id[2 * STORE_ID_SIZE + 1];
     bool careful; /* see weir_job_options */
+    struct weir_poison *poison;
+    size_t poison_count;
+    const char *dead_letters; /* directory; NULL: none */
     uint32_t batch_bytes;
     uint32_t window_batches;
     uint64_t window_bytes;

@@ -28,7 +28,8 @@ void task_fail(struct task *task, const struct weir_error *error)
 void task_note_failure(struct task *task, const struct weir_context *context)
 {
     const char *call = atomic_load_explicit(&task->pulse.call, memory_order_relaxed);
-    if (!task->failed && call)
+    bool current = atomic_load_explicit(&task->pulse.place, memory_order_relaxed) == context->place;
+    if (!task->failed && call && current) /* what another one has in hand may be gone */
         failure_describe(context, call, &task->failure);
 }
 
@@ -331,9 +332,11 @@ static void task_cut(struct task *task, uint64_t id)
     if (WEIR_PLANT(position_after_marker) && task->operators[0].table->poll && !task->input_done)
         task->operators[0].table->poll(task->operators[0].self, task->operators);
     task->mute = true; /* what were emitted now would lie behind the marker, yet before the state */
-    for (uint32_t i = 0; i < task->operator_count; i++)
+    for (uint32_t i = 0; i < task->operator_count; i++) {
+        letters_cut(&task->operators[i].letters, id);
         if (!prepare(task, &task->operators[i], id))
             return;
+    }
     for (uint32_t i = 0; saved && task->run->durable && i < task->operator_count; i++)
         saved = send_part(task, &task->operators[i], id, &error);
     task->mute = task->failed;
@@ -618,22 +621,34 @@ static void adapt_span(struct task *task, int64_t elapsed_ns)
         task->span_limit *= 2;
 }
 
+/* To the operator at the head; how many it took. */
+static uint32_t give(struct task *task, struct weir_context *head, uint32_t port, uint32_t count)
+{
+    task_enter(task, head->place, CALL_PROCESS);
+    if (head->node->state_count)
+        prepare_keys(task, head, count);
+    uint32_t done = head->table->process_many ? process_span(task, head, port, count)
+                                              : process_one_by_one(task, head, port, count);
+    head->span_count = 0;
+    head->cell_count = 0;
+    end_call(task);
+    return done ? done : 1;
+}
+
 static void process(struct task *task, const struct gate_next *next)
 {
     struct weir_context *head = &task->operators[0];
-    uint32_t port = task->gate.inputs[next->input].port;
+    uint32_t port = task->gate.inputs[next->input].port, count = next->count, done = 1;
     int64_t began = clock_now_ns();
     set_doing(task, TASK_CALLING, began);
-    task_enter(task, 0, CALL_PROCESS);
     task->idle_wanted = false;
-    if (head->node->state_count)
-        prepare_keys(task, head, next->count);
-    uint32_t done = head->table->process_many ? process_span(task, head, port, next->count)
-                                              : process_one_by_one(task, head, port, next->count);
-    end_call(task);
-    head->span_count = 0;
-    head->cell_count = 0;
-    gate_consumed(&task->gate, next->input, done ? done : 1);
+    if (head->poisoned)
+        count = context_sound(head, task->gate.records, count);
+    if (count)
+        done = give(task, head, port, count);
+    else
+        context_bury(head, port, task->gate.records);
+    gate_consumed(&task->gate, next->input, done);
     task->taken += done;
     atomic_store_explicit(&task->pulse.records_in, task->taken, memory_order_relaxed);
     atomic_store_explicit(&task->pulse.position, head->taken, memory_order_relaxed);

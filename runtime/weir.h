@@ -456,9 +456,9 @@ struct weir_event {
 enum weir_restore { WEIR_RESTORE_LATEST, WEIR_RESTORE_NONE, WEIR_RESTORE_ID };
 
 /* A record that is not to be given to its operator any more: see weir_failure, from which it is
- * filled. Instead it becomes a dead letter. */
+ * filled. Instead it becomes a dead letter. It counts as given: positions do not change. */
 struct weir_poison {
-    const char *node;
+    const char *node; /* of the graph, and one of its subtasks; else the start is refused */
     uint32_t subtask;
     uint64_t position;    /* 0: wherever it comes, when the order of records is not repeatable */
     uint64_t fingerprint; /* must fit as well */
@@ -499,8 +499,10 @@ struct weir_job_options {
      * but a failure then names its record exactly. For a start after a failure. */
     bool careful;
     /* These records become dead letters: files in the directory `dead_letters` (made when missing),
-     * published with the checkpoint that covers them, exactly once; their layout is in
-     * README.md of weir's runtime folder. A checkpoint that holds unpublished ones is refused without it. */
+     * published with the checkpoint that covers them, exactly once (without a store, when the job
+     * ends); their layout is in README.md of weir's runtime folder. A file of a letter's name that
+     * holds another one fails the run. A checkpoint that holds unpublished letters is refused
+     * without the directory, and so is poison. */
     const struct weir_poison *poison; /* copied */
     size_t poison_count;
     const char *dead_letters;

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "report.h"
 
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
-#include "duration.h"
+#include "events.h"
+#include "lines.h"
 
 enum { SECOND_NS = 1000000000, TEXT_ROOM = 1200 };
 
@@ -19,117 +20,47 @@ static int64_t now_ns(void)
     return (int64_t)now.tv_sec * SECOND_NS + now.tv_nsec;
 }
 
-/* ------------------------------------------------------------------------ under the lock -- */
-
-/* One write a line: lines of several threads or processes don't mix. */
-static void print(const struct report *report, enum weir_level level, const char *text)
+static bool as_json(const struct report *report)
 {
-    char line[TEXT_ROOM + 100];
-
-    if (level > report->options->log_level)
-        return;
-    snprintf(line, sizeof line, "%s: %s\n", report->name, text);
-    fputs(line, stderr);
+    return report->options->json;
 }
 
-static void say(const struct report *report, enum weir_level level, const char *format, ...)
-    WEIR_PRINTF(3, 4);
-static void say(const struct report *report, enum weir_level level, const char *format, ...)
-{
-    char text[TEXT_ROOM];
-    va_list arguments;
-
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    print(report, level, text);
-}
-
-static void release(struct report *report, struct report_line *line)
-{
-    enum weir_level level = line == &report->aborted ? WEIR_LOG_WARNING : WEIR_LOG_INFO;
-
-    if (line->held == 1)
-        say(report, level, "%s", line->text);
-    else if (line->held > 1)
-        say(report, level, "%s (and %" PRIu64 " before it)", line->text, line->held - 1);
-    line->held = 0;
-}
-
-static void release_when_due(struct report *report, struct report_line *line, int64_t now)
-{
-    if (line->held == 0 || now - line->printed_ns < SECOND_NS)
-        return;
-    release(report, line);
-    line->printed_ns = now;
-}
-
-static void committed(struct report *report, const struct weir_event *event)
-{
-    char duration[DURATION_TEXT];
-    int64_t now = now_ns();
-
-    report->newest = event->id;
-    report->newest_ns = now - event->duration_ns;
-    report->committed.held++;
-    snprintf(report->committed.text, sizeof report->committed.text,
-             "checkpoint %" PRIu64 ": took %s, %" PRIu64 " bytes", event->id,
-             duration_print(event->duration_ns, duration), event->bytes);
-    release_when_due(report, &report->committed, now);
-}
-
-static void aborted(struct report *report, const struct weir_event *event)
-{
-    report->aborted.held++;
-    snprintf(report->aborted.text, sizeof report->aborted.text,
-             "checkpoint %" PRIu64 " came to nothing, the job goes on: %s", event->id, event->text);
-    release_when_due(report, &report->aborted, now_ns());
-}
-
-static void say_interval(struct report *report)
-{
-    int64_t interval_ns = report->options->job.interval_ns;
-    char interval[DURATION_TEXT] = "1.0 s";
-
-    if (interval_ns > 0)
-        duration_print(interval_ns, interval);
-    if (interval_ns < 0)
-        say(report, WEIR_LOG_INFO, "checkpoints only at the end and when stopped");
-    else
-        say(report, WEIR_LOG_INFO, "a checkpoint every %s", interval);
-}
-
-static void say_recovered(struct report *report, const struct weir_event *event, int64_t gap_ns)
-{
-    char gap[DURATION_TEXT], start[DURATION_TEXT];
-
-    say(report, WEIR_LOG_INFO,
-        "runs again %s after the failure: the start took %s and read %" PRIu64 " bytes",
-        duration_print(gap_ns, gap), duration_print(event->duration_ns, start), event->bytes);
-}
+/* ---------------------------------------------------------------------------- from the job -- */
 
 static void started(struct report *report, const struct weir_event *event)
 {
-    const char *store = report->options->job.store;
+    int64_t recovery_ns = report->failed_ns > 0 ? now_ns() - report->failed_ns : 0;
 
     report->restored_from = event->id;
-    if (store == NULL)
-        say(report, WEIR_LOG_INFO, "started without --store: no checkpoints, a crash starts over");
-    else if (event->id > 0)
-        say(report, WEIR_LOG_INFO, "restored from checkpoint %" PRIu64 " of %s", event->id, store);
+    if (as_json(report))
+        events_started(report, event, recovery_ns);
     else
-        say(report, WEIR_LOG_INFO, "%s on %s",
-            report->failed_ns > 0 ? "no checkpoint yet: started anew" : "first start", store);
-    if (report->failed_ns > 0)
-        say_recovered(report, event, now_ns() - report->failed_ns);
-    else if (store != NULL)
-        say_interval(report);
+        lines_started(report, event, recovery_ns);
     report->started = true;
     report->failed_ns = 0;
     report->told = false;
 }
 
-/* -------------------------------------------------------------------------- from the job -- */
+static void committed(struct report *report, const struct weir_event *event)
+{
+    int64_t now = now_ns();
+
+    report->newest = (struct figures_checkpoint){
+        .id = event->id, .bytes = event->bytes, .duration_ns = event->duration_ns};
+    report->newest_ns = now - event->duration_ns;
+    if (as_json(report))
+        events_committed(report, event);
+    else
+        lines_committed(report, event, now);
+}
+
+static void aborted(struct report *report, const struct weir_event *event)
+{
+    if (as_json(report))
+        events_aborted(report, event);
+    else
+        lines_aborted(report, event, now_ns());
+}
 
 static void on_event(void *context, const struct weir_event *event)
 {
@@ -158,11 +89,14 @@ static void on_log(void *context, enum weir_level level, const char *text)
     struct report *report = context;
 
     pthread_mutex_lock(&report->lock);
-    say(report, level, "%s%s", marks[level], text);
+    if (as_json(report))
+        events_log(report, level, text);
+    else
+        lines_say(report, level, "%s%s", marks[level], text);
     pthread_mutex_unlock(&report->lock);
 }
 
-/* ---------------------------------------------------------------------- from the program -- */
+/* ------------------------------------------------------------------------ from the program -- */
 
 void report_begin(struct report *report, const char *name, const struct options *options,
                   struct weir_job_options *job, int parent)
@@ -175,6 +109,7 @@ void report_begin(struct report *report, const char *name, const struct options 
     report->began_ns = now_ns();
     report->committed.printed_ns = report->began_ns - SECOND_NS;
     report->aborted.printed_ns = report->began_ns - SECOND_NS;
+    live_begin(&report->live, STDERR_FILENO, !options->json && !options->quiet);
     job->log = on_log;
     job->log_context = report;
     job->event = on_event;
@@ -196,84 +131,69 @@ void report_say(struct report *report, enum weir_level level, const char *format
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     pthread_mutex_lock(&report->lock);
-    print(report, level, text);
+    if (as_json(report))
+        events_log(report, level, text);
+    else
+        lines_say(report, level, "%s", text);
     pthread_mutex_unlock(&report->lock);
+}
+
+static void draw(struct report *report, const struct weir_status *status, int64_t now)
+{
+    char figures[300], text[400];
+
+    report->newest.age_ns = now - report->newest_ns;
+    figures_take(&report->figures, status, now);
+    if (!live_due(&report->live, now))
+        return;
+    figures_print(&report->figures, status, &report->newest, report->restarts, now, figures,
+                  sizeof figures);
+    snprintf(text, sizeof text, "%s: %s", report->name, figures);
+    live_draw(&report->live, now, text);
 }
 
 void report_tick(struct report *report, const struct weir_status *status)
 {
     int64_t now = now_ns();
 
-    (void)status;
     pthread_mutex_lock(&report->lock);
-    release_when_due(report, &report->committed, now);
-    release_when_due(report, &report->aborted, now);
+    lines_release(report, now, false);
+    if (status != NULL && status->outcome == WEIR_OUTCOME_RUNNING && report->live.on)
+        draw(report, status, now);
     pthread_mutex_unlock(&report->lock);
 }
 
 void report_stopping(struct report *report, enum weir_stop how, const char *who)
 {
-    static const char *const says[] = {
-        "stopping after one last checkpoint; a second signal stops at once",
-        "ending the input here: what there is is processed and published", "stopping at once"};
-
-    report_say(report, WEIR_LOG_INFO, "%s: %s", who, says[how]);
-}
-
-/* Where an operator stood, as the end of a sentence. */
-static void where_text(const struct weir_failure *where, char *text, size_t room)
-{
-    text[0] = '\0';
-    if (where == NULL)
-        return;
-    int used = snprintf(text, room, ", in %s, subtask %" PRIu32 ", %s", where->node, where->subtask,
-                        where->doing != NULL ? where->doing : "");
-    if (used < 0 || (size_t)used >= room || where->position == 0)
-        return;
-    if (where->count > 1)
-        snprintf(text + used, room - (size_t)used,
-                 ", at one of the %" PRIu64 " records from %" PRIu64, where->count,
-                 where->position);
+    pthread_mutex_lock(&report->lock);
+    if (as_json(report))
+        events_stopping(report, how, who);
     else
-        snprintf(text + used, room - (size_t)used, ", at record %" PRIu64 ": %s", where->position,
-                 where->preview);
+        lines_stopping(report, how, who);
+    pthread_mutex_unlock(&report->lock);
 }
 
-/* What comes after a failure, as a sentence. */
-static void next_text(uint32_t consecutive, uint32_t allowed, int64_t delay_ns, char *text,
-                      size_t room)
-{
-    char delay[DURATION_TEXT];
-
-    if (delay_ns >= 0)
-        snprintf(text, room,
-                 "starting again in %s (restart %" PRIu32 " of at most %" PRIu32 " in a row)",
-                 duration_print(delay_ns, delay), consecutive, allowed);
-    else if (allowed > 0 && consecutive > allowed)
-        snprintf(text, room, "giving up after %" PRIu32 " restarts in a row", allowed);
-    else
-        snprintf(text, room, "not starting again");
-}
-
-static void restart_follows(struct report *report, int64_t delay_ns)
+/* For both kinds of failure, under the lock. */
+static void failed(struct report *report, const struct report_retry *retry)
 {
     report->failed_ns = now_ns();
     report->told = true;
-    report->restarts += delay_ns >= 0;
+    report->restarts += retry->delay_ns >= 0;
 }
 
 void report_failed(struct report *report, const struct weir_error *error,
                    const struct weir_failure *failure, uint32_t consecutive, uint32_t allowed,
                    int64_t delay_ns)
 {
-    char where[500], next[200];
+    const struct report_retry retry = {consecutive, allowed, delay_ns};
 
-    where_text(failure, where, sizeof where);
-    next_text(consecutive, allowed, delay_ns, next, sizeof next);
     pthread_mutex_lock(&report->lock);
-    restart_follows(report, delay_ns);
-    say(report, WEIR_LOG_ERROR, "failed: %s%s", error->text, where);
-    say(report, WEIR_LOG_ERROR, "%s", next);
+    lines_release(report, 0, true);
+    failed(report, &retry);
+    if (as_json(report))
+        events_failed(report, error, failure, &retry);
+    else
+        lines_failed(report, error, failure, &retry);
     pthread_mutex_unlock(&report->lock);
 }
 
@@ -281,102 +201,50 @@ void report_died(struct report *report, int child, int signal, int code,
                  const struct weir_failure *where, const char *trace, uint32_t consecutive,
                  uint32_t allowed, int64_t delay_ns)
 {
-    char at[500], next[200], how[80];
+    const struct report_retry retry = {consecutive, allowed, delay_ns};
 
-    where_text(where, at, sizeof at);
-    next_text(consecutive, allowed, delay_ns, next, sizeof next);
-    snprintf(how, sizeof how, signal != 0 ? "died of signal %d (SIG%s)" : "exited with code %d",
-             signal != 0 ? signal : code, signal != 0 ? sigabbrev_np(signal) : "");
     pthread_mutex_lock(&report->lock);
-    restart_follows(report, delay_ns);
-    say(report, WEIR_LOG_ERROR, "process %d %s%s", child, how, at);
-    for (const char *line = trace; *line != '\0';) {
-        size_t size = strcspn(line, "\n");
-        say(report, WEIR_LOG_ERROR, "  %.*s", (int)size, line);
-        line += size + (line[size] == '\n');
-    }
-    say(report, WEIR_LOG_ERROR, "%s", next);
+    failed(report, &retry);
+    live_take_over(&report->live);
+    if (as_json(report))
+        events_died(report, child, signal, code, where, trace, &retry);
+    else
+        lines_died(report, child, signal, code, where, trace, &retry);
     pthread_mutex_unlock(&report->lock);
 }
 
 void report_poisoned(struct report *report, const struct weir_poison *poison,
                      const struct weir_failure *failure, bool skipped)
 {
-    report_say(report, WEIR_LOG_WARNING,
-               "record %" PRIu64 " of %s, subtask %" PRIu32 ", has failed %" PRIu32
-               " times (%s): %s",
-               failure->position, poison->node, poison->subtask, report->options->poison_after,
-               failure->preview,
-               skipped ? "it becomes a dead letter"
-                       : "with --dead-letters DIR it would be put aside, and the job could go on");
-}
-
-/* ------------------------------------------------------------------------------- the end -- */
-
-static void say_stopped(struct report *report, const struct weir_status *status)
-{
-    uint64_t id = status->checkpoint > 0 ? status->checkpoint : report->restored_from;
-
-    if (report->options->job.store == NULL)
-        say(report, WEIR_LOG_INFO,
-            "stopped on request; without --store the next start begins anew");
-    else if (id == 0)
-        say(report, WEIR_LOG_INFO,
-            "stopped on request, before the first checkpoint: the next start begins anew");
+    pthread_mutex_lock(&report->lock);
+    if (as_json(report))
+        events_poisoned(report, poison, failure, skipped);
     else
-        say(report, WEIR_LOG_INFO,
-            "stopped on request; the same command goes on from checkpoint %" PRIu64, id);
+        lines_poisoned(report, poison, failure, skipped);
+    pthread_mutex_unlock(&report->lock);
 }
 
-static void say_outcome(struct report *report, enum weir_outcome outcome,
-                        const struct weir_status *status, const struct weir_error *error)
+/* A start that was refused has not been told of yet. */
+static void tell_failure(struct report *report, const struct weir_error *error)
 {
-    switch (outcome) {
-    case WEIR_OUTCOME_ENDED:
-        say(report, WEIR_LOG_INFO, "ended: all input is processed, all output is published");
-        break;
-    case WEIR_OUTCOME_ALREADY_ENDED:
-        say(report, WEIR_LOG_INFO,
-            "this job has already ended, there is nothing left to do; for another run name "
-            "another --store");
-        break;
-    case WEIR_OUTCOME_STOPPED:
-        say_stopped(report, status);
-        break;
-    case WEIR_OUTCOME_UNKNOWN:
-        say(report, WEIR_LOG_ERROR,
-            "the disk failed while a checkpoint was committed (%s); whether it counts, the next "
-            "start finds out: run the same command again",
-            error->text);
-        break;
-    case WEIR_OUTCOME_FAILED:
-    case WEIR_OUTCOME_RUNNING:
-        if (!report->told)
-            say(report, WEIR_LOG_ERROR, "%s%s", report->started ? "failed: " : "", error->text);
-        break;
-    }
-}
+    const struct report_retry none = {.consecutive = 1, .delay_ns = -1};
 
-static void say_figures(struct report *report, const struct weir_status *status)
-{
-    char duration[DURATION_TEXT];
-
-    say(report, WEIR_LOG_INFO,
-        "this run: %" PRIu64 " records from sources in %s, %" PRIu64
-        " checkpoints committed, %" PRIu64 " came to nothing",
-        status->records_emitted, duration_print(now_ns() - report->began_ns, duration),
-        status->committed, status->aborted);
+    if (as_json(report) && !report->told)
+        events_failed(report, error, NULL, &none);
 }
 
 void report_end(struct report *report, enum weir_outcome outcome, const struct weir_status *status,
                 const struct weir_error *error)
 {
     pthread_mutex_lock(&report->lock);
-    release(report, &report->committed);
-    release(report, &report->aborted);
-    if (status != NULL && outcome != WEIR_OUTCOME_ALREADY_ENDED)
-        say_figures(report, status);
-    say_outcome(report, outcome, status, error);
+    live_end(&report->live);
+    lines_release(report, 0, true);
+    if (outcome == WEIR_OUTCOME_FAILED)
+        tell_failure(report, error);
+    if (as_json(report))
+        events_end(report, outcome, status, error, now_ns());
+    else
+        lines_end(report, outcome, status, error, now_ns());
     pthread_mutex_unlock(&report->lock);
     pthread_mutex_destroy(&report->lock);
 }

@@ -12,6 +12,9 @@
  * swallowed: what was held back is printed when its second is over, or at the end. JSON is not
  * thinned out.
  *
+ * A reader that has gone away - of standard error, or of the events - does not end the job; one
+ * that is slow makes the job's checkpoints wait.
+ *
  * One report lives through all restarts of a job in a process. A supervisor has its own. The job's
  * hooks are called from the job's threads, the rest from the program's; a lock keeps them apart.
  */
@@ -20,9 +23,12 @@
 
 #include <pthread.h>
 
+#include "figures.h"
+#include "json.h"
+#include "live.h"
 #include "options.h"
 
-/* Lines of one kind, thinned out. */
+/* Lines of one kind, thinned out: see lines.h. */
 struct report_line {
     int64_t printed_ns; /* monotonic */
     uint64_t held;      /* since then */
@@ -40,10 +46,19 @@ struct report {
     bool started;                  /* at least once */
     bool told;                     /* report_failed has told of the newest failure */
     uint64_t restored_from;
-    uint64_t newest;   /* checkpoint that could be gone on from; 0: none */
-    int64_t newest_ns; /* its trigger, monotonic */
+    struct figures_checkpoint newest; /* that a restart would go on from, committed here */
+    int64_t newest_ns;                /* its trigger, monotonic */
     struct report_line committed;
     struct report_line aborted;
+    struct live live;
+    struct figures figures;
+    struct json json; /* the event that is being written */
+};
+
+/* What follows a failure. */
+struct report_retry {
+    uint32_t consecutive, allowed;
+    int64_t delay_ns; /* negative: no restart */
 };
 
 /* Sets the hooks of *job. Everything must stay until report_end. parent: 0 when there is none. */

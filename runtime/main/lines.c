@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lines.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "duration.h"
+
+enum { SECOND_NS = 1000000000, TEXT_ROOM = 1200, WHERE_ROOM = 500 };
+
+void lines_say(struct report *report, enum weir_level level, const char *format, ...)
+{
+    char text[TEXT_ROOM], line[TEXT_ROOM + 100];
+    va_list arguments;
+
+    if (level > report->options->log_level)
+        return;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    snprintf(line, sizeof line, "%s: %s", report->name, text);
+    live_print(&report->live, line);
+}
+
+/* --------------------------------------------------------------------------- thinned lines -- */
+
+static void release(struct report *report, struct report_line *line)
+{
+    enum weir_level level = line == &report->aborted ? WEIR_LOG_WARNING : WEIR_LOG_INFO;
+
+    if (line->held == 1)
+        lines_say(report, level, "%s", line->text);
+    else if (line->held > 1)
+        lines_say(report, level, "%s (and %" PRIu64 " before it)", line->text, line->held - 1);
+    line->held = 0;
+}
+
+static void release_when_due(struct report *report, struct report_line *line, int64_t now_ns)
+{
+    if (line->held == 0 || now_ns - line->printed_ns < SECOND_NS)
+        return;
+    release(report, line);
+    line->printed_ns = now_ns;
+}
+
+void lines_release(struct report *report, int64_t now_ns, bool all)
+{
+    if (all) {
+        release(report, &report->committed);
+        release(report, &report->aborted);
+        return;
+    }
+    release_when_due(report, &report->committed, now_ns);
+    release_when_due(report, &report->aborted, now_ns);
+}
+
+void lines_committed(struct report *report, const struct weir_event *event, int64_t now_ns)
+{
+    char duration[DURATION_TEXT];
+
+    report->committed.held++;
+    snprintf(report->committed.text, sizeof report->committed.text,
+             "checkpoint %" PRIu64 ": took %s, %" PRIu64 " bytes", event->id,
+             duration_print(event->duration_ns, duration), event->bytes);
+    release_when_due(report, &report->committed, now_ns);
+}
+
+void lines_aborted(struct report *report, const struct weir_event *event, int64_t now_ns)
+{
+    report->aborted.held++;
+    snprintf(report->aborted.text, sizeof report->aborted.text,
+             "checkpoint %" PRIu64 " came to nothing, the job goes on: %s", event->id, event->text);
+    release_when_due(report, &report->aborted, now_ns);
+}
+
+/* ------------------------------------------------------------------------------- the start -- */
+
+static void say_interval(struct report *report)
+{
+    int64_t interval_ns = report->options->job.interval_ns;
+    char interval[DURATION_TEXT] = "1.0 s";
+
+    if (interval_ns > 0)
+        duration_print(interval_ns, interval);
+    if (interval_ns < 0)
+        lines_say(report, WEIR_LOG_INFO, "checkpoints only at the end and when stopped");
+    else
+        lines_say(report, WEIR_LOG_INFO, "a checkpoint every %s", interval);
+}
+
+static void say_recovered(struct report *report, const struct weir_event *event,
+                          int64_t recovery_ns)
+{
+    char gap[DURATION_TEXT], start[DURATION_TEXT];
+
+    lines_say(report, WEIR_LOG_INFO,
+              "runs again %s after the failure: the start took %s and read %" PRIu64 " bytes",
+              duration_print(recovery_ns, gap), duration_print(event->duration_ns, start),
+              event->bytes);
+}
+
+void lines_started(struct report *report, const struct weir_event *event, int64_t recovery_ns)
+{
+    const char *store = report->options->job.store;
+
+    if (store == NULL)
+        lines_say(report, WEIR_LOG_INFO,
+                  "started without --store: no checkpoints, a crash starts over");
+    else if (event->id > 0)
+        lines_say(report, WEIR_LOG_INFO, "restored from checkpoint %" PRIu64 " of %s", event->id,
+                  store);
+    else
+        lines_say(report, WEIR_LOG_INFO, "%s on %s",
+                  recovery_ns > 0 ? "no checkpoint yet: started anew" : "first start", store);
+    if (recovery_ns > 0)
+        say_recovered(report, event, recovery_ns);
+    else if (store != NULL)
+        say_interval(report);
+}
+
+void lines_stopping(struct report *report, enum weir_stop how, const char *who)
+{
+    static const char *const says[] = {
+        "after one last checkpoint; a second signal stops at once",
+        "by ending the input here: what there is is processed and published", "at once"};
+
+    lines_say(report, WEIR_LOG_INFO, "stopping (%s) %s", who, says[how]);
+}
+
+/* ---------------------------------------------------------------------------- the failures -- */
+
+/* Where an operator stood, as the end of a sentence. */
+static void where_text(const struct weir_failure *where, char *text, size_t room)
+{
+    text[0] = '\0';
+    if (where == NULL)
+        return;
+    int used = snprintf(text, room, ", in %s, subtask %" PRIu32 ", %s", where->node, where->subtask,
+                        where->doing != NULL ? where->doing : "");
+    if (used < 0 || (size_t)used >= room || where->position == 0)
+        return;
+    if (where->count > 1)
+        snprintf(text + used, room - (size_t)used,
+                 ", at one of the %" PRIu64 " records from %" PRIu64, where->count,
+                 where->position);
+    else
+        snprintf(text + used, room - (size_t)used, ", at record %" PRIu64 ": %s", where->position,
+                 where->preview);
+}
+
+/* What comes after a failure, as a sentence. */
+static void next_text(const struct report_retry *retry, char *text, size_t room)
+{
+    char delay[DURATION_TEXT];
+
+    if (retry->delay_ns >= 0)
+        snprintf(text, room,
+                 "starting again in %s (restart %" PRIu32 " of at most %" PRIu32 " in a row)",
+                 duration_print(retry->delay_ns, delay), retry->consecutive, retry->allowed);
+    else if (retry->allowed > 0 && retry->consecutive > retry->allowed)
+        snprintf(text, room, "giving up after %" PRIu32 " restarts in a row", retry->allowed);
+    else
+        snprintf(text, room, "not starting again");
+}
+
+void lines_failed(struct report *report, const struct weir_error *error,
+                  const struct weir_failure *failure, const struct report_retry *retry)
+{
+    char where[WHERE_ROOM], next[200];
+
+    where_text(failure, where, sizeof where);
+    next_text(retry, next, sizeof next);
+    lines_say(report, WEIR_LOG_ERROR, "failed: %s%s", error->text, where);
+    lines_say(report, WEIR_LOG_ERROR, "%s", next);
+}
+
+static void say_trace(struct report *report, const char *trace)
+{
+    while (*trace != '\0') {
+        size_t size = strcspn(trace, "\n");
+        lines_say(report, WEIR_LOG_ERROR, "  %.*s", (int)size, trace);
+        trace += size + (trace[size] == '\n');
+    }
+}
+
+void lines_died(struct report *report, int child, int signal, int code,
+                const struct weir_failure *where, const char *trace,
+                const struct report_retry *retry)
+{
+    char at[WHERE_ROOM], next[200], how[80];
+    const char *name = signal != 0 ? sigabbrev_np(signal) : NULL;
+
+    where_text(where, at, sizeof at);
+    next_text(retry, next, sizeof next);
+    if (signal != 0)
+        snprintf(how, sizeof how, "was killed by SIG%s (%d)", name != NULL ? name : "?", signal);
+    else
+        snprintf(how, sizeof how, "ended with exit code %d", code);
+    lines_say(report, WEIR_LOG_ERROR, "process %d %s%s", child, how, at);
+    say_trace(report, trace);
+    lines_say(report, WEIR_LOG_ERROR, "%s", next);
+}
+
+void lines_poisoned(struct report *report, const struct weir_poison *poison,
+                    const struct weir_failure *failure, bool skipped)
+{
+    lines_say(report, WEIR_LOG_WARNING,
+              "record %" PRIu64 " of %s, subtask %" PRIu32 ", has failed %" PRIu32
+              " times (%s): %s",
+              failure->position, poison->node, poison->subtask, report->options->poison_after,
+              failure->preview,
+              skipped ? "it becomes a dead letter"
+                      : "with --dead-letters DIR it would be put aside, and the job could go on");
+}
+
+/* --------------------------------------------------------------------------------- the end -- */
+
+static void say_stopped(struct report *report, const struct weir_status *status)
+{
+    uint64_t id = status->checkpoint > 0 ? status->checkpoint : report->restored_from;
+
+    if (report->options->job.store == NULL)
+        lines_say(report, WEIR_LOG_INFO,
+                  "stopped on request; without --store the next start begins anew");
+    else if (id == 0)
+        lines_say(report, WEIR_LOG_INFO,
+                  "stopped on request, before the first checkpoint: the next start begins anew");
+    else
+        lines_say(report, WEIR_LOG_INFO,
+                  "stopped on request; the same command goes on from checkpoint %" PRIu64, id);
+}
+
+static void say_outcome(struct report *report, enum weir_outcome outcome,
+                        const struct weir_status *status, const struct weir_error *error)
+{
+    switch (outcome) {
+    case WEIR_OUTCOME_ENDED:
+        lines_say(report, WEIR_LOG_INFO, "ended: all input is processed, all output is published");
+        break;
+    case WEIR_OUTCOME_ALREADY_ENDED:
+        lines_say(report, WEIR_LOG_INFO,
+                  "this job has already ended, there is nothing left to do; for another run name "
+                  "another --store");
+        break;
+    case WEIR_OUTCOME_STOPPED:
+        say_stopped(report, status);
+        break;
+    case WEIR_OUTCOME_UNKNOWN:
+        lines_say(
+            report, WEIR_LOG_ERROR,
+            "the disk failed while a checkpoint was committed (%s); whether it counts, the next "
+            "start finds out: run the same command again",
+            error->text);
+        break;
+    case WEIR_OUTCOME_FAILED:
+    case WEIR_OUTCOME_RUNNING:
+        if (!report->told)
+            lines_say(report, WEIR_LOG_ERROR, "%s%s", report->started ? "failed: " : "",
+                      error->text);
+        break;
+    }
+}
+
+static void say_figures(struct report *report, const struct weir_status *status, int64_t now_ns)
+{
+    char duration[DURATION_TEXT];
+
+    lines_say(report, WEIR_LOG_INFO,
+              "this run: %" PRIu64 " records from sources in %s, %" PRIu64
+              " checkpoints committed, %" PRIu64 " came to nothing",
+              status->records_emitted, duration_print(now_ns - report->began_ns, duration),
+              status->committed, status->aborted);
+}
+
+void lines_end(struct report *report, enum weir_outcome outcome, const struct weir_status *status,
+               const struct weir_error *error, int64_t now_ns)
+{
+    if (status != NULL && outcome != WEIR_OUTCOME_ALREADY_ENDED)
+        say_figures(report, status, now_ns);
+    say_outcome(report, outcome, status, error);
+}

@@ -1,0 +1,101 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# What word_count says with --json: every line of real lives - a first start, a kill, a restart, a
+# stop, an end, a failure, a start that is refused - fits runtime/EVENTS.md, in the right order, and
+# nothing else is on standard output.
+#
+#     tests/job_events.sh BUILD_FOLDER
+
+source "$(dirname "$0")/tools/job.bash"
+here=$(dirname "$0")
+
+# fits FILE EVENT,EVENT...: documented, and these among them.
+fits() {
+    python3 "$here/tools/events.py" "$here/../runtime/EVENTS.md" "$1" --want "$2" ||
+        fail "$1 does not fit EVENTS.md"
+}
+# last FILE MEMBER: of the last event.
+last() {
+    tail -n 1 "$1" | python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$2"
+}
+events_of() { # FILE EVENT: how many
+    grep -c "\"event\": \"$2\"" "$1" || true
+}
+has_events() { # FILE EVENT HOW_MANY
+    [[ -e $1 ]] && (($(events_of "$1" "$2") >= $3))
+}
+
+fresh() {
+    store=$work/store.$((++stores))
+    out=$work/out.$stores
+    run=("$program" run --json --store "$store" --interval 20ms --set "input=$work/text"
+        --set "output=$out")
+}
+stores=0
+
+# start_json FILE ARGUMENT...: in the background, paced so that it lasts some seconds.
+start_json() {
+    local events=$1
+    shift
+    "${run[@]}" --set "rate=$((lines / 3))" "$@" >"$events" 2>"$events.log" &
+    pid=$!
+}
+
+a_life_that_is_killed_restored_stopped_and_ends() {
+    fresh
+    start_json "$work/killed"
+    until_true 20 has_events "$work/killed" committed 2 || fail "no checkpoints after 20 s"
+    kill -KILL "$pid"
+    code_of wait "$pid" 2>/dev/null
+    fits "$work/killed" start,committed
+
+    start_json "$work/stopped"
+    until_true 20 has_events "$work/stopped" committed 2 || fail "no checkpoints after 20 s"
+    kill -TERM "$pid"
+    code_of wait "$pid"
+    ((code == 6)) || fail "exit $code after SIGTERM"
+    fits "$work/stopped" restored,committed,stopping,end
+    [[ $(last "$work/stopped" event) == end && $(last "$work/stopped" outcome) == stopped ]] ||
+        fail "the last event of a stopped run: $(tail -n 1 "$work/stopped")"
+    [[ $(last "$work/stopped" checkpoint) == $(checkpoints "$store" | tail -n 1) ]] ||
+        fail "it does not go on from the newest checkpoint"
+
+    code_of "${run[@]}" >"$work/ended" 2>"$work/ended.log"
+    ((code == 0)) || fail "exit $code at the end"
+    fits "$work/ended" restored,end
+    [[ $(last "$work/ended" outcome) == ended ]] || fail "it does not say that it ended"
+    [[ ! -s $work/ended.log ]] || fail "something is on standard error: $(cat "$work/ended.log")"
+    same_counts "a job that said it as JSON" "$work/counts" "$out"
+}
+
+a_run_that_can_not_begin() {
+    fresh
+    code_of "${run[@]}" --restore 7 >"$work/refused" 2>"$work/refused.log"
+    ((code == 3)) || fail "exit $code for a checkpoint that is not there"
+    fits "$work/refused" failed,end
+    [[ $(last "$work/refused" result) == WEIR_* ]] || fail "no result"
+    fresh
+    code_of "${run[@]}" --interval 5 >"$work/usage" 2>"$work/usage.log"
+    ((code == 2)) || fail "exit $code for a wrong option"
+    [[ ! -s $work/usage && -s $work/usage.log ]] || fail "a refusal belongs on standard error"
+}
+
+a_reader_that_goes_away() {
+    fresh
+    set +o pipefail
+    "${run[@]}" | head -n 1 >"$work/one"
+    set -o pipefail
+    fits "$work/one" start
+    same_counts "a job whose reader went away" "$work/counts" "$out"
+}
+
+lines=6000
+echo "seed $seed"
+text "$work/text" "$lines"
+counts "$work/text" >"$work/counts"
+for property in a_life_that_is_killed_restored_stopped_and_ends a_run_that_can_not_begin \
+    a_reader_that_goes_away; do
+    "$property"
+    echo "ok: $property"
+done

@@ -1,0 +1,550 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* links: main */
+/*
+ * What a run says: as sentences, as JSON events that fit runtime/EVENTS.md, and on a terminal as a
+ * live line. The job is played by the test, which calls the hooks; tests/job_events.sh has real
+ * ones.
+ */
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "report.h"
+#include "scratch.h"
+
+static struct scratch folder;
+static struct options options;
+static struct weir_job_options job;
+static struct report report;
+
+static const struct weir_failure where = {.node = "parse",
+                                          .subtask = 2,
+                                          .doing = "process",
+                                          .position = 18423,
+                                          .count = 1,
+                                          .fingerprint = 0xfedcba9876543210,
+                                          .preview = "k\"ey = \xff\x01 4\xc3\xa4x"};
+static const struct weir_error failure = {
+    .code = WEIR_INVALID, .node = "parse", .text = "node parse: \"4x\" is no number"};
+
+static void begin(void)
+{
+    folder = scratch_make();
+    options = (struct options){.log_level = WEIR_LOG_INFO, .poison_after = 3};
+    options.job.store = "S";
+    options.job.interval_ns = 100000000;
+}
+static void finish(void)
+{
+    scratch_free(&folder);
+}
+TestSuite(report, .init = begin, .fini = finish);
+TestSuite(live, .init = begin, .fini = finish);
+
+/* From now on `fd` goes to a file. */
+static const char *capture(int fd, const char *name)
+{
+    const char *path = scratch_join(folder.path, name);
+    int file = open(path, O_RDWR | O_CREAT | O_APPEND, 0600);
+
+    cr_assert_geq(file, 0);
+    cr_assert_eq(dup2(file, fd), fd);
+    close(file);
+    return path;
+}
+
+static const char *text_of(const char *path)
+{
+    static char text[200000];
+    size_t size = scratch_read(path, (unsigned char *)text, sizeof text - 1);
+
+    text[size] = '\0';
+    return text;
+}
+
+static void say(enum weir_event_kind kind, uint64_t id, const char *text)
+{
+    const struct weir_event event = {.kind = kind,
+                                     .id = id,
+                                     .duration_ns = 36000000,
+                                     .bytes = 1120202,
+                                     .text = text,
+                                     .cut_ns = 1,
+                                     .align_ns = 2,
+                                     .write_ns = 3};
+    job.event(job.event_context, &event);
+}
+
+/* A life with everything that can happen in it. */
+static void live_through_it(void)
+{
+    struct weir_status status = {WEIR_SIZED(struct weir_status), .records_emitted = 7};
+    const struct weir_poison poison = {.node = "parse", .subtask = 2, .cause = "no number"};
+    struct weir_failure several = where;
+
+    several.count = 12;
+    report_begin(&report, "played", &options, &job, 4710);
+    say(WEIR_EVENT_STARTED, 0, "");
+    say(WEIR_EVENT_COMMITTED, 1, "interval");
+    say(WEIR_EVENT_ABORTED, 2, "not complete after 60.0 s");
+    job.log(job.log_context, WEIR_LOG_WARNING, "two\nlines, a tab\t, \"quotes\" and \\");
+    job.log(job.log_context, WEIR_LOG_DEBUG, "not shown");
+    report_say(&report, WEIR_LOG_INFO, "said by %s", "the program");
+    report_failed(&report, &failure, &where, 1, 3, 100000000);
+    say(WEIR_EVENT_STARTED, 1, "");
+    report_failed(&report, &failure, &several, 2, 3, 0);
+    report_failed(&report, &(struct weir_error){.code = WEIR_IO, .os_error = 5, .text = "disk"},
+                  NULL, 3, 3, 1);
+    report_died(&report, 4711, SIGSEGV, 0, &where, "parse_value+0x1f\nparse+0x58\n", 1, 3, 1);
+    report_died(&report, 4712, 0, 5, NULL, "", 4, 3, -1);
+    report_poisoned(&report, &poison, &where, true);
+    report_poisoned(&report, &poison, &several, false);
+    report_stopping(&report, WEIR_STOP_SUSPEND, "SIGTERM");
+    report_stopping(&report, WEIR_STOP_DRAIN, "control");
+    report_stopping(&report, WEIR_STOP_NOW, "SIGINT");
+    report_end(&report, WEIR_OUTCOME_STOPPED, &status, NULL);
+}
+
+static void fits_the_documentation(const char *path, const char *want)
+{
+    char command[2000];
+
+    snprintf(command, sizeof command,
+             "python3 " WEIR_SOURCE_DIR "/tests/tools/events.py " WEIR_SOURCE_DIR
+             "/runtime/EVENTS.md %s --want %s >&2",
+             path, want);
+    int status = system(command);
+    cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%s\n%s", command, text_of(path));
+}
+
+Test(report, events_are_documented_every_one)
+{
+    options.json = true;
+    const char *said = capture(STDERR_FILENO, "said"), *path = capture(STDOUT_FILENO, "events");
+    live_through_it();
+    cr_expect_str_eq(text_of(said), "", "--json leaves standard error alone");
+    fits_the_documentation(path, "start,restored,committed,aborted,failed,died,restarting,"
+                                 "poisoned,stopping,log,end");
+    /* The bytes of a record are any; the line is UTF-8 and one line. */
+    cr_expect(strstr(text_of(path), "\"preview\": \"k\\\"ey = \\ufffd\\u0001 4\xc3\xa4x\"") != NULL,
+              "%s", text_of(path));
+    cr_expect(strstr(text_of(path), "\"fingerprint\": \"fedcba9876543210\"") != NULL);
+    cr_expect(strstr(text_of(path), "\"two\\nlines, a tab\\u0009, \\\"quotes\\\" and \\\\\"") !=
+              NULL);
+    cr_expect_null(strstr(text_of(path), "not shown"));
+}
+
+Test(report, events_tell_of_failed_starts_and_of_lives_without_a_store)
+{
+    options.json = true;
+    options.job.store = NULL;
+    const char *path = capture(STDOUT_FILENO, "events");
+    report_begin(&report, "played", &options, &job, 0);
+    report_end(&report, WEIR_OUTCOME_FAILED, NULL, &failure);
+    report_begin(&report, "played", &options, &job, 0);
+    say(WEIR_EVENT_STARTED, 0, "");
+    report_end(&report, WEIR_OUTCOME_UNKNOWN, NULL, &failure);
+    fits_the_documentation(path, "failed,start,end");
+    cr_expect_null(strstr(text_of(path), "\"parent\""));
+    cr_expect_null(strstr(text_of(path), "\"store\""));
+}
+
+Test(report, a_text_longer_than_the_buffer_is_cut_and_the_line_stays_an_object)
+{
+    static char trace[3 * JSON_ROOM];
+    options.json = true;
+    memset(trace, '\x01', sizeof trace - 1);
+    const char *path = capture(STDOUT_FILENO, "events");
+    report_begin(&report, "played", &options, &job, 0);
+    for (size_t cut = 0; cut < 8; cut++) /* wherever the last escape falls */
+        report_died(&report, 1, SIGABRT, 0, NULL, trace + 2 * JSON_ROOM - cut, 1, 0, -1);
+    for (size_t size = JSON_ROOM - 400; size < JSON_ROOM; size++)
+        report_say(&report, WEIR_LOG_INFO, "x");
+    memset(trace, 'x', sizeof trace - 1);
+    for (size_t size = JSON_ROOM - 400; size < JSON_ROOM + 8; size++)
+        report_died(&report, 1, 0, 1, NULL, trace + sizeof trace - 1 - size, 1, 0, -1);
+    fits_the_documentation(path, "died");
+}
+
+Test(report, a_reader_that_has_gone_away_does_not_end_the_job)
+{
+    int ends[2];
+
+    options.json = true;
+    cr_assert_eq(pipe(ends), 0);
+    close(ends[0]);
+    cr_assert_eq(dup2(ends[1], STDOUT_FILENO), STDOUT_FILENO);
+    live_through_it();
+    sigset_t pending;
+    sigpending(&pending);
+    cr_expect_eq(sigismember(&pending, SIGPIPE), 0);
+}
+
+Test(report, sentences_name_what_failed_where_and_what_comes)
+{
+    const char *path = capture(STDERR_FILENO, "said");
+    live_through_it();
+    static const char *const says[] = {
+        "played: first start on S\n",
+        "played: a checkpoint every 100.0 ms\n",
+        "played: checkpoint 1: took 36.0 ms, 1120202 bytes\n",
+        "played: checkpoint 2 came to nothing, the job goes on: not complete after 60.0 s\n",
+        "played: warning: two",
+        "played: said by the program\n",
+        "failed: node parse: \"4x\" is no number, in parse, subtask 2, process, at record 18423: k",
+        "played: starting again in 100.0 ms (restart 1 of at most 3 in a row)\n",
+        "played: restored from checkpoint 1 of S\n",
+        "after the failure: the start took 36.0 ms and read 1120202 bytes\n",
+        "at one of the 12 records from 18423\n",
+        "process 4711 was killed by SIGSEGV (11), in parse, subtask 2, process, at record 18423",
+        "played:   parse_value+0x1f\nplayed:   parse+0x58\n",
+        "process 4712 ended with exit code 5\nplayed: giving up after 3 restarts in a row\n",
+        "record 18423 of parse, subtask 2, has failed 3 times",
+        "played: stopping (SIGTERM) after one last checkpoint",
+        "played: this run: 7 records from sources in",
+        "played: stopped on request; the same command goes on from checkpoint 1\n"};
+    for (size_t i = 0; i < sizeof says / sizeof *says; i++)
+        cr_expect(strstr(text_of(path), says[i]) != NULL, "\"%s\" is not in\n%s", says[i],
+                  text_of(path));
+    cr_expect_null(strstr(text_of(path), "not shown"));
+}
+
+static size_t lines_with(const char *text, const char *part)
+{
+    size_t count = 0;
+
+    for (; (text = strstr(text, part)) != NULL; text++)
+        count++;
+    return count;
+}
+
+Test(report, a_failure_is_told_once)
+{
+    const char *path = capture(STDERR_FILENO, "said");
+    report_begin(&report, "played", &options, &job, 0);
+    say(WEIR_EVENT_STARTED, 0, "");
+    report_failed(&report, &failure, &where, 1, 0, -1);
+    report_end(&report, WEIR_OUTCOME_FAILED, NULL, &failure);
+    cr_expect_eq(lines_with(text_of(path), "is no number"), 1, "%s", text_of(path));
+    report_begin(&report, "played", &options, &job, 0);
+    report_end(&report, WEIR_OUTCOME_FAILED, NULL, &failure);
+    cr_expect_eq(lines_with(text_of(path), "is no number"), 2, "%s", text_of(path));
+}
+
+Test(report, holds_back_a_flood_and_swallows_nothing)
+{
+    const char *path = capture(STDERR_FILENO, "said");
+    report_begin(&report, "played", &options, &job, 0);
+    say(WEIR_EVENT_STARTED, 0, "");
+    for (uint64_t id = 1; id <= 100; id++)
+        say(WEIR_EVENT_COMMITTED, id, "interval");
+    cr_expect_eq(lines_with(text_of(path), "took"), 1, "%s", text_of(path));
+    report_end(&report, WEIR_OUTCOME_ENDED, &(struct weir_status){0}, NULL);
+    cr_expect(strstr(text_of(path),
+                     "checkpoint 100: took 36.0 ms, 1120202 bytes (and 98 before it)") != NULL,
+              "%s", text_of(path));
+}
+
+Test(report, quiet_says_what_goes_wrong_and_nothing_else)
+{
+    options.quiet = true;
+    options.log_level = WEIR_LOG_WARNING;
+    const char *path = capture(STDERR_FILENO, "said");
+    live_through_it();
+    cr_expect_null(strstr(text_of(path), "first start"));
+    cr_expect_null(strstr(text_of(path), "took 36.0 ms,"));
+    cr_expect_null(strstr(text_of(path), "stopping"));
+    cr_expect_null(strstr(text_of(path), "said by the program"));
+    cr_expect_not_null(strstr(text_of(path), "came to nothing"));
+    cr_expect_not_null(strstr(text_of(path), "warning: two"));
+    cr_expect_not_null(strstr(text_of(path), "failed: node parse"));
+}
+
+/* -------------------------------------------------------------------------------- a terminal -- */
+
+enum { ROWS = 60, COLUMNS = 200 };
+
+/* What a terminal of so many columns shows: newline, return, "clear to the end of the row", and a
+ * wrap at the right edge, which the live line must never cause. */
+struct screen {
+    int width;
+    char rows[ROWS][COLUMNS + 1];
+    int row, column;
+    int wraps;
+    int clears;
+};
+
+static void put(struct screen *screen, char c)
+{
+    if (screen->column == screen->width) {
+        screen->wraps++;
+        screen->row++;
+        screen->column = 0;
+    }
+    cr_assert_lt(screen->row, ROWS);
+    screen->rows[screen->row][screen->column++] = c;
+}
+
+static void feed(struct screen *screen, const char *bytes, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        if (bytes[i] == '\n') {
+            screen->row++;
+        } else if (bytes[i] == '\r') {
+            screen->column = 0;
+        } else if (size - i >= 3 && memcmp(bytes + i, "\x1b[K", 3) == 0) {
+            for (int c = screen->column; c < COLUMNS; c++)
+                screen->rows[screen->row][c] = '\0';
+            screen->clears++;
+            i += 2;
+        } else {
+            cr_assert_geq((unsigned char)bytes[i], ' ', "an escape the screen does not know");
+            put(screen, bytes[i]);
+        }
+    }
+}
+
+struct terminal {
+    int master;
+    char bytes[100000];
+    size_t size;
+};
+
+/* Standard error becomes a pseudo terminal. */
+static void open_terminal(struct terminal *terminal, unsigned short columns)
+{
+    struct winsize size = {.ws_row = 24, .ws_col = columns};
+
+    setenv("TERM", "xterm", 1);
+    terminal->size = 0;
+    terminal->master = posix_openpt(O_RDWR | O_NOCTTY);
+    cr_assert_geq(terminal->master, 0);
+    cr_assert_eq(grantpt(terminal->master), 0);
+    cr_assert_eq(unlockpt(terminal->master), 0);
+    cr_assert_eq(ioctl(terminal->master, TIOCSWINSZ, &size), 0);
+    int slave = open(ptsname(terminal->master), O_RDWR | O_NOCTTY);
+    cr_assert_geq(slave, 0);
+    cr_assert_eq(dup2(slave, STDERR_FILENO), STDERR_FILENO);
+    close(slave);
+}
+
+/* What has arrived so far: a pseudo terminal passes on at once what is written. */
+static void drain(struct terminal *terminal)
+{
+    while (poll(&(struct pollfd){.fd = terminal->master, .events = POLLIN}, 1, 0) > 0) {
+        ssize_t got = read(terminal->master, terminal->bytes + terminal->size,
+                           sizeof terminal->bytes - terminal->size);
+        cr_assert_gt(got, 0);
+        terminal->size += (size_t)got;
+    }
+}
+
+static struct screen *show(struct terminal *terminal, int width)
+{
+    static struct screen screen;
+
+    memset(&screen, 0, sizeof screen);
+    screen.width = width;
+    drain(terminal);
+    feed(&screen, terminal->bytes, terminal->size);
+    return &screen;
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static struct weir_status running(uint64_t records)
+{
+    return (struct weir_status){
+        WEIR_SIZED(struct weir_status), .outcome = WEIR_OUTCOME_RUNNING, .epoch = 1,
+        .records_emitted = records,     .progress_done = records,        .progress_total = 1000};
+}
+
+/* Ticks until the line was drawn `draws` times more. */
+static void tick_until_drawn(struct terminal *terminal, int draws, uint64_t records)
+{
+    int before = show(terminal, COLUMNS)->clears;
+    int64_t deadline_ns = now_ns() + INT64_C(20000000000);
+
+    while (show(terminal, COLUMNS)->clears < before + draws) {
+        cr_assert_lt(now_ns(), deadline_ns, "not drawn in 20 s");
+        struct weir_status status = running(records);
+        report_tick(&report, &status);
+    }
+}
+
+Test(live, line_stands_below_the_others_and_is_gone_at_the_end)
+{
+    static struct terminal terminal;
+
+    open_terminal(&terminal, 100);
+    report_begin(&report, "played", &options, &job, 0);
+    say(WEIR_EVENT_STARTED, 0, "");
+    tick_until_drawn(&terminal, 1, 430);
+    struct screen *screen = show(&terminal, 100);
+    cr_expect_str_eq(screen->rows[0], "played: first start on S");
+    cr_expect_eq(screen->row, 2);
+    cr_expect_str_eq(screen->rows[2], "played: running | 43 %");
+
+    report_say(&report, WEIR_LOG_INFO, "a line above it");
+    say(WEIR_EVENT_COMMITTED, 5, "interval");
+    report_failed(&report, &failure, NULL, 1, 3, 0);
+    tick_until_drawn(&terminal, 2, 440);
+    screen = show(&terminal, 100);
+    cr_expect_str_eq(screen->rows[2], "played: a line above it");
+    cr_expect_str_eq(screen->rows[3], "played: checkpoint 5: took 36.0 ms, 1120202 bytes");
+    cr_expect_str_eq(screen->rows[4], "played: failed: node parse: \"4x\" is no number");
+    cr_expect_str_eq(screen->rows[5],
+                     "played: starting again in 0 us (restart 1 of at most 3 in a row)");
+    cr_expect_eq(screen->row, 6);
+    cr_expect_not_null(
+        strstr(screen->rows[6], " records/s | 44 % | checkpoint 5: 36.0 ms, 1.1 MB, "), "%s",
+        screen->rows[6]);
+    cr_expect_not_null(strstr(screen->rows[6], " s old | 1 restart"), "%s", screen->rows[6]);
+
+    report_end(&report, WEIR_OUTCOME_ENDED, &(struct weir_status){0}, NULL);
+    screen = show(&terminal, 100);
+    cr_expect_not_null(strstr(screen->rows[6], "this run: 0 records"), "%s", screen->rows[6]);
+    cr_expect_not_null(strstr(screen->rows[7], "ended: all input"), "%s", screen->rows[7]);
+    cr_expect_str_eq(screen->rows[8], "", "something is left of the line");
+}
+
+Test(live, line_is_drawn_at_most_ten_times_a_second)
+{
+    static struct terminal terminal;
+
+    open_terminal(&terminal, 80);
+    report_begin(&report, "played", &options, &job, 0);
+    int64_t began_ns = now_ns();
+    tick_until_drawn(&terminal, 4, 1);
+    cr_expect_geq(now_ns() - began_ns, INT64_C(300000000));
+}
+
+Test(live, line_is_cut_to_the_width_of_the_terminal_as_it_is_now)
+{
+    static struct terminal terminal;
+    struct winsize narrow = {.ws_row = 24, .ws_col = 12};
+
+    open_terminal(&terminal, 20);
+    report_begin(&report, "played", &options, &job, 0);
+    tick_until_drawn(&terminal, 1, 430);
+    struct screen *screen = show(&terminal, 20);
+    cr_expect_eq(screen->wraps, 0);
+    cr_expect_str_eq(screen->rows[0], "played: running | 4");
+    cr_assert_eq(ioctl(terminal.master, TIOCSWINSZ, &narrow), 0);
+    tick_until_drawn(&terminal, 1, 430);
+    cr_expect_eq(strlen(show(&terminal, 20)->rows[0]), 11);
+}
+
+static void nothing_is_drawn(const char *term, unsigned short columns)
+{
+    static struct terminal terminal;
+
+    open_terminal(&terminal, columns);
+    if (term != NULL)
+        setenv("TERM", term, 1);
+    else
+        unsetenv("TERM");
+    report_begin(&report, "played", &options, &job, 0);
+    struct weir_status status = running(1);
+    report_tick(&report, &status);
+    report_end(&report, WEIR_OUTCOME_ENDED, &status, NULL);
+    cr_expect_eq(show(&terminal, 200)->clears, 0);
+}
+
+Test(live, line_is_not_drawn_where_it_is_not_wanted)
+{
+    capture(STDOUT_FILENO, "events");
+    nothing_is_drawn("dumb", 80);
+    nothing_is_drawn(NULL, 80);
+    nothing_is_drawn("", 80);
+    options.quiet = true;
+    nothing_is_drawn("xterm", 80);
+    options.quiet = false;
+    options.json = true;
+    nothing_is_drawn("xterm", 80);
+}
+
+Test(live, line_of_a_process_that_died_is_taken_away_by_its_supervisor)
+{
+    static struct terminal terminal;
+
+    open_terminal(&terminal, 100);
+    report_begin(&report, "child", &options, &job, 1);
+    tick_until_drawn(&terminal, 1, 430);
+    report_begin(&report, "parent", &options, &job, 0);
+    report_died(&report, 4711, SIGKILL, 0, NULL, "", 1, 3, 0);
+    cr_expect_str_eq(show(&terminal, 100)->rows[0],
+                     "parent: process 4711 was killed by SIGKILL (9)");
+}
+
+/* ------------------------------------------------------------------------------- the figures -- */
+
+static const char *figures_at(struct figures *figures, int64_t ms, uint64_t records, uint64_t total)
+{
+    static char text[300];
+    struct weir_status status = running(records);
+
+    status.progress_total = total;
+    figures_take(figures, &status, ms * 1000000);
+    figures_print(figures, &status, &(struct figures_checkpoint){0}, 0, ms * 1000000, text,
+                  sizeof text);
+    return text;
+}
+
+Test(figures, tell_a_steady_rate_and_the_time_left)
+{
+    struct figures figures = {0};
+
+    cr_expect_str_eq(figures_at(&figures, 1000, 0, 100000), "running | 0 %");
+    cr_expect_str_eq(figures_at(&figures, 1100, 100, 100000), "1000 records/s | 0 %");
+    cr_expect_str_eq(figures_at(&figures, 11000, 10000, 100000),
+                     "1000 records/s | 10 %, 1 min 30 s left");
+    cr_expect_str_eq(figures_at(&figures, 101000, 100000, 100000),
+                     "1000 records/s | 100 %, 0 s left");
+}
+
+Test(figures, follow_a_rate_that_changes_within_seconds)
+{
+    struct figures figures = {0};
+    const char *text = figures_at(&figures, 1000, 0, 0);
+
+    for (int64_t i = 1; i <= 50; i++)
+        text = figures_at(&figures, 1000 + i * 100, (uint64_t)i * 200000, 0);
+    cr_expect_str_eq(text, "2.00 M records/s");
+    for (int64_t i = 51; i <= 130; i++)
+        text = figures_at(&figures, 1000 + i * 100, 10000000, 0);
+    cr_expect_eq(strncmp(text, "1.", 2) == 0 || strstr(text, "M") != NULL, 0, "%s", text);
+}
+
+Test(figures, begin_anew_after_a_restart)
+{
+    struct figures figures = {0};
+    struct weir_status status = running(500);
+
+    figures_at(&figures, 1000, 400, 1000);
+    figures_at(&figures, 2000, 500, 1000);
+    status.epoch = 2;
+    status.records_emitted = 501; /* more than before, yet of another life */
+    figures_take(&figures, &status, 3000000000);
+    cr_expect_lt(figures.rate, 0);
+}
+
+Test(figures, never_pass_a_hundred_percent)
+{
+    struct figures figures = {0};
+
+    cr_expect_str_eq(figures_at(&figures, 1000, 1500, 1000), "running | 100 %");
+}
