@@ -92,6 +92,8 @@ struct state {
     uint64_t visited_behind; /* entries flagged VISITED */
 
     const struct weir_allocator *allocator;
+    bool scribbles;
+    unsigned char scribble;
 };
 
 /* --- entries ------------------------------------------------------------------------------ */
@@ -704,6 +706,9 @@ static bool entry_kill(struct state *state, uint32_t place)
     if (entry_is(entry, VISITED))
         state->visited_behind--;
     entry_unmark(entry, VISITED);
+    if (state->scribbles)
+        memset(entry_value(entry, entry_key_size(entry)), state->scribble,
+               padded(entry_value_size(entry)));
     entry_mark(entry, DEAD);
     state->dead_bytes += entry_whole_size(entry);
     return visited;
@@ -751,6 +756,12 @@ enum weir_result state_put(struct state *state, struct weir_bytes key, uint64_t 
     copy_padded(entry_value(entry, key.size), value.data, value.size);
     snapshot_store_u32(entry + 4, (uint32_t)value.size | flags);
     return WEIR_OK;
+}
+
+void state_scribble(struct state *state, unsigned char byte)
+{
+    state->scribbles = true;
+    state->scribble = byte;
 }
 
 bool state_remove(struct state *state, struct weir_bytes key, uint64_t hash)

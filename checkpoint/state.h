@@ -53,6 +53,9 @@ enum weir_result state_put(struct state *state, struct weir_bytes key, uint64_t 
                            struct weir_bytes value) WEIR_MUST_USE;
 /* False when it was not there. */
 bool state_remove(struct state *state, struct weir_bytes key, uint64_t hash);
+/* For testing operators: values that are gone are overwritten with this byte, so that whoever uses
+ * a view for too long finds out. */
+void state_scribble(struct state *state, unsigned char byte);
 
 uint64_t state_count(const struct state *state); /* live keys */
 uint64_t state_bytes(const struct state *state); /* memory held, bytes */

@@ -27,8 +27,7 @@ static void fill(const struct guard *guard, struct guarded *block, unsigned char
 static void *allocate(void *context, size_t size)
 {
     struct guard *guard = context;
-    struct guarded *block =
-        size < SIZE_MAX / 2 ? memory_take(NULL, sizeof *block + size) : NULL;
+    struct guarded *block = size < SIZE_MAX / 2 ? memory_take(NULL, sizeof *block + size) : NULL;
     if (!block)
         return NULL;
     block->size = size;
@@ -41,8 +40,7 @@ static void *allocate(void *context, size_t size)
 static void release(void *context, void *memory)
 {
     struct guard *guard = context;
-    struct guarded *block =
-        (void *)((unsigned char *)memory - offsetof(struct guarded, data));
+    struct guarded *block = (void *)((unsigned char *)memory - offsetof(struct guarded, data));
     atomic_fetch_sub(&guard->blocks, 1);
     atomic_fetch_sub(&guard->bytes, block->size);
     fill(guard, block, 0xff);

@@ -33,33 +33,32 @@ static enum weir_result never_fed(void *self, struct weir_context *context, unsi
     return WEIR_FAILED;
 }
 
-static const struct weir_operator feeder_table = {
-    WEIR_SIZED(struct weir_operator), .kind = "feeder", .poll = never_polled};
-static const struct weir_operator collector_table = {
-    WEIR_SIZED(struct weir_operator), .kind = "collector", .process = never_fed};
+static const struct weir_operator feeder_table = {WEIR_SIZED(struct weir_operator),
+                                                  .kind = "feeder", .poll = never_polled};
+static const struct weir_operator collector_table = {WEIR_SIZED(struct weir_operator),
+                                                     .kind = "collector", .process = never_fed};
 
 static void add_feeder(struct rig_plan *plan, weir_node node, uint32_t input, const char *name)
 {
     char feeder[40];
     snprintf(feeder, sizeof feeder, "torture-feeds-%u", input);
     weir_node from = weir_graph_add(
-        plan->graph, &(struct weir_node_options){WEIR_SIZED(struct weir_node_options),
-                                                 .name = feeder, .table = &feeder_table,
-                                                 .parallelism = 1});
-    weir_graph_connect(plan->graph,
-                       &(struct weir_edge_options){WEIR_SIZED(struct weir_edge_options),
-                                                   .from = from, .to = node, .input = name,
-                                                   .routing = WEIR_BY_KEY});
+        plan->graph,
+        &(struct weir_node_options){WEIR_SIZED(struct weir_node_options), .name = feeder,
+                                    .table = &feeder_table, .parallelism = 1});
+    weir_graph_connect(plan->graph, &(struct weir_edge_options){
+                                        WEIR_SIZED(struct weir_edge_options), .from = from,
+                                        .to = node, .input = name, .routing = WEIR_BY_KEY});
 }
 
 static void add_collector(struct rig_plan *plan, weir_node node)
 {
     weir_node to = weir_graph_add(
-        plan->graph,
-        &(struct weir_node_options){
-            WEIR_SIZED(struct weir_node_options), .name = "torture-collects",
-            .table = &collector_table, .parallelism = 1,
-            .inputs = (const char *const *)plan->output_names, .input_count = plan->output_count});
+        plan->graph, &(struct weir_node_options){WEIR_SIZED(struct weir_node_options),
+                                                 .name = "torture-collects",
+                                                 .table = &collector_table, .parallelism = 1,
+                                                 .inputs = (const char *const *)plan->output_names,
+                                                 .input_count = plan->output_count});
     for (uint32_t i = 0; i < plan->output_count; i++)
         weir_graph_connect(
             plan->graph,
@@ -135,6 +134,7 @@ static void make_run(struct rig *rig)
         .epoch = options->epoch,
         .key_groups = KEY_GROUPS,
         .durable = true,
+        .store = (char *)(uintptr_t)options->store, /* only read */
         .restored_id = options->restored,
         .batch_bytes = options->manner.batch_bytes,
         .window_batches = options->manner.window,
@@ -241,6 +241,8 @@ static enum weir_result build(struct rig *rig, struct weir_error *error)
         rig->tasked = true;
         result = task_init(&rig->task, &rig->run, rig->plan->task, error);
     }
+    for (uint32_t i = 0; !result && i < rig->task.operators->node->state_count; i++)
+        state_scribble(rig->task.operators->states[i], rig->options.filling);
     if (!result)
         result = take_part(rig, error);
     if (!result)
@@ -644,6 +646,6 @@ enum weir_result rig_close(struct rig *rig, struct weir_error *error)
     if (!blocks)
         return WEIR_OK;
     return error_set(error, WEIR_FAILED, 0,
-                     "after close, %zu blocks of weir_memory, %zu bytes, were not given back",
-                     blocks, bytes);
+                     "close has not given back all memory of weir_memory: %zu bytes in %zu blocks",
+                     bytes, blocks);
 }

@@ -51,9 +51,9 @@ struct rig_manner {
 
 struct rig_options {
     struct rig_manner manner;
-    const char *store;   /* a folder, or NULL */
-    uint32_t epoch;      /* of this run */
-    uint64_t restored;   /* id of the checkpoint, 0: none */
+    const char *store;      /* a folder, or NULL */
+    uint32_t epoch;         /* of this run */
+    uint64_t restored;      /* id of the checkpoint, 0: none */
     struct weir_bytes part; /* what it holds of the task */
     unsigned char filling;  /* of the guard */
 };

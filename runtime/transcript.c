@@ -12,11 +12,17 @@
 #define SHOWN_TEXT 40 /* bytes of a key or value in a message */
 #define SHOWN_HEX 16
 
+struct transcript_mark transcript_beginning(void)
+{
+    struct transcript_mark mark = {0};
+    for (uint32_t i = 0; i < TRANSCRIPT_OUTPUTS; i++)
+        mark.outputs[i].watermark = WEIR_NO_TIME;
+    return mark;
+}
+
 void transcript_init(struct transcript *transcript)
 {
-    *transcript = (struct transcript){0};
-    for (uint32_t i = 0; i < TRANSCRIPT_OUTPUTS; i++)
-        transcript->now.outputs[i].watermark = WEIR_NO_TIME;
+    *transcript = (struct transcript){.now = transcript_beginning()};
 }
 
 void transcript_free(struct transcript *transcript)
@@ -29,9 +35,8 @@ void transcript_free(struct transcript *transcript)
 static bool more_entries(struct transcript *transcript)
 {
     size_t room = transcript->room ? 2 * transcript->room : 64;
-    struct transcript_entry *larger =
-        memory_resize(NULL, transcript->entries, transcript->now.count * sizeof *larger,
-                      room * sizeof *larger);
+    struct transcript_entry *larger = memory_resize(
+        NULL, transcript->entries, transcript->now.count * sizeof *larger, room * sizeof *larger);
     if (!larger)
         return false;
     transcript->entries = larger;
@@ -42,8 +47,7 @@ static bool more_entries(struct transcript *transcript)
 static bool more_bytes(struct transcript *transcript, size_t size)
 {
     size_t capacity = 2 * transcript->capacity + size + 1024;
-    unsigned char *larger =
-        memory_resize(NULL, transcript->bytes, transcript->now.size, capacity);
+    unsigned char *larger = memory_resize(NULL, transcript->bytes, transcript->now.size, capacity);
     if (!larger)
         return false;
     transcript->bytes = larger;
@@ -241,8 +245,8 @@ static enum weir_result compare_lines(const struct line *plain, size_t plain_cou
     if (!unordered && plain[i].output == other[i].output)
         return say_both(plain, other, i, names, error);
     /* What sorts first is what the other side does not have. */
-    bool missing = unordered ? compare_content(&plain[i], &other[i]) < 0
-                             : plain[i].output < other[i].output;
+    bool missing =
+        unordered ? compare_content(&plain[i], &other[i]) < 0 : plain[i].output < other[i].output;
     return say_one(missing ? plain : other, i, missing, unordered, names, error);
 }
 

@@ -39,6 +39,8 @@ struct transcript {
     struct transcript_mark now;
 };
 
+/* Of one in which nothing is. */
+struct transcript_mark transcript_beginning(void);
 void transcript_init(struct transcript *transcript);
 void transcript_free(struct transcript *transcript);
 

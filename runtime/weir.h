@@ -620,18 +620,26 @@ struct weir_torture_step {
 };
 
 struct weir_torture_options {
-    size_t size;                          /* WEIR_SIZED(struct weir_torture_options) */
-    const struct weir_node_options *node; /* the operator, with config, states, inputs, outputs;
-                                             it runs as one task */
-    const struct weir_torture_step *steps;
-    size_t step_count;  /* 0 for sources */
-    uint32_t trials;    /* besides the plain run; default 100 */
-    uint64_t seed;      /* of the trials; 0: 1 */
-    bool unordered;     /* its output may come in another order after a restart */
-    const char *folder; /* what weir_store_folder is to answer; NULL: there is no store folder */
-    /* For sinks, and others with effects outside: brings the outside back to the beginning before a
-     * trial; and fingerprints what is visible outside after it, which must be as in the plain run.
-     * Both may be NULL. */
+    size_t size; /* WEIR_SIZED(struct weir_torture_options) */
+    /* The operator, with config, states, inputs, outputs; it runs as one task. */
+    const struct weir_node_options *node;
+    /* Or: the node `at` of a graph, as a constructor has added it; what it is connected to does not
+     * matter. */
+    const struct weir_graph *graph;
+    weir_node at;
+    const struct weir_torture_step *steps; /* in this order, that of different inputs too */
+    size_t step_count;                     /* 0 for sources, which must end by themselves */
+    uint32_t trials;   /* besides the plain run; default 100. With twice as many as the plain run
+                          has positions, each has a trial of its own */
+    uint32_t only;     /* this trial alone, after the plain run; 0: all */
+    uint64_t seed;     /* of the trials; 0: 1 */
+    bool unordered;    /* its output may come in another order after a restart */
+    const char *store; /* a directory to play the store: weir_store_folder answers a folder in it;
+                          NULL: there is no store folder */
+    /* For sinks, and others with effects outside: brings the outside (the store's folder too) back
+     * to the beginning before each run; and fingerprints what is visible outside, which must be
+     * after each run as after the plain one, and may change in a run only by commit (unless the
+     * operator says WEIR_AT_LEAST_ONCE). Both may be NULL. */
     enum weir_result (*begin)(void *context, struct weir_error *error);
     enum weir_result (*visible)(void *context, uint64_t *fingerprint, struct weir_error *error);
     void *context;
@@ -639,11 +647,23 @@ struct weir_torture_options {
 
 /* Runs an operator alone, on the calling thread, in a task as a job would give it, and tries to
  * make it lose or double something: feeds it the steps, saves it and goes on in a fresh instance
- * between any two of them, refuses its output now and then, aborts rounds, drops what came after a
- * checkpoint and feeds it again. What it sends, and what is visible outside, must each time be what
- * it is in a run without any of this. WEIR_OK; or the failed trial, in words, with the seed and the
- * trial that repeat it. Must not be called from a callback. (The idea is Hazelcast Jet's
- * TestSupport.) */
+ * between any two of them and between any two calls of finish, refuses its output now and then,
+ * aborts rounds, tells of commits late or never, drops what came after a checkpoint and feeds it
+ * again. What it sends, as a reader has it that restarts from the same checkpoint, and what is
+ * visible outside, must each time be what it is in a run without any of this; and what it took of
+ * weir_memory must be given back by close.
+ *
+ * WEIR_OK; WEIR_FAILED: the failed trial in words, with the seed and the number that repeat it;
+ * WEIR_INVALID: the options; any other: the operator's own failure, or that of `begin` or
+ * `visible`, likewise with its trial. Borrows all it is given until it returns. Must not be called
+ * from a callback.
+ *
+ * What it can't see: what the operator would do with other records; state outside `self` that
+ * opening an instance resets (a static variable that open clears, in a process of several
+ * subtasks); kill -9, for each instance is closed. Time is the real one: event timers follow the
+ * steps' watermarks, but whether a CLOCK timer fires, and before which record, is up to the clock,
+ * so the output must not depend on it; a trial waits for one as long as a job would. Ten seconds
+ * without a sign of life are a failure. (The idea is Hazelcast Jet's TestSupport.) */
 WEIR_API enum weir_result weir_operator_torture(const struct weir_torture_options *options,
                                                 struct weir_error *error) WEIR_MUST_USE;
 
