@@ -729,7 +729,7 @@ bool context_save(struct weir_context *context, struct snapshot_writer *writer, 
     snapshot_u32(writer, context->finished);
     snapshot_end(writer);
     snapshot_begin(writer, SNAPSHOT_POSITION, 0);
-    snapshot_u64(writer, context->taken);
+    snapshot_u64(writer, WEIR_PLANT(position_lost) ? 0 : context->taken);
     snapshot_end(writer);
     struct weir_saver saver = {.writer = writer, .note = note};
     enum weir_result result = WEIR_OK;
@@ -753,7 +753,8 @@ bool context_save(struct weir_context *context, struct snapshot_writer *writer, 
         snapshot_bytes(writer, context->handles[i].bytes.data, context->handles[i].bytes.size);
         snapshot_end(writer);
     }
-    letters_save(&context->letters, writer);
+    if (!WEIR_PLANT(letter_dropped))
+        letters_save(&context->letters, writer);
     timers_save(&context->timers, writer);
     save_states(context, writer);
     if (writer->failed)
@@ -899,7 +900,8 @@ enum weir_result context_load(struct weir_context *context, struct weir_bytes pa
 static void publish_letters(struct weir_context *context, uint64_t id)
 {
     struct letters *letters = &context->letters;
-    while (letters->count && letters->list[0]->id && letters->list[0]->id <= id) {
+    while (letters->count && (letters->list[0]->id || WEIR_PLANT(letter_uncut)) &&
+           letters->list[0]->id <= id) {
         struct weir_error error = {0};
         if (letters_publish(letters, context->run->dead_letters, &error)) {
             weir_fail_with(context, &error);

@@ -7,6 +7,7 @@
 
 #include "error.h"
 #include "memory.h"
+#include "plant.h"
 
 #define CAUSE_LIMIT 600 /* bytes kept of a cause */
 #define HEADER_ROOM (1024 + CAUSE_LIMIT)
@@ -218,6 +219,8 @@ static enum weir_result publish(const struct letters *letters, const char *direc
         if (!result)
             result = weir_file_rename(temporary, final, error);
     }
+    if (WEIR_PLANT(letter_sync_skipped))
+        return result;
     return result ? result : weir_folder_sync(directory, error);
 }
 

@@ -836,7 +836,7 @@ static struct step work(struct task *task)
     if (head->table->wake && !task->woken && wake_due(task, head))
         return wake(task, head);
     task->woken = false;
-    if (!head->held && read_input(task))
+    if ((!head->held || WEIR_PLANT(hold_ignored)) && read_input(task))
         return again;
     return rest(task, head->wake_until, head->wake_fd);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "explore.h"
+#include "failure.h"
 #include "sim.h"
 
 #define FINAL UINT64_C(0xF17A1)
@@ -58,8 +59,9 @@ static void draw_chain(struct sim_graph *graph, uint64_t *seed)
 {
     static const enum sim_kind middles[] = {SIM_PASS, SIM_HOLD, SIM_COUNT, SIM_WINDOW};
     enum sim_kind kind = middles[explore_below(seed, 4)];
+    enum sim_kind first = explore_below(seed, 3) == 0 ? SIM_PACE : SIM_PASS;
     uint32_t source = add_node(graph, SIM_SOURCE, some(seed));
-    uint32_t middle = add_node(graph, SIM_PASS, some(seed));
+    uint32_t middle = add_node(graph, first, some(seed));
     uint32_t keyed = add_node(graph, kind, some(seed));
     uint32_t sink = add_sink(graph, seed);
 
@@ -146,6 +148,38 @@ static void draw_small(struct sim_graph *graph)
     add_edge(graph, source, 0, lines, 0, WEIR_SPREAD);
 }
 
+/* A record of a source, as it comes to a node right behind it. */
+static void add_poison(struct sim_graph *graph, const struct sim_edge *edge, uint64_t number)
+{
+    uint64_t writers = graph->nodes[edge->from].parallelism;
+    uint32_t edges = 0;
+
+    if (graph->nodes[edge->from].kind != SIM_SOURCE)
+        return;
+    for (uint32_t e = 0; e < graph->edge_count; e++)
+        edges += graph->edges[e].to == edge->to;
+    graph->poison[graph->poison_count++] = (struct sim_poison){
+        .node = edge->to,
+        .placed = edge->routing == WEIR_FORWARD && edges == 1,
+        .subtask = (uint32_t)(number % writers),
+        .position = number / writers + 1,
+        .key = number % graph->keys,
+        .value = mix(graph->nodes[edge->from].salt, number, 0),
+        .time = (int64_t)number,
+    };
+}
+
+static void draw_poison(struct sim_graph *graph, uint64_t *seed)
+{
+    uint32_t wanted = explore_below(seed, 2) ? explore_below(seed, SIM_POISON + 1) : 0;
+
+    for (uint32_t i = 0; i < wanted; i++) {
+        uint32_t edge = explore_below(seed, graph->edge_count);
+        uint64_t number = explore_below(seed, (uint32_t)(graph->count / SIM_POISON));
+        add_poison(graph, &graph->edges[edge], number * SIM_POISON + i); /* none twice */
+    }
+}
+
 void sim_graph_draw(struct sim_graph *graph, struct sim_world *world, uint64_t *seed, bool small)
 {
     static void (*const shapes[])(struct sim_graph *, uint64_t *) = {
@@ -160,10 +194,53 @@ void sim_graph_draw(struct sim_graph *graph, struct sim_world *world, uint64_t *
     graph->window_ns = 1 + (int64_t)(graph->count / (1 + explore_below(seed, SIM_WINDOWS - 1)));
     graph->watermark_in = 1 + explore_below(seed, 64);
     graph->hold_ns = explore_below(seed, 3000000);
-    if (small)
+    if (small) {
         draw_small(graph);
-    else
+        add_poison(graph, &graph->edges[0], 37);
+        add_poison(graph, &graph->edges[2], 50);
+    } else {
         shapes[explore_below(seed, 5)](graph, seed);
+        draw_poison(graph, seed);
+    }
+}
+
+static size_t padding_of(const struct sim_graph *graph, uint64_t value)
+{
+    return (size_t)(mix(value, 3, 3) % (graph->padding + 1));
+}
+
+static uint64_t fingerprint_of(const struct sim_graph *graph, const struct sim_poison *poison)
+{
+    static unsigned char bytes[8 + 4000];
+    size_t padding = padding_of(graph, poison->value);
+    struct weir_record record = {
+        .key = {&poison->key, 8}, .value = {bytes, 8 + padding}, .time = poison->time};
+
+    memcpy(bytes, &poison->value, 8);
+    memset(bytes + 8, (int)(poison->value & 0xFF), padding);
+    return failure_fingerprint(&record);
+}
+
+size_t sim_graph_poison(const struct sim_graph *graph, struct weir_poison *entries)
+{
+    static const char *const names[SIM_NODES] = {"n0", "n1", "n2", "n3", "n4", "n5", "n6", "n7"};
+    size_t count = 0;
+
+    for (uint32_t i = 0; i < graph->poison_count; i++) {
+        const struct sim_poison *poison = &graph->poison[i];
+        for (uint32_t s = 0; s < graph->nodes[poison->node].parallelism; s++) {
+            if (poison->placed && s != poison->subtask)
+                continue;
+            entries[count++] = (struct weir_poison){
+                .node = names[poison->node],
+                .subtask = s,
+                .position = poison->placed ? poison->position : 0,
+                .fingerprint = fingerprint_of(graph, poison),
+                .cause = "simulated",
+            };
+        }
+    }
+    return count;
 }
 
 /* ---- the oracle ---- */
@@ -194,6 +271,13 @@ static void oracle_take(struct oracle *oracle, uint32_t at, uint32_t input, uint
 {
     const struct sim_node *node = &oracle->graph->nodes[at];
 
+    for (uint32_t i = 0; i < oracle->graph->poison_count; i++) {
+        const struct sim_poison *poison = &oracle->graph->poison[i];
+        if (poison->node != at || poison->value != value)
+            continue;
+        sim_values_add(&oracle->graph->world->dead, fingerprint_of(oracle->graph, poison));
+        return;
+    }
     switch (node->kind) {
     case SIM_COUNT:
     case SIM_JOIN:
@@ -252,7 +336,7 @@ void sim_graph_oracle(struct sim_graph *graph)
 static enum weir_result emit(struct weir_context *context, const struct sim_node *node,
                              unsigned output, uint64_t key, uint64_t value, int64_t time)
 {
-    size_t padding = (size_t)(mix(value, 3, 3) % (node->graph->padding + 1));
+    size_t padding = padding_of(node->graph, value);
     unsigned char *to = weir_emit_reserve(context, output, (struct weir_bytes){&key, sizeof key},
                                           8 + padding, time);
 
@@ -555,6 +639,98 @@ static enum weir_result hold_load(void *self, struct weir_context *context,
     return load_bytes(loader, &hold->count, sizeof hold->count);
 }
 
+struct pace {
+    const struct sim_node *node;
+    bool kept;
+    struct held held;
+    int64_t due_ns;
+};
+
+static void pace_wish(struct pace *pace, struct weir_context *context)
+{
+    pace->due_ns = weir_now(context) + pace->node->graph->hold_ns / 8;
+    weir_hold(context, true);
+    weir_wake(context, pace->due_ns, -1);
+}
+
+static enum weir_result pace_pass(struct pace *pace, struct weir_context *context)
+{
+    return emit(context, pace->node, 0, pace->held.key, mix(pace->node->salt, pace->held.value, 0),
+                pace->held.time);
+}
+
+static enum weir_result pace_process(void *self, struct weir_context *context, unsigned input,
+                                     const struct weir_record *record)
+{
+    struct pace *pace = self;
+
+    (void)input;
+    if (pace->kept)
+        world_breach(pace->node->graph->world, "a record came during a hold");
+    if (!take(context, pace->node, record, &pace->held.key, &pace->held.value))
+        return WEIR_DAMAGED;
+    pace->held.time = record->time;
+    pace->kept = pace->held.value % 8 == 0;
+    if (!pace->kept)
+        return pace_pass(pace, context);
+    pace_wish(pace, context);
+    return WEIR_OK;
+}
+
+static enum weir_result pace_wake(void *self, struct weir_context *context)
+{
+    struct pace *pace = self;
+
+    if (!pace->kept)
+        return WEIR_OK;
+    if (weir_now(context) < pace->due_ns) {
+        weir_wake(context, pace->due_ns, -1);
+        return WEIR_OK;
+    }
+    pace->kept = false;
+    weir_hold(context, false);
+    return pace_pass(pace, context);
+}
+
+static enum weir_progress pace_finish(void *self, struct weir_context *context)
+{
+    struct pace *pace = self;
+
+    (void)context;
+    if (pace->kept)
+        world_breach(pace->node->graph->world, "the input ended during a hold");
+    return WEIR_END;
+}
+
+static enum weir_result pace_save(void *self, struct weir_context *context,
+                                  struct weir_saver *saver)
+{
+    struct pace *pace = self;
+
+    (void)context;
+    if (pace->kept)
+        weir_save(saver, WEIR_ITEM_SPLIT, bytes_of(&pace->held, sizeof pace->held));
+    return WEIR_OK;
+}
+
+static enum weir_result pace_load(void *self, struct weir_context *context,
+                                  struct weir_loader *loader, uint32_t version)
+{
+    struct pace *pace = self;
+    enum weir_item kind;
+    struct weir_bytes item;
+
+    (void)version;
+    pace->kept = weir_load_next(loader, &kind, &item);
+    if (!pace->kept)
+        return WEIR_OK;
+    if (item.size != sizeof pace->held)
+        return WEIR_DAMAGED;
+    memcpy(&pace->held, item.data, sizeof pace->held);
+    pace_wish(pace, context);
+    return WEIR_OK;
+}
+
 struct sink {
     const struct sim_node *node;
     struct sim_values
@@ -650,6 +826,8 @@ static const struct weir_operator tables[] = {
                     .timer = window_timer, .save = window_save, .load = window_load},
     [SIM_HOLD] = {HEAD("hold", struct hold), .open = keyed_open, .process = hold_process,
                   .timer = hold_timer, .finish = hold_finish, .save = hold_save, .load = hold_load},
+    [SIM_PACE] = {HEAD("pace", struct pace), .open = keyed_open, .process = pace_process,
+                  .finish = pace_finish, .save = pace_save, .load = pace_load, .wake = pace_wake},
     [SIM_SINK] = {HEAD("sink", struct sink), .open = sink_open, .process = sink_process,
                   .prepare = sink_prepare, .commit = sink_commit},
 };

@@ -11,8 +11,12 @@
  *   JOIN     per key and input: "the n-th of input i"
  *   WINDOW   per key and window of event time the count, when an event timer says so
  *   HOLD     keeps records until a clock timer says so
+ *   PACE     keeps a record now and then, takes no other meanwhile, until woken at its time
  *   SINK     two phases: into the world's transactions
  *   LINES    two phases: weir's line sink
+ *
+ * Some records are poison: to be expected as dead letters, and not in what their node would have
+ * made of them.
  */
 #ifndef SIM_GRAPH_H
 #define SIM_GRAPH_H
@@ -29,6 +33,7 @@ enum sim_kind {
     SIM_JOIN,
     SIM_WINDOW,
     SIM_HOLD,
+    SIM_PACE,
     SIM_SINK,
     SIM_LINES
 };
@@ -38,6 +43,7 @@ enum sim_kind {
 #define SIM_PARALLELISM 3
 #define SIM_KEYS 16    /* at most */
 #define SIM_WINDOWS 64 /* at most */
+#define SIM_POISON 3   /* at most */
 
 struct sim_graph;
 
@@ -53,6 +59,16 @@ struct sim_edge {
     enum weir_routing routing;
 };
 
+/* A record as it comes to a node; in which of its subtasks, and where, is known for FORWARD alone. */
+struct sim_poison {
+    uint32_t node;
+    bool placed;
+    uint32_t subtask;
+    uint64_t position;
+    uint64_t key, value;
+    int64_t time;
+};
+
 struct sim_graph {
     struct sim_node nodes[SIM_NODES];
     struct sim_edge edges[SIM_EDGES];
@@ -66,6 +82,8 @@ struct sim_graph {
     int64_t window_ns;     /* of event time; a record comes every nanosecond */
     uint64_t watermark_in; /* one in that many records is followed by one */
     int64_t hold_ns;
+    struct sim_poison poison[SIM_POISON];
+    uint32_t poison_count;
     struct sim_world *world;
 
     /* one run's */
@@ -80,6 +98,8 @@ void sim_graph_draw(struct sim_graph *graph, struct sim_world *world, uint64_t *
 void sim_graph_oracle(struct sim_graph *graph);
 /* NULL without memory. `graph` is borrowed. */
 struct weir_graph *sim_graph_build(struct sim_graph *graph);
+/* For weir_job_options: room for SIM_POISON * SIM_PARALLELISM entries; how many there are. */
+size_t sim_graph_poison(const struct sim_graph *graph, struct weir_poison *entries);
 /* What sinks had staged and a dead run left behind. */
 void sim_graph_forget(struct sim_graph *graph);
 

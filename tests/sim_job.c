@@ -30,6 +30,7 @@ struct life {
 
     /* drawn once */
     struct weir_job_options options;
+    struct weir_poison poison[SIM_POISON * SIM_PARALLELISM];
     int64_t step_cost_ns, delay_ns;
     uint64_t short_one_in, duplicate_one_in;
 
@@ -408,6 +409,9 @@ bool sim_job_live(const struct sim_plan *plan, struct sim_result *result)
     life.options.event_context = &life;
     life.options.log = on_log;
     life.options.log_context = &life;
+    life.options.poison = life.poison;
+    life.options.poison_count = sim_graph_poison(&life.graph, life.poison);
+    life.options.dead_letters = life.graph.poison_count > 0 ? SIM_LETTERS : NULL;
     sim_graph_oracle(&life.graph);
     say("seed %" PRIu64 ": %s of %" PRIu64 " records, %" PRIu64 " keys, rate %" PRIu64
         ", window %u of %u bytes (%u), interval %" PRId64 " ns, timeout %" PRId64 " ns\n",

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "failure.h"
 #include "files.h"
 #include "memory.h"
 #include "name.h"
@@ -35,6 +36,7 @@ void world_free(struct sim_world *world)
 {
     sim_values_clear(&world->expected);
     sim_values_clear(&world->published);
+    sim_values_clear(&world->dead);
     for (size_t i = 0; i < world->transaction_count; i++)
         sim_values_clear(&world->transactions[i].values);
     free(world->transactions);
@@ -146,6 +148,48 @@ static void add_parts(struct sim_world *world, struct sim_values *values)
     }
 }
 
+/* The record of a letter: its three numbers are found by name, its bytes from the end. */
+static bool read_letter(const struct file_node *file, struct weir_record *record)
+{
+    char head[400] = {0};
+    const char *bytes = (const char *)file->cached.data, *time, *key, *value;
+    size_t size = file->cached.size;
+
+    if (size == 0)
+        return false;
+    memcpy(head, bytes, size < sizeof head ? size : sizeof head - 1);
+    time = strstr(head, "\ntime: ");
+    key = strstr(head, "\nkey size: ");
+    value = strstr(head, "\nvalue size: ");
+    if (strncmp(head, "weir-dead-letter 1\n", 19) != 0 || !time || !key || !value)
+        return false;
+    record->time = strtoll(time + 7, NULL, 10);
+    record->key.size = strtoull(key + 11, NULL, 10);
+    record->value.size = strtoull(value + 13, NULL, 10);
+    if (record->key.size + record->value.size > size)
+        return false;
+    record->value.data = bytes + size - record->value.size;
+    record->key.data = bytes + size - record->value.size - record->key.size;
+    return true;
+}
+
+static void add_letters(struct sim_world *world, struct sim_values *values)
+{
+    const struct file_node *folder = files_find(files_root(), &SIM_LETTERS[1]);
+
+    for (size_t i = 0; folder != NULL && i < folder->names.count; i++) {
+        const struct file_entry *entry = &folder->names.list[i];
+        struct weir_record record;
+        if (entry->name[0] == '.')
+            continue;
+        look_at(world, entry->name, entry->node);
+        if (read_letter(entry->node, &record))
+            sim_values_add(values, failure_fingerprint(&record));
+        else
+            world_breach(world, "W3: %s is not a whole letter", entry->name);
+    }
+}
+
 static void check_checkpoints(struct sim_world *world)
 {
     struct weir_error error = {0};
@@ -198,35 +242,43 @@ static int compare(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static struct sim_values published_now(struct sim_world *world)
+static void sort(struct sim_values *values)
 {
-    struct sim_values all = {0};
-
-    for (size_t i = 0; i < world->published.count; i++)
-        sim_values_add(&all, world->published.list[i]);
-    add_parts(world, &all);
-    if (all.count > 0)
-        qsort(all.list, all.count, sizeof *all.list, compare);
-    return all;
+    if (values->count > 0)
+        qsort(values->list, values->count, sizeof *values->list, compare);
 }
 
-/* Both sorted: is the one within the other? */
-static void check_published(struct sim_world *world, bool all)
+/* Both sorted: is the one within the other, and with `all` the same? */
+static void check_within(struct sim_world *world, const char *what, const struct sim_values *got,
+                         const struct sim_values *want, bool all)
 {
-    struct sim_values got = published_now(world);
-    const struct sim_values *want = &world->expected;
     size_t at = 0;
 
-    for (size_t i = 0; i < got.count && world->breach[0] == '\0'; i++, at++) {
-        while (at < want->count && want->list[at] < got.list[i])
+    for (size_t i = 0; i < got->count && world->breach[0] == '\0'; i++, at++) {
+        while (at < want->count && want->list[at] < got->list[i])
             at++;
-        if (at == want->count || want->list[at] != got.list[i])
-            world_breach(world, "W5: %016" PRIx64 " was published too often (%zu of %zu values)",
-                         got.list[i], got.count, want->count);
+        if (at == want->count || want->list[at] != got->list[i])
+            world_breach(world, "%s: %016" PRIx64 " was published too often (%zu of %zu)", what,
+                         got->list[i], got->count, want->count);
     }
-    if (all && got.count != want->count)
-        world_breach(world, "W5: %zu of %zu values were published", got.count, want->count);
-    sim_values_clear(&got);
+    if (all && got->count != want->count)
+        world_breach(world, "%s: %zu of %zu were published", what, got->count, want->count);
+}
+
+static void check_published(struct sim_world *world, bool all)
+{
+    struct sim_values values = {0}, letters = {0};
+
+    for (size_t i = 0; i < world->published.count; i++)
+        sim_values_add(&values, world->published.list[i]);
+    add_parts(world, &values);
+    add_letters(world, &letters);
+    sort(&values);
+    sort(&letters);
+    check_within(world, "W5: values", &values, &world->expected, all);
+    check_within(world, "W8: dead letters", &letters, &world->dead, all);
+    sim_values_clear(&values);
+    sim_values_clear(&letters);
 }
 
 void world_is_exact(struct sim_world *world)
@@ -240,8 +292,8 @@ void world_begin(struct sim_world *world)
 {
     world->prepared_floor = world->prepared;
     world->epoch_floor = world->epoch;
-    if (world->expected.count > 0)
-        qsort(world->expected.list, world->expected.count, sizeof *world->expected.list, compare);
+    sort(&world->expected);
+    sort(&world->dead);
 }
 
 void world_end(struct sim_world *world)

@@ -11,6 +11,7 @@
  *   W5  no value is published more often than the oracle says; at the end exactly as often.
  *   W6  epochs rise.
  *   W7  every checkpoint in the store can be read.
+ *   W8  no record has more dead letters than the oracle says; at the end exactly as many.
  *
  * The first breach is kept as text; the caller looks at it between runs.
  */
@@ -23,6 +24,7 @@
 
 #define SIM_STORE "/store"
 #define SIM_OUTPUT "/out" /* of line sinks: files part-... */
+#define SIM_LETTERS "/letters"
 
 struct sim_values {
     uint64_t *list;
@@ -46,6 +48,7 @@ struct sim_seen { /* a file that is visible */
 struct sim_world {
     struct sim_values expected;  /* sorted */
     struct sim_values published; /* through transactions */
+    struct sim_values dead;      /* expected as letters: fingerprints, sorted */
     struct sim_transaction *transactions;
     size_t transaction_count;
     struct sim_seen *seen;
@@ -59,7 +62,7 @@ struct sim_world {
 };
 
 void world_begin(struct sim_world *world); /* before each run */
-void world_end(struct sim_world *world);   /* after each run, the disk at rest: W3 W5 W7 */
+void world_end(struct sim_world *world);   /* after each run, the disk at rest: W3 W5 W7 W8 */
 void world_free(struct sim_world *world);
 void world_breach(struct sim_world *world, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

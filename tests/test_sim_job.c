@@ -262,6 +262,11 @@ static const struct plant plants[] = {
     {"credit_returned_twice", 0},
     {"sequence_unchecked", 0},
     {"timers_forgotten", CRASHES | 1u << SIM_FAULT_STOP},
+    {"position_lost", CRASHES | 1u << SIM_FAULT_STOP},
+    {"hold_ignored", 0},
+    {"letter_dropped", CRASHES | 1u << SIM_FAULT_STOP},
+    {"letter_uncut", CRASHES | 1u << SIM_FAULT_STOP},
+    {"letter_sync_skipped", 1u << SIM_FAULT_POWER},
 };
 
 #define PLANT_SEEDS 1000
