@@ -166,14 +166,16 @@ enum weir_result weir_job_start(struct weir_graph *graph, const struct weir_job_
     mine->graph = graph;
     mine->run.began_ns = clock_now_ns();
     result = build(mine, error);
-    if (!result)
+    if (!result) {
+        *job = mine; /* before any of its threads is: whoever crashes in one may be looked for */
         result = launch(mine, error);
+    }
     if (!result)
         result = wait_for_start(mine, error);
-    if (result)
+    if (result) {
         weir_job_close(&mine);
-    else
-        *job = mine;
+        *job = NULL;
+    }
     return result;
 }
 

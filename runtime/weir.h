@@ -604,7 +604,8 @@ WEIR_API void weir_job_dump(struct weir_job *job, void (*line)(void *context, co
  * callback failed. */
 WEIR_API enum weir_result weir_job_failure(struct weir_job *job, struct weir_failure *failure);
 /* For a program's own crash handler: what the calling thread is at. False: it is in no operator's
- * callback. Async-signal-safe. */
+ * callback. Async-signal-safe. weir_job_start sets *job before any thread of the job is there, so
+ * that even a crash in `open` can be located. */
 WEIR_API bool weir_job_here(struct weir_job *job, struct weir_failure *failure);
 /* Stops at once if need be, joins every thread, frees everything; *job becomes NULL. NULL is
  * accepted. */

@@ -78,7 +78,7 @@ killed_children() { # MOST_MS [OPTION...]
     done
     code_of wait "$pid"
     ((code == 0)) || fail "exit $code after $kills kills: ${*:2}"
-    (($(count_of 'died of signal 9') == kills)) || fail "not all $kills kills were told"
+    (($(count_of 'was killed by SIGKILL') == kills)) || fail "not all $kills kills were told"
     says 'had taken in [0-9]+ records, the newest checkpoint was [0-9]+'
 }
 killed_at_random_moments_is_exact() {
@@ -121,6 +121,12 @@ errors_of_parallel_tasks_are_exact() {
     same_counts "errors of parallel tasks" "$work/counts" "$out"
 }
 
+# dies_in FUNCTION SIGNAL FRAME: the trace names the function.
+dies_in() {
+    [[ $sanitized == no ]] || return 0
+    says "was killed by $2 .*in faulty, subtask 0, process, at record [0-9]+: value "
+    says "#$3 $1\\+0x[0-9a-f]+ in faulty"
+}
 crashes_now_and_then_are_exact() {
     local fault
     for fault in segfault abort exit; do
@@ -129,12 +135,98 @@ crashes_now_and_then_are_exact() {
             --set "fault=$fault" --supervise
         same_counts "$fault" "$work/counts" "$out"
         case $fault in
-        segfault) [[ $sanitized == no ]] || continue
-                  says 'died of signal 11 \(SIGSEGV\)' && says '#0 touch_nothing\+0x[0-9a-f]+ in faulty' ;;
-        abort) says 'died of signal 6 \(SIGABRT\)' && says '#[0-9]+ go_wrong\+0x[0-9a-f]+ in faulty' ;;
-        exit) says 'exited with code 3' ;;
+        segfault) dies_in touch_nothing SIGSEGV 0 ;;
+        abort) dies_in go_wrong SIGABRT '[0-9]+' ;;
+        exit) says 'ended with exit code 3' ;;
         esac
     done
+}
+
+# ---- poison --------------------------------------------------------------------------------------
+
+# Text with as many poisoned lines, well apart, and the counts of the text without them.
+poisoned_text() { # HOW_MANY
+    awk -v every=$((lines / ($1 + 1))) -v most="$1" '
+        { print }
+        NR % every == 0 && ++n <= most { print "a b poison number " n; print "c d" }
+        ' "$work/text" >"$work/poisoned"
+    sed '/poison/d' "$work/poisoned" >"$work/healthy"
+    counts "$work/healthy" >"$work/healthy.counts"
+    at=(--store "$store" --set "input=$work/poisoned" --set "output=$out")
+}
+# each_once HOW_MANY: a dead letter for each, and nothing else.
+each_once() {
+    local expected published
+    expected=$(grep -a poison "$work/poisoned")
+    published=$(find "$letters" -type f -exec tail -n 1 {} \; -exec echo \; | sed '/^$/d' | sort)
+    [[ $published == "$expected" ]] || fail "the letters are: $published"
+    (($(find "$letters" -type f | wc -l) == $1)) || fail "$(ls -A "$letters")"
+}
+events_of() { # EVENT JQ-LIKE-MEMBER...: the members' values, a line for each such event
+    python3 - "$log" "$@" <<'END'
+import json, sys
+for line in open(sys.argv[1]):
+    event = json.loads(line)
+    if event["event"] == sys.argv[2]:
+        print(*(event.get(name) for name in sys.argv[3:]), sep="|")
+END
+}
+
+poison_becomes_a_dead_letter() {
+    local fault spans more
+    for fault in error segfault; do
+        [[ $fault == error || $sanitized == no ]] || continue
+        for spans in no yes; do
+            fresh
+            poisoned_text 2
+            more=()
+            [[ $fault == error ]] || more=(--supervise)
+            expect 0 "$faulty" run "${at[@]}" "${quick[@]}" "${more[@]}" --set "fault=$fault" \
+                --set word=poison --set "spans=$spans" --dead-letters "$letters" --json
+            same_counts "poison, $fault, spans $spans" "$work/healthy.counts" "$out"
+            each_once 2
+            python3 "$(dirname "$0")/tools/events.py" "$(dirname "$0")/../runtime/EVENTS.md" \
+                "$log" --want poisoned,restarting,end
+            [[ $(events_of poisoned node subtask skipped failures | sort -u) == "faulty|0|True|3" ]] ||
+                fail "poisoned: $(events_of poisoned node subtask skipped failures)"
+            (($(events_of poisoned preview | grep -c 'poison number') == 2)) ||
+                fail "$(events_of poisoned preview)"
+            if [[ $fault == segfault ]]; then
+                events_of died trace signal_name node preview | tr '\n' ' ' |
+                    grep -q 'touch_nothing.*|SEGV|faulty|.*poison number' ||
+                    fail "$(events_of died trace signal_name node preview)"
+            fi
+        done
+    done
+}
+
+# All letters, and all lines, once, although the process is killed before and after each of them.
+poison_is_left_out_once_under_kills() {
+    local child= before= i code
+    fresh
+    poisoned_text 2
+    supervised "$faulty" run "${at[@]}" "${quick[@]}" "${brisk[@]}" --max-restarts 1000 \
+        --set word=poison --dead-letters "$letters"
+    for ((i = 0; i < 10; i++)); do
+        until_true 20 has_child "$pid" "$before" || break
+        before=$child
+        sleep "$(printf '0.%03d' $((RANDOM % 400)))"
+        kill -KILL "$child" 2>/dev/null || break
+    done
+    code_of wait "$pid"
+    ((code == 0)) || fail "exit $code"
+    same_counts "poison under kills" "$work/healthy.counts" "$out"
+    each_once 2
+}
+
+poison_is_named_when_it_may_not_be_left_out() {
+    fresh
+    poisoned_text 1
+    expect 5 "$faulty" run "${at[@]}" "${quick[@]}" --set word=poison
+    says 'in faulty, subtask 0, process, at record [0-9]+: value a b poison number 1'
+    says 'has failed 3 times .*poison number 1.*--dead-letters DIR'
+    says 'giving up after 3 restarts'
+    says_not 'dead letter$'
 }
 
 # ---- giving up -----------------------------------------------------------------------------------
@@ -155,7 +247,7 @@ gives_up_when_the_process_dies_at_once() {
         fresh
         expect 5 "$faulty" run "${at[@]}" "${quick[@]}" --set "$when" --set fault=abort \
             --supervise --max-restarts 2
-        (($(count_of 'died of signal 6') == 3)) || fail "$when: $(count_of 'died of') deaths, not 3"
+        (($(count_of 'was killed by SIGABRT') == 3)) || fail "$when: $(count_of 'was killed by') deaths, not 3"
         says 'giving up after 2 restarts'
     done
 }
@@ -165,12 +257,12 @@ refused_start_is_not_repeated() {
     expect 5 "$faulty" run "${at[@]}" --set open=yes
     says_not ': starting again'
     expect 5 "$faulty" run "${at[@]}" --set open=yes --supervise
-    says_not ': starting again|died'
+    says_not ': starting again|was killed|ended with'
     expect 2 "$faulty" run "${at[@]}" --interval 100 --supervise
     mkdir "$work/foreign.$stores"
     echo something >"$work/foreign.$stores/file"
     expect 3 "$faulty" run --store "$work/foreign.$stores" "${at[@]:2}" --supervise
-    says_not ': starting again|died'
+    says_not ': starting again|was killed|ended with'
 }
 
 without_a_store_nothing_is_repeated() {
@@ -196,6 +288,8 @@ restore_is_for_the_beginning() {
 source_of_tests=(
     killed_at_random_moments_is_exact child_dies_with_its_supervisor errors_now_and_then_are_exact
     errors_of_parallel_tasks_are_exact crashes_now_and_then_are_exact
+    poison_becomes_a_dead_letter poison_is_left_out_once_under_kills
+    poison_is_named_when_it_may_not_be_left_out
     gives_up_after_failures_in_a_row gives_up_when_the_process_dies_at_once
     refused_start_is_not_repeated without_a_store_nothing_is_repeated
     restore_is_for_the_beginning)

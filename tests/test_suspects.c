@@ -227,6 +227,24 @@ Test(suspects, record_that_wanders_is_poison_anywhere)
     cr_assert_str_eq(poison[0].cause, "why");
 }
 
+Test(suspects, record_is_described_by_its_exact_failure)
+{
+    struct weir_failure record, failure = failure_of(&(struct happening){10, 1, 1});
+
+    suspects_init(&suspects, 2, true);
+    snprintf(failure.preview, sizeof failure.preview, "value 4x");
+    suspects_note(&suspects, &failure, "why", 0);
+    struct suspects_answer answer = note(5, 20, 0, 0);
+    cr_assert(answer.named, "the wide failure is the second of the record");
+    suspects_record(answer.suspect, &record);
+    cr_assert_eq(record.position, 10);
+    cr_assert_eq(record.count, 1);
+    cr_assert_eq(record.fingerprint, 1);
+    cr_assert_str_eq(record.node, "parse");
+    cr_assert_str_eq(record.doing, "process");
+    cr_assert_str_eq(record.preview, "value 4x");
+}
+
 Test(suspects, alike_records_that_fail_now_and_then_are_innocent)
 {
     suspects_init(&suspects, 3, true);

@@ -176,8 +176,11 @@ static void open_control(struct attempts *attempts, struct weir_job *job)
                    "status, checkpoint, stop and dump will get no answer: %s", error.text);
 }
 
-static bool start(struct attempts *attempts, struct weir_job **job, struct weir_error *error)
+/* NULL: error filled. */
+static struct weir_job *start(struct attempts *attempts, struct weir_error *error)
 {
+    struct weir_job **job = crash_job();
+
     prepare(attempts);
     signals_defer(); /* A2 */
     bool started = weir_job_start(attempts->graph, &attempts->options->job, job, error) == WEIR_OK;
@@ -185,24 +188,22 @@ static bool start(struct attempts *attempts, struct weir_job **job, struct weir_
         open_control(attempts, *job);
     signals_heed(attempts->signals);
     if (!started)
-        return false;
-    crash_attend(*job);
+        return NULL;
     attempts->memory.ran = 1;
     slate_keep(attempts->slate, &attempts->memory);
     if (attempts->memory.draining && weir_job_stop(*job, WEIR_STOP_DRAIN, error) != WEIR_OK)
         report_say(attempts->report, WEIR_LOG_ERROR, "can't drain: %s", error->text);
-    return true;
+    return *job;
 }
 
 static void attempt(struct attempts *attempts, struct end *end)
 {
-    struct weir_job *job = NULL;
-
     memset(end, 0, sizeof *end);
     end->status.size = sizeof end->status;
     end->failure.size = sizeof end->failure;
     end->outcome = WEIR_OUTCOME_FAILED;
-    end->refused = !start(attempts, &job, &end->error);
+    struct weir_job *job = start(attempts, &end->error);
+    end->refused = job == NULL;
     if (end->refused)
         return;
     end->outcome = attend(attempts, job, &end->error);
@@ -212,8 +213,7 @@ static void attempt(struct attempts *attempts, struct end *end)
             end->outcome == WEIR_OUTCOME_FAILED && weir_job_failure(job, &end->failure) == WEIR_OK;
     }
     control_stop(&attempts->control); /* A4 */
-    weir_job_close(&job);
-    crash_attend(NULL); /* a crash while it closes can still be located */
+    weir_job_close(crash_job());
 }
 
 /* ------------------------------------------------------------------------ after an attempt -- */
@@ -244,7 +244,7 @@ static int64_t judge_end(struct attempts *attempts, const struct end *end)
     report_failed(attempts->report, &end->error, where, verdict.consecutive,
                   attempts->memory.restart.allowed, verdict.delay_ns);
     if (verdict.named)
-        report_poisoned(attempts->report, &verdict.poison, where, verdict.left_out);
+        report_poisoned(attempts->report, &verdict.poison, &verdict.record, verdict.left_out);
     return verdict.delay_ns;
 }
 

@@ -11,7 +11,7 @@ static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP,
 
 /* A handler can reach nothing but globals; programs may have some, the library has none. */
 static struct crash *told;
-static _Atomic(struct weir_job *) attended;
+static struct weir_job *job; /* written when it has no threads: they see what they started with */
 
 /* ----------------------------------------------------------------------------- the handler -- */
 
@@ -51,7 +51,6 @@ static void tell(struct crash *crash, int signal, const siginfo_t *info, const u
     atomic_store(&crash->traced, true);
 
     /* Last: should the job's memory be what is broken, the trace is out already. */
-    struct weir_job *job = atomic_load(&attended);
     crash->where.size = sizeof crash->where;
     if (job == NULL || !weir_job_here(job, &crash->where))
         return;
@@ -101,9 +100,9 @@ void crash_watch(struct crash *crash)
             sigaction(signals[i], &action, NULL);
 }
 
-void crash_attend(struct weir_job *job)
+struct weir_job **crash_job(void)
 {
-    atomic_store(&attended, job);
+    return &job;
 }
 
 void crash_wipe(struct crash *crash)

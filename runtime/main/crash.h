@@ -36,8 +36,9 @@ struct crash {
 void crash_prime(void);
 /* In the child: from now on crashes are told to *crash. */
 void crash_watch(struct crash *crash);
-/* The job whose tasks may crash; NULL: none. The program's first thread. */
-void crash_attend(struct weir_job *job);
+/* Where the job is whose tasks may crash: weir_job_start and weir_job_close are to be given this
+ * address, so that the handler knows the job as long as it has threads. */
+struct weir_job **crash_job(void);
 
 void crash_wipe(struct crash *crash);
 /* For the supervisor: what a dead child was at. False: it has not said, or what it said can't be

@@ -26,6 +26,7 @@ struct verdict judge(struct slate_memory *memory, const struct failed *failed)
         verdict.named = true;
         verdict.left_out = memory->suspects.left_out;
         suspects_describe(answer.suspect, &verdict.poison);
+        suspects_record(answer.suspect, &verdict.record);
         if (verdict.left_out)
             restart_left_out(&memory->restart);
     }

@@ -22,9 +22,10 @@ struct verdict {
     bool again;
     int64_t delay_ns; /* until the next start; negative: there is none */
     uint32_t consecutive;
-    bool named;                /* a record was found to be poison; it is described in: */
-    struct weir_poison poison; /* borrows from *memory */
-    bool left_out;             /* it becomes a dead letter */
+    bool named;                 /* a record was found to be poison: */
+    struct weir_poison poison;  /* it; borrows from *memory, as does: */
+    struct weir_failure record; /* its last failure that was exact */
+    bool left_out;              /* it becomes a dead letter */
 };
 
 void judge_begin(struct slate_memory *memory, const struct options *options);

@@ -203,7 +203,7 @@ static int64_t judge_death(struct supervisor *supervisor, const struct death *de
                 located ? &where : NULL, trace, verdict.consecutive,
                 supervisor->memory.restart.allowed, verdict.delay_ns);
     if (verdict.named)
-        report_poisoned(&supervisor->report, &verdict.poison, &where, verdict.left_out);
+        report_poisoned(&supervisor->report, &verdict.poison, &verdict.record, verdict.left_out);
     return verdict.delay_ns;
 }
 

@@ -100,6 +100,10 @@ static void narrow(struct suspect *suspect, const struct weir_failure *failure, 
         suspect->count = 1;
         suspect->fingerprint = failure->fingerprint;
         suspect->commits = commits;
+        suspect->input = failure->input;
+        snprintf(suspect->doing, sizeof suspect->doing, "%s",
+                 failure->doing != NULL ? failure->doing : "");
+        snprintf(suspect->preview, sizeof suspect->preview, "%s", failure->preview);
     } else if (!suspect->exact) {
         uint64_t from =
             suspect->position > failure->position ? suspect->position : failure->position;
@@ -154,6 +158,17 @@ void suspects_describe(const struct suspect *suspect, struct weir_poison *poison
                                    .position = suspect->moved ? 0 : suspect->position,
                                    .fingerprint = suspect->fingerprint,
                                    .cause = suspect->cause};
+}
+
+void suspects_record(const struct suspect *suspect, struct weir_failure *record)
+{
+    *record =
+        (struct weir_failure){WEIR_SIZED(struct weir_failure), .subtask = suspect->subtask,
+                              .doing = suspect->doing,         .position = suspect->position,
+                              .count = suspect->count,         .fingerprint = suspect->fingerprint,
+                              .input = suspect->input};
+    snprintf(record->node, sizeof record->node, "%s", suspect->node);
+    snprintf(record->preview, sizeof record->preview, "%s", suspect->preview);
 }
 
 size_t suspects_poison(const struct suspects *suspects, struct weir_poison poison[SUSPECTS_MOST])

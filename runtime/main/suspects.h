@@ -41,6 +41,9 @@ struct suspect {
     uint64_t commits;     /* checkpoints committed when it last failed exactly */
     uint64_t turn;        /* the failure it was last heard of in */
     char cause[200];      /* of the last failure */
+    unsigned input;       /* the rest is for people, and of the last exact failure */
+    char doing[24];
+    char preview[200];
 };
 
 struct suspects {
@@ -67,6 +70,8 @@ struct suspects_answer suspects_note(struct suspects *suspects, const struct wei
 bool suspects_careful(const struct suspects *suspects);
 /* As weir_job_options wants it; *poison borrows from *suspect. */
 void suspects_describe(const struct suspect *suspect, struct weir_poison *poison);
+/* The record of an exact suspect, as an operator that failed at it; borrows from *suspect. */
+void suspects_record(const struct suspect *suspect, struct weir_failure *record);
 /* All that is poisoned; returns how many. */
 size_t suspects_poison(const struct suspects *suspects, struct weir_poison poison[SUSPECTS_MOST]);
 
