@@ -5,8 +5,8 @@
  *   instance   one subtask of one node; what a checkpoint's part belongs to. Instances are numbered
  *              node by node, so the numbers do not depend on chaining.
  *   chain      nodes that run in one task: each but the first has one edge into it, FORWARD, from a
- *              node of the chain of equal parallelism; they call each other directly. A node that has
- *              `wake` is always a first.
+ *              node of the chain of equal parallelism; they call each other directly. A node that
+ *              has `wake` is always a first.
  *   task       one subtask of one chain: a thread.
  *   channel    one writer task to one reader task, for one edge.
  */

@@ -248,9 +248,17 @@ WEIR_API void weir_graph_fail(struct weir_graph *graph, const char *format, ...)
 /* Checks the whole graph: WEIR_OK, or the first error with the node named. */
 WEIR_API enum weir_result weir_graph_check(struct weir_graph *graph,
                                            struct weir_error *error) WEIR_MUST_USE;
-/* The graph, its tasks, and the guarantee of each source and sink, as text for people. Calls `line`
- * for each line, without newline. parallelism as in struct weir_job_options. */
+
+enum weir_plan_format {
+    WEIR_PLAN_TEXT, /* for people */
+    WEIR_PLAN_DOT,  /* a drawing: give it to Graphviz, `dot -Tsvg` */
+    WEIR_PLAN_JSON, /* for programs: one object, documented in EVENTS.md of weir's runtime folder */
+};
+
+/* The graph, its tasks, and the guarantee of each source and sink. Calls `line` for each line,
+ * without newline. parallelism as in struct weir_job_options. */
 WEIR_API enum weir_result weir_graph_plan(struct weir_graph *graph, uint32_t parallelism,
+                                          enum weir_plan_format format,
                                           void (*line)(void *context, const char *text),
                                           void *context, struct weir_error *error) WEIR_MUST_USE;
 

@@ -36,6 +36,10 @@ usage_is_refused_by_name() {
     expect 2 'from 1 to 1024' "${run[@]}" --parallelism 0
     expect 2 'did you mean "rate"' "${run[@]}" --set rat=5
     expect 2 'none of final\|updates' "${run[@]}" --set emit=never
+    expect 2 '--dot means nothing to "run"' "${run[@]}" --dot
+    expect 2 '--dead-letters needs --store' "$program" run "${io[@]}" --dead-letters "$work/letters"
+    expect 2 'aligned checkpoints only' "${run[@]}" --mode unaligned
+    expect 2 'status needs --store' "$program" status
     expect 2 'missing: --set input=.* and --set output=' "$program" run
     [[ ! -e $store ]] || fail "a refused command line left a store"
 }
@@ -50,6 +54,43 @@ help_version_and_plan() {
         expect 0 "$node" "$program" plan --parallelism 2 "${io[@]}"
     done
     [[ ! -e $out ]] || fail "plan made the output folder"
+}
+
+plan_for_programs() {
+    fresh
+    local here
+    here=$(dirname "$0")
+    "$program" plan --parallelism 2 --json "${io[@]}" >"$work/plan.json"
+    python3 "$here/tools/events.py" "$here/../runtime/EVENTS.md" --object program_plan \
+        "$work/plan.json" || fail "plan --json does not fit EVENTS.md"
+    expect 0 '"split" -> "count" \[label="by_key.n4 channels"\]' "$program" plan --dot \
+        --parallelism 2 "${io[@]}"
+    expect 0 'parameter emit = final \(final\|updates, default\)' "$program" plan "${io[@]}"
+    if command -v dot >/dev/null; then
+        "$program" plan --dot "${io[@]}" | dot -Tsvg >/dev/null || fail "Graphviz can't read it"
+    fi
+}
+
+options_from_a_file() {
+    fresh
+    printf '%s\n' '# word_count' "store = $store" "set input = $work/text" 'set output = nowhere' \
+        'interval = 10ms # often' >"$work/job.conf"
+    expect 0 'a checkpoint every 10.0 ms' "$program" run --config "$work/job.conf" \
+        --set "output=$out"
+    same_counts "options from a file" "$work/counts" "$out"
+    echo 'inteval = 5ms' >>"$work/job.conf"
+    expect 2 "$work/job.conf:6: inteval: unknown option; did you mean --interval" "$program" run \
+        --config "$work/job.conf" --set "output=$out"
+    expect 2 'is no line of the form|a byte 0x' "$program" run --config "$program"
+}
+
+quiet_is_quiet() {
+    fresh
+    code_of "${run[@]}" --quiet >"$work/said.log" 2>&1
+    ((code == 0)) || fail "exit $code"
+    [[ ! -s $work/said.log ]] || fail "--quiet says $(cat "$work/said.log")"
+    expect 5 "$work/nowhere" "$program" run --quiet --store "$store.2" --set "output=$out.2" \
+        --set "input=$work/nowhere"
 }
 
 input_that_is_not_there() {
@@ -144,7 +185,8 @@ lines=12000
 echo "seed $seed"
 text "$work/text" "$lines"
 counts "$work/text" >"$work/counts"
-for property in usage_is_refused_by_name help_version_and_plan input_that_is_not_there \
+for property in usage_is_refused_by_name help_version_and_plan plan_for_programs \
+    options_from_a_file quiet_is_quiet input_that_is_not_there \
     store_that_can_not_be_used without_a_store ended_job_says_so second_run_is_locked_out \
     stopped_run_goes_on second_signal_stops_at_once damaged_checkpoint_is_refused; do
     "$property"

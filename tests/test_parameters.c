@@ -189,7 +189,7 @@ Test(parameters, find_the_programs_own_mistakes)
     faulty(&(struct weir_parameter){"emit", WEIR_CHOICE, "x", NULL, "a|b"}, "none of a|b");
     faulty(&(struct weir_parameter){"emit", WEIR_CHOICE, "a", NULL, NULL}, "without its choices");
     faulty(&(struct weir_parameter){"path", WEIR_TEXT, "", NULL, NULL}, "path twice");
-    faulty(&(struct weir_parameter){"a b", WEIR_TEXT, "", NULL, NULL}, "names have no blank");
+    faulty(&(struct weir_parameter){"a b", WEIR_TEXT, "", NULL, NULL}, "names are of letters");
     faulty(&(struct weir_parameter){"x", (enum weir_parameter_type)99, "", NULL, NULL},
            "a type that does not exist");
 }

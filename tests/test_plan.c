@@ -3,6 +3,8 @@
 /*
  * The layout of tasks, instances and channels.
  */
+#include <jansson.h>
+
 #include "flow.h"
 
 #include "plan.h"
@@ -177,12 +179,19 @@ Test(plan, too_many_tasks_or_channels_are_refused_before_they_are_made)
     cr_expect_eq(plan_make(graph, 1025, &plan, &error), WEIR_INVALID);
 }
 
-static char text[4000];
+static char text[8000];
 static void add_line(void *context, const char *line)
 {
     (void)context;
     cr_expect_null(strchr(line, '\n'));
     snprintf(text + strlen(text), sizeof text - strlen(text), "%s\n", line);
+}
+
+static enum weir_result ignore(void *self, struct weir_context *context, unsigned input,
+                               const struct weir_record *record)
+{
+    (void)self, (void)context, (void)input, (void)record;
+    return WEIR_OK;
 }
 
 static void take_nothing(void *context, uint32_t subtask, const struct weir_record *record)
@@ -205,7 +214,8 @@ Test(plan, the_text_says_who_does_what_and_what_is_promised)
     weir_node sink = weir_collect_sink(graph, "show", &collect);
     weir_connect(graph, a, count, WEIR_BY_KEY);
     weir_connect(graph, count, sink, WEIR_FORWARD);
-    cr_assert_eq(weir_graph_plan(graph, 2, add_line, NULL, &error), WEIR_OK, "%s", error.text);
+    cr_assert_eq(weir_graph_plan(graph, 2, WEIR_PLAN_TEXT, add_line, NULL, &error), WEIR_OK, "%s",
+                 error.text);
     static const char *const says[] = {
         "node numbers: sequence_source, parallelism 1, source, exactly-once",
         "state seen: 8 bytes a key, version 3, format u64",
@@ -213,11 +223,140 @@ Test(plan, the_text_says_who_does_what_and_what_is_promised)
         "node show: collect_sink, parallelism 2, publishes in two phases, AT-LEAST-ONCE",
         "edge numbers.out -> count.in: by_key, 2 channels",
         "edge count.out -> show.in: forward, a direct call in one task",
+        "task 0: numbers\n",
+        "tasks 1..2: count + show\n",
         "tasks: 3, channels: 2"};
     for (size_t i = 0; i < sizeof says / sizeof *says; i++)
         cr_expect(strstr(text, says[i]) != NULL, "\"%s\" is not in\n%s", says[i], text);
     text[0] = 0;
+    cr_expect_eq(weir_graph_plan(graph, 2, (enum weir_plan_format)3, add_line, NULL, &error),
+                 WEIR_INVALID);
     weir_connect(graph, sink, a, WEIR_SPREAD);
-    cr_expect_eq(weir_graph_plan(graph, 0, add_line, NULL, &error), WEIR_INVALID);
+    cr_expect_eq(weir_graph_plan(graph, 0, WEIR_PLAN_TEXT, add_line, NULL, &error), WEIR_INVALID);
     cr_expect_str_eq(text, "");
+}
+
+/* numbers -> pass -> show, with a kind and formats that every language of quotes has to mind. */
+static void awkward_graph(void)
+{
+    static struct weir_operator table;
+    static char kind[500];
+    memset(kind, '"', sizeof kind - 1); /* longer than what is shown of it */
+    memcpy(kind, "a\"b\\c\n\xff", 8);
+    table =
+        (struct weir_operator){WEIR_SIZED(struct weir_operator), .kind = kind, .process = ignore};
+    static const struct weir_state states[] = {
+        {WEIR_SIZED(struct weir_state), .name = "seen", .format = "{\"u64\" \\}"},
+        {WEIR_SIZED(struct weir_state), .name = "other", .value_size = 4}};
+    struct weir_collect_sink_options collect = {WEIR_SIZED(struct weir_collect_sink_options),
+                                                .take = take_nothing};
+    struct weir_node_options options = {WEIR_SIZED(struct weir_node_options), .name = "pass",
+                                        .table = &table, .states = states, .state_count = 2};
+    weir_node a = numbers("numbers", 1), pass = weir_graph_add(graph, &options);
+    struct weir_edge_options edge = {WEIR_SIZED(struct weir_edge_options),
+                                     .from = a,
+                                     .to = pass,
+                                     .routing = WEIR_BY_KEY,
+                                     .key_format = "u64",
+                                     .value_format = "\"\\\t"};
+    weir_graph_connect(graph, &edge);
+    weir_connect(graph, pass, weir_collect_sink(graph, "show", &collect), WEIR_FORWARD);
+}
+
+static int64_t number_in(const json_t *object, const char *name)
+{
+    const json_t *value = json_object_get(object, name);
+    cr_assert(json_is_integer(value), "%s is no number", name);
+    return json_integer_value(value);
+}
+static const char *text_in(const json_t *object, const char *name)
+{
+    const json_t *value = json_object_get(object, name);
+    cr_assert(json_is_string(value), "%s is no text", name);
+    return json_string_value(value);
+}
+
+Test(plan, as_json_it_says_the_same_to_programs)
+{
+    awkward_graph();
+    cr_assert_eq(weir_graph_plan(graph, 2, WEIR_PLAN_JSON, add_line, NULL, &error), WEIR_OK, "%s",
+                 error.text);
+    json_error_t wrong;
+    json_t *said = json_loads(text, JSON_REJECT_DUPLICATES, &wrong);
+    cr_assert_not_null(said, "%s in line %d of\n%s", wrong.text, wrong.line, text);
+    cr_expect_eq(number_in(said, "tasks"), 3);
+    cr_expect_eq(number_in(said, "channels"), 2);
+    const json_t *nodes = json_object_get(said, "nodes"), *edges = json_object_get(said, "edges");
+    cr_assert_eq(json_array_size(nodes), 3);
+    cr_assert_eq(json_array_size(edges), 2);
+    cr_expect_eq(json_array_size(json_object_get(said, "chains")), 2);
+
+    const json_t *source = json_array_get(nodes, 0), *pass = json_array_get(nodes, 1);
+    cr_expect_str_eq(text_in(source, "guarantee"), "exactly-once");
+    cr_expect(json_is_true(json_object_get(source, "source")));
+    cr_expect_eq(json_array_size(json_object_get(source, "inputs")), 0);
+    cr_expect_eq(strncmp(text_in(pass, "kind"), "a\"b\\c??", 7), 0, "%s", text_in(pass, "kind"));
+    cr_expect_null(json_object_get(pass, "guarantee"));
+    const json_t *states = json_object_get(pass, "states");
+    cr_expect_str_eq(text_in(json_array_get(states, 0), "format"), "{\"u64\" \\}");
+    cr_expect_eq(number_in(json_array_get(states, 1), "value_size"), 4);
+    cr_expect_str_eq(text_in(json_array_get(nodes, 2), "guarantee"), "at-least-once");
+
+    const json_t *edge = json_array_get(edges, 0);
+    cr_expect_str_eq(text_in(edge, "routing"), "by_key");
+    cr_expect_str_eq(text_in(edge, "value_format"), "\"\\?");
+    cr_expect_eq(number_in(edge, "channels"), 2);
+    cr_expect(json_is_true(json_object_get(json_array_get(edges, 1), "direct")));
+    json_decref(said);
+}
+
+/* Past one token of Graphviz's language; quoted ones without their quotes in `word`. */
+static const char *token(const char *at, char *word, size_t room)
+{
+    size_t size = 0;
+    at += strspn(at, " \n");
+    if (*at == '"') {
+        for (at++; *at != '"'; at++) {
+            cr_assert_neq(*at, '\0', "a quote is open");
+            cr_assert_neq(*at, '\n');
+            word[size++] = *at;
+            at += *at == '\\';
+        }
+        at++;
+    } else if (strchr("{}[];,=", *at)) {
+        word[size++] = *at ? *at++ : ' ';
+    } else {
+        while (*at && !strchr(" \n{}[];,=\"", *at))
+            word[size++] = *at++;
+    }
+    cr_assert_lt(size, room);
+    word[size] = '\0';
+    return at;
+}
+
+Test(plan, as_a_drawing_it_has_every_node_in_one_box_and_every_edge)
+{
+    awkward_graph();
+    cr_assert_eq(weir_graph_plan(graph, 2, WEIR_PLAN_DOT, add_line, NULL, &error), WEIR_OK, "%s",
+                 error.text);
+    char word[600], before[600] = "";
+    int depth = 0, arrows = 0, boxes = 0, declared[3] = {0};
+    static const char *const names[] = {"numbers", "pass", "show"};
+    for (const char *at = text; at[strspn(at, " \n")];) {
+        at = token(at, word, sizeof word);
+        depth += strcmp(word, "{") == 0 ? 1 : strcmp(word, "}") == 0 ? -1 : 0;
+        cr_assert_geq(depth, 0);
+        arrows += strcmp(word, "->") == 0;
+        boxes += strcmp(word, "subgraph") == 0;
+        for (int i = 0; i < 3 && strcmp(word, "[") == 0 && depth == 2; i++)
+            declared[i] += strcmp(before, names[i]) == 0;
+        strcpy(before, word);
+    }
+    cr_expect_eq(depth, 0);
+    cr_expect_eq(arrows, 2);
+    cr_expect_eq(boxes, 2);
+    for (int i = 0; i < 3; i++)
+        cr_expect_eq(declared[i], 1, "%s\n%s", names[i], text);
+    cr_expect(strstr(text, "\"pass\" -> \"show\" [label=\"forward\", style=dashed]") != NULL, "%s",
+              text);
 }

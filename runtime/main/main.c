@@ -13,6 +13,7 @@
 #include "exit_code.h"
 #include "options.h"
 #include "report.h"
+#include "show.h"
 #include "signals.h"
 #include "supervisor.h"
 
@@ -81,12 +82,6 @@ static int build_failed(const struct weir_program *program, const struct weir_er
 
 /* ------------------------------------------------------------------------------------ plan -- */
 
-static void print_line(void *context, const char *text)
-{
-    (void)context;
-    puts(text);
-}
-
 static int plan(const struct weir_program *program, const struct options *options)
 {
     struct weir_error error = {0};
@@ -95,7 +90,7 @@ static int plan(const struct weir_program *program, const struct options *option
     if (graph == NULL)
         return build_failed(program, &error);
     int code = EXIT_ENDED;
-    if (weir_graph_plan(graph, options->job.parallelism, print_line, NULL, &error) != WEIR_OK)
+    if (show_plan(program->name, graph, options, &error) != WEIR_OK)
         code = build_failed(program, &error);
     weir_graph_free(&graph);
     return code;

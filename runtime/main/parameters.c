@@ -144,6 +144,8 @@ static size_t find(const struct weir_parameters *parameters, const char *name, s
     return i;
 }
 
+#define NAME_LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
+
 static enum weir_result declare(struct weir_parameters *parameters,
                                 const struct weir_parameter *declared, struct weir_error *error)
 {
@@ -158,8 +160,10 @@ static enum weir_result declare(struct weir_parameters *parameters,
                       "the program declares parameter %s with a type that does not exist, "
                       "or without its choices",
                       declared->name);
-    if (strcspn(declared->name, "= \t#") != strlen(declared->name) || declared->name[0] == '\0')
-        return refuse(error, "the program declares a parameter \"%s\": names have no blank, = or #",
+    if (strspn(declared->name, NAME_LETTERS) != strlen(declared->name) || declared->name[0] == '\0')
+        return refuse(error,
+                      "the program declares a parameter \"%s\": names are of letters, digits, "
+                      "and _ . -",
                       declared->name);
     if (find(parameters, declared->name, strlen(declared->name)) < parameters->count)
         return refuse(error, "the program declares parameter %s twice", declared->name);

@@ -1,106 +1,163 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""events.py - do events say what runtime/EVENTS.md documents, and nothing else?
+"""events.py - do programs say what runtime/EVENTS.md documents, and nothing else?
 
     events.py EVENTS.md [FILE]... [--want EVENT,EVENT...]
+    events.py EVENTS.md --object NAME FILE
 
 Reads the tables of EVENTS.md; checks the examples in it, then the lines of each FILE: every member
 documented, of the documented type, none missing that is there "always". --want: these events, and
-maybe others, must be in the files.
+maybe others, must be in the files. --object: the whole FILE is one JSON object, the documented one
+of that name.
 """
 import json
 import re
 import sys
 
+TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 TYPES = {
     "number": lambda v: type(v) is int,
     "flag": lambda v: type(v) is bool,
     "text": lambda v: type(v) is str,
-    "time": lambda v: type(v) is str and re.fullmatch(
-        r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", v) is not None,
+    "time": lambda v: type(v) is str and re.fullmatch(TIME, v) is not None,
+    "texts": lambda v: type(v) is dict and all(type(t) is str for t in v.values()),
 }
+EVERY = "every event"
 
 
 def refuse(what):
     sys.exit(f"events: {what}")
 
 
-def read_tables(path):
-    """Event -> member -> (type, always), those of every event under None; and the examples."""
-    tables, examples, event, inside = {}, [], False, False
-    with open(path, encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            heading = re.match(r"## (?:event `(\w+)`|(every event)|.*)", line)
-            if heading:
-                event = heading[1] if heading[1] else (None if heading[2] else False)
-                if event is not False:
-                    tables[event] = {}
-            row = re.match(r"\| `(\w+)` \| (\w+) \| ([^|]+) \|", line)
-            if row and event is not False:
-                if row[2] not in TYPES or row[1] in tables[event]:
-                    refuse(f"{path}:{number}: a type that does not exist, or a member twice")
-                tables[event][row[1]] = (row[2], row[3].strip() == "always")
-            if inside and not line.startswith("```"):
-                examples.append((event, f"{path}:{number}", line))
-            if line.startswith("```"):
-                inside = line.startswith("```json") and event is not False
-    return tables, examples
+def no_twins(pairs):
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        raise ValueError("a member twice")
+    return dict(pairs)
 
 
-def check(tables, where, line):
-    """The event's name."""
-    def no_twins(pairs):
-        names = [name for name, _ in pairs]
-        if len(set(names)) < len(names):
-            refuse(f"{where}: a member twice: {line}")
-        return dict(pairs)
-
+def parse(where, text):
     try:
-        members = json.loads(line, object_pairs_hook=no_twins)
+        return json.loads(text, object_pairs_hook=no_twins)
     except ValueError as error:
-        refuse(f"{where}: no JSON: {error}: {line}")
-    name = members.get("event") if type(members) is dict else None
-    if name is None or name not in tables:
-        refuse(f"{where}: no documented event: {line}")
-    known = tables[None] | tables[name]
-    for member, value in members.items():
-        if member not in known:
-            refuse(f"{where}: {name}.{member} is not documented: {line}")
-        if not TYPES[known[member][0]](value):
-            refuse(f"{where}: {name}.{member} is no {known[member][0]}: {line}")
-    for member, (_, always) in known.items():
-        if always and member not in members:
-            refuse(f"{where}: {name}.{member} is missing: {line}")
-    if members["weir"] != 1:
-        refuse(f"{where}: version {members['weir']}")
-    return name
+        refuse(f"{where}: no JSON: {error}: {text}")
+
+
+class Document:
+    """Tables by "event NAME", "object NAME" and EVERY: member -> (type, always). And examples."""
+
+    def __init__(self, path):
+        self.path, self.tables, self.examples = path, {}, []
+        name, inside = None, False
+        with open(path, encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                if line.startswith("## "):
+                    heading = re.match(r"## (event|object) `(\w+)`", line)
+                    name = f"{heading[1]} {heading[2]}" if heading else None
+                    name = EVERY if line.startswith(f"## {EVERY}") else name
+                    if name:
+                        self.tables[name] = {}
+                row = re.match(r"\| `(\w+)` \| ([\w ]+) \| ([^|]+) \|", line)
+                if row and name:
+                    if row[1] in self.tables[name]:
+                        refuse(f"{path}:{number}: {row[1]} twice")
+                    self.tables[name][row[1]] = (row[2], row[3].strip() == "always")
+                if inside and not line.startswith("```"):
+                    self.examples.append((name, f"{path}:{number}", line))
+                if line.startswith("```"):
+                    inside = line.startswith("```json") and name is not None
+        for name, table in self.tables.items():
+            for member, (kind, _) in table.items():
+                if not table or not self.is_type(kind):
+                    refuse(f"{path}: {name}.{member}: no type \"{kind}\"")
+
+    def is_type(self, kind):
+        """A word of TYPES, "object NAME", "list of text" or "list of NAME"."""
+        word = re.sub(r"^(object|list of) ", "", kind)
+        return kind in TYPES or kind == "list of text" or f"object {word}" in self.tables
+
+    def check_value(self, where, kind, value):
+        if kind in TYPES:
+            if not TYPES[kind](value):
+                refuse(f"{where} is no {kind}: {value}")
+        elif kind.startswith("object "):
+            self.check_object(where, value, self.tables[kind])
+        else:
+            if type(value) is not list:
+                refuse(f"{where} is no list: {value}")
+            one = kind.removeprefix("list of ")
+            for i, element in enumerate(value):
+                self.check_value(f"{where}[{i}]", one if one == "text" else f"object {one}",
+                                 element)
+
+    def check_object(self, where, members, table):
+        if type(members) is not dict:
+            refuse(f"{where}: no object: {members}")
+        for member, value in members.items():
+            if member not in table:
+                refuse(f"{where}.{member} is not documented: {members}")
+            self.check_value(f"{where}.{member}", table[member][0], value)
+        for member, (_, always) in table.items():
+            if always and member not in members:
+                refuse(f"{where}.{member} is missing: {members}")
+
+    def check_event(self, where, line):
+        """The event's name."""
+        members = parse(where, line)
+        name = members.get("event") if type(members) is dict else None
+        if f"event {name}" not in self.tables:
+            refuse(f"{where}: no documented event: {line}")
+        self.check_object(f"{where}: {name}", members,
+                          self.tables[EVERY] | self.tables[f"event {name}"])
+        if members["weir"] != 1:
+            refuse(f"{where}: version {members['weir']}")
+        return name
+
+    def check_examples(self):
+        for name, where, line in self.examples:
+            if name.startswith("event "):
+                if self.check_event(where, line) != name.removeprefix("event "):
+                    refuse(f"{where}: an example of another event")
+            else:
+                self.check_object(where, parse(where, line), self.tables[name])
+        shown = {name for name, _, _ in self.examples}
+        for name in self.tables:
+            if name.startswith("event ") and name not in shown:
+                refuse(f"{self.path}: no example of {name}")
+
+
+def option(arguments, name):
+    if name not in arguments:
+        return None
+    at = arguments.index(name)
+    value = arguments[at + 1]
+    del arguments[at:at + 2]
+    return value
 
 
 def main(arguments):
-    want = set()
-    if "--want" in arguments:
-        at = arguments.index("--want")
-        want = set(arguments[at + 1].split(","))
-        del arguments[at:at + 2]
-    tables, examples = read_tables(arguments[0])
-    if None not in tables or not tables[None]:
-        refuse(f"{arguments[0]}: no table for every event")
-    for event, where, line in examples:
-        if check(tables, where, line) != event:
-            refuse(f"{where}: an example of another event")
-    bare = set(tables) - {None} - {event for event, _, _ in examples}
-    if bare:
-        refuse(f"{arguments[0]}: no example of {', '.join(sorted(bare))}")
+    want = option(arguments, "--want")
+    whole = option(arguments, "--object")
+    document = Document(arguments[0])
+    if not document.tables.get(EVERY):
+        refuse(f"{arguments[0]}: no table for {EVERY}")
+    document.check_examples()
+    if whole:
+        with open(arguments[1], encoding="utf-8") as file:
+            value = parse(arguments[1], file.read())
+        document.check_value(arguments[1], f"object {whole}", value)
+        return
     seen = {}
     for path in arguments[1:]:
         with open(path, "rb") as file:
             for number, line in enumerate(file, 1):
                 if not line.endswith(b"\n"):
                     refuse(f"{path}:{number}: half a line")
-                name = check(tables, f"{path}:{number}", line.decode("utf-8"))
+                name = document.check_event(f"{path}:{number}", line.decode("utf-8"))
                 seen[name] = seen.get(name, 0) + 1
-    if want - set(seen):
-        refuse(f"not said: {', '.join(sorted(want - set(seen)))}")
+    missing = set(want.split(",") if want else ()) - set(seen)
+    if missing:
+        refuse(f"not said: {', '.join(sorted(missing))}")
     print("events:", " ".join(f"{name} {count}" for name, count in sorted(seen.items())))
 
 
