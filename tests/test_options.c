@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* links: main */
 /*
- * What a command line may say: runtime/main/options, parameters, duration, number, refusal,
+ * What a command line may say: runtime/main/options, parameters, duration, digits, refusal,
  * exit_code. No job is started.
  */
 #include <criterion/criterion.h>

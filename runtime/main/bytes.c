@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "number.h"
+#include "digits.h"
 #include "refusal.h"
 
 static const struct {
@@ -35,7 +35,7 @@ enum weir_result bytes_parse(const char *what, const char *text, uint64_t *bytes
                              struct weir_error *error)
 {
     uint64_t count;
-    const char *rest = number_take(text, &count);
+    const char *rest = digits_take(text, &count);
 
     if (rest == NULL)
         return refuse(error, "%s %s: that is no amount of bytes; say 4096B, 64KiB or 10GB", what,

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "number.h"
+#include "digits.h"
 #include "refusal.h"
 
 static const struct {
@@ -26,7 +26,7 @@ enum weir_result duration_parse(const char *what, const char *text, bool zero, i
                                 struct weir_error *error)
 {
     uint64_t count;
-    const char *rest = number_take(text, &count);
+    const char *rest = digits_take(text, &count);
 
     if (rest == NULL)
         return refuse(error, "%s %s: that is no length of time; say 100ms or 1s", what, text);

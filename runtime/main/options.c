@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "duration.h"
-#include "number.h"
+#include "digits.h"
 #include "refusal.h"
 
 enum { PARALLELISM_LIMIT = 1024 }; /* weir.h */
@@ -54,7 +54,7 @@ static enum weir_result take_restore(struct options *options, const char *value,
     if (strcmp(value, "none") == 0)
         return WEIR_OK;
     job->restore = WEIR_RESTORE_ID;
-    const char *rest = number_take(value, &job->restore_id);
+    const char *rest = digits_take(value, &job->restore_id);
     if (rest == NULL || *rest != '\0' || job->restore_id == 0)
         return refuse(error, "--restore %s: say latest, none, or the id of a checkpoint", value);
     return WEIR_OK;
@@ -367,7 +367,7 @@ static enum weir_result take_number(struct options *options, const struct option
     char what[64];
 
     snprintf(what, sizeof what, "--%s", option->name);
-    enum weir_result result = number_parse(what, value, option->least, option->most, &wide, error);
+    enum weir_result result = digits_parse(what, value, option->least, option->most, &wide, error);
     *number = (uint32_t)wide;
     return result;
 }

@@ -9,7 +9,7 @@
 
 #include "bytes.h"
 #include "duration.h"
-#include "number.h"
+#include "digits.h"
 #include "refusal.h"
 
 enum { WHAT_ROOM = 160 }; /* "--set name=value:", for messages */
@@ -55,7 +55,7 @@ static bool take_whole(const char *text, int64_t *whole)
 {
     bool negative = *text == '-';
     uint64_t size;
-    const char *rest = number_take(text + negative, &size);
+    const char *rest = digits_take(text + negative, &size);
 
     if (rest == NULL || *rest != '\0' || size > (uint64_t)INT64_MAX + negative)
         return false;
@@ -98,7 +98,7 @@ static bool take(const struct weir_parameter *declared, struct parameter_value *
     case WEIR_CHOICE:
         return is_choice(declared->choices, text);
     case WEIR_COUNT:
-        rest = number_take(text, &value->count);
+        rest = digits_take(text, &value->count);
         return rest != NULL && *rest == '\0';
     case WEIR_WHOLE:
         return take_whole(text, &value->whole);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "number.h"
+#include "digits.h"
 
 #include <inttypes.h>
 
 #include "refusal.h"
 
-const char *number_take(const char *text, uint64_t *number)
+const char *digits_take(const char *text, uint64_t *number)
 {
     const char *at = text;
 
@@ -19,10 +19,10 @@ const char *number_take(const char *text, uint64_t *number)
     return at == text ? NULL : at;
 }
 
-enum weir_result number_parse(const char *what, const char *text, uint64_t least, uint64_t most,
+enum weir_result digits_parse(const char *what, const char *text, uint64_t least, uint64_t most,
                               uint64_t *number, struct weir_error *error)
 {
-    const char *rest = number_take(text, number);
+    const char *rest = digits_take(text, number);
 
     if (rest == NULL || *rest != '\0' || *number < least || *number > most) {
         if (most == UINT64_MAX)
