@@ -88,7 +88,7 @@ static void heed_stops(struct attempts *attempts, struct weir_job *job)
 
 static void print_line(void *context, const char *text)
 {
-    report_say(context, WEIR_LOG_WARNING, "%s", text); /* it was asked for: --quiet shows it too */
+    report_dump(context, text);
 }
 
 static void heed_questions(struct attempts *attempts, struct weir_job *job)

@@ -172,6 +172,14 @@ void events_failed(struct report *report, const struct weir_error *error,
     restarting(report, retry);
 }
 
+void events_dump(struct report *report, const char *text)
+{
+    struct json *json = begin(report, "dump");
+
+    json_text(json, "text", text);
+    end(report);
+}
+
 void events_died(struct report *report, int child, int signal, int code,
                  const struct weir_failure *where, const char *trace,
                  const struct report_retry *retry)

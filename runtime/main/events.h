@@ -14,6 +14,7 @@ void events_started(struct report *report, const struct weir_event *event, int64
 void events_committed(struct report *report, const struct weir_event *event);
 void events_aborted(struct report *report, const struct weir_event *event);
 void events_stopping(struct report *report, enum weir_stop how, const char *who);
+void events_dump(struct report *report, const char *text);
 void events_failed(struct report *report, const struct weir_error *error,
                    const struct weir_failure *failure, const struct report_retry *retry);
 void events_died(struct report *report, int child, int signal, int code,

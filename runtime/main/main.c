@@ -127,7 +127,7 @@ static int run_graph(struct run *run, struct weir_graph *graph, const struct sup
     slate_recall(supervised->slate, &memory);
     if (memory.restarts > 0)
         report_resume(&report, memory.failed_ns, memory.restarts);
-    signals_hold(&signals, supervised->supervisor, supervised->mask);
+    signals_hold(&signals, supervised->supervisor, supervised->mask, &supervised->slate->finished);
     int code = attempts_make(graph, run->options, &report, supervised->slate, &signals);
     signals_restore(&signals);
     return code;

@@ -152,6 +152,16 @@ static void draw(struct report *report, const struct weir_status *status, int64_
     live_draw(&report->live, now, text);
 }
 
+void report_dump(struct report *report, const char *text)
+{
+    pthread_mutex_lock(&report->lock);
+    if (as_json(report))
+        events_dump(report, text);
+    else
+        lines_say(report, WEIR_LOG_ERROR, "%s", text); /* no level hides it */
+    pthread_mutex_unlock(&report->lock);
+}
+
 void report_tick(struct report *report, const struct weir_status *status)
 {
     int64_t now = now_ns();

@@ -70,6 +70,8 @@ void report_resume(struct report *report, int64_t failed_ns, uint32_t restarts);
 /* One line, at once; as JSON an event "log". */
 void report_say(struct report *report, enum weir_level level, const char *format, ...)
     WEIR_PRINTF(3, 4);
+/* One line of weir_job_dump, whatever --log-level says: somebody has asked for it. */
+void report_dump(struct report *report, const char *text);
 /* Call a few times a second, with the job's status when there is a job: draws the live line, prints
  * what was held back long enough. */
 void report_tick(struct report *report, const struct weir_status *status);
@@ -88,7 +90,7 @@ void report_died(struct report *report, int child, int signal, int code,
                  const struct weir_failure *where, const char *trace, uint32_t consecutive,
                  uint32_t allowed, int64_t delay_ns);
 /* A record has failed as often as poison_after says. skipped: from now on it becomes a dead letter;
- * otherwise the run is not started again. */
+ * otherwise its operator is given it again. */
 void report_poisoned(struct report *report, const struct weir_poison *poison,
                      const struct weir_failure *failure, bool skipped);
 /* What it all came to; `status` is NULL when the job may not be asked any more, or was never

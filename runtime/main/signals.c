@@ -17,6 +17,7 @@ const int signals_known[SIGNALS_COUNT] = {SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 static volatile sig_atomic_t counts[KINDS][2]; /* from others, from the supervisor */
 static volatile sig_atomic_t last_stop;
 static volatile sig_atomic_t supervisor_id;
+static _Atomic int *finished_flag;
 
 static int kind_of(int signal)
 {
@@ -38,8 +39,10 @@ static void note(int signal, siginfo_t *info, void *context)
         counts[kind][from] = counts[kind][from] + 1;
     if (kind == STOPS)
         last_stop = signal;
-    if (kind == STOPS && count_of(STOPS) > 2)
+    if (kind == STOPS && count_of(STOPS) > 2) {
+        atomic_store(finished_flag, EXIT_STOPPED + 1);
         _exit(EXIT_STOPPED);
+    }
 }
 
 static void fill(sigset_t *set)
@@ -62,7 +65,8 @@ static void install(int signal, struct sigaction *before)
         sigaction(signal, &action, NULL);
 }
 
-void signals_hold(struct signals *signals, int supervisor, const sigset_t *mask)
+void signals_hold(struct signals *signals, int supervisor, const sigset_t *mask,
+                  _Atomic int *finished)
 {
     sigset_t held;
 
@@ -70,6 +74,7 @@ void signals_hold(struct signals *signals, int supervisor, const sigset_t *mask)
         counts[kind][0] = counts[kind][1] = 0;
     last_stop = 0;
     supervisor_id = supervisor;
+    finished_flag = finished;
     fill(&held);
     pthread_sigmask(SIG_BLOCK, &held, &signals->mask_before);
     if (mask != NULL)

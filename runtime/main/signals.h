@@ -21,6 +21,7 @@
 #define SIGNALS_H
 
 #include <signal.h>
+#include <stdatomic.h>
 
 enum { SIGNALS_COUNT = 4 };
 
@@ -34,8 +35,10 @@ extern const int signals_known[SIGNALS_COUNT];
 
 /* Installs handlers, and holds the signals back in the calling thread and those it starts from now
  * on. `supervisor`: its process number, or 0. `mask`: what the thread's mask shall be when they are
- * let through; NULL: what it is now. */
-void signals_hold(struct signals *signals, int supervisor, const sigset_t *mask);
+ * let through; NULL: what it is now. `finished`: becomes 1 + exit code when a third signal ends the
+ * process. */
+void signals_hold(struct signals *signals, int supervisor, const sigset_t *mask,
+                  _Atomic int *finished);
 /* Lets them through to the calling thread, */
 void signals_heed(const struct signals *signals);
 /* and holds them back again. */

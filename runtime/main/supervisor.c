@@ -228,6 +228,7 @@ static int end(struct supervisor *supervisor, enum weir_outcome outcome, const c
     struct weir_error error = {.code = WEIR_FAILED};
 
     status.checkpoint = atomic_load(&supervisor->slate->checkpoint);
+    supervisor->report.restored_from = status.checkpoint; /* what there is to go on from */
     snprintf(error.text, sizeof error.text, "%s", text);
     report_end(&supervisor->report, outcome, outcome == WEIR_OUTCOME_STOPPED ? &status : NULL,
                &error);
