@@ -61,6 +61,89 @@ struct weir_tail_source_options {
 WEIR_API weir_node weir_tail_source(struct weir_graph *graph, const char *name,
                                     const struct weir_tail_source_options *options);
 
+/* Lines of standard input, or of another descriptor, which must stay open and be nobody else's to
+ * read. Records as those of weir_line_source; the last line needs no newline. One task. The input's
+ * end ends the source; a restart that finds the end recorded goes on draining and reads no more.
+ * The bytes of all runs are one text: the first of a restart goes on where the last of the run
+ * before stopped, in the middle of a line too. So let what writes outlive the run, and hand the
+ * restart the same pipe.
+ *
+ * A regular file (`< file`) is read at offsets, from its beginning: give each run the same file.
+ * Nothing is lost or doubled then, with or without a journal.
+ *
+ * A pipe or terminal can't be asked again. With `journal`, what was read is written to the node's
+ * folder in the store before it goes on, synced at every checkpoint, and removed when the last
+ * `retain` checkpoints do not need it: exactly-once from the journal on. In front of it,
+ *   - a stop by weir_job_stop loses nothing, and neither does a failure of another operator;
+ *   - kill -9 can lose what one read took and was not yet written, up to 64 KiB, when it comes
+ *     between those two calls: nothing, when no bytes come in at that moment;
+ *   - a write to the journal that fails, on a full disk say, fails the run and loses the same;
+ *   - a power cut can lose what was read after the last checkpoint; who writes is mostly gone then
+ *     too.
+ * Where that is too much, have the sender keep lines until they are acknowledged:
+ * weir_socket_source.
+ *
+ * Without `journal`, or in a job without a store, which can't be restarted, only a stop by
+ * WEIR_STOP_SUSPEND loses nothing: what was read since the last checkpoint is gone with a crash, and
+ * the plan says at-least-once, the weakest word it has. */
+struct weir_stdin_source_options {
+    size_t size; /* WEIR_SIZED(struct weir_stdin_source_options) */
+    int fd;      /* 0: standard input; borrowed, never closed */
+    bool journal;
+    uint32_t retain; /* committed checkpoints whose input is kept; at least the job's; default 3, at
+                        most 64 */
+    uint64_t rate;   /* records per second; 0: as fast as it goes */
+};
+WEIR_API weir_node weir_stdin_source(struct weir_graph *graph, const char *name,
+                                     const struct weir_stdin_source_options *options);
+
+/* Lines that clients send to a Unix socket (mode 0600) or to a port of 127.0.0.1. Records as those of
+ * weir_line_source, in the order they came from each client. One task. Clients that send faster
+ * than the job goes wait; nothing is dropped.
+ *
+ * With `journal`, lines are written to the node's folder in the store before they go on, and are
+ * removed when the last `retain` checkpoints do not need them: exactly-once from the journal on.
+ *
+ * To have that from the client on, over kill -9 of the job and power cuts, a client asks to be
+ * acknowledged. It keeps the lines it sends until it was told that they are durable:
+ *
+ *     client:  weir 1 ID\n          ID: 1 to 63 of A-Z a-z 0-9 . _ -; its own for ever
+ *     weir:    N\n                  so many of its lines, from its first ever, are in the journal
+ *     client:  line N+1 ...         only after it has read N; whole lines
+ *     weir:    M\n                  now so many; after each sync
+ *     weir:    error WHY\n          and the connection ends; so it does without it when weir dies
+ *
+ * After any break it connects again, reads N, and goes on behind line N. A second connection of an
+ * ID ends the first. 4,096 IDs are remembered; one more is refused. Without a journal, or in a job
+ * without a store, which can't be restarted, this is refused.
+ *
+ * Every other first line begins a plain client (nc): it is told nothing, and what weir has read from
+ * it and not written yet, or it has sent and weir not read, is lost with a crash. Its last line
+ * needs no newline when it ends in order.
+ *
+ * A line longer than line_bytes cuts its client off; so does nothing else it sends. A client that
+ * neither sends nor leaves keeps its place.
+ *
+ * The source ends when a client sends `end_line`, which is no record but counts as a line: what was
+ * taken from all clients before it goes out, nothing after it is taken. Or by WEIR_STOP_DRAIN: then
+ * what is in the journal goes out. */
+struct weir_socket_source_options {
+    size_t size;      /* WEIR_SIZED(struct weir_socket_source_options) */
+    const char *path; /* of the socket, at most 107 bytes; a socket file that nobody listens on is
+                         replaced; or: */
+    uint16_t port;    /* of 127.0.0.1 */
+    bool journal;
+    uint32_t retain;  /* committed checkpoints whose input is kept; at least the job's; default 3,
+                            at most 64 */
+    uint32_t clients; /* connected at a time; others wait; default 64, at most 1,000 */
+    uint32_t line_bytes;  /* default 1 MiB, at most 16 MiB; up to 64 KiB more are in memory for each
+                            client */
+    int64_t sync_ns;      /* between two syncs for clients that wait for a count; default 20 ms */
+    const char *end_line; /* NULL: none */
+};
+WEIR_API weir_node weir_socket_source(struct weir_graph *graph, const char *name,
+                                      const struct weir_socket_source_options *options);
+
 /* The numbers 0 .. count-1: subtask s of p emits those equal to s modulo p. Record: key u64, value
  * u64 the number, time first_time plus number times time_step (WEIR_NO_TIME when time_step is 0;
  * otherwise a watermark follows every 256 records). Exactly-once. */
