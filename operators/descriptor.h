@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * descriptor: this folder's door to what is no file: pipes, terminals, sockets. All other files here
- * see ISO C alone. Nothing blocks, raises a signal, or changes a flag of a descriptor that others
- * share.
+ * descriptor: this folder's door to what is no file: pipes, terminals, sockets. All other files
+ * here see ISO C alone. Nothing blocks, raises a signal, or changes a flag of a descriptor that
+ * others share.
  */
 #ifndef DESCRIPTOR_H
 #define DESCRIPTOR_H

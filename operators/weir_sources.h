@@ -84,8 +84,8 @@ WEIR_API weir_node weir_tail_source(struct weir_graph *graph, const char *name,
  * weir_socket_source.
  *
  * Without `journal`, or in a job without a store, which can't be restarted, only a stop by
- * WEIR_STOP_SUSPEND loses nothing: what was read since the last checkpoint is gone with a crash, and
- * the plan says at-least-once, the weakest word it has. */
+ * WEIR_STOP_SUSPEND loses nothing: what was read since the last checkpoint is gone with a crash,
+ * and the plan says at-least-once, the weakest word it has. */
 struct weir_stdin_source_options {
     size_t size; /* WEIR_SIZED(struct weir_stdin_source_options) */
     int fd;      /* 0: standard input; borrowed, never closed */
@@ -97,8 +97,8 @@ struct weir_stdin_source_options {
 WEIR_API weir_node weir_stdin_source(struct weir_graph *graph, const char *name,
                                      const struct weir_stdin_source_options *options);
 
-/* Lines that clients send to a Unix socket (mode 0600) or to a port of 127.0.0.1. Records as those of
- * weir_line_source, in the order they came from each client. One task. Clients that send faster
+/* Lines that clients send to a Unix socket (mode 0600) or to a port of 127.0.0.1. Records as those
+ * of weir_line_source, in the order they came from each client. One task. Clients that send faster
  * than the job goes wait; nothing is dropped.
  *
  * With `journal`, lines are written to the node's folder in the store before they go on, and are
@@ -117,9 +117,9 @@ WEIR_API weir_node weir_stdin_source(struct weir_graph *graph, const char *name,
  * ID ends the first. 4,096 IDs are remembered; one more is refused. Without a journal, or in a job
  * without a store, which can't be restarted, this is refused.
  *
- * Every other first line begins a plain client (nc): it is told nothing, and what weir has read from
- * it and not written yet, or it has sent and weir not read, is lost with a crash. Its last line
- * needs no newline when it ends in order.
+ * Every other first line begins a plain client (nc): it is told nothing, and what weir has read
+ * from it and not written yet, or it has sent and weir not read, is lost with a crash. Its last
+ * line needs no newline when it ends in order.
  *
  * A line longer than line_bytes cuts its client off; so does nothing else it sends. A client that
  * neither sends nor leaves keeps its place.

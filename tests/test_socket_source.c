@@ -208,7 +208,7 @@ Test(socket_source, counts_are_told_after_a_sync, .init = set_up, .fini = tear_d
     fake_end(&bed.task);
 }
 
-/* A client that keeps its lines until they are acknowledged: sends a few, and again after a break. */
+/* A client that keeps its lines until they are acknowledged: after a break it sends them again. */
 struct sender {
     int fd;
     unsigned sent, told; /* lines, of lines 1, 2, ... */

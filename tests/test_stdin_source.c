@@ -334,7 +334,7 @@ Test(stdin_source, input_is_kept_for_three_checkpoints, .init = set_up, .fini = 
         cr_assert_geq(segments(), i < 3 ? i : 3);
     }
     unsigned before = segments();
-    /* Rounds that were aborted leave their handles to the next: that is one checkpoint, not four. */
+    /* Rounds that were aborted leave their handles to the next: that is one checkpoint, not 4. */
     for (unsigned i = 0; i < 3; i++) {
         take_segment();
         cr_assert(feed_bed_cut(&bed));
