@@ -490,7 +490,8 @@ struct weir_job_options {
     uint32_t window_batches; /* un-acknowledged batches a channel; default 8 */
     uint32_t window_bytes; /* and bytes; default window_batches * batch_bytes; one batch may always
                               travel */
-    const char *endpoint;  /* "inproc" (default), or "tcp://127.0.0.1": how channels travel */
+    const char *endpoint;  /* "inproc" (default), or "tcp://127.0.0.1": how channels travel. (Over
+                              tcp libzmq takes numbers from the process's rand().) */
     void *zmq_context;     /* borrowed; NULL: the job's own */
     const struct weir_allocator *allocator; /* borrowed; NULL: malloc */
     /* Both are called from the job's own threads, one at a time; must not call back into the job.

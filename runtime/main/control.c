@@ -198,6 +198,8 @@ static char *ask_checkpoint(struct control *control, const json_t *request, uint
 
     if (patience_ms < 1 || patience_ms > PATIENCE_MAX_MS)
         return refused("checkpoint", "timeout_ms: 1 to %d", PATIENCE_MAX_MS);
+    if (ticket == ENDPOINT_TICKETS)
+        return refused("checkpoint", "%u others wait for one already", ENDPOINT_TICKETS);
     if (control->job == NULL)
         return refused("checkpoint", "the job is being started; ask again in a moment");
     weir_job_status(control->job, &status);
@@ -349,12 +351,6 @@ static char *on_later(void *context, uint32_t ticket)
     return answer;
 }
 
-static char *on_busy(void *context)
-{
-    (void)context;
-    return refused(NULL, "%u others wait for a checkpoint already", ENDPOINT_TICKETS);
-}
-
 /* ---------------------------------------------------------------------------- the program's -- */
 
 void control_prepare(void)
@@ -376,7 +372,7 @@ enum weir_result control_store_id(const char *store, char id[CONTROL_STORE_ID_RO
 
 static enum weir_result start_endpoint(struct control *control, struct weir_error *error)
 {
-    struct endpoint_answers answers = {on_request, on_later, on_busy, control};
+    struct endpoint_answers answers = {on_request, on_later, control};
     enum weir_result result = control_socket_open(control->store_id, &control->sock, error);
 
     if (result != WEIR_OK)

@@ -3,7 +3,8 @@
  * What zsys_init, which the first socket calls, does to a process, and what becomes of it here:
  *
  *   handlers of SIGINT and SIGTERM   zsys_handler_set(NULL) beforehand: none are installed
- *   srandom(time)                    falls into a state of its own, which is then thrown away
+ *   srandom(time); random numbers    for its sockets' names: fall into a state that is put in the
+ *                                    place of the process's meanwhile, and then thrown away
  *   ZSYS_* variables                 are read; the options they set are set anew on our sockets
  *   atexit                           stays: CZMQ's context goes when the process ends
  *   its context's I/O thread         stays, with every signal blocked
@@ -11,6 +12,7 @@
 #include "endpoint.h"
 
 #include <czmq.h>
+#include <fcntl.h>
 
 enum { OWED_MS = 10, SLICE_MS = 200, LINGER_MS = 200, MARK = 64 };
 
@@ -39,18 +41,35 @@ static enum weir_result refuse(struct weir_error *error, enum weir_result code, 
 
 /* ----------------------------------------------------------------------- CZMQ, kept in check -- */
 
+/* The process's state of random(), put away. Another thread that calls random() meanwhile gets a
+ * number of the stand-in's, and its own sequence goes on afterwards. */
+struct put_away {
+    char *state;
+    char stand_in[256];
+};
+
+static void put_away(struct put_away *away)
+{
+    away->state = initstate((unsigned)getpid(), away->stand_in, sizeof away->stand_in);
+}
+
+static void bring_back(const struct put_away *away)
+{
+    setstate(away->state);
+}
+
 void endpoint_prepare(void)
 {
     static bool prepared; /* the first thread's: this is called before there are others */
-    char scratch[256];
+    struct put_away away;
 
     if (prepared)
         return;
     prepared = true;
     zsys_handler_set(NULL);
-    char *state = initstate(1, scratch, sizeof scratch);
+    put_away(&away);
     zsys_init();
-    setstate(state);
+    bring_back(&away);
 }
 
 /* Every option that counts, whatever the environment says. */
@@ -90,17 +109,14 @@ static void on_request(struct endpoint *endpoint, zframe_t **client, zframe_t *r
 {
     const struct endpoint_answers *answers = &endpoint->answers;
     uint32_t ticket = free_ticket(endpoint);
-    char *text = NULL;
+    char *text = answers->answer(answers->context, (const char *)zframe_data(request),
+                                 zframe_size(request), ticket);
 
-    if (ticket == ENDPOINT_TICKETS)
-        text = answers->busy(answers->context);
-    else
-        text = answers->answer(answers->context, (const char *)zframe_data(request),
-                               zframe_size(request), ticket);
     if (text != NULL) {
         send_answer(endpoint, client, text);
         return;
     }
+    assert(ticket < ENDPOINT_TICKETS);
     endpoint->clients[ticket] = *client;
     *client = NULL;
     endpoint->owed++;
@@ -198,6 +214,23 @@ static void *nothing(void *argument)
     return argument;
 }
 
+/* CZMQ ends the process when it gets no socket. Of these descriptors it needs about ten. */
+static int try_descriptors(int any)
+{
+    int tried[16], count = 0, failure = 0;
+
+    while (failure == 0 && count < (int)(sizeof tried / sizeof tried[0])) {
+        tried[count] = fcntl(any, F_DUPFD_CLOEXEC, 0);
+        if (tried[count] >= 0)
+            count++;
+        else
+            failure = errno;
+    }
+    while (count > 0)
+        close(tried[--count]);
+    return failure;
+}
+
 /* zactor_new does not notice that it got no thread, and waits for it for ever: so this asks for one
  * first. */
 static int try_thread(void)
@@ -215,14 +248,19 @@ static int start_actor(struct endpoint *endpoint)
 {
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
     sigset_t blocked, before;
+    struct put_away away;
 
     sigfillset(&blocked);
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
         sigdelset(&blocked, faults[i]);
     pthread_sigmask(SIG_SETMASK, &blocked, &before);
-    int failure = try_thread();
+    put_away(&away);
+    int failure = try_descriptors(endpoint->fd);
     if (failure == 0)
-        endpoint->actor = zactor_new(serve, endpoint);
+        failure = try_thread();
+    if (failure == 0)
+        endpoint->actor = zactor_new(serve, endpoint); /* answers when its socket is bound */
+    bring_back(&away);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return endpoint->actor != NULL ? endpoint->failure : failure != 0 ? failure : ENOMEM;
 }

@@ -25,12 +25,11 @@ struct endpoint;
 
 /* Both are called on the endpoint's thread, one at a time, and must not block. */
 struct endpoint_answers {
-    /* The answer to a request, from malloc; or NULL: it comes later, under this ticket. */
+    /* The answer to a request, from malloc; or NULL: it comes later, under this ticket. A ticket of
+     * ENDPOINT_TICKETS is none: there must be an answer. */
     char *(*answer)(void *context, const char *request, size_t size, uint32_t ticket);
     /* The answer that is owed, from malloc; or NULL: not yet. Asked for every few milliseconds. */
     char *(*later)(void *context, uint32_t ticket);
-    /* All tickets are out. From malloc. */
-    char *(*busy)(void *context);
     void *context;
 };
 

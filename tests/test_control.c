@@ -1,0 +1,674 @@
+/* links: flow surroundings */
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The control endpoint: what it answers, whom it survives, what it leaves behind.
+ */
+#include "flow.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <jansson.h>
+#include <semaphore.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "control.h"
+#include "endpoint.h"
+#include "surroundings.h"
+
+static struct scratch scratch;
+static struct flow flow;
+static struct ledger ledger;
+static struct options options;
+static struct report report;
+static struct control *control;
+static char path[CONTROL_PATH_ROOM];
+
+static struct weir_error error;
+
+/* An operator that stands still in its callback, or can't be saved. */
+static sem_t stuck, go_on;
+static atomic_bool sticks, refuses;
+
+static enum weir_result odd_process(void *self, struct weir_context *context, unsigned input,
+                                    const struct weir_record *record)
+{
+    (void)self;
+    (void)input;
+    if (atomic_exchange(&sticks, false)) {
+        sem_post(&stuck);
+        sem_wait(&go_on);
+    }
+    return weir_emit(context, 0, record);
+}
+
+static enum weir_result odd_save(void *self, struct weir_context *context, struct weir_saver *saver)
+{
+    (void)self;
+    (void)context;
+    (void)saver;
+    return atomic_load(&refuses) ? WEIR_TOO_LARGE : WEIR_OK;
+}
+
+static enum weir_result odd_load(void *self, struct weir_context *context,
+                                 struct weir_loader *loader, uint32_t version)
+{
+    (void)self;
+    (void)context;
+    (void)loader;
+    (void)version;
+    return WEIR_OK;
+}
+
+static const struct weir_operator odd = {WEIR_SIZED(struct weir_operator), .kind = "odd",
+                                         .process = odd_process, .save = odd_save,
+                                         .load = odd_load};
+
+static void setup(void)
+{
+    scratch = scratch_make();
+    cr_assert_eq(setenv("XDG_RUNTIME_DIR", scratch.path, 1), 0);
+    ledger_init(&ledger, 1);
+    sem_init(&stuck, 0, 0);
+    sem_init(&go_on, 0, 0);
+    flow_init(&flow);
+    weir_node source = flow_times(&flow, "numbers", UINT64_MAX, 20000, 0);
+    weir_node middle = flow_add(&flow, "odd", &odd, NULL, 1);
+    weir_connect(flow.graph, source, middle, WEIR_SPREAD);
+    weir_connect(flow.graph, middle, ledger_sink(flow.graph, "sink", &ledger, 2), WEIR_SPREAD);
+    flow.options.store = scratch_join(scratch.path, "store");
+    flow.options.interval_ns = -1;
+    options.job = flow.options;
+    report.name = "program";
+    report.options = &options;
+    report.parent = 4711;
+    report.restarts = 3;
+}
+
+static void teardown(void)
+{
+    control_stop(&control);
+    sem_post(&go_on);
+    flow_free(&flow);
+    ledger_free(&ledger);
+    scratch_free(&scratch);
+}
+TestSuite(control, .init = setup, .fini = teardown);
+
+static const char *store_id(void)
+{
+    static char id[CONTROL_STORE_ID_ROOM];
+    cr_assert_eq(control_store_id(options.job.store, id, &error), WEIR_OK, "%s", error.text);
+    return id;
+}
+
+static enum weir_result find(void)
+{
+    return control_socket_find(store_id(), options.job.store, path, &error);
+}
+
+static void start(void)
+{
+    flow_start(&flow);
+    cr_assert_eq(control_start(&control, flow.job, &report, &error), WEIR_OK, "%s", error.text);
+    cr_assert_eq(find(), WEIR_OK, "%s", error.text);
+}
+
+/* The answer, which must be JSON of version 1. */
+static json_t *ask(const char *request)
+{
+    char *text = NULL;
+    enum weir_result result = endpoint_ask(path, request, FLOW_DEADLINE, &text, &error);
+    cr_assert_eq(result, WEIR_OK, "%.60s: %s", request, error.text);
+    json_t *answer = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+    cr_assert_not_null(answer, "%s", text);
+    cr_expect_eq(json_integer_value(json_object_get(answer, "weir")), 1);
+    free(text);
+    return answer;
+}
+
+static bool ok(const json_t *answer)
+{
+    return json_is_true(json_object_get(answer, "ok"));
+}
+
+static json_int_t number(const json_t *answer, const char *name)
+{
+    cr_assert(json_is_integer(json_object_get(answer, name)), "%s is not a number", name);
+    return json_integer_value(json_object_get(answer, name));
+}
+
+static const char *text(const json_t *answer, const char *name)
+{
+    cr_assert(json_is_string(json_object_get(answer, name)), "%s is not a text", name);
+    return json_string_value(json_object_get(answer, name));
+}
+
+static void refused(const char *request, const char *says)
+{
+    json_t *answer = ask(request);
+    cr_expect_not(ok(answer), "%.60s", request);
+    cr_expect(strstr(text(answer, "error"), says) != NULL, "%.60s: %s", request,
+              text(answer, "error"));
+    json_decref(answer);
+}
+
+static void answers(void)
+{
+    json_t *answer = ask("{\"weir\":1,\"ask\":\"status\"}");
+    cr_expect(ok(answer));
+    json_decref(answer);
+}
+
+#define STATUS "{\"weir\":1,\"ask\":\"status\"}"
+#define CHECKPOINT "{\"weir\":1,\"ask\":\"checkpoint\"}"
+
+/* ----------------------------------------------------------------------------- answers -- */
+
+Test(control, status_tells_what_the_job_and_the_program_know)
+{
+    start();
+    flow_until_taken(&flow, &ledger, 100);
+    json_t *made = ask(CHECKPOINT);
+    cr_assert(ok(made));
+    json_t *answer = ask(STATUS);
+    struct weir_status status = {WEIR_SIZED(struct weir_status)};
+    weir_job_status(flow.job, &status);
+    cr_expect(ok(answer));
+    cr_expect_str_eq(text(answer, "program"), "program");
+    cr_expect_str_eq(text(answer, "version"), weir_version());
+    cr_expect_str_eq(text(answer, "store"), options.job.store);
+    cr_expect_str_eq(text(answer, "store_id"), store_id());
+    cr_expect_str_eq(text(answer, "state"), "running");
+    cr_expect_eq(number(answer, "pid"), getpid());
+    cr_expect_eq(number(answer, "supervisor"), 4711);
+    cr_expect_eq(number(answer, "restarts"), 3);
+    cr_expect_eq(number(answer, "epoch"), 1);
+    cr_expect_eq(number(answer, "tasks"), status.tasks);
+    cr_expect_eq(number(answer, "checkpoint"), 1);
+    cr_expect_eq(number(answer, "checkpoint"), number(made, "checkpoint"));
+    cr_expect_eq(number(answer, "checkpoint_bytes"), status.checkpoint_bytes);
+    cr_expect_eq(number(answer, "committed"), 1);
+    cr_expect_eq(number(answer, "aborted"), 0);
+    cr_expect_eq(number(answer, "round"), 0);
+    cr_expect_eq(number(answer, "round_age_ns"), -1);
+    cr_expect_gt(number(answer, "checkpoint_age_ns"), 0);
+    cr_expect_gt(number(answer, "uptime_ns"), 0);
+    cr_expect_gt(number(answer, "running_ns"), 0);
+    cr_expect_geq(number(answer, "records_in"), 100);
+    cr_expect_leq(number(answer, "records_in"), (json_int_t)status.records_in);
+    cr_expect_eq(number(answer, "progress_total"), 0); /* it has no end */
+    json_decref(answer);
+    json_decref(made);
+}
+
+Test(control, a_checkpoint_is_answered_when_it_is_durable)
+{
+    start();
+    for (int i = 1; i <= 3; i++) {
+        json_t *answer = ask(CHECKPOINT);
+        cr_expect(ok(answer));
+        cr_expect_eq(number(answer, "checkpoint"), i);
+        cr_expect_gt(number(answer, "duration_ns"), 0);
+        cr_expect_gt(number(answer, "bytes"), 0);
+        char name[64];
+        snprintf(name, sizeof name, "store/checkpoints/%020d/MANIFEST.json", i);
+        cr_expect(scratch_exists(scratch_join(scratch.path, name)), "%s", name);
+        json_decref(answer);
+    }
+}
+
+Test(control, a_checkpoint_that_comes_to_nothing_says_why)
+{
+    atomic_store(&refuses, true);
+    start();
+    refused(CHECKPOINT, "checkpoint 1 came to nothing: ");
+    refused(CHECKPOINT, "WEIR_TOO_LARGE");
+    atomic_store(&refuses, false);
+    json_t *answer = ask(CHECKPOINT);
+    cr_expect_eq(number(answer, "checkpoint"), 3);
+    json_decref(answer);
+    answer = ask(STATUS);
+    cr_expect_eq(number(answer, "aborted"), 2);
+    cr_expect_eq(number(answer, "aborted_id"), 2);
+    cr_expect(strstr(text(answer, "aborted_reason"), "odd") != NULL);
+    json_decref(answer);
+}
+
+/* ------------------------------------------------------------------ several who ask -- */
+
+struct asker {
+    pthread_t thread;
+    const char *request;
+    json_t *answer;
+};
+
+static void *asks(void *self)
+{
+    struct asker *asker = self;
+    asker->answer = ask(asker->request);
+    return NULL;
+}
+
+static void asker_start(struct asker *asker, const char *request)
+{
+    asker->request = request;
+    cr_assert_eq(pthread_create(&asker->thread, NULL, asks, asker), 0);
+}
+
+static const json_t *asker_end(struct asker *asker)
+{
+    pthread_join(asker->thread, NULL);
+    return asker->answer;
+}
+
+static void stick(void)
+{
+    atomic_store(&sticks, true);
+    sem_wait(&stuck);
+}
+
+static bool dump_says(const char *what)
+{
+    json_t *answer = ask("{\"weir\":1,\"ask\":\"dump\"}");
+    json_t *lines = json_object_get(answer, "lines"), *line;
+    size_t index;
+    bool found = false;
+    json_array_foreach(lines, index, line) found =
+        found || strstr(json_string_value(line), what) != NULL;
+    cr_expect_eq(json_array_size(lines), 2 + 4); /* job, round, tasks */
+    json_decref(answer);
+    return found;
+}
+
+static void note_only_odd(void *only_odd, const char *text)
+{
+    if (strstr(text, "not yet saved: odd.0"))
+        *(bool *)only_odd = true;
+}
+
+static void until_a_round_is_open(void)
+{
+    struct weir_status status = {WEIR_SIZED(struct weir_status)};
+    while (status.round == 0)
+        weir_job_status(flow.job, &status);
+}
+
+Test(control, who_waits_for_a_stuck_checkpoint_keeps_nobody_from_asking_why)
+{
+    struct asker waiting = {.answer = NULL};
+    start();
+    stick();
+    asker_start(&waiting, CHECKPOINT);
+    until_a_round_is_open();
+    bool only_odd = false; /* all that can save themselves have done it then */
+    while (!only_odd)
+        weir_job_dump(flow.job, note_only_odd, &only_odd);
+    cr_expect(dump_says("not yet saved: odd.0"));
+    cr_expect(dump_says("in process of odd"));
+    json_t *answer = ask(STATUS);
+    cr_expect_eq(number(answer, "round"), 1);
+    cr_expect_gt(number(answer, "round_age_ns"), 0);
+    json_decref(answer);
+    sem_post(&go_on);
+    cr_expect_eq(number(asker_end(&waiting), "checkpoint"), 1);
+    json_decref(waiting.answer);
+}
+
+Test(control, a_checkpoint_is_not_waited_for_longer_than_one_says)
+{
+    start();
+    stick();
+    refused("{\"weir\":1,\"ask\":\"checkpoint\",\"timeout_ms\":20}", "not done in time");
+    sem_post(&go_on);
+}
+
+Test(control, so_many_wait_and_no_more)
+{
+    struct asker waiting[ENDPOINT_TICKETS + 1];
+    unsigned busy = 0, done = 0;
+    start();
+    stick();
+    for (unsigned i = 0; i <= ENDPOINT_TICKETS; i++)
+        asker_start(&waiting[i], CHECKPOINT);
+    /* One is refused at once, whichever came last; it lets the others go. */
+    answers();
+    bool refused_one = false;
+    for (int i = 0; i < 200 && !refused_one; i++) {
+        json_t *answer = ask("{\"weir\":1,\"ask\":\"checkpoint\",\"timeout_ms\":1}");
+        refused_one = strstr(text(answer, "error"), "others wait") != NULL;
+        json_decref(answer);
+    }
+    cr_expect(refused_one);
+    answers(); /* only checkpoints are refused */
+    sem_post(&go_on);
+    for (unsigned i = 0; i <= ENDPOINT_TICKETS; i++) {
+        const json_t *answer = asker_end(&waiting[i]);
+        busy += !ok(answer) && strstr(text(answer, "error"), "16 others wait for one") != NULL;
+        done += ok(answer);
+        json_decref(waiting[i].answer);
+    }
+    cr_expect_leq(busy, 1);
+    cr_expect_eq(busy + done, ENDPOINT_TICKETS + 1);
+}
+
+Test(control, a_stop_is_the_programs_to_carry_out_and_the_more_urgent_wins)
+{
+    start();
+    cr_expect_eq(control_asked(control), -1);
+    json_decref(ask("{\"weir\":1,\"ask\":\"stop\",\"mode\":\"now\"}"));
+    json_t *answer = ask("{\"weir\":1,\"ask\":\"stop\"}");
+    cr_expect_str_eq(text(answer, "mode"), "suspend");
+    cr_expect_eq(number(answer, "pid"), getpid());
+    json_decref(answer);
+    cr_expect_eq(control_asked(control), WEIR_STOP_NOW);
+    cr_expect_eq(control_asked(control), -1);
+    json_decref(ask("{\"weir\":1,\"ask\":\"stop\",\"mode\":\"drain\"}"));
+    cr_expect_eq(control_asked(control), WEIR_STOP_DRAIN);
+    refused("{\"weir\":1,\"ask\":\"stop\",\"mode\":\"gently\"}", "mode");
+    cr_expect_eq(control_asked(control), -1);
+}
+
+Test(control, between_two_runs_it_says_so_and_nobody_waits_for_the_old_one)
+{
+    struct asker waiting = {.answer = NULL};
+    start();
+    stick();
+    asker_start(&waiting, CHECKPOINT);
+    until_a_round_is_open();
+    report.restarts = 4;
+    control_attach(control, NULL);
+    const json_t *told = asker_end(&waiting);
+    cr_expect_not(ok(told));
+    cr_expect(strstr(text(told, "error"), "the run ended") != NULL);
+    json_decref(waiting.answer);
+    json_t *answer = ask(STATUS);
+    cr_expect_str_eq(text(answer, "state"), "starting");
+    cr_expect_eq(number(answer, "restarts"), 4);
+    cr_expect_null(json_object_get(answer, "epoch"));
+    json_decref(answer);
+    refused(CHECKPOINT, "being started");
+    sem_post(&go_on);
+    flow_close(&flow);
+    flow_start(&flow);
+    control_attach(control, flow.job);
+    answer = ask(STATUS);
+    cr_expect_eq(number(answer, "epoch"), 2);
+    json_decref(answer);
+}
+
+/* ---------------------------------------------------------------------- bad company -- */
+
+Test(control, what_it_does_not_understand_it_refuses_by_name)
+{
+    static const char *const bad[][2] = {
+        {"", "JSON object"},
+        {"status", "JSON object"},
+        {"[]", "JSON object"},
+        {"17", "JSON object"},
+        {"{}", "\"weir\": 1"},
+        {"{\"weir\":2,\"ask\":\"status\"}", "\"weir\": 1"},
+        {"{\"weir\":\"1\",\"ask\":\"status\"}", "\"weir\": 1"},
+        {"{\"weir\":1}", "\"ask\""},
+        {"{\"weir\":1,\"ask\":7}", "\"ask\""},
+        {"{\"weir\":1,\"ask\":\"rm -rf\"}", "\"rm -rf\""},
+        {"{\"weir\":1,\"ask\":\"status\",\"now\":true}", "\"now\""},
+        {"{\"weir\":1,\"ask\":\"status\",\"mode\":\"now\"}", "\"mode\""},
+        {"{\"weir\":1,\"ask\":\"stop\",\"timeout_ms\":1}", "\"timeout_ms\""},
+        {"{\"weir\":1,\"ask\":\"stop\",\"mode\":1}", "mode"},
+        {"{\"weir\":1,\"ask\":\"status\",\"ask\":\"stop\"}", "duplicate"},
+        {"{\"weir\":1,\"ask\":\"checkpoint\",\"timeout_ms\":0}", "timeout_ms"},
+        {"{\"weir\":1,\"ask\":\"checkpoint\",\"timeout_ms\":-5}", "timeout_ms"},
+        {"{\"weir\":1,\"ask\":\"checkpoint\",\"timeout_ms\":99999999}", "timeout_ms"},
+        {"{\"weir\":1,\"ask\":\"checkpoint\",\"timeout_ms\":\"1\"}", "timeout_ms"},
+        {"{\"weir\":1,\"ask\":\"\xff\xfe\"}", "0xff"},
+        {"{\"weir\":1,\"ask\":\"a\\u0000b\"}", "JSON object"},
+    };
+    char deep[3000];
+    start();
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        refused(bad[i][0], bad[i][1]);
+    memset(deep, '[', sizeof deep - 1);
+    deep[sizeof deep - 1] = 0;
+    refused(deep, "JSON object");
+    answers();
+    cr_expect_eq(control_asked(control), -1, "none of them was taken for a stop");
+}
+
+static unsigned entries(const char *folder)
+{
+    unsigned count = 0;
+    DIR *listing = opendir(folder);
+    while (readdir(listing))
+        count++;
+    closedir(listing);
+    return count;
+}
+
+/* What has gone is cleared up by libzmq's threads, in their time. */
+static void settles(const char *folder, unsigned most)
+{
+    struct timespec now, end;
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_sec += 20;
+    do
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    while (entries(folder) > most && now.tv_sec < end.tv_sec);
+    cr_expect_leq(entries(folder), most, "%s: %u, and there were %u", folder, entries(folder),
+                  most);
+}
+
+static int connect_plainly(void)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(connect(fd, (const struct sockaddr *)&address, sizeof address), 0);
+    return fd;
+}
+
+/* Not ZeroMQ at all, or its first words and then nonsense. */
+static void write_nonsense(uint64_t *seed, bool greets)
+{
+    static const unsigned char greeting[64] = {0xff, 0,    0, 0, 0,   0,   0,   0,
+                                               1,    0x7f, 3, 0, 'N', 'U', 'L', 'L'};
+    unsigned char bytes[512];
+    int fd = connect_plainly();
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (unsigned char)flow_draw(seed);
+    if (greets)
+        (void)!send(fd, greeting, sizeof greeting, MSG_NOSIGNAL);
+    (void)!send(fd, bytes, 1 + flow_draw(seed) % sizeof bytes, MSG_NOSIGNAL);
+    close(fd);
+}
+
+Test(control, bytes_that_are_no_requests_and_clients_that_vanish_do_no_harm)
+{
+    uint64_t seed = flow_seed();
+    start();
+    answers();
+    unsigned before = entries("/proc/self/fd");
+    for (int i = 0; i < 200; i++) {
+        write_nonsense(&seed, i % 2);
+        close(connect_plainly()); /* comes and goes */
+        char *answer = NULL;      /* asks, and does not wait for the answer */
+        cr_expect_eq(endpoint_ask(path, CHECKPOINT, 0, &answer, &error) == WEIR_OK, answer != NULL);
+        free(answer);
+    }
+    answers();
+    settles("/proc/self/fd", before);
+}
+
+Test(control, a_request_that_is_too_large_ends_its_connection_and_nothing_else)
+{
+    static char large[1 << 20];
+    char *answer = NULL;
+    start();
+    memset(large, ' ', sizeof large - 1);
+    cr_expect_eq(endpoint_ask(path, large, FLOW_SECOND / 2, &answer, &error), WEIR_TIMEOUT);
+    cr_expect_null(answer);
+    answers();
+}
+
+/* --------------------------------------------------------------------------- the place -- */
+
+static enum weir_result start_refused(void)
+{
+    enum weir_result result = control_start(&control, flow.job, &report, &error);
+    cr_expect_null(control);
+    return result;
+}
+
+Test(control, the_folder_and_the_socket_are_for_their_user_alone)
+{
+    struct stat status;
+    umask(0);
+    start();
+    cr_assert_eq(lstat(scratch_join(scratch.path, "weir"), &status), 0);
+    cr_expect_eq(status.st_mode & 07777, 0700);
+    cr_assert_eq(lstat(path, &status), 0);
+    cr_expect_eq(status.st_mode & 07777, 0600);
+    cr_expect_eq(entries(scratch_join(scratch.path, "weir")), 3, "it, and the two dots");
+    control_stop(&control);
+    cr_expect_not(scratch_exists(path));
+    cr_expect_eq(find(), WEIR_NOT_FOUND);
+}
+
+Test(control, a_folder_that_others_may_use_is_refused)
+{
+    const char *folder = scratch_join(scratch.path, "weir");
+    flow_start(&flow);
+    cr_assert_eq(mkdir(folder, 0755), 0);
+    cr_assert_eq(chmod(folder, 0755), 0);
+    cr_expect_eq(start_refused(), WEIR_REFUSED);
+    cr_expect(strstr(error.text, "chmod 700") && strstr(error.text, folder), "%s", error.text);
+    cr_expect_eq(find(), WEIR_REFUSED, "who asks does not trust it either");
+    if (geteuid() == 0) {
+        cr_assert_eq(chown(folder, 1, 1) | chmod(folder, 0700), 0);
+        cr_expect_eq(start_refused(), WEIR_REFUSED);
+        cr_expect(strstr(error.text, "another user"), "%s", error.text);
+    }
+    cr_assert_eq(rmdir(folder), 0);
+    cr_assert_eq(symlink("/tmp", folder), 0);
+    cr_expect_eq(start_refused(), WEIR_REFUSED);
+    cr_assert_eq(unlink(folder), 0);
+    scratch_write(folder, "", 0);
+    cr_expect_eq(start_refused(), WEIR_REFUSED);
+    cr_expect(strstr(error.text, "not a directory"), "%s", error.text);
+    cr_assert_eq(unlink(folder), 0);
+    cr_expect_eq(control_start(&control, flow.job, &report, &error), WEIR_OK);
+}
+
+Test(control, what_a_killed_program_has_left_is_replaced)
+{
+    start();
+    char left[sizeof path];
+    memcpy(left, path, sizeof left);
+    control_stop(&control);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", left);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(bind(fd, (const struct sockaddr *)&address, sizeof address), 0);
+    close(fd); /* as a kill would */
+    cr_assert(scratch_exists(left));
+    cr_expect_eq(find(), WEIR_NOT_FOUND, "nobody is behind it");
+    cr_assert_eq(control_start(&control, flow.job, &report, &error), WEIR_OK, "%s", error.text);
+    cr_assert_eq(find(), WEIR_OK);
+    answers();
+}
+
+Test(control, a_socket_that_is_somebody_elses_by_now_is_left_alone)
+{
+    start();
+    char away[sizeof path + 8];
+    snprintf(away, sizeof away, "%s.other", path);
+    scratch_write(away, "", 0);
+    cr_assert_eq(rename(away, path), 0); /* the next run took the place */
+    control_stop(&control);
+    cr_expect(scratch_exists(path));
+}
+
+/* CZMQ would end the process. */
+Test(control, a_process_that_lacks_descriptors_is_told_so)
+{
+    struct rlimit few = {.rlim_max = 4096};
+    flow_start(&flow);
+    few.rlim_cur = entries("/proc/self/fd") + 4;
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    cr_expect_eq(start_refused(), WEIR_IO);
+    cr_expect_eq(error.os_error, EMFILE, "%s", error.text);
+    cr_expect(strstr(error.text, "control"), "%s", error.text);
+    few.rlim_cur = 1024;
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    cr_expect_eq(control_start(&control, flow.job, &report, &error), WEIR_OK, "%s", error.text);
+}
+
+Test(control, without_a_store_there_is_none)
+{
+    flow_start(&flow);
+    options.job.store = NULL;
+    cr_expect_eq(start_refused(), WEIR_INVALID);
+    cr_expect(strstr(error.text, "--store"), "%s", error.text);
+}
+
+Test(control, a_session_folder_that_is_gone_or_too_long_is_not_used)
+{
+    char long_path[160], name[64];
+    memset(long_path, 0, sizeof long_path);
+    snprintf(long_path, sizeof long_path, "%s/", scratch.path);
+    memset(long_path + strlen(long_path), 'x', 90);
+    cr_assert_eq(mkdir(long_path, 0700), 0);
+    snprintf(name, sizeof name, "/tmp/weir-%u/", (unsigned)geteuid());
+    for (int i = 0; i < 3; i++) {
+        static const char *const gone[] = {"/nowhere/at/all", "relative"};
+        setenv("XDG_RUNTIME_DIR", i < 2 ? gone[i] : long_path, 1);
+        start();
+        cr_expect_eq(strncmp(path, name, strlen(name)), 0, "%s", path);
+        answers();
+        /* Who asks from a session looks there too. */
+        setenv("XDG_RUNTIME_DIR", scratch.path, 1);
+        cr_expect_eq(find(), WEIR_OK);
+        control_stop(&control);
+        cr_expect_not(scratch_exists(path));
+        flow_close(&flow);
+    }
+}
+
+/* ------------------------------------------------------------------------ the process -- */
+
+static struct surroundings surroundings;
+
+Test(control, the_process_is_left_as_it_was)
+{
+    surroundings_look(&surroundings);
+    control_prepare();
+    surroundings_same(&surroundings);
+    for (int i = 0; i < 3; i++) {
+        start();
+        surroundings_same(&surroundings);
+        control_attach(control, NULL);
+        cr_expect_eq(control_asked(control), -1);
+        control_stop(&control);
+        flow_close(&flow);
+        surroundings_same(&surroundings);
+    }
+}
+
+Test(control, started_and_stopped_again_and_again_it_keeps_nothing)
+{
+    start();
+    answers();
+    control_stop(&control);
+    unsigned descriptors = 0, threads = 0;
+    for (int i = 0; i < 100; i++) {
+        cr_assert_eq(control_start(&control, flow.job, &report, &error), WEIR_OK);
+        close(connect_plainly());
+        control_stop(&control);
+        if (i == 10) {
+            descriptors = entries("/proc/self/fd");
+            threads = entries("/proc/self/task");
+        }
+    }
+    settles("/proc/self/fd", descriptors);
+    settles("/proc/self/task", threads);
+}
