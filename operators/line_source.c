@@ -47,6 +47,9 @@ struct line_source {
     uint32_t file;
     struct line_reader reader;
     struct pace pace;
+    uint64_t bytes_mine;  /* of the splits that are dealt to this subtask at a first start, */
+    uint64_t bytes_left;  /* of those in runs: of a half read one, all */
+    uint64_t split_begin; /* of the one it reads */
 };
 
 static size_t run_count(const struct line_source *source)
@@ -57,6 +60,38 @@ static size_t run_count(const struct line_source *source)
 static struct line_run *current_run(struct line_source *source)
 {
     return (struct line_run *)(void *)source->runs.data + source->run;
+}
+
+/* ------------------------------------------------------------------------------ progress -- */
+
+static uint64_t split_bytes(const struct line_source *source, uint64_t split)
+{
+    struct line_split at = line_table_split(source->table, split);
+    return at.end - at.begin;
+}
+
+static void count_bytes(struct line_source *source, struct weir_context *context)
+{
+    const struct line_run *runs = (const void *)source->runs.data;
+    uint64_t splits = line_table_splits(source->table);
+    for (uint64_t i = weir_subtask(context); i < splits; i += weir_parallelism(context))
+        source->bytes_mine += split_bytes(source, i);
+    for (size_t r = 0; r < run_count(source); r++)
+        for (uint64_t i = 0; i < runs[r].count; i++)
+            source->bytes_left += split_bytes(source, runs[r].first + i * runs[r].stride);
+}
+
+/* In bytes, and one more: a subtask without any has something to be done with all the same. After a
+ * change of parallelism `left` is not a part of `mine`, and this an estimate. */
+static void tell_progress(const struct line_source *source, struct weir_context *context)
+{
+    uint64_t mine = source->bytes_mine, left = source->bytes_left;
+    if (source->reading) {
+        uint64_t at = source->reader.base + source->reader.cursor, end = source->reader.end;
+        uint64_t read = at < end ? at : end;
+        left -= read > source->split_begin ? read - source->split_begin : 0;
+    }
+    weir_progress_set(context, 1 + (mine > left ? mine - left : 0), 1 + mine);
 }
 
 /* ------------------------------------------------------------------------- open and load -- */
@@ -93,7 +128,12 @@ static enum weir_result source_open(void *self, struct weir_context *context, co
     source->agreed = true;
     if (source->table != mine)
         line_table_free(mine);
-    return deal_splits(source, context);
+    enum weir_result result = deal_splits(source, context);
+    if (result == WEIR_OK) {
+        count_bytes(source, context);
+        tell_progress(source, context);
+    }
+    return result;
 }
 
 static bool run_is_sound(const struct line_table *table, const struct line_run *run)
@@ -115,6 +155,7 @@ static enum weir_result start_split(struct line_source *source, struct weir_cont
     const struct line_run *run = current_run(source);
     struct line_split split = line_table_split(source->table, run->first);
     source->file = split.file;
+    source->split_begin = split.begin;
     path_join(source->path, source->config->options.path,
               line_table_name(source->table, split.file));
     enum weir_result result =
@@ -177,7 +218,12 @@ static enum weir_result source_load(void *self, struct weir_context *context,
     }
     if (!source->table)
         return weir_fail(context, WEIR_DAMAGED, "the checkpoint holds no list of input files");
-    return verify(source, context);
+    enum weir_result result = verify(source, context);
+    if (result == WEIR_OK) {
+        count_bytes(source, context);
+        tell_progress(source, context);
+    }
+    return result;
 }
 
 /* ---------------------------------------------------------------------------------- poll -- */
@@ -186,6 +232,7 @@ static void end_split(struct line_source *source)
 {
     struct line_run *run = current_run(source);
     leave_split(source);
+    source->bytes_left -= split_bytes(source, run->first);
     run->first += run->stride;
     run->count--;
     run->mark = (struct line_mark){0};
@@ -239,6 +286,7 @@ static enum weir_progress source_poll(void *self, struct weir_context *context)
         if (!step(source, context, &use))
             break;
     pace_take(&source->pace, use.records);
+    tell_progress(source, context);
     return source->run == run_count(source) ? WEIR_END : WEIR_MORE;
 }
 

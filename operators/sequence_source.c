@@ -8,6 +8,8 @@
 #include "node.h"
 #include "pace.h"
 
+#include <string.h>
+
 #define POLL_RECORDS 256
 #define WATERMARK_RECORDS 256
 
@@ -23,6 +25,25 @@ struct sequence {
     struct pace pace;
 };
 
+/* How many numbers it still has. */
+static uint64_t left_of(const struct series *series, uint64_t count)
+{
+    return series->next < count ? (count - 1 - series->next) / series->stride + 1 : 0;
+}
+
+/* In numbers, and one more: a subtask without any has something to be done with all the same. */
+static void tell_progress(const struct sequence *sequence, struct weir_context *context)
+{
+    const struct series *series = (const void *)sequence->series.data;
+    const struct series first = {weir_subtask(context), weir_parallelism(context)};
+    uint64_t mine = left_of(&first, sequence->options->count), left = 0;
+    if (sequence->options->count == UINT64_MAX)
+        return; /* endless */
+    for (size_t i = 0; i < sequence->series.size / sizeof *series; i++)
+        left += left_of(&series[i], sequence->options->count);
+    weir_progress_set(context, 1 + (mine > left ? mine - left : 0), 1 + mine);
+}
+
 static enum weir_result sequence_open(void *self, struct weir_context *context, const void *config)
 {
     struct sequence *sequence = self;
@@ -34,6 +55,7 @@ static enum weir_result sequence_open(void *self, struct weir_context *context, 
         return WEIR_OK;
     if (!block_append(&sequence->series, weir_memory(context), &mine, sizeof mine))
         return block_none(context);
+    tell_progress(sequence, context);
     return WEIR_OK;
 }
 
@@ -45,11 +67,15 @@ static enum weir_result sequence_load(void *self, struct weir_context *context,
     struct weir_bytes item;
     (void)version;
     while (weir_load_next(loader, &kind, &item)) {
-        if (item.size != sizeof(struct series))
-            return weir_fail(context, WEIR_DAMAGED, "a saved position has the wrong size");
+        struct series series = {0};
+        if (item.size == sizeof series)
+            memcpy(&series, item.data, sizeof series);
+        if (series.stride == 0)
+            return weir_fail(context, WEIR_DAMAGED, "a saved position makes no sense");
         if (!block_append(&sequence->series, weir_memory(context), item.data, item.size))
             return block_none(context);
     }
+    tell_progress(sequence, context);
     return WEIR_OK;
 }
 
@@ -118,6 +144,7 @@ static enum weir_progress sequence_poll(void *self, struct weir_context *context
         watermark(sequence, context);
     }
     pace_take(&sequence->pace, sent);
+    tell_progress(sequence, context);
     return low ? WEIR_MORE : WEIR_END;
 }
 

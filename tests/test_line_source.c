@@ -308,8 +308,10 @@ static void restart(struct weir_context *task, weir_node node)
     cr_assert_eq(fake_cut(task, &saved), WEIR_OK);
     cr_assert_eq(fake_start(&next, graph, node, &run), WEIR_OK, "%s", next.failed.text);
     next.emitted = task->emitted;
+    next.outputs = task->outputs;
     next.emitted_count = task->emitted_count;
     task->emitted = NULL;
+    task->outputs = NULL;
     task->emitted_count = 0;
     fake_end(task);
     fake_items_free(&saved);
@@ -420,6 +422,39 @@ Test(line_source, a_cut_touches_no_file_and_says_where_it_is, .init = set_up, .f
     cr_expect_str_eq(saved.note, "lines.txt 0.0 of 0.0 MB");
     fake_end(&task);
     fake_items_free(&saved);
+}
+
+/* The whole input is 4000 bytes, whoever reads how much of it; a restart goes on where it was. */
+Test(line_source, says_how_far_it_is_in_bytes, .init = set_up, .fini = tear_down)
+{
+    char lines[4000];
+    memset(lines, 'x', sizeof lines);
+    for (size_t i = 9; i < sizeof lines; i += 10)
+        lines[i] = '\n';
+    put_file("lines", lines, sizeof lines);
+    uint64_t total = 0;
+    for (uint32_t subtask = 0; subtask < 5; subtask++) { /* of 4 splits: the last has none */
+        struct weir_context task;
+        struct fake_run run = {.subtask = subtask, .parallelism = 5};
+        weir_node node = add_source(folder, 1000, 1);
+        cr_assert_eq(fake_start(&task, graph, node, &run), WEIR_OK);
+        cr_expect_eq(task.progress_done, 1);
+        total += task.progress_total - 1;
+        uint64_t before = 0;
+        while (poll_one(&task)) {
+            cr_expect_geq(task.progress_done, before);
+            before = task.progress_done;
+            if (task.emitted_count == 50) {
+                cr_expect_leq(before, 520); /* 500 bytes, and where the search began */
+                restart(&task, node);
+                cr_assert(poll_one(&task));
+                cr_expect_geq(task.progress_done, before);
+            }
+        }
+        cr_expect_eq(task.progress_done, task.progress_total);
+        fake_end(&task);
+    }
+    cr_expect_eq(total, sizeof lines);
 }
 
 Test(line_source, state_stays_small_however_many_splits_there_are, .init = set_up,

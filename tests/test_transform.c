@@ -140,6 +140,8 @@ Test(sequence_source, subtasks_share_the_numbers_by_their_remainder)
         }
         /* Of the number after the first 256 of this subtask. */
         cr_expect_eq(task.watermark, 1000 + 5 * (int64_t)(subtask + 3 * 256));
+        cr_expect_eq(task.progress_done, task.progress_total);
+        cr_expect_eq(task.progress_total, task.emitted_count + 1);
         fake_end(&task);
     }
     weir_graph_free(&graph);
@@ -164,6 +166,8 @@ Test(sequence_source, goes_on_where_it_was_saved_with_another_parallelism)
     struct weir_context task;
     struct fake_run run = {.saved = &saved};
     cr_assert_eq(fake_start(&task, graph, node, &run), WEIR_OK);
+    cr_expect_eq(task.progress_done, 3 * 256 + 1);
+    cr_expect_eq(task.progress_total, 1001);
     while (task.table->poll(task.self, &task) != WEIR_END)
         ;
     for (size_t i = 0; i < task.emitted_count; i++) {
@@ -173,6 +177,35 @@ Test(sequence_source, goes_on_where_it_was_saved_with_another_parallelism)
     }
     for (size_t i = 0; i < 1000; i++)
         cr_assert(seen[i]);
+    fake_end(&task);
+    fake_items_free(&saved);
+    weir_graph_free(&graph);
+}
+
+Test(sequence_source, an_endless_one_does_not_say_how_far_it_is)
+{
+    struct weir_graph *graph = weir_graph_new(NULL);
+    weir_node node = add_sequence(graph, UINT64_MAX, 0);
+    struct weir_context task;
+    struct fake_run run = {.parallelism = 2};
+    cr_assert_eq(fake_start(&task, graph, node, &run), WEIR_OK);
+    cr_assert_eq(task.table->poll(task.self, &task), WEIR_MORE);
+    cr_expect_eq(task.progress_total, 0);
+    fake_end(&task);
+    weir_graph_free(&graph);
+}
+
+Test(sequence_source, a_saved_position_that_makes_no_sense_is_refused)
+{
+    static const uint64_t standing_still[] = {7, 0};
+    struct weir_graph *graph = weir_graph_new(NULL);
+    weir_node node = add_sequence(graph, 1000, 0);
+    struct weir_saver saved = {0};
+    struct weir_context task;
+    struct fake_run run = {.saved = &saved};
+    fake_items_add(&saved, WEIR_ITEM_SPLIT,
+                   (struct weir_bytes){standing_still, sizeof standing_still});
+    cr_expect_eq(fake_start(&task, graph, node, &run), WEIR_DAMAGED);
     fake_end(&task);
     fake_items_free(&saved);
     weir_graph_free(&graph);

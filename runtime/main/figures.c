@@ -86,7 +86,8 @@ static void add_progress(struct words *words, const struct figures *figures,
         return;
     add(words, " | %d %%", (int)(100 * (double)done / (double)total));
     /* In its first second a run is no measure for the rest. */
-    if (figures->progress_ns == 0 || passed_ns < SECOND_NS || done <= figures->progress_done)
+    if (figures->progress_ns == 0 || passed_ns < SECOND_NS || done <= figures->progress_done ||
+        done == total)
         return;
     double speed = (double)(done - figures->progress_done) / (double)passed_ns;
     double left_ns = (double)(total - done) / speed;
