@@ -18,7 +18,11 @@ void world_end(struct world *world)
 
 bool world_start(struct world *world)
 {
-    struct fake_run run = {.epoch = ++world->epoch, .store = WORLD_STORE};
+    struct fake_run run = {
+        .epoch = ++world->epoch,
+        .store = WORLD_STORE,
+        .folder = world->sink->folder,
+    };
     run.saved = world->durable ? &world->items : NULL;
     world->running = true;
     world->read = world->covered;

@@ -20,6 +20,7 @@ struct world_sink {
     unsigned (*count_visible)(void);
     int (*count_staged)(void); /* files of the first phase */
     void (*empty)(void);       /* forgets all output */
+    const char *folder;        /* of the node in the store, or NULL */
 };
 
 struct world {

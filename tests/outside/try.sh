@@ -39,7 +39,8 @@ step_install() {
 
 step_symbols() {
     local let_out
-    for library in "$libraries"/libweir.so "$libraries"/libweir_main.so; do
+    for library in "$libraries"/libweir.so "$libraries"/libweir_main.so \
+        "$libraries"/libweir_sqlite.so; do
         [ -e "$library" ] || continue
         # Version nodes are listed as absolute symbols (A).
         let_out=$(nm -D --defined-only "$library" | awk '$2 != "A" && $3 !~ /^weir_/ {print $3}')
@@ -49,11 +50,11 @@ step_symbols() {
     let_out=$(nm -g --defined-only "$libraries"/libweir.a |
         awk 'NF == 3 && $3 !~ /^weir_/ {print $3}')
     [ -z "$let_out" ] || fail "libweir.a lets out: $let_out"
-    if readelf -d "$libraries"/libweir.so | grep NEEDED | grep -q czmq; then
-        fail "libweir.so needs czmq"
+    if readelf -d "$libraries"/libweir.so | grep NEEDED | grep -Eq 'czmq|sqlite'; then
+        fail "libweir.so needs czmq or sqlite3"
     fi
     # Every public function of the headers is there.
-    nm -D --defined-only "$libraries"/libweir.so "$libraries"/libweir_main.so 2>/dev/null |
+    nm -D --defined-only "$libraries"/libweir{,_main,_sqlite}.so 2>/dev/null |
         sed 's/@.*//' | awk '{print $3}' | sort >"$work/defined"
     sed -nE 's/^WEIR_API .*[ *](weir_[a-z_0-9]+)\(.*/\1/p; s/^(weir_[a-z_0-9]+)\(.*/\1/p' \
         "$prefix"/include/*.h | sort >"$work/declared"
@@ -87,6 +88,7 @@ step_cmake() {
     "$work/build/hello_shared"
     "$work/build/hello_static"
     [ ! -e "$libraries/libweir_main.so" ] || "$work/build/hello_main" --help >/dev/null
+    [ ! -e "$libraries/libweir_sqlite.so" ] || "$work/build/hello_sqlite" "$work/hello.db"
 }
 
 # Words of pkg-config are meant to be split.
@@ -107,6 +109,10 @@ step_pkgconfig() {
     "$cc" $(pkg-config --cflags weir_main) "$here/program/hello_main.c" -o "$work/hello_main" \
         $(pkg-config --libs weir_main) -Wl,-rpath,"$libraries"
     "$work/hello_main" --help >/dev/null
+    [ -e "$libraries/libweir_sqlite.so" ] || return 0
+    "$cc" $(pkg-config --cflags weir_sqlite) "$here/program/hello_sqlite.c" \
+        -o "$work/hello_sqlite" $(pkg-config --libs weir_sqlite) -Wl,-rpath,"$libraries"
+    "$work/hello_sqlite" "$work/hello.db"
 }
 
 rm -rf "$work"
