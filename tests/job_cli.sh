@@ -56,6 +56,15 @@ help_version_and_plan() {
     [[ ! -e $out ]] || fail "plan made the output folder"
 }
 
+# Neither has an option that the other lacks.
+readme_lists_the_options() {
+    "$program" --help | grep -oE '^  --[a-z-]+' | tr -d ' ' | grep -vE '^--(help|version)$' \
+        >"$work/help.options"
+    grep -oE '^\| `--[a-z-]+`' "$(dirname "$0")/../README.md" | tr -d '|` ' >"$work/readme.options"
+    diff "$work/help.options" "$work/readme.options" ||
+        fail "README.md and --help do not list the same options in the same order"
+}
+
 plan_for_programs() {
     fresh
     local here
@@ -185,7 +194,8 @@ lines=12000
 echo "seed $seed"
 text "$work/text" "$lines"
 counts "$work/text" >"$work/counts"
-for property in usage_is_refused_by_name help_version_and_plan plan_for_programs \
+for property in usage_is_refused_by_name help_version_and_plan \
+    readme_lists_the_options plan_for_programs \
     options_from_a_file quiet_is_quiet input_that_is_not_there \
     store_that_can_not_be_used without_a_store ended_job_says_so second_run_is_locked_out \
     stopped_run_goes_on second_signal_stops_at_once damaged_checkpoint_is_refused; do

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * weir_main.h - turns a graph into a program with the verbs `run` and `plan`. Link libweir_main for
- * it; the library itself does without. A whole program:
+ * weir_main.h - turns a graph into a program: `run` starts it and starts it again after failures,
+ * `plan` shows it, and `status`, `checkpoint`, `stop` and `dump` ask the one that runs. Link
+ * libweir_main for it; the library itself does without. A whole program:
  */
 /* clang-format off
  *
@@ -40,25 +41,29 @@ enum weir_parameter_type {
     WEIR_COUNT,    /* a whole number >= 0 */
     WEIR_CHOICE,   /* one of `choices` */
     WEIR_WHOLE,    /* a whole number, of either sign */
-    WEIR_REAL,     /* a decimal number */
+    WEIR_REAL,     /* a decimal number, finite; the point is a point in every locale */
     WEIR_FLAG,     /* yes or no */
-    WEIR_DURATION, /* 250ms, 10s, 5min: a number and its unit, without which it is refused */
-    WEIR_BYTES,    /* 4096B, 64KiB, 1MiB, 10GB: the same */
+    WEIR_DURATION, /* 250ms, 10s, 5min: a number and its unit, without which it is refused; us, ms,
+                      s, min, h; 0s is allowed */
+    WEIR_BYTES,    /* 4096B, 64KiB, 10GB: the same; B, or kB MB GB TB of 1000, or KiB MiB GiB TiB of
+                      1024 */
 };
 
-/* One `--set name=value`. Arrays of it end with a zeroed element. */
+/* One `--set name=value`, or `set name = value` in a --config file. Arrays of it end with a zeroed
+ * element; at most 64. Defaults are checked like values: a wrong one is the program's mistake, and
+ * refused whenever it is started. */
 struct weir_parameter {
-    const char *name;
+    const char *name; /* letters, digits, and _ . - */
     enum weir_parameter_type type;
     const char *standard; /* the default; NULL: must be given */
-    const char *help;
-    const char *choices; /* WEIR_CHOICE: "final|updates" */
+    const char *help;     /* one line; may be NULL */
+    const char *choices;  /* WEIR_CHOICE: "final|updates" */
 };
 
 struct weir_parameters; /* the values, checked */
 
-/* The value by name. Asking for a name or type that was not declared is a mistake in the program:
- * "" and 0. */
+/* The value by name; weir_parameter_text also of a WEIR_CHOICE. Asking for a name or type that was
+ * not declared is a mistake in the program: "" and 0. Texts live until weir_main returns. */
 WEIR_API const char *weir_parameter_text(const struct weir_parameters *parameters,
                                          const char *name);
 WEIR_API uint64_t weir_parameter_count(const struct weir_parameters *parameters, const char *name);
@@ -80,10 +85,23 @@ struct weir_program {
     enum weir_result (*build)(struct weir_graph *graph, const struct weir_parameters *parameters);
 };
 
-/* Parses the command line, runs, prints, and returns the exit code:
- * 0 input ended; 2 usage; 3 store locked, damaged or unusable; 4 graph mismatch; 5 the run failed;
- * 6 stopped on request (SIGINT, SIGTERM). It does not start a failed run again. `argv` is borrowed.
- * Installs handlers for SIGINT and SIGTERM while it runs. */
+/* Does what the command line asks for - `--help` lists it - and returns the exit code:
+ *
+ *   0  run: the input has ended, all output is published; other verbs: done
+ *   2  the command line, the --config file or the graph is wrong: change that
+ *   3  the store is locked, damaged or unusable, or a commit's outcome is unknown; of status,
+ *      checkpoint, stop and dump: there is nobody to ask
+ *   4  the checkpoint is of another graph: the old program, or another store
+ *   5  the run failed, and was not started again or in vain; of the asking verbs: it was refused
+ *   6  stopped on request: the same command goes on there
+ *
+ * `run` writes sentences to standard error; with --json, events to standard output, one JSON object
+ * a line: see EVENTS.md of weir's runtime folder. A failed run with a store is started again,
+ * --max-restarts times in a row.
+ *
+ * `argv` is borrowed, and so is *program. While `run` runs, SIGINT and SIGTERM stop it, SIGUSR1 asks
+ * for a checkpoint and SIGUSR2 for what its tasks are doing; handlers are put back at the end. With
+ * --supervise the work is done in a child process. Once a process, from its first thread. */
 WEIR_API int weir_main(int argc, char **argv, const struct weir_program *program);
 
 #ifdef __cplusplus

@@ -7,8 +7,8 @@
 
 Reads the tables of EVENTS.md; checks the examples in it, then the lines of each FILE: every member
 documented, of the documented type, none missing that is there "always". --want: these events, and
-maybe others, must be in the files. --object: the whole FILE is one JSON object, the documented one
-of that name.
+maybe others, must be in the files; "all": all that are documented. --object: the whole FILE is one
+JSON object, the documented one of that name.
 """
 import json
 import re
@@ -155,7 +155,9 @@ def main(arguments):
                     refuse(f"{path}:{number}: half a line")
                 name = document.check_event(f"{path}:{number}", line.decode("utf-8"))
                 seen[name] = seen.get(name, 0) + 1
-    missing = set(want.split(",") if want else ()) - set(seen)
+    every = {name.removeprefix("event ") for name in document.tables if name.startswith("event ")}
+    wanted = every if want == "all" else set(want.split(",") if want else ())
+    missing = wanted - set(seen)
     if missing:
         refuse(f"not said: {', '.join(sorted(missing))}")
     print("events:", " ".join(f"{name} {count}" for name, count in sorted(seen.items())))
