@@ -75,6 +75,8 @@ plan_for_programs() {
     expect 0 '"split" -> "count" \[label="by_key.n4 channels"\]' "$program" plan --dot \
         --parallelism 2 "${io[@]}"
     expect 0 'parameter emit = final \(final\|updates, default\)' "$program" plan "${io[@]}"
+    code_of "$program" plan "${io[@]}" >/dev/full 2>"$work/said.log"
+    ((code == 5)) || fail "exit $code, and the plan was not written"
     if command -v dot >/dev/null; then
         "$program" plan --dot "${io[@]}" | dot -Tsvg >/dev/null || fail "Graphviz can't read it"
     fi

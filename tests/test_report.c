@@ -405,21 +405,20 @@ Test(live, line_stands_below_the_others_and_is_gone_at_the_end)
     tick_until_drawn(&terminal, 2, 440);
     screen = show(&terminal, 100);
     cr_expect_str_eq(screen->rows[2], "played: a line above it");
-    cr_expect_str_eq(screen->rows[3], "played: checkpoint 5: took 36.0 ms, 1120202 bytes");
-    cr_expect_str_eq(screen->rows[4], "played: failed: node parse: \"4x\" is no number");
-    cr_expect_str_eq(screen->rows[5],
+    cr_expect_str_eq(screen->rows[3], "played: failed: node parse: \"4x\" is no number");
+    cr_expect_str_eq(screen->rows[4],
                      "played: starting again in 0 us (restart 1 of at most 3 in a row)");
-    cr_expect_eq(screen->row, 6);
+    cr_expect_eq(screen->row, 5);
     cr_expect_not_null(
-        strstr(screen->rows[6], " records/s | 44 % | checkpoint 5: 36.0 ms, 1.1 MB, "), "%s",
-        screen->rows[6]);
-    cr_expect_not_null(strstr(screen->rows[6], " s old | 1 restart"), "%s", screen->rows[6]);
+        strstr(screen->rows[5], " records/s | 44 % | checkpoint 5: 36.0 ms, 1.1 MB, "), "%s",
+        screen->rows[5]);
+    cr_expect_not_null(strstr(screen->rows[5], " s old | 1 restart"), "%s", screen->rows[5]);
 
     report_end(&report, WEIR_OUTCOME_ENDED, &(struct weir_status){0}, NULL);
     screen = show(&terminal, 100);
-    cr_expect_not_null(strstr(screen->rows[6], "this run: 0 records"), "%s", screen->rows[6]);
-    cr_expect_not_null(strstr(screen->rows[7], "ended: all input"), "%s", screen->rows[7]);
-    cr_expect_str_eq(screen->rows[8], "", "something is left of the line");
+    cr_expect_not_null(strstr(screen->rows[5], "this run: 0 records"), "%s", screen->rows[5]);
+    cr_expect_not_null(strstr(screen->rows[6], "ended: all input"), "%s", screen->rows[6]);
+    cr_expect_str_eq(screen->rows[7], "", "something is left of the line");
 }
 
 Test(live, line_is_drawn_at_most_ten_times_a_second)
@@ -540,6 +539,24 @@ Test(figures, begin_anew_after_a_restart)
     status.records_emitted = 501; /* more than before, yet of another life */
     figures_take(&figures, &status, 3000000000);
     cr_expect_lt(figures.rate, 0);
+}
+
+Test(figures, tell_what_a_crash_would_go_back_to)
+{
+    struct figures figures = {0};
+    struct weir_status status = running(1);
+    char text[300];
+
+    status.progress_total = 0;
+    figures_take(&figures, &status, 5);
+    figures_print(&figures, &status, &(struct figures_checkpoint){.id = 7}, 2, 5, text, 300);
+    cr_expect_str_eq(text, "running | restored from checkpoint 7 | 2 restarts");
+    figures_print(&figures, &status,
+                  &(struct figures_checkpoint){8, 123456, 2500000, INT64_C(61250000000)}, 0, 5,
+                  text, 300);
+    cr_expect_str_eq(text, "running | checkpoint 8: 2.5 ms, 123.5 kB, 61.2 s old");
+    figures_print(&figures, &status, &(struct figures_checkpoint){0}, 0, 5, text, 4);
+    cr_expect_str_eq(text, "run", "cut to its room");
 }
 
 Test(figures, never_pass_a_hundred_percent)

@@ -143,7 +143,7 @@ static void add_retry(struct json *json, const struct report_retry *retry)
 {
     json_number(json, "consecutive", retry->consecutive);
     json_number(json, "allowed", retry->allowed);
-    json_flag(json, "restarts", retry->delay_ns >= 0);
+    json_flag(json, "again", retry->delay_ns >= 0);
 }
 
 static void restarting(struct report *report, const struct report_retry *retry)

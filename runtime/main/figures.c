@@ -95,19 +95,27 @@ static void add_progress(struct words *words, const struct figures *figures,
         add(words, ", %s left", duration_round((int64_t)left_ns, left));
 }
 
+static void add_checkpoint(struct words *words, const struct figures_checkpoint *checkpoint)
+{
+    char took[DURATION_TEXT], bytes[BYTES_TEXT];
+
+    if (checkpoint->id > 0 && checkpoint->duration_ns == 0)
+        add(words, " | restored from checkpoint %" PRIu64, checkpoint->id);
+    else if (checkpoint->id > 0)
+        add(words, " | checkpoint %" PRIu64 ": %s, %s, %.1f s old", checkpoint->id,
+            duration_print(checkpoint->duration_ns, took), bytes_print(checkpoint->bytes, bytes),
+            (double)checkpoint->age_ns / (double)SECOND_NS);
+}
+
 void figures_print(const struct figures *figures, const struct weir_status *status,
                    const struct figures_checkpoint *checkpoint, uint32_t restarts, int64_t now_ns,
                    char *text, size_t room)
 {
     struct words words = {.text = text, .room = room};
-    char took[DURATION_TEXT], bytes[BYTES_TEXT];
 
     add_rate(&words, figures->rate);
     add_progress(&words, figures, status, now_ns);
-    if (checkpoint->id > 0)
-        add(&words, " | checkpoint %" PRIu64 ": %s, %s, %.1f s old", checkpoint->id,
-            duration_print(checkpoint->duration_ns, took), bytes_print(checkpoint->bytes, bytes),
-            (double)checkpoint->age_ns / (double)SECOND_NS);
+    add_checkpoint(&words, checkpoint);
     if (restarts > 0)
         add(&words, " | %" PRIu32 " restart%s", restarts, restarts == 1 ? "" : "s");
 }

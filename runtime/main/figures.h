@@ -22,8 +22,8 @@ struct figures {
 struct figures_checkpoint {
     uint64_t id; /* 0: none */
     uint64_t bytes;
-    int64_t duration_ns;
-    int64_t age_ns; /* since its trigger */
+    int64_t duration_ns; /* 0: another process has committed it, and the rest is not known */
+    int64_t age_ns;      /* since its trigger */
 };
 
 /* Another look at the run; several within a tenth of a second count as one. */

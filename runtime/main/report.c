@@ -32,6 +32,8 @@ static void started(struct report *report, const struct weir_event *event)
     int64_t recovery_ns = report->failed_ns > 0 ? now_ns() - report->failed_ns : 0;
 
     report->restored_from = event->id;
+    if (event->id != report->newest.id) /* committed by another process, who knows when */
+        report->newest = (struct figures_checkpoint){.id = event->id};
     if (as_json(report))
         events_started(report, event, recovery_ns);
     else
@@ -50,7 +52,7 @@ static void committed(struct report *report, const struct weir_event *event)
     report->newest_ns = now - event->duration_ns;
     if (as_json(report))
         events_committed(report, event);
-    else
+    else if (!report->live.on) /* it shows the newest, and the end tells how many */
         lines_committed(report, event, now);
 }
 

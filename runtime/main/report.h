@@ -9,8 +9,8 @@
  *
  * A checkpoint every 10 ms must not flood a terminal: of each kind - committed, come to nothing -
  * at most one line a second is printed, with the count of those it stands for. Nothing is
- * swallowed: what was held back is printed when its second is over, or at the end. JSON is not
- * thinned out.
+ * swallowed: what was held back is printed when its second is over, or at the end. Where there is a
+ * live line, that one tells of committed checkpoints. JSON is not thinned out.
  *
  * A reader that has gone away - of standard error, or of the events - does not end the job; one
  * that is slow makes the job's checkpoints wait.

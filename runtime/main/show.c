@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "show.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "json.h"
 #include "refusal.h"
@@ -68,5 +70,9 @@ enum weir_result show_plan(const char *program, struct weir_graph *graph,
             print_parameters(&options->parameters);
     }
     free(plan);
+    if (result == WEIR_OK && fflush(stdout) != 0) {
+        result = refuse(error, "standard output: %s", strerror(errno));
+        error->code = WEIR_FAILED;
+    }
     return result;
 }

@@ -8,7 +8,8 @@
 
 #include "options.h"
 
-/* The graph may not be laid out as the options want it; then nothing is printed. */
+/* The graph may not be laid out as the options want it: then nothing is printed. WEIR_FAILED:
+ * standard output can't be written to. */
 enum weir_result show_plan(const char *program, struct weir_graph *graph,
                            const struct options *options, struct weir_error *error) WEIR_MUST_USE;
 
