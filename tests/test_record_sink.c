@@ -344,6 +344,11 @@ const char *weir_result_name(enum weir_result result)
     return name;
 }
 
+static void flip(struct image *image, size_t at)
+{
+    image->bytes[at] = (unsigned char)(image->bytes[at] ^ 1u << at % 8);
+}
+
 Test(record_sink, a_changed_byte_is_found, .init = set_up, .fini = tear_down)
 {
     struct image image = make_image();
@@ -352,9 +357,9 @@ Test(record_sink, a_changed_byte_is_found, .init = set_up, .fini = tear_down)
     cr_assert_eq(read_image(image.bytes, image.size, &seen, &error), WEIR_NOT_FOUND);
     cr_assert_eq(seen, image.records);
     for (size_t at = 0; at < image.size; at += at < 300 || at + 100 > image.size ? 1 : 997) {
-        image.bytes[at] ^= 1u << at % 8;
+        flip(&image, at);
         expect_damaged(image.bytes, image.size, "bit", at);
-        image.bytes[at] ^= 1u << at % 8;
+        flip(&image, at);
     }
     free(image.bytes);
 }
