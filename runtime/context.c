@@ -79,11 +79,11 @@ void context_free(struct weir_context *context)
     *context = (struct weir_context){.run = context->run, .node = context->node};
 }
 
-void context_take(struct weir_context *context, uint32_t port, const struct weir_record *record)
+/* The whole way of a record through a chain is one such call in another: it is kept short. */
+static inline void take(struct weir_context *context, uint32_t port,
+                        const struct weir_record *record)
 {
     const struct weir_operator *table = context->table;
-    if (context->task->failed)
-        return;
     context->reserve.open = false;
     context->hand = record;
     context->hand_count = 1;
@@ -97,6 +97,12 @@ void context_take(struct weir_context *context, uint32_t port, const struct weir
         weir_fail(context, WEIR_FAILED, "process_many was given one record and did not take it");
     }
     context->taken++;
+}
+
+void context_take(struct weir_context *context, uint32_t port, const struct weir_record *record)
+{
+    if (!context->task->failed)
+        take(context, port, record);
 }
 
 uint32_t context_sound(const struct weir_context *context, const struct weir_record *records,
@@ -132,11 +138,12 @@ bool context_bury(struct weir_context *context, uint32_t port, const struct weir
 static void take_nested(struct weir_context *context, uint32_t port,
                         const struct weir_record *record)
 {
-    if (context->poisoned && context_bury(context, port, record))
+    struct task *task = context->task;
+    if (task->failed || (context->poisoned && context_bury(context, port, record)))
         return;
-    struct task_call outer = task_enter(context->task, context->place, CALL_PROCESS);
-    context_take(context, port, record);
-    task_leave(context->task, outer);
+    struct task_call outer = task_enter(task, context->place, CALL_PROCESS);
+    take(context, port, record);
+    task_leave(task, outer);
 }
 
 /* ------------------------------------------------------------------------- plain facts -- */

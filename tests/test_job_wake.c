@@ -400,7 +400,7 @@ static enum weir_result busy_process(void *self, struct weir_context *context, u
 
 static enum weir_result busy_wake(void *self, struct weir_context *context)
 {
-    if (atomic_fetch_add(&seen.wakes, 1) == 100)
+    if (atomic_fetch_add(&seen.wakes, 1) >= 100 && atomic_load(&seen.records) > 10000)
         atomic_store(&seen.releases, 1);
     return busy_open(self, context, self);
 }
@@ -411,8 +411,8 @@ static const struct weir_operator busy_table = {
     .process = busy_process,          .wake = busy_wake,
 };
 
-/* The flood ends when wake was called often enough: starved, the test would never end. And a wish
- * for "at once" may not starve the input. */
+/* The flood ends when both, wake and process, were called often enough: if one of them starved, the
+ * test would never end. A wish for "at once" may not starve the input. */
 static void flood(bool by_descriptor)
 {
     struct flow flow;
@@ -423,8 +423,6 @@ static void flood(bool by_descriptor)
     weir_node busy = flow_add(&flow, "busy", &busy_table, &by_descriptor, 1);
     weir_connect(flow.graph, source, busy, WEIR_FORWARD);
     flow_run(&flow, WEIR_OUTCOME_ENDED);
-    cr_expect_gt(seen.wakes, 100);
-    cr_expect_gt(seen.records, 0);
     close(seen.gate);
     flow_free(&flow);
 }
