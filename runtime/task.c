@@ -102,7 +102,8 @@ static void set_doing(struct task *task, enum task_doing doing, int64_t since_ns
 /* A callback that is called from no other. */
 static void begin_call(struct task *task, const struct weir_context *context, const char *call)
 {
-    set_doing(task, TASK_CALLING, clock_now_ns());
+    task->now_ns = clock_now_ns();
+    set_doing(task, TASK_CALLING, task->now_ns);
     task_enter(task, context->place, call);
 }
 
@@ -808,11 +809,11 @@ static bool wake_due(struct task *task, const struct weir_context *head)
 static struct step wake(struct task *task, struct weir_context *head)
 {
     task->woken = true;
-    task->look_at_ns = task->now_ns + WAKE_NS;
     head->wake_until = INT64_MAX;
     head->wake_fd = -1;
     head->reserve.open = false;
     begin_call(task, head, "wake");
+    task->look_at_ns = task->now_ns + WAKE_NS;
     enum weir_result result = head->table->wake(head->self, head);
     if (result && !task->failed)
         weir_fail(head, result, "wake answered %s", weir_result_name(result));
@@ -825,6 +826,9 @@ static struct step work(struct task *task)
     struct weir_context *head = &task->operators[0];
     if (task->end_placed)
         return finish(task);
+    if (head->table->wake && !task->input_done && !task->woken && wake_due(task, head))
+        return wake(task, head);
+    task->woken = false; /* now timers and input have their turn */
     if (advance_time(task))
         return again;
     if (next_clock_timer(task) != INT64_MAX && fire_timer(task, WEIR_TIMER_CLOCK, clock_wall_ns()))
@@ -833,9 +837,6 @@ static struct step work(struct task *task)
         return finish(task);
     if (head->table->poll)
         return poll_source(task);
-    if (head->table->wake && !task->woken && wake_due(task, head))
-        return wake(task, head);
-    task->woken = false;
     if ((!head->held || WEIR_PLANT(hold_ignored)) && read_input(task))
         return again;
     return rest(task, head->wake_until, head->wake_fd);

@@ -6,8 +6,8 @@
  *     1  drain the inbox: batches to the gate, credits to the outlet, commands to the task
  *     2  push what waits in the outlet; report a sealed cut
  *     3  outlet blocked? then take no input: this is back-pressure (P12)
- *     4  time to forward? fire timers, one a step
- *     5  an operator that asked to be woken: wake
+ *     4  what an operator asked for has come: wake; after it, the others have their turn
+ *     5  time to forward? fire timers, one a step
  *     6  gate_read: RECORDS -> operator, MARKER -> aligner -> cut, END -> finish; sources poll; an
  *        operator that holds gets nothing
  *
@@ -96,9 +96,9 @@ struct task {
     uint32_t span_limit;
     bool careful;       /* spans of one, until a round of this run is committed */
     uint64_t taken;     /* records from input, in this run */
-    bool rested;        /* it has waited since `now_ns` */
-    bool woken;         /* wake was called last: now input has its turn */
-    int64_t now_ns;     /* read last: at the end of a span */
+    bool rested;        /* it has waited since then */
+    bool woken;         /* wake was called last: now the others have their turn */
+    int64_t now_ns;     /* read last: before a callback, or after a span */
     int64_t look_at_ns; /* when a busy task looks after its operator's descriptor */
 
     /* any thread */

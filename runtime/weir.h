@@ -300,7 +300,8 @@ WEIR_API enum weir_progress weir_idle(struct weir_context *context, int64_t dead
  * busy keeps to it within a millisecond or one callback, whichever is longer. Without `wake`, it
  * fails the run. */
 WEIR_API void weir_wake(struct weir_context *context, int64_t deadline_ns, int fd);
-/* For operators with `wake`. true: after the record in hand the task takes no more input until the
+/* For operators with `wake`. Watermarks do not wait for records that an operator keeps without a
+ * hold: what it emits of them later may be late. true: after the record in hand the task takes no more input until the
  * operator says false, from timer, wake, commit or aborted; all of these are still called, and
  * process_many should return. It is back-pressure: markers behind the input wait too, so a hold
  * should be short; and so does the end of input, which calls finish. Not kept over a restart. From

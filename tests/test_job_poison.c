@@ -437,11 +437,11 @@ static size_t spans_many(void *self, struct weir_context *context, unsigned inpu
 {
     atomic_size_t *most = atomic_load(&spans.committed) ? &spans.after : &spans.before;
     (void)self;
-    (void)context;
     (void)input;
-    (void)records;
     if (count > atomic_load(most))
         atomic_store(most, count);
+    for (size_t i = 0; i < count; i++)
+        weir_emit(context, 0, &records[i]);
     return count;
 }
 
@@ -469,18 +469,25 @@ static const struct weir_operator spans_table = {
 Test(job_poison, a_careful_start_gives_one_record_at_a_time_until_a_checkpoint)
 {
     struct flow flow;
+    struct ledger ledger;
     flow_init(&flow);
+    ledger_init(&ledger, 0);
     memset(&spans, 0, sizeof spans);
     flow.options.store = scratch_join(scratch.path, "store");
-    flow.options.interval_ns = 1000000;
+    flow.options.interval_ns = -1;
     flow.options.careful = true;
     weir_node source = flow_numbers(&flow, "numbers", UINT64_MAX / 2, 0, 1);
-    weir_node sink = flow_add(&flow, "spans", &spans_table, NULL, 1);
-    weir_connect(flow.graph, source, sink, WEIR_SPREAD);
+    weir_node middle = flow_add(&flow, "spans", &spans_table, NULL, 1);
+    weir_connect(flow.graph, source, middle, WEIR_SPREAD);
+    weir_connect(flow.graph, middle, ledger_sink(flow.graph, "sink", &ledger, 1), WEIR_FORWARD);
     flow_start(&flow);
-    watch_until(&flow.watch, &flow.watch.committed, 20);
+    flow_until_taken(&flow, &ledger, 10000);
+    cr_assert_eq(weir_job_checkpoint(flow.job, &flow.error), WEIR_OK);
+    watch_until(&flow.watch, &flow.watch.committed, 1);
+    flow_until_taken(&flow, &ledger, atomic_load(&ledger.taken) + 100000);
     flow_close(&flow);
     cr_expect_eq(spans.before, 1);
     cr_expect_gt(spans.after, 1);
     flow_free(&flow);
+    ledger_free(&ledger);
 }

@@ -560,6 +560,100 @@ Test(job_wake, commits_come_during_a_hold_and_may_end_it)
     ledger_free(&ledger);
 }
 
+/* Is let go by a timer alone: it wishes for nothing. */
+static enum weir_result timed_process(void *self, struct weir_context *context, unsigned input,
+                                      const struct weir_record *record)
+{
+    (void)self;
+    (void)input;
+    if (flow_number(record) % 100 == 0) {
+        weir_hold(context, true);
+        weir_timer_set(context, WEIR_TIMER_CLOCK, weir_wall_time(context) + SHORT_NS, 0);
+    }
+    return weir_emit(context, 0, record);
+}
+
+static enum weir_result timed_timer(void *self, struct weir_context *context, enum weir_timer kind,
+                                    int64_t time, uint64_t tag)
+{
+    (void)self;
+    (void)kind;
+    (void)time;
+    (void)tag;
+    atomic_fetch_add(&seen.releases, 1);
+    weir_hold(context, false);
+    return WEIR_OK;
+}
+
+static const struct weir_operator timed_table = {
+    WEIR_SIZED(struct weir_operator), .kind = "timed",      .self_size = 1,
+    .process = timed_process,         .timer = timed_timer, .wake = strict_wake,
+};
+
+Test(job_wake, timers_come_during_a_hold_and_may_end_it)
+{
+    const uint64_t count = 20000;
+    struct flow flow;
+    struct ledger ledger;
+    flow_init(&flow);
+    ledger_init(&ledger, count);
+    memset(&seen, 0, sizeof seen);
+    wire(&flow, &timed_table, &ledger, count, WEIR_SPREAD);
+    flow_run(&flow, WEIR_OUTCOME_ENDED);
+    ledger_is(&ledger, count, 1);
+    cr_expect_eq(seen.releases, count / 100);
+    flow_free(&flow);
+    ledger_free(&ledger);
+}
+
+/* As many timers as it likes set themselves anew: wake has its turn. */
+static enum weir_result endless_process(void *self, struct weir_context *context, unsigned input,
+                                        const struct weir_record *record)
+{
+    (void)self;
+    (void)input;
+    (void)record;
+    weir_wake(context, weir_now(context) + SHORT_NS, -1);
+    return weir_timer_set(context, WEIR_TIMER_EVENT, 1, 0);
+}
+
+static enum weir_result endless_timer(void *self, struct weir_context *context,
+                                      enum weir_timer kind, int64_t time, uint64_t tag)
+{
+    (void)self;
+    (void)kind;
+    atomic_fetch_add(&seen.releases, 1);
+    return atomic_load(&seen.wakes) ? WEIR_OK
+                                    : weir_timer_set(context, WEIR_TIMER_EVENT, time, tag + 1);
+}
+
+static enum weir_result endless_wake(void *self, struct weir_context *context)
+{
+    (void)self;
+    (void)context;
+    atomic_fetch_add(&seen.wakes, 1);
+    return WEIR_OK;
+}
+
+static const struct weir_operator endless_table = {
+    WEIR_SIZED(struct weir_operator), .kind = "endless",      .self_size = 1,
+    .process = endless_process,       .timer = endless_timer, .wake = endless_wake,
+};
+
+Test(job_wake, timers_that_never_cease_do_not_starve_wake)
+{
+    struct flow flow;
+    flow_init(&flow);
+    memset(&seen, 0, sizeof seen);
+    weir_node source = flow_times(&flow, "times", 1000, 100000, 1);
+    weir_node endless = flow_add(&flow, "endless", &endless_table, NULL, 1);
+    weir_connect(flow.graph, source, endless, WEIR_SPREAD);
+    flow_run(&flow, WEIR_OUTCOME_ENDED);
+    cr_expect_gt(seen.wakes, 0);
+    cr_expect_gt(seen.releases, 1);
+    flow_free(&flow);
+}
+
 /* ------------------------------------------------------------------------------- refusals -- */
 
 enum misuse { WAKE, HOLD, PROGRESS };
