@@ -8,10 +8,10 @@
  *     one, before the first record; to publish twice changes nothing. So each record becomes one
  *     letter, however often it is processed again.
  *
- *   taken -> [id 0] -> cut of round n -> [id n] -> n or a later round is durable -> file -> forgotten
+ *   taken -> [id 0] -> cut of round n -> [id n] -> n or a later round durable -> file -> forgotten
  *
- * The file is DIRECTORY/<node>-<subtask>-<position>.letter, mode 0600; while it is written, its name
- * begins with a dot and ends in .tmp. Lines of text, each with a newline, then bytes:
+ * The file is DIRECTORY/<node>-<subtask>-<position>.letter, mode 0600; while it is written, its
+ * name begins with a dot and ends in .tmp. Lines of text, each with a newline, then bytes:
  *
  *   weir-dead-letter 1
  *   node: <name>

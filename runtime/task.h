@@ -18,7 +18,8 @@
  *     (P3).
  * T2  SEALED is sent once for a cut, when the markers have left every output (P8).
  * T3  recovered handles are committed before the first record.
- * T4  outside process, poll, timer, wake and finish the task is mute: callbacks can't emit or use state.
+ * T4  outside process, poll, timer, wake and finish the task is mute: callbacks can't emit or use
+ *     state.
  */
 #ifndef TASK_H
 #define TASK_H

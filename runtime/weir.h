@@ -300,12 +300,12 @@ WEIR_API enum weir_progress weir_idle(struct weir_context *context, int64_t dead
  * busy keeps to it within a millisecond or one callback, whichever is longer. Without `wake`, it
  * fails the run. */
 WEIR_API void weir_wake(struct weir_context *context, int64_t deadline_ns, int fd);
-/* For operators with `wake`. Watermarks do not wait for records that an operator keeps without a
- * hold: what it emits of them later may be late. true: after the record in hand the task takes no more input until the
+/* For operators with `wake`. true: after the record in hand the task takes no more input until the
  * operator says false, from timer, wake, commit or aborted; all of these are still called, and
  * process_many should return. It is back-pressure: markers behind the input wait too, so a hold
- * should be short; and so does the end of input, which calls finish. Not kept over a restart. From
- * wherever weir_wake is. Without `wake`, it fails the run. */
+ * should be short; and so does the end of input, which calls finish. Watermarks wait as well, but
+ * not for records that an operator keeps without a hold: what it emits of them may be late. Not
+ * kept over a restart. From wherever weir_wake is. Without `wake`, it fails the run. */
 WEIR_API void weir_hold(struct weir_context *context, bool held);
 /* How far a source with an end is, in any one unit: bytes, records. For people: the live line shows
  * the sum over subtasks. total 0: unknown. From load, poll and open; of sources, else it fails the

@@ -4,8 +4,8 @@
  * be opened, fed, cut, crashed and restored by hand, step by step, in microseconds: emitted records
  * are kept, saved items stay in memory, time stands still unless moved, files are POSIX ones with a
  * counter that can break every call from the n-th on. What an operator wishes of its task (to be
- * woken, to be held) is only noted: the test calls it. Linked instead of the runtime, never with it.
- * One thread.
+ * woken, to be held) is only noted: the test calls it. Linked instead of the runtime, never with
+ * it. One thread.
  */
 #ifndef FAKE_CONTEXT_H
 #define FAKE_CONTEXT_H

@@ -59,7 +59,7 @@ struct sim_edge {
     enum weir_routing routing;
 };
 
-/* A record as it comes to a node; in which of its subtasks, and where, is known for FORWARD alone. */
+/* A record as it comes to a node; in which subtask, and where, is known for FORWARD alone. */
 struct sim_poison {
     uint32_t node;
     bool placed;
