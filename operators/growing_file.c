@@ -195,6 +195,13 @@ struct growing_mark growing_mark(const struct growing_file *growing)
     };
 }
 
+bool growing_mark_is_sound(const struct growing_mark *mark)
+{
+    return mark->head_size <= GROWING_HEAD_BYTES && mark->head_size <= mark->position &&
+           mark->tail_size <= GROWING_TAIL_BYTES && mark->tail_size <= mark->position &&
+           (mark->position == 0 || (mark->head_size > 0 && mark->tail_size > 0));
+}
+
 /* Reads `size` bytes at `at` into the empty buffer, and compares. */
 static enum weir_result read_known(struct growing_file *growing, struct weir_context *context,
                                    const char *path, uint64_t at, size_t size, uint64_t hash)

@@ -62,6 +62,8 @@ enum growing_found growing_next(struct growing_file *growing, struct weir_contex
  */
 bool growing_last(struct growing_file *growing, struct weir_bytes *line);
 struct growing_mark growing_mark(const struct growing_file *growing);
+/* False when no growing_mark has given it. */
+bool growing_mark_is_sound(const struct growing_mark *mark);
 /* File offset of the next line. */
 uint64_t growing_position(const struct growing_file *growing);
 /* Keeps the buffers for the next file. */

@@ -95,13 +95,6 @@ static enum weir_result source_open(void *self, struct weir_context *context, co
     return weir_restored(context) ? WEIR_OK : open_first(source, context);
 }
 
-static bool mark_is_sound(const struct growing_mark *mark)
-{
-    return mark->head_size <= GROWING_HEAD_BYTES && mark->head_size <= mark->position &&
-           mark->tail_size <= GROWING_TAIL_BYTES && mark->tail_size <= mark->position &&
-           (mark->position == 0 || (mark->head_size > 0 && mark->tail_size > 0));
-}
-
 /* WEIR_NOT_FOUND: none of the files fits; *other then says whether one has the inode, but not the
  * bytes. */
 static enum weir_result find_mark(struct tail_source *source, struct weir_context *context,
@@ -158,7 +151,7 @@ static enum weir_result source_load(void *self, struct weir_context *context,
     if (item.size != sizeof mark)
         return weir_fail(context, WEIR_DAMAGED, "a saved position has the wrong size");
     memcpy(&mark, item.data, sizeof mark);
-    if (!mark_is_sound(&mark))
+    if (!growing_mark_is_sound(&mark))
         return weir_fail(context, WEIR_DAMAGED, "a saved position makes no sense");
     return resume(source, context, &mark);
 }

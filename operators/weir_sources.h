@@ -61,6 +61,31 @@ struct weir_tail_source_options {
 WEIR_API weir_node weir_tail_source(struct weir_graph *graph, const char *name,
                                     const struct weir_tail_source_options *options);
 
+/* Lines of the files that appear in a directory, each read once, in byte order of the names as far
+ * as they are there at the same look. Records as those of weir_line_source; a last line without
+ * newline counts. A file must be complete when it appears: write it under a name that begins with a
+ * dot, or in another directory of the file system, then rename it. Hidden names and folders are not
+ * looked at. Subtasks share the files by a hash of the name.
+ *
+ * The checkpoint holds the files that were read (name, size, inode, time of modification; about 50
+ * bytes each), as long as they are in the directory, and the position in the one being read:
+ * exactly-once. A file that has changed while or after it was read fails the run, naming it; so
+ * does a new file under the name of one that was read and is still known. Before you take a file
+ * away, let a checkpoint be committed that was begun after it was read: a restart refuses when one
+ * is gone of which a part was read, and can't miss one that it never knew. */
+struct weir_folder_source_options {
+    size_t size; /* WEIR_SIZED(struct weir_folder_source_options) */
+    const char *path;
+    int64_t poll_ns;      /* between two looks; default 1 s */
+    uint64_t rate;        /* records per second over all subtasks; 0: as fast as it goes */
+    uint32_t parallelism; /* 0: the job's */
+    /* Once a file of this name is in the directory, the source ends when all that came before it
+     * are read. It may be hidden, and is not read. NULL: it never ends. */
+    const char *end_name;
+};
+WEIR_API weir_node weir_folder_source(struct weir_graph *graph, const char *name,
+                                      const struct weir_folder_source_options *options);
+
 /* Lines of standard input, or of another descriptor, which must stay open and be nobody else's to
  * read. Records as those of weir_line_source; the last line needs no newline. One task. The input's
  * end ends the source; a restart that finds the end recorded goes on draining and reads no more.

@@ -690,6 +690,7 @@ enum weir_result weir_file_status(const char *path, struct weir_file_status *sta
         .size = (uint64_t)found.st_size,
         .device = found.st_dev,
         .inode = found.st_ino,
+        .modified_ns = (int64_t)found.st_mtim.tv_sec * 1000000000 + found.st_mtim.tv_nsec,
     };
     return WEIR_OK;
 }
