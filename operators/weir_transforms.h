@@ -219,6 +219,74 @@ struct weir_enrich_options {
 WEIR_API weir_node weir_enrich(struct weir_graph *graph, const char *name,
                                const struct weir_enrich_options *options);
 
+/* Lets through so many records a second, evenly: `rate` over all subtasks, each of them its share.
+ * It keeps nothing: what is too early waits in the queues before it, and holds up what is before
+ * them. After a pause, at most 20 ms worth comes at once. A marker waits behind the queued records
+ * as well, so a checkpoint takes up to (window_bytes / bytes of a record) / rate longer; at a low
+ * rate give the job small windows. Needs no event time, and starts anew after a restart. */
+struct weir_throttle_options {
+    size_t size;   /* WEIR_SIZED(struct weir_throttle_options) */
+    uint64_t rate; /* records per second, 1 .. 10^9 */
+    uint32_t parallelism;
+};
+WEIR_API weir_node weir_throttle(struct weir_graph *graph, const char *name,
+                                 const struct weir_throttle_options *options);
+
+/* ------------------------------------------------------------------------------ slow calls --
+ * A pool of threads for calls that block: a lookup in a database, a request over the network. Each
+ * record becomes a request, the call's answer the record that is emitted.
+ *
+ * Requests in flight - given to the node, their answers not emitted yet - are in the checkpoint,
+ * and are issued again after a restart: state and output count each once, but the call may be made
+ * more than once, so it should change nothing, or the same twice. Each subtask has its own threads;
+ * they run until the node is closed, with all signals blocked but those of faults.
+ *
+ * At most `capacity` requests are in flight; then no more input is taken until an answer is
+ * emitted, and a marker waits with it. Watermarks do not overtake the requests before them. When
+ * the run ends, calls under way are waited for: one that never returns can't be interrupted, and
+ * weir_job_close does not return then; weir_reply_stopping tells a call that it may give up. */
+struct weir_reply; /* what a call answers; lives until the call returns */
+
+/* Runs on a thread of the pool, several at once with the same config; may block. The record lives
+ * until it returns. Nothing that takes a struct weir_context may be called. WEIR_OK: the reply is
+ * emitted. Anything else: the call has failed, and is made again later, or fails the run with what
+ * weir_reply_fail said. */
+typedef enum weir_result (*weir_async_call)(const struct weir_record *record,
+                                            struct weir_reply *reply, const void *config);
+/* Appends to the reply's value, which is empty at first. WEIR_TOO_LARGE: over reply_limit;
+ * WEIR_NO_MEMORY; the reply is then as it was. */
+WEIR_API enum weir_result weir_reply_append(struct weir_reply *reply,
+                                            struct weir_bytes bytes) WEIR_MUST_USE;
+/* The key to emit it with, instead of the record's. The time is the record's. */
+WEIR_API enum weir_result weir_reply_key(struct weir_reply *reply,
+                                         struct weir_bytes key) WEIR_MUST_USE;
+/* Nothing is emitted for this record. */
+WEIR_API void weir_reply_none(struct weir_reply *reply);
+/* Says why the call failed, for `return weir_reply_fail(...)`: returns `code`. */
+WEIR_API enum weir_result weir_reply_fail(struct weir_reply *reply, enum weir_result code,
+                                          const char *format, ...) WEIR_PRINTF(3, 4);
+/* True once the run is ending: the answer will not be used any more. */
+WEIR_API bool weir_reply_stopping(const struct weir_reply *reply);
+
+struct weir_async_options {
+    size_t size; /* WEIR_SIZED(struct weir_async_options) */
+    weir_async_call call;
+    const void *config;
+    uint32_t threads;  /* of each subtask; default 8, at most 256 */
+    uint32_t capacity; /* requests in flight, of each subtask; default 4 a thread, at most 65,536 */
+    bool unordered;    /* emit each answer when it is there; else in the order of the requests */
+    uint32_t retries;  /* of a failed call; default none: it fails the run */
+    int64_t retry_pause_ns; /* before the first; doubles up to 64 times as much; default 100 ms */
+    /* A call that takes longer fails the run, within an eighth of it. The thread stays with the
+     * call: better let the call itself give up in time, with WEIR_TIMEOUT, so that it is repeated.
+     * 0: none. */
+    int64_t timeout_ns;
+    size_t reply_limit; /* bytes of an answer; default 1 MiB, at most 16 MiB */
+    uint32_t parallelism;
+};
+WEIR_API weir_node weir_async(struct weir_graph *graph, const char *name,
+                              const struct weir_async_options *options);
+
 /* ------------------------------------------------------------------------ lines into fields --
  * For records whose value is one line, as line sources emit them. The callback gets the fields and
  * emits what it likes to output 0. */

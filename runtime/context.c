@@ -201,7 +201,7 @@ uint64_t weir_random(struct weir_context *context)
 
 int64_t weir_watermark(const struct weir_context *context)
 {
-    return context->task->watermark;
+    return task_watermark(context->task, context);
 }
 
 const struct weir_allocator *weir_memory(const struct weir_context *context)
@@ -269,6 +269,12 @@ void weir_hold(struct weir_context *context, bool held)
 {
     if (may_wait(context, "weir_hold"))
         context->held = held;
+}
+
+void weir_watermark_limit(struct weir_context *context, int64_t time)
+{
+    if (may_wait(context, "weir_watermark_limit"))
+        context->task->limit = time;
 }
 
 void weir_progress_set(struct weir_context *context, uint64_t done, uint64_t total)

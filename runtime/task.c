@@ -496,12 +496,27 @@ static void drain_inbox(struct task *task)
 
 /* ------------------------------------------------------------------------ event time -- */
 
-static bool fire_timer(struct task *task, enum weir_timer kind, int64_t now)
+/* What of the watermark goes on behind the head. It never goes back. */
+static int64_t passed_watermark(const struct task *task)
+{
+    if (task->watermark <= task->limit || task->operators[0].finished)
+        return task->watermark;
+    return task->limit > task->forwarded ? task->limit : task->forwarded;
+}
+
+int64_t task_watermark(const struct task *task, const struct weir_context *context)
+{
+    return context == task->operators ? task->watermark : passed_watermark(task);
+}
+
+/* Event timers go by the operator's watermark, the others by `wall_ns`. */
+static bool fire_timer(struct task *task, enum weir_timer kind, int64_t wall_ns)
 {
     for (uint32_t i = 0; i < task->operator_count; i++) {
         struct weir_context *context = &task->operators[i];
+        int64_t now = kind == WEIR_TIMER_EVENT ? task_watermark(task, context) : wall_ns;
         struct timer timer;
-        if (!timers_due(&context->timers, kind, now, &timer))
+        if (now == WEIR_NO_TIME || !timers_due(&context->timers, kind, now, &timer))
             continue;
         context->reserve.open = false;
         begin_call(task, context, "timer");
@@ -520,6 +535,7 @@ static bool fire_timer(struct task *task, enum weir_timer kind, int64_t now)
 static void tell_idleness(struct task *task)
 {
     bool idle = task->idle_wanted || (task->gate.input_count && gate_idle(&task->gate));
+    idle = idle && task->limit == WEIR_END_OF_TIME; /* else records will come from there on */
     if (task->idle_told == idle)
         return;
     if (idle)
@@ -533,10 +549,11 @@ static void tell_idleness(struct task *task)
  * when none is due any more. True: something was done. */
 static bool advance_time(struct task *task)
 {
-    if (task->watermark != WEIR_NO_TIME && fire_timer(task, WEIR_TIMER_EVENT, task->watermark))
+    if (task->watermark != WEIR_NO_TIME && fire_timer(task, WEIR_TIMER_EVENT, 0))
         return true;
-    if (task->watermark > task->forwarded) {
-        task->forwarded = task->watermark;
+    int64_t passed = passed_watermark(task);
+    if (passed > task->forwarded) {
+        task->forwarded = passed;
         /* END says the end of time, behind what finish still emits. */
         if (task->forwarded == WEIR_END_OF_TIME)
             return true;
@@ -1019,6 +1036,7 @@ enum weir_result task_init(struct task *task, const struct run *run, uint32_t in
     *task = (struct task){
         .run = run, .index = index, .span_limit = 1, .mute = true, .careful = run->careful};
     task->watermark = task->forwarded = WEIR_NO_TIME;
+    task->limit = WEIR_END_OF_TIME;
     while (index >= plan->chains[task->chain].first_task + plan->chains[task->chain].parallelism)
         task->chain++;
     task->subtask = index - plan->chains[task->chain].first_task;

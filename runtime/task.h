@@ -92,6 +92,7 @@ struct task {
     int64_t cut_ns;   /* how long that cut took */
     uint64_t aborted; /* highest id operators were told of */
     int64_t watermark, forwarded;
+    int64_t limit; /* of the watermark behind the head: weir_watermark_limit */
     bool idle_wanted; /* an operator has said so */
     int idle_told;    /* what readers know: 1 idle, 0 not, -1 unknown */
     uint32_t span_limit;
@@ -117,6 +118,10 @@ void task_free(struct task *task);
 struct pipe *task_pipe(const struct task *task, uint32_t to);
 
 struct step task_step(void *task);
+
+/* The watermark as an operator of the task sees it: what came in for the head, what the head lets
+ * pass for those behind it. */
+int64_t task_watermark(const struct task *task, const struct weir_context *context);
 
 /* The first failure sticks. */
 void task_fail(struct task *task, const struct weir_error *error);

@@ -152,6 +152,7 @@ enum weir_result fake_start(struct weir_context *task, struct weir_graph *graph,
     task->watermark = WEIR_NO_TIME;
     task->wake_ns = INT64_MAX;
     task->wake_fd = task->idle_fd = -1;
+    task->limit = WEIR_END_OF_TIME;
     if (!task->table)
         return WEIR_OK;
     task->self = need(calloc(1, task->table->self_size));
@@ -233,6 +234,7 @@ enum weir_result fake_restart(struct weir_context *task)
     task->wake_ns = INT64_MAX;
     task->wake_fd = -1;
     task->held = false;
+    task->limit = WEIR_END_OF_TIME;
     task->run.saved = &restored;
     if (result == WEIR_OK)
         result = task->table->open(task->self, task, task->config);
@@ -328,6 +330,17 @@ const struct weir_allocator *weir_memory(const struct weir_context *context)
     return context->run.allocator;
 }
 
+const char *weir_result_name(enum weir_result result)
+{
+    static const char *const names[] = {
+        "WEIR_OK",       "WEIR_INVALID",   "WEIR_NO_MEMORY", "WEIR_IO",
+        "WEIR_LOCKED",   "WEIR_NOT_FOUND", "WEIR_DAMAGED",   "WEIR_UNSUPPORTED",
+        "WEIR_MISMATCH", "WEIR_TOO_LARGE", "WEIR_FAILED",    "WEIR_REFUSED",
+        "WEIR_TIMEOUT",  "WEIR_STOPPED",   "WEIR_UNKNOWN",   "WEIR_PROTOCOL",
+    };
+    return (size_t)result < sizeof names / sizeof *names ? names[result] : "?";
+}
+
 void weir_log(struct weir_context *context, const char *format, ...)
 {
     va_list arguments;
@@ -370,6 +383,11 @@ void weir_wake(struct weir_context *context, int64_t deadline_ns, int fd)
 void weir_hold(struct weir_context *context, bool held)
 {
     context->held = held;
+}
+
+void weir_watermark_limit(struct weir_context *context, int64_t time)
+{
+    context->limit = time;
 }
 
 void weir_progress_set(struct weir_context *context, uint64_t done, uint64_t total)

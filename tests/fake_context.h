@@ -101,6 +101,7 @@ struct weir_context {
     int64_t wake_ns; /* of the last weir_wake; INT64_MAX: none, or fake_wake has used it up */
     int wake_fd;
     bool held;
+    int64_t limit; /* of the watermark behind it */
     uint64_t progress_done, progress_total;
     struct weir_saver handles; /* since the last fake_cut */
     struct weir_error failed;  /* code WEIR_OK: not */
