@@ -99,8 +99,8 @@ struct weir_program {
  * a line: see EVENTS.md of weir's runtime folder. A failed run with a store is started again,
  * --max-restarts times in a row.
  *
- * `argv` and *program are borrowed. While `run` runs, SIGINT and SIGTERM stop it, SIGUSR1 asks for a
- * checkpoint and SIGUSR2 for what its tasks are doing; handlers are put back at the end. With
+ * `argv` and *program are borrowed. While `run` runs, SIGINT and SIGTERM stop it, SIGUSR1 asks for
+ * a checkpoint and SIGUSR2 for what its tasks are doing; handlers are put back at the end. With
  * --supervise the work is done in a child process. Once a process, from its first thread. */
 WEIR_API int weir_main(int argc, char **argv, const struct weir_program *program);
 
