@@ -90,12 +90,40 @@ a_reader_that_goes_away() {
     same_counts "a job whose reader went away" "$work/counts" "$out"
 }
 
+# On a terminal: Ctrl-C after two checkpoints, then once more to the end.
+a_terminal_has_a_live_line_and_nothing_is_left_of_it() {
+    fresh
+    local said=$work/terminal
+    run=("$program" run --store "$store" --interval 100ms --set "input=$work/text"
+        --set "output=$out" --set "rate=$((lines / 3))")
+    code_of env TERM=xterm python3 "$here/tools/terminal.py" "$store" "$said" "${run[@]}"
+    ((code == 6)) || fail "exit $code after Ctrl-C on a terminal"
+    tr '\r' '\n' <"$said" >"$said.log" # the newest lines are shown when this fails
+    grep -Eq $'^\x1b\\[Kword_count: [0-9.]+ (k )?records/s \\| [0-9]+ %' "$said.log" ||
+        fail "no live line with records and percents"
+    grep -Eq ' \| checkpoint [1-9][0-9]*: [0-9.]+ ms, ' "$said.log" || fail "no checkpoint in it"
+    # What comes last was printed after the line was cleared away, and is not overwritten.
+    python3 - "$said" <<'END' || fail "something is left of the live line"
+import sys
+said = open(sys.argv[1], "rb").read()
+assert said.endswith(b"\n"), "the last line has no end"
+shown = [line.split(b"\x1b[K")[-1] for line in said.replace(b"\r\n", b"\n").split(b"\n")]
+assert not any(b"records/s" in line for line in shown), shown
+END
+    expect_counts_after_restart
+}
+expect_counts_after_restart() {
+    code_of "${run[@]}" >"$work/again.log" 2>&1
+    ((code == 0)) || fail "exit $code of the restart"
+    same_counts "a job stopped by Ctrl-C" "$work/counts" "$out"
+}
+
 lines=6000
 echo "seed $seed"
 text "$work/text" "$lines"
 counts "$work/text" >"$work/counts"
 for property in a_life_that_is_killed_restored_stopped_and_ends a_run_that_can_not_begin \
-    a_reader_that_goes_away; do
+    a_reader_that_goes_away a_terminal_has_a_live_line_and_nothing_is_left_of_it; do
     "$property"
     echo "ok: $property"
 done

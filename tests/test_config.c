@@ -155,6 +155,35 @@ Test(config, refuses_what_is_too_large_and_takes_what_is_just_not)
     cr_expect(strstr(error.text, "over 64 KiB") != NULL, "%s", error.text);
 }
 
+/* Whatever a file holds: it is taken, or refused with a sentence. Pieces of real lines among random
+ * bytes, so that some get far. */
+Test(config, survives_any_bytes)
+{
+    static const char *const pieces[] = {"set", "input",  "=",        " ",     "\n",
+                                         "#",   "store",  "interval", "100ms", "quiet",
+                                         "yes", "config", "\r\n",     "\t",    "--"};
+    char bytes[400];
+    unsigned taken = 0;
+
+    srand(7);
+    for (unsigned i = 0; i < 3000; i++) {
+        size_t size = 0;
+        while (size < 300 && rand() % 30 != 0) {
+            const char *piece = pieces[(unsigned)rand() % (sizeof pieces / sizeof *pieces)];
+            if (rand() % 20 == 0)
+                bytes[size++] = (char)rand();
+            memcpy(bytes + size, piece, strlen(piece));
+            size += strlen(piece);
+        }
+        enum weir_result result = parse_bytes(bytes, size, "run --set input=i");
+        cr_assert(result == WEIR_OK || result == WEIR_INVALID);
+        taken += result == WEIR_OK;
+        cr_assert(result == WEIR_OK || strlen(error.text) > 10, "an empty refusal");
+    }
+    cr_expect_gt(taken, 20);
+    cr_expect_lt(taken, 2900);
+}
+
 Test(config, refuses_a_file_it_can_not_read)
 {
     static char program[] = "p", run[] = "run", name[] = "--config";

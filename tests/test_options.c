@@ -135,6 +135,11 @@ Test(options, refuses_what_has_no_sense_beside_the_rest)
 {
     REFUSED("--dot", "--dot means nothing to \"run\"");
     REFUSED("--now", "--now means nothing to \"run\"");
+    REFUSED("--interval 1s", "--interval needs --store");
+    REFUSED("--timeout 1s", "--timeout needs --store");
+    REFUSED("--retain 2", "--retain needs --store");
+    REFUSED("--restore none", "--restore needs --store");
+    REFUSED("--mode aligned", "--mode needs --store");
     REFUSED("--dead-letters d", "--dead-letters needs --store");
     REFUSED("--supervise", "--supervise needs --store");
     REFUSED("--max-restarts 2", "--max-restarts needs --store");

@@ -34,7 +34,7 @@ static bool member(struct json *json, const char *name, size_t value_size)
 {
     size_t size = strlen(name);
 
-    if (!fits(json, size + 5 + value_size))
+    if (!fits(json, strlen(", \"\": ") + size + value_size))
         return false;
     if (!json->first)
         append(json, ", ", 2);

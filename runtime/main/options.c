@@ -170,25 +170,30 @@ static const struct option {
      .help = "how tasks reach each other (default inproc)"},
     {.name = "restore", .value = "latest|none|ID", .verbs = JOB, .kind = OWN,
      .take = take_restore,
+     .needs_store = true,
      .help = "the checkpoint to go on from (default latest)"},
 
     {.heading = "checkpoints:",
      .name = "interval", .value = "100ms|1s|off", .verbs = JOB, .kind = OWN,
      .take = take_interval,
+     .needs_store = true,
      .help = "time between them (default 1s)"},
     {.name = "min-pause", .value = "50ms", .verbs = JOB, .kind = DURATION, .needs_store = true,
      .offset = AT(job.min_pause_ns),
      .help = "least time from one's end to the next one's start (default none)"},
     {.name = "timeout", .value = "60s", .verbs = JOB, .kind = DURATION,
      .offset = AT(job.timeout_ns),
+     .needs_store = true,
      .help = "one that takes longer is given up (default 60s)"},
     {.name = "tolerated", .value = "N", .verbs = JOB, .kind = NUMBER, .least = 1,
      .most = UINT32_MAX, .needs_store = true, .offset = AT(job.tolerated),
      .help = "so many in a row may come to nothing, then the run fails (default any)"},
     {.name = "retain", .value = "N", .verbs = JOB, .kind = NUMBER, .least = 1,
      .most = UINT32_MAX, .offset = AT(job.retain),
+     .needs_store = true,
      .help = "how many the store keeps (default 3)"},
     {.name = "mode", .value = "aligned", .verbs = JOB, .kind = OWN, .take = take_mode,
+     .needs_store = true,
      .help = "how they pass queued records (default aligned, the only one)"},
     {.name = "stop-deadline", .value = "30s", .verbs = JOB, .kind = DURATION,
      .needs_store = true, .offset = AT(stop_deadline_ns),
@@ -487,8 +492,6 @@ static enum weir_result check_pairs(const struct options *options, struct weir_e
     if ((verb & ASK) != 0 && options->job.store == NULL)
         return refuse(error, "%s needs --store DIR: which running job is meant?",
                       verb_name(options->verb));
-    if (options->job.store == NULL && options->job.restore == WEIR_RESTORE_ID)
-        return refuse(error, "--restore needs --store DIR: that is where checkpoints are");
     if ((verb & JOB) != 0 && options->quiet && options->json)
         return refuse(error, "--quiet and --json: say one of them; who reads events can pass over "
                              "what it does not need");
