@@ -337,13 +337,6 @@ static void expect_damaged(const unsigned char *bytes, size_t size, const char *
     cr_expect(strstr(error.text, "image, offset "), "%s", error.text);
 }
 
-const char *weir_result_name(enum weir_result result)
-{
-    static char name[16];
-    snprintf(name, sizeof name, "%d", (int)result);
-    return name;
-}
-
 static void flip(struct image *image, size_t at)
 {
     image->bytes[at] = (unsigned char)(image->bytes[at] ^ 1u << at % 8);

@@ -3,12 +3,14 @@
  * sqlite_sink: orders into an SQLite database, each once, and what every customer has spent,
  * however often the program is killed. Any other program may read the database meanwhile.
  *
- *     lines --FORWARD--> parse --SPREAD--> orders
- *                             \--BY_KEY--> sum --SPREAD--> totals
+ *     lines ----> parse --SPREAD--> orders
+ *                      \--BY_KEY--> sum --SPREAD--> totals
  *
  *     sqlite_sink run --store state --set input=orders.txt --set database=orders.db
+ *     sqlite_sink run --store state --set socket=orders.sock --set database=orders.db
  *
- * An order is a line of number, customer and cents, with blanks between them.
+ * An order is a line of number, customer and cents, with blanks between them. They come from a
+ * file, or from clients of a socket: those that ask to be acknowledged lose none, either.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -78,14 +80,30 @@ static enum weir_result bind_total(struct weir_context *context, struct weir_sql
     return WEIR_OK;
 }
 
+/* Lines of a file, or what clients send until one of them says "end". */
+static weir_node add_source(struct weir_graph *graph, const struct weir_parameters *parameters)
+{
+    const char *input = weir_parameter_text(parameters, "input");
+    const char *socket = weir_parameter_text(parameters, "socket");
+
+    if ((input[0] != '\0') == (socket[0] != '\0'))
+        weir_graph_fail(graph, "give either input or socket");
+    if (socket[0] != '\0')
+        return weir_socket_source(graph, "lines",
+                                  &(struct weir_socket_source_options){
+                                      WEIR_SIZED(struct weir_socket_source_options), .path = socket,
+                                      .journal = true, .end_line = "end"});
+    return weir_line_source(graph, "lines",
+                            &(struct weir_line_source_options){
+                                WEIR_SIZED(struct weir_line_source_options), .path = input,
+                                .rate = weir_parameter_count(parameters, "rate")});
+}
+
 static enum weir_result build(struct weir_graph *graph, const struct weir_parameters *parameters)
 {
     const char *database = weir_parameter_text(parameters, "database");
-    weir_node lines = weir_line_source(
-        graph, "lines",
-        &(struct weir_line_source_options){WEIR_SIZED(struct weir_line_source_options),
-                                           .path = weir_parameter_text(parameters, "input"),
-                                           .rate = weir_parameter_count(parameters, "rate")});
+    bool file = weir_parameter_text(parameters, "input")[0] != '\0';
+    weir_node lines = add_source(graph, parameters);
     weir_node parsed = weir_flat_map(graph, "parse", parse, NULL);
     weir_node sum =
         weir_reduce(graph, "sum",
@@ -109,7 +127,8 @@ static enum weir_result build(struct weir_graph *graph, const struct weir_parame
             .insert = "INSERT OR REPLACE INTO totals VALUES (?, ?, ?)", .bind = bind_total,
             .parallelism = 1});
 
-    weir_connect(graph, lines, parsed, WEIR_FORWARD);
+    /* The socket is one task's, a file's splits are everybody's. */
+    weir_connect(graph, lines, parsed, file ? WEIR_FORWARD : WEIR_SPREAD);
     weir_connect(graph, parsed, orders, WEIR_SPREAD);
     weir_connect(graph, parsed, sum, WEIR_BY_KEY);
     weir_connect(graph, sum, totals, WEIR_SPREAD);
@@ -119,9 +138,10 @@ static enum weir_result build(struct weir_graph *graph, const struct weir_parame
 int main(int argc, char **argv)
 {
     static const struct weir_parameter parameters[] = {
-        {"input", WEIR_TEXT, NULL, "file of orders, or directory of such", NULL},
+        {"input", WEIR_TEXT, "", "file of orders, or directory of such; or:", NULL},
+        {"socket", WEIR_TEXT, "", "Unix socket that orders come in by", NULL},
         {"database", WEIR_TEXT, NULL, "the SQLite database for them; made when missing", NULL},
-        {"rate", WEIR_COUNT, "0", "lines a second, 0: no limit", NULL},
+        {"rate", WEIR_COUNT, "0", "lines a second of a file, 0: no limit", NULL},
         {0}};
 
     return weir_main(argc, argv,
