@@ -104,6 +104,22 @@ quiet_is_quiet() {
         --set "input=$work/nowhere"
 }
 
+# What it says must not land in files that have got the numbers of the closed streams.
+closed_streams() {
+    fresh
+    "${run[@]}" --interval 5ms --set "rate=$((lines / 2))" <&- >&- 2>&- &
+    pid=$!
+    until_true 20 has_checkpoints "$store" 2 || fail "no checkpoints after 20 s"
+    local fd
+    for fd in 0 1 2; do
+        [[ $(readlink "/proc/$pid/fd/$fd") == /dev/null ]] ||
+            fail "stream $fd is $(readlink "/proc/$pid/fd/$fd")"
+    done
+    code_of wait "$pid"
+    ((code == 0)) || fail "exit $code with closed streams"
+    same_counts "closed streams" "$work/counts" "$out"
+}
+
 input_that_is_not_there() {
     fresh
     expect 5 "$work/nowhere" "$program" run --store "$store" --set "input=$work/nowhere" \
@@ -198,7 +214,7 @@ text "$work/text" "$lines"
 counts "$work/text" >"$work/counts"
 for property in usage_is_refused_by_name help_version_and_plan \
     readme_lists_the_options plan_for_programs \
-    options_from_a_file quiet_is_quiet input_that_is_not_there \
+    options_from_a_file quiet_is_quiet closed_streams input_that_is_not_there \
     store_that_can_not_be_used without_a_store ended_job_says_so second_run_is_locked_out \
     stopped_run_goes_on second_signal_stops_at_once damaged_checkpoint_is_refused; do
     "$property"

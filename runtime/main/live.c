@@ -69,10 +69,15 @@ void live_take_over(struct live *live)
         out_write(live->fd, CLEAR, strlen(CLEAR));
 }
 
-void live_end(struct live *live)
+void live_hide(struct live *live)
 {
     if (live->drawn)
         out_write(live->fd, CLEAR, strlen(CLEAR));
     live->drawn = false;
+}
+
+void live_end(struct live *live)
+{
+    live_hide(live);
     live->on = false;
 }

@@ -34,6 +34,8 @@ void live_print(struct live *live, const char *line);
 bool live_due(const struct live *live, int64_t now_ns);
 /* Plain ASCII. */
 void live_draw(struct live *live, int64_t now_ns, const char *text);
+/* Until it is drawn again: what it says is not true any more. */
+void live_hide(struct live *live);
 /* Another process may have drawn its line here, and can't take it away any more. */
 void live_take_over(struct live *live);
 void live_end(struct live *live);

@@ -4,9 +4,11 @@
  */
 #include "weir_main.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "attempts.h"
 #include "control.h"
@@ -187,6 +189,18 @@ static int carry_out(const struct weir_program *program, struct options *options
     return run_program(program, options);
 }
 
+/* A program may be started with its standard streams closed. The next files it opens would get their
+ * numbers, and what is said would be written into the store. */
+static void hold_standard_streams(void)
+{
+    int fd = 0;
+
+    while (fd >= 0 && fd <= STDERR_FILENO)
+        fd = open("/dev/null", O_RDWR);
+    if (fd > STDERR_FILENO)
+        close(fd);
+}
+
 int weir_main(int argc, char **argv, const struct weir_program *program)
 {
     struct weir_program own = {0}; /* of this version's size, whatever the caller's is */
@@ -198,6 +212,7 @@ int weir_main(int argc, char **argv, const struct weir_program *program)
                         "{WEIR_SIZED(struct weir_program), ...}\n");
         return EXIT_USAGE;
     }
+    hold_standard_streams();
     memcpy(&own, program, program->size < sizeof own ? program->size : sizeof own);
     if (options_parse(&options, argc, argv, own.parameters, &error) != WEIR_OK)
         return usage_failed(&own, &error);

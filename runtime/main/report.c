@@ -191,6 +191,7 @@ static void failed(struct report *report, const struct report_retry *retry)
     report->failed_ns = now_ns();
     report->told = true;
     report->restarts += retry->delay_ns >= 0;
+    live_hide(&report->live);
 }
 
 void report_failed(struct report *report, const struct weir_error *error,
