@@ -97,6 +97,8 @@ static void set_doing(struct task *task, enum task_doing doing, int64_t since_ns
 {
     atomic_store_explicit(&task->pulse.doing, doing, memory_order_relaxed);
     atomic_store_explicit(&task->pulse.since_ns, since_ns, memory_order_relaxed);
+    atomic_store_explicit(&task->pulse.queued, task->gate.queued, memory_order_relaxed);
+    atomic_store_explicit(&task->pulse.unsent, task->outlet.unsent, memory_order_relaxed);
 }
 
 /* A callback that is called from no other. */
@@ -126,11 +128,11 @@ static void note_wait(struct task *task)
 {
     struct task_pulse *pulse = &task->pulse;
     bool blocked = outlet_blocked(&task->outlet);
-    enum task_doing doing = task->failed              ? TASK_FAILED
-                            : blocked                 ? TASK_BLOCKED
-                            : task->told_end          ? TASK_ENDED
-                            : task->operators[0].held ? TASK_HELD
-                                                      : TASK_WAITING;
+    enum task_doing doing = task->failed                                   ? TASK_FAILED
+                            : blocked                                      ? TASK_BLOCKED
+                            : task->told_end                               ? TASK_ENDED
+                            : task->operators[0].held && !task->input_done ? TASK_HELD
+                                                                           : TASK_WAITING;
     if (atomic_load_explicit(&pulse->doing, memory_order_relaxed) != doing)
         set_doing(task, doing, clock_now_ns());
     uint32_t channel = blocked ? 1 + most_blocked(&task->outlet) : 0;
@@ -530,19 +532,31 @@ static bool fire_timer(struct task *task, enum weir_timer kind, int64_t wall_ns)
     return false;
 }
 
+static uint64_t emitted_by_all(const struct task *task)
+{
+    uint64_t emitted = 0;
+    for (uint32_t i = 0; i < task->operator_count; i++)
+        emitted += task->operators[i].emitted;
+    return emitted;
+}
+
 /* Readers are told when this task falls idle, and when it wakes up although it emits nothing: what
- * it emits later must not be late. After a restore they are told whatever it is. */
+ * it emits later must not be late. After a restore they are told whatever it is. A record of a task
+ * that stays idle - a timer's, one that wake or a poll emits - ends its idleness for them, so they
+ * are told again. */
 static void tell_idleness(struct task *task)
 {
     bool idle = task->idle_wanted || (task->gate.input_count && gate_idle(&task->gate));
     idle = idle && task->limit == WEIR_END_OF_TIME; /* else records will come from there on */
-    if (task->idle_told == idle)
+    bool known = task->idle_told == idle;
+    if (known && (!idle || task->idle_emitted == emitted_by_all(task)))
         return;
     if (idle)
         outlet_idle(&task->outlet);
     else
         outlet_watermark(&task->outlet, task->forwarded);
     task->idle_told = idle;
+    task->idle_emitted = emitted_by_all(task);
 }
 
 /* Timers first, one a step, those too that were set for a time already past; the watermark goes on

@@ -92,9 +92,10 @@ struct task {
     int64_t cut_ns;   /* how long that cut took */
     uint64_t aborted; /* highest id operators were told of */
     int64_t watermark, forwarded;
-    int64_t limit; /* of the watermark behind the head: weir_watermark_limit */
-    bool idle_wanted; /* an operator has said so */
-    int idle_told;    /* what readers know: 1 idle, 0 not, -1 unknown */
+    int64_t limit;         /* of the watermark behind the head: weir_watermark_limit */
+    bool idle_wanted;      /* an operator has said so */
+    int idle_told;         /* what readers know: 1 idle, 0 not, -1 unknown */
+    uint64_t idle_emitted; /* records of all operators when they were told */
     uint32_t span_limit;
     bool careful;       /* spans of one, until a round of this run is committed */
     uint64_t taken;     /* records from input, in this run */

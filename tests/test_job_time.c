@@ -322,3 +322,91 @@ Test(job_time, a_clock_timer_that_will_not_fire_any_more_keeps_no_task_awake)
     cr_expect_eq(joined.fired, 0, "its input had ended before");
     flow_free(&flow);
 }
+
+/* ------------------------------------------------------------- a record from an idle task -- */
+
+/* Gives one record, falls idle, and ends when the join's timer has fired. */
+static enum weir_progress quiet_poll(void *self, struct weir_context *context)
+{
+    unsigned *step = self;
+    if (++*step == 1)
+        weir_emit(context, 0, &(struct weir_record){.time = 5});
+    else if (*step == 2)
+        weir_emit_idle(context);
+    else if (atomic_load(&joined.fired))
+        return WEIR_END;
+    return *step < 3 ? WEIR_MORE : weir_idle(context, weir_now(context) + 100000, -1);
+}
+
+/* Says 100 once the join has its record from the quiet side. */
+static enum weir_progress late_poll(void *self, struct weir_context *context)
+{
+    (void)self;
+    if (atomic_load(&joined.fired))
+        return WEIR_END;
+    if (atomic_load(&joined.records))
+        weir_emit_watermark(context, 100);
+    return weir_idle(context, weir_now(context) + 100000, -1);
+}
+
+/* Keeps what it is given, and gives it on when its input has long been idle. */
+static enum weir_result echo_process(void *self, struct weir_context *context, unsigned input,
+                                     const struct weir_record *record)
+{
+    int64_t soon = 20000000;
+    (void)input;
+    (void)record;
+    *(bool *)self = true;
+    if (atomic_load(&let_go)) /* which of the two ways */
+        weir_wake(context, weir_now(context) + soon, -1);
+    else
+        weir_timer_set(context, WEIR_TIMER_CLOCK, weir_wall_time(context) + soon, 0);
+    return WEIR_OK;
+}
+
+static enum weir_result echo(void *self, struct weir_context *context)
+{
+    if (!*(bool *)self)
+        return WEIR_OK;
+    *(bool *)self = false;
+    return weir_emit(context, 0, &(struct weir_record){.time = 5});
+}
+
+static enum weir_result echo_timer(void *self, struct weir_context *context, enum weir_timer kind,
+                                   int64_t time, uint64_t tag)
+{
+    (void)kind;
+    (void)time;
+    (void)tag;
+    return echo(self, context);
+}
+
+static const struct weir_operator quiet_table = {WEIR_SIZED(struct weir_operator), .kind = "quiet",
+                                                 .self_size = sizeof(unsigned), .poll = quiet_poll};
+static const struct weir_operator late_table = {WEIR_SIZED(struct weir_operator), .kind = "late",
+                                                .self_size = 1, .poll = late_poll};
+static const struct weir_operator echo_table = {
+    WEIR_SIZED(struct weir_operator), .kind = "echo",      .self_size = sizeof(bool),
+    .process = echo_process,          .timer = echo_timer, .wake = echo};
+
+/* Held up, the join's timer would never fire, and the sources would never end. */
+Test(job_time, a_record_from_a_task_whose_input_is_idle_does_not_hold_its_readers_up)
+{
+    for (unsigned by_wake = 0; by_wake < 2; by_wake++) {
+        struct flow flow;
+        memset(&joined, 0, sizeof joined);
+        atomic_store(&let_go, by_wake);
+        flow_init(&flow);
+        weir_node quiet = flow_add(&flow, "quiet", &quiet_table, NULL, 1);
+        weir_node echoes = flow_add(&flow, "echo", &echo_table, NULL, 1);
+        weir_node late = flow_add(&flow, "late", &late_table, NULL, 1);
+        weir_node node = flow_add(&flow, "join", &join_table, NULL, 1);
+        weir_connect(flow.graph, quiet, echoes, WEIR_SPREAD);
+        weir_connect(flow.graph, echoes, node, WEIR_SPREAD);
+        weir_connect(flow.graph, late, node, WEIR_SPREAD);
+        flow_run(&flow, WEIR_OUTCOME_ENDED);
+        cr_expect_eq(joined.records, 1);
+        cr_expect_eq(joined.fired, 1);
+        flow_free(&flow);
+    }
+}
