@@ -797,6 +797,8 @@ static struct step finish(struct task *task)
             continue;
         if (!context->table->finish) {
             context->finished = true;
+            if (i == 0 && task->limit != WEIR_END_OF_TIME)
+                return again; /* what lies behind it may see the end of time now: timers first */
             continue;
         }
         if (context->idle_until && still_idle(context))

@@ -303,9 +303,9 @@ WEIR_API void weir_wake(struct weir_context *context, int64_t deadline_ns, int f
 /* For operators with `wake`. true: after the record in hand the task takes no more input until the
  * operator says false, from timer, wake, commit or aborted; all of these are still called, and
  * process_many should return. It is back-pressure: markers behind the input wait too, so a hold
- * should be short; and so does the end of input, which calls finish. Watermarks wait as well, but
- * not for records that an operator keeps without a hold: what it emits of them may be late. Not
- * kept over a restart. From wherever weir_wake is. Without `wake`, it fails the run. */
+ * should be short; and so does the end of input, which calls finish. Watermarks wait as well; for
+ * records that an operator keeps without a hold, see weir_watermark_limit. Not kept over a restart.
+ * From wherever weir_wake is. Without `wake`, it fails the run. */
 WEIR_API void weir_hold(struct weir_context *context, bool held);
 /* For operators with `wake` that emit later what they have taken now: the watermark does not pass
  * `time` on its way behind this operator, until the operator names another one; WEIR_END_OF_TIME: it
