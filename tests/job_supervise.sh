@@ -187,7 +187,8 @@ poison_becomes_a_dead_letter() {
             each_once 2
             python3 "$(dirname "$0")/tools/events.py" "$(dirname "$0")/../runtime/EVENTS.md" \
                 "$log" --want poisoned,restarting,end
-            [[ $(events_of poisoned node subtask skipped failures | sort -u) == "faulty|0|True|3" ]] ||
+            [[ $(events_of poisoned node subtask skipped failures | sort -u) == \
+                "faulty|0|True|3" ]] ||
                 fail "poisoned: $(events_of poisoned node subtask skipped failures)"
             (($(events_of poisoned preview | grep -c 'poison number') == 2)) ||
                 fail "$(events_of poisoned preview)"
@@ -247,7 +248,8 @@ gives_up_when_the_process_dies_at_once() {
         fresh
         expect 5 "$faulty" run "${at[@]}" "${quick[@]}" --set "$when" --set fault=abort \
             --supervise --max-restarts 2
-        (($(count_of 'was killed by SIGABRT') == 3)) || fail "$when: $(count_of 'was killed by') deaths, not 3"
+        (($(count_of 'was killed by SIGABRT') == 3)) ||
+            fail "$when: $(count_of 'was killed by') deaths, not 3"
         says 'giving up after 2 restarts'
     done
 }

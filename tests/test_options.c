@@ -80,13 +80,13 @@ Test(options, every_option_lands_in_its_field)
 Test(options, of_restarts_and_what_is_said_land_in_theirs)
 {
     cr_assert_eq(parse_run("--store s --min-pause 50ms --tolerated 4 --mode aligned --supervise "
-                           "--max-restarts 0 --restart-delay 2s --dead-letters d --poison-after 5 "
+                           "--max-restarts 4 --restart-delay 2s --dead-letters d --poison-after 5 "
                            "--stop-deadline 1min --no-control --log-level debug --json"),
                  WEIR_OK, "%s", error.text);
     cr_expect_eq(options.job.min_pause_ns, 50 * (int64_t)1000000);
     cr_expect_eq(options.job.tolerated, 4);
     cr_expect(options.supervise && options.no_control && options.json && !options.quiet);
-    cr_expect_eq(options.max_restarts, 0);
+    cr_expect_eq(options.max_restarts, 4);
     cr_expect_eq(options.restart_delay_ns, 2 * (int64_t)1000000000);
     cr_expect_str_eq(options.job.dead_letters, "d");
     cr_expect_eq(options.poison_after, 5);
@@ -143,6 +143,8 @@ Test(options, refuses_what_has_no_sense_beside_the_rest)
     REFUSED("--dead-letters d", "--dead-letters needs --store");
     REFUSED("--supervise", "--supervise needs --store");
     REFUSED("--max-restarts 2", "--max-restarts needs --store");
+    REFUSED("--store s --poison-after 5", "--poison-after 5 is never reached");
+    REFUSED("--store s --max-restarts 0 --poison-after 2", "--poison-after 2 is never reached");
     REFUSED("--restart-delay 1s", "--restart-delay needs --store");
     REFUSED("--poison-after 2", "--poison-after needs --store");
     REFUSED("--min-pause 1s", "--min-pause needs --store");

@@ -15,7 +15,8 @@
  *
  *   A1  --restore says where the job begins. As long as no checkpoint was committed by any attempt
  *       it has not begun, and a restart begins there again; afterwards it is the newest checkpoint.
- *   A2  The job's threads, and those that answer for it, are started with the signals held back: see signals.h.
+ *   A2  The job's threads, and those that answer for it, are started with the signals held back:
+ *       see signals.h.
  *   A3  What is learnt is on the slate before the next attempt begins, and before its process can
  *       die of it.
  *   A4  The control endpoint is there while the store is locked and no longer: between two attempts

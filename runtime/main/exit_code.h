@@ -7,7 +7,7 @@
  *   EXIT_USAGE      2  command line or graph is wrong  change the command
  *   EXIT_STORE      3  store locked, damaged, unusable look at the store, then start again
  *   EXIT_MISMATCH   4  checkpoint of another graph     the old program, or another store
- *   EXIT_FAILED     5  an operator failed              start again: goes on from the checkpoint
+ *   EXIT_FAILED     5  failed too often in a row       start again: goes on from the checkpoint
  *   EXIT_STOPPED    6  stopped on request              start again: goes on where it stopped
  *
  * An error that names a node came from that node's operator; one that doesn't, from the job or its

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "options.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "duration.h"
@@ -498,6 +499,12 @@ static enum weir_result check_pairs(const struct options *options, struct weir_e
     if ((verb & JOB) != 0 && options->quiet && given(options, "log-level"))
         return refuse(error, "--quiet and --log-level: say one of them; --quiet is --log-level "
                              "warning");
+    /* --dead-letters alone has a sense: a checkpoint may hold letters of an earlier run. */
+    if (given(options, "poison-after") && options->poison_after - 1 > options->max_restarts)
+        return refuse(error,
+                      "--poison-after %" PRIu32 " is never reached: with --max-restarts %" PRIu32
+                      " the job is given up before",
+                      options->poison_after, options->max_restarts);
     if (options->verb == OPTIONS_PLAN && options->dot && options->json)
         return refuse(error, "--dot and --json: say one of them");
     if (options->verb == OPTIONS_STOP && options->drain && options->now)

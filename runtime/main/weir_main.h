@@ -96,12 +96,21 @@ struct weir_program {
  *   6  stopped on request: the same command goes on there
  *
  * `run` writes sentences to standard error; with --json, events to standard output, one JSON object
- * a line: see EVENTS.md of weir's runtime folder. A failed run with a store is started again,
- * --max-restarts times in a row.
+ * a line: see EVENTS.md of weir's runtime folder.
  *
- * `argv` and *program are borrowed. While `run` runs, SIGINT and SIGTERM stop it, SIGUSR1 asks for
- * a checkpoint and SIGUSR2 for what its tasks are doing; handlers are put back at the end. With
- * --supervise the work is done in a child process. Once a process, from its first thread. */
+ * A run with a store that fails is started again from its newest checkpoint, --max-restarts times
+ * in a row, with the same graph: `build` is called once in a process. With --supervise the job runs
+ * in a child process, which is replaced when it dies; the parent does nothing but watch, and
+ * weir_main returns in the parent alone. What the program does before it calls weir_main is done
+ * once; `build` and the operators run in the children.
+ *
+ * While `run` runs, SIGINT and SIGTERM stop it, SIGUSR1 asks for a checkpoint and SIGUSR2 for what
+ * its tasks are doing, unless they were ignored. A supervised child also has handlers of SIGSEGV,
+ * SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP and SIGSYS, where there were none. At the end all is as
+ * it was.
+ *
+ * `argv` is borrowed, and so is *program. Once a process, from its first thread, before there are
+ * others. */
 WEIR_API int weir_main(int argc, char **argv, const struct weir_program *program);
 
 #ifdef __cplusplus
