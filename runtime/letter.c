@@ -127,7 +127,8 @@ enum weir_result letters_load(struct letters *letters, struct snapshot_section *
 
 /* ------------------------------------------------------------------------------ the file -- */
 
-/* The whole file in one block: a letter is rare, and seldom large. NULL: no memory. */
+/* The whole file in one block, and a zero behind it, for same_letter looks for texts: a letter is
+ * rare, and seldom large. NULL: no memory. */
 static unsigned char *print_letter(const struct letters *letters, const struct letter *letter,
                                    size_t *size)
 {
@@ -143,9 +144,10 @@ static unsigned char *print_letter(const struct letters *letters, const struct l
                           record->key.size, record->value.size);
     assert(length > 0 && (size_t)length < sizeof header);
     *size = (size_t)length + record->key.size + record->value.size;
-    unsigned char *bytes = memory_take(letters->allocator, *size);
+    unsigned char *bytes = memory_take(letters->allocator, *size + 1);
     if (!bytes)
         return NULL;
+    bytes[*size] = 0;
     memcpy(bytes, header, (size_t)length);
     memcpy(bytes + length, record->key.data, record->key.size);
     memcpy(bytes + length + record->key.size, record->value.data, record->value.size);

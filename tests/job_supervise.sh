@@ -15,7 +15,7 @@ lines=$((seconds * rate))
 
 # A sanitizer has handlers of its own: it says where it crashed, and then the process exits.
 sanitized=no
-! nm -D "$1/libweir.so" | grep -q __asan_init || sanitized=yes
+(($(nm -D "$1/libweir.so" | grep -c __asan_init) == 0)) || sanitized=yes
 
 fresh() { # another store, output and log
     store=$work/store.$((++stores))
