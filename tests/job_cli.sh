@@ -118,6 +118,8 @@ closed_streams() {
     code_of wait "$pid"
     ((code == 0)) || fail "exit $code with closed streams"
     same_counts "closed streams" "$work/counts" "$out"
+    code_of "$program" plan "${io[@]}" >&-
+    ((code == 5)) || fail "exit $code for a plan that nobody got"
 }
 
 input_that_is_not_there() {

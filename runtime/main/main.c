@@ -189,16 +189,15 @@ static int carry_out(const struct weir_program *program, struct options *options
     return run_program(program, options);
 }
 
-/* A program may be started with its standard streams closed. The next files it opens would get their
- * numbers, and what is said would be written into the store. */
+/* A program may be started with its standard streams closed. The next files it opens would get
+ * their numbers, and what is said would be written into the store. Opened the wrong way round, they
+ * go on failing as closed ones do: nobody takes a closed standard input for one that has ended. */
 static void hold_standard_streams(void)
 {
-    int fd = 0;
-
-    while (fd >= 0 && fd <= STDERR_FILENO)
-        fd = open("/dev/null", O_RDWR);
-    if (fd > STDERR_FILENO)
-        close(fd);
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 &&
+            open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+            return;
 }
 
 int weir_main(int argc, char **argv, const struct weir_program *program)
