@@ -72,14 +72,12 @@ static void print_status(const json_t *answer)
     uint64_t total = number(answer, "progress_total"), done = number(answer, "progress_done");
 
     printf("program       %s, process %" PRIu64, text(answer, "program"), number(answer, "pid"));
-    if (number(answer, "supervisor") > 0)
-        printf(", supervised by %" PRIu64, number(answer, "supervisor"));
+    if (number(answer, "parent") > 0)
+        printf(", supervised by %" PRIu64, number(answer, "parent"));
     printf(", weir %s\n", text(answer, "version"));
     printf("store         %s, id %s\n", text(answer, "store"), text(answer, "store_id"));
     printf("state         %s; up for %s, %" PRIu64 " restarts\n", text(answer, "state"),
            time_of(answer, "uptime_ns", age), number(answer, "restarts"));
-    if (json_object_get(answer, "epoch") == NULL)
-        return;
     printf("run           %" PRIu64 ", of %" PRIu64 " tasks, for %s; restored from ",
            number(answer, "epoch"), number(answer, "tasks"), time_of(answer, "running_ns", age));
     if (number(answer, "restored_from") > 0)

@@ -20,7 +20,6 @@ enum { VERSION = 1, PATIENCE_MS = 60000, PATIENCE_MAX_MS = 3600000 };
 
 /* Somebody waits for a checkpoint: one with a higher id than there was when he asked. */
 struct waiting {
-    uint64_t run;  /* which attached job */
     uint64_t base; /* id */
     int64_t deadline_ns;
 };
@@ -31,11 +30,11 @@ struct control {
     struct endpoint *endpoint;
     char store_id[CONTROL_STORE_ID_ROOM];
 
-    pthread_mutex_t lock; /* of what follows */
-    struct weir_job *job; /* NULL: none just now */
-    uint64_t run;         /* how many there were */
-    uint32_t restarts;    /* the report's; copied on the program's thread, which counts them */
-    int asked;            /* enum weir_stop, -1: nothing */
+    uint32_t restarts; /* the report's; copied on the program's thread, which counts them */
+
+    pthread_mutex_t lock;                     /* of what follows */
+    struct weir_job *job;                     /* NULL: it is being taken away */
+    int asked;                                /* enum weir_stop, -1: nothing */
     struct waiting waiting[ENDPOINT_TICKETS]; /* by ticket */
 };
 
@@ -110,42 +109,41 @@ static char *refused(const char *ask, const char *format, ...)
 
 /* ---------------------------------------------------------------------------------- status -- */
 
-static void add_numbers(json_t *root, const struct weir_status *status)
-{
-    const struct {
-        const char *name;
-        uint64_t number;
-    } unsigned_ones[] = {
-        {"epoch", status->epoch},
-        {"tasks", status->tasks},
-        {"restored_from", status->restored_from},
-        {"records_in", status->records_in},
-        {"records_emitted", status->records_emitted},
-        {"checkpoint", status->checkpoint},
-        {"checkpoint_bytes", status->checkpoint_bytes},
-        {"committed", status->committed},
-        {"aborted", status->aborted},
-        {"progress_done", status->progress_done},
-        {"progress_total", status->progress_total},
-        {"round", status->round},
-        {"aborted_id", status->aborted_id},
-    };
-    const struct {
-        const char *name;
-        int64_t number;
-    } signed_ones[] = {
-        {"checkpoint_age_ns", status->checkpoint_age_ns},
-        {"checkpoint_duration_ns", status->checkpoint_duration_ns},
-        {"cut_max_ns", status->cut_max_ns},
-        {"running_ns", status->running_ns},
-        {"round_age_ns", status->round_age_ns},
-        {"aborted_age_ns", status->aborted_age_ns},
-    };
+struct member {
+    const char *name;
+    uint64_t number;
+};
 
-    for (size_t i = 0; i < sizeof unsigned_ones / sizeof unsigned_ones[0]; i++)
-        json_object_set_new(root, unsigned_ones[i].name, number_of(unsigned_ones[i].number));
-    for (size_t i = 0; i < sizeof signed_ones / sizeof signed_ones[0]; i++)
-        json_object_set_new(root, signed_ones[i].name, json_integer(signed_ones[i].number));
+/* The list ends with an element without a name. */
+static void add_numbers(json_t *root, const struct member *members)
+{
+    for (; members->name != NULL; members++)
+        json_object_set_new(root, members->name, number_of(members->number));
+}
+
+/* What is not there is left out: see EVENTS.md. */
+static void add_checkpoints(json_t *root, const struct weir_status *status)
+{
+    const struct member newest[] = {
+        {"checkpoint_age_ns", (uint64_t)status->checkpoint_age_ns},
+        {"checkpoint_duration_ns", (uint64_t)status->checkpoint_duration_ns},
+        {"checkpoint_bytes", status->checkpoint_bytes},
+        {NULL, 0},
+    };
+    const struct member open[] = {
+        {"round", status->round}, {"round_age_ns", (uint64_t)status->round_age_ns}, {NULL, 0}};
+    const struct member aborted[] = {{"aborted_id", status->aborted_id},
+                                     {"aborted_age_ns", (uint64_t)status->aborted_age_ns},
+                                     {NULL, 0}};
+
+    if (status->checkpoint > 0)
+        add_numbers(root, newest);
+    if (status->round > 0)
+        add_numbers(root, open);
+    if (status->aborted_id > 0) {
+        add_numbers(root, aborted);
+        json_object_set_new(root, "aborted_reason", text_of(status->aborted_reason));
+    }
 }
 
 static void add_job(json_t *root, struct weir_job *job)
@@ -155,12 +153,30 @@ static void add_job(json_t *root, struct weir_job *job)
     struct weir_status status = {WEIR_SIZED(struct weir_status)};
 
     weir_job_status(job, &status);
+    const struct member always[] = {
+        {"epoch", status.epoch},
+        {"tasks", status.tasks},
+        {"running_ns", (uint64_t)status.running_ns},
+        {"restored_from", status.restored_from},
+        {"records_in", status.records_in},
+        {"records_emitted", status.records_emitted},
+        {"checkpoint", status.checkpoint},
+        {"committed", status.committed},
+        {"aborted", status.aborted},
+        {"cut_max_ns", (uint64_t)status.cut_max_ns},
+        {NULL, 0},
+    };
+    const struct member progress[] = {{"progress_done", status.progress_done},
+                                      {"progress_total", status.progress_total},
+                                      {NULL, 0}};
     json_object_set_new(root, "state", json_string(outcomes[status.outcome]));
-    add_numbers(root, &status);
-    json_object_set_new(root, "aborted_reason", text_of(status.aborted_reason));
+    add_numbers(root, always);
+    if (status.progress_total > 0)
+        add_numbers(root, progress);
+    add_checkpoints(root, &status);
 }
 
-static char *answer_status(struct control *control)
+static char *answer_status(const struct control *control)
 {
     const struct report *report = control->report;
     json_t *root = begin(true, "status");
@@ -168,15 +184,13 @@ static char *answer_status(struct control *control)
     json_object_set_new(root, "program", text_of(report->name));
     json_object_set_new(root, "version", json_string(weir_version()));
     json_object_set_new(root, "pid", json_integer(getpid()));
-    json_object_set_new(root, "supervisor", json_integer(report->parent));
+    if (report->parent != 0)
+        json_object_set_new(root, "parent", json_integer(report->parent));
     json_object_set_new(root, "store", text_of(report->options->job.store));
     json_object_set_new(root, "store_id", json_string(control->store_id));
     json_object_set_new(root, "uptime_ns", json_integer(now_ns() - report->began_ns));
     json_object_set_new(root, "restarts", json_integer(control->restarts));
-    if (control->job != NULL)
-        add_job(root, control->job);
-    else
-        json_object_set_new(root, "state", json_string("starting"));
+    add_job(root, control->job);
     return print(root);
 }
 
@@ -200,13 +214,10 @@ static char *ask_checkpoint(struct control *control, const json_t *request, uint
         return refused("checkpoint", "timeout_ms: 1 to %d", PATIENCE_MAX_MS);
     if (ticket == ENDPOINT_TICKETS)
         return refused("checkpoint", "%u others wait for one already", ENDPOINT_TICKETS);
-    if (control->job == NULL)
-        return refused("checkpoint", "the job is being started; ask again in a moment");
     weir_job_status(control->job, &status);
     if (weir_job_checkpoint(control->job, &error) != WEIR_OK)
         return refused("checkpoint", "%s", error.text);
     control->waiting[ticket] = (struct waiting){
-        .run = control->run,
         .base = newest_id(&status),
         .deadline_ns = now_ns() + patience_ms * MILLISECOND_NS,
     };
@@ -229,7 +240,7 @@ static char *checkpoint_done(struct control *control, const struct waiting *wait
     struct weir_status status = {WEIR_SIZED(struct weir_status)};
     bool late = now_ns() >= waiting->deadline_ns;
 
-    if (control->job == NULL || control->run != waiting->run)
+    if (control->job == NULL)
         return refused("checkpoint", "the run ended before the checkpoint was done");
     weir_job_status(control->job, &status);
     if (status.checkpoint > waiting->base)
@@ -276,10 +287,7 @@ static char *answer_dump(struct control *control)
     json_t *lines = json_array();
 
     json_object_set_new(root, "lines", lines);
-    if (control->job != NULL)
-        weir_job_dump(control->job, add_line, lines);
-    else
-        add_line(lines, "the job is being started");
+    weir_job_dump(control->job, add_line, lines);
     return print(root);
 }
 
@@ -312,6 +320,8 @@ static char *answer_request(struct control *control, json_t *request, uint32_t t
         return refused(NULL, "\"weir\": 1 is the version spoken here (weir %s)", weir_version());
     if (ask == NULL)
         return refused(NULL, "\"ask\": status, checkpoint, stop or dump");
+    if (control->job == NULL)
+        return refused(ask, "the run is over");
     const char *unknown = unknown_member(request, ask);
     if (unknown != NULL)
         return refused(NULL, "\"%.40s\" has no meaning with \"ask\": \"%.40s\"", unknown, ask);
@@ -399,8 +409,9 @@ enum weir_result control_start(struct control **control, struct weir_job *job,
     }
     pthread_mutex_init(&new->lock, NULL);
     new->report = report;
+    new->restarts = report->restarts;
+    new->job = job;
     new->asked = -1;
-    control_attach(new, job);
     enum weir_result result = control_store_id(store, new->store_id, error);
     if (result == WEIR_OK)
         result = start_endpoint(new, error);
@@ -411,15 +422,6 @@ enum weir_result control_start(struct control **control, struct weir_job *job,
     }
     *control = new;
     return WEIR_OK;
-}
-
-void control_attach(struct control *control, struct weir_job *job)
-{
-    pthread_mutex_lock(&control->lock);
-    control->job = job;
-    control->run += job != NULL;
-    control->restarts = control->report->restarts;
-    pthread_mutex_unlock(&control->lock);
 }
 
 int control_asked(struct control *control)
@@ -438,6 +440,9 @@ void control_stop(struct control **control)
     if (old == NULL)
         return;
     control_socket_remove(&old->sock); /* first: nobody is to knock at a door that closes */
+    pthread_mutex_lock(&old->lock);
+    old->job = NULL; /* who waits is told so */
+    pthread_mutex_unlock(&old->lock);
     endpoint_stop(&old->endpoint);
     pthread_mutex_destroy(&old->lock);
     free(old);

@@ -24,19 +24,17 @@ struct control;
  * program: in the child, after the fork): CZMQ starts itself and changes process-wide things, which
  * are put back at once. */
 void control_prepare(void);
-/* Starts answering for `job`. It must have started: its store, report->options->job.store, is
+/* Starts answering for `job`, which must have started: its store, report->options->job.store, is
  * locked, so nobody else's socket is replaced. `report` is borrowed, for its name, parent, restarts
  * and options. The program's first thread. */
 enum weir_result control_start(struct control **control, struct weir_job *job,
                                const struct report *report, struct weir_error *error) WEIR_MUST_USE;
-/* The job that answers from now on; NULL: none just now (between two runs). Waits until an answer
- * in progress is out, so that the old job may be closed afterwards. The program's first thread. */
-void control_attach(struct control *control, struct weir_job *job);
 /* What somebody has asked for since the last call: a stop is carried out by the program, which also
  * has signals to mind. -1: nothing. The more urgent one wins. */
 int control_asked(struct control *control); /* enum weir_stop */
-/* Ends the answering and removes the socket. Before weir_job_close: the store's lock is still held.
- * NULL is accepted; *control becomes NULL. */
+/* Removes the socket, tells who still waits that the run is over, and ends. The job is not asked any
+ * more afterwards; before weir_job_close, for the store's lock must still be held. NULL is accepted;
+ * *control becomes NULL. */
 void control_stop(struct control **control);
 
 /* What the store at that path is called. WEIR_NOT_FOUND: there is none. */

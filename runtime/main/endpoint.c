@@ -202,6 +202,7 @@ static void serve(zsock_t *pipe, void *argument)
             on_message(endpoint);
         give_what_is_owed(endpoint);
     }
+    give_what_is_owed(endpoint); /* leaves within the linger time */
     for (uint32_t i = 0; i < ENDPOINT_TICKETS; i++)
         zframe_destroy(&endpoint->clients[i]);
     zsock_destroy(&endpoint->router);
