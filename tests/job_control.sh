@@ -5,7 +5,8 @@
 #
 #     tests/job_control.sh BUILD_FOLDER
 
-source "$(dirname "$0")/tools/job.bash"
+here=$(dirname "$0")
+source "$here/tools/job.bash"
 
 export XDG_RUNTIME_DIR=$work/session
 mkdir -m 700 "$XDG_RUNTIME_DIR"
@@ -20,6 +21,12 @@ stores=0
 ask() { # VERB [OPTION...]: its code in $code, what it says in $said
     code_of "$program" "$1" --store "$store" "${@:2}" >"$work/said" 2>"$work/complaint"
     said=$(cat "$work/said" "$work/complaint")
+}
+
+fits() { # OBJECT: of EVENTS.md, what the last ask with --json has said
+    echo "$said" >"$work/answer.json"
+    python3 "$here/tools/events.py" "$here/../runtime/EVENTS.md" --object "$1" \
+        "$work/answer.json" || fail "it does not fit EVENTS.md: $said"
 }
 
 answers() {
@@ -71,6 +78,9 @@ it_tells_how_it_is() {
     expect 0 '^\{"weir":1,"ok":true,"ask":"status"'
     [[ $(member pid) == "$pid" && $(member state) == running && $(member store) == "$store" ]] ||
         fail "status: $said"
+    fits answer_status
+    ask dump --json
+    fits answer_dump
     ask dump
     expect 0 '^job word_count, epoch 1: '
     expect 0 '^no checkpoint is being taken'
@@ -80,6 +90,9 @@ it_tells_how_it_is() {
     has_checkpoints "$store" 1 || fail "no checkpoint in the store"
     ask checkpoint --json
     [[ $(member ok) == true && $(member checkpoint) == 2 ]] || fail "checkpoint: $said"
+    fits answer_checkpoint
+    ask status --json
+    fits answer_status
     ask stop --now
     expect 0 "process $pid was asked to stop \(now\)"
     ends_with 6
@@ -88,8 +101,8 @@ it_tells_how_it_is() {
 a_stop_from_outside_loses_nothing() {
     fresh
     start
-    ask stop
-    expect 0 'suspend'
+    ask stop --json
+    fits answer_stop
     ends_with 6
     (($(checkpoints "$store" | wc -l) == 1)) || fail "no last checkpoint"
     start

@@ -174,8 +174,14 @@ static enum weir_result ask(const struct options *options, char **answer, struct
     bool patient = options->verb == OPTIONS_CHECKPOINT;
     enum weir_result result = control_store_id(options->job.store, id, error);
 
-    if (result == WEIR_OK)
-        result = control_socket_find(id, options->job.store, path, error);
+    if (result != WEIR_OK) {
+        char why[sizeof error->text];
+        memcpy(why, error->text, sizeof why);
+        snprintf(error->text, sizeof error->text, "no program to be asked: %.600s", why);
+        error->code = WEIR_INVALID;
+        return error->code;
+    }
+    result = control_socket_find(id, options->job.store, path, error);
     if (result != WEIR_OK)
         return result;
     write_request(options, request, sizeof request);

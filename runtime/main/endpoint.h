@@ -41,7 +41,8 @@ void endpoint_prepare(void);
 enum weir_result endpoint_start(struct endpoint **endpoint, const struct control_socket *sock,
                                 const struct endpoint_answers *answers,
                                 struct weir_error *error) WEIR_MUST_USE;
-/* Asks for what is owed once more; no callback is called any more afterwards. NULL is accepted; *endpoint becomes NULL. */
+/* Asks for what is owed once more; no callback is called any more afterwards. NULL is accepted;
+ * *endpoint becomes NULL. */
 void endpoint_stop(struct endpoint **endpoint);
 
 /* One question to the endpoint at `path`. *answer is from malloc. WEIR_TIMEOUT; WEIR_STOPPED: it
