@@ -107,8 +107,9 @@ Test(config, loses_against_the_command_line_wherever_that_names_it)
 
 Test(config, is_written_for_all_verbs)
 {
-    cr_assert_eq(parse("store = s\ndot = yes\ninterval = 1s\nnow = yes\n", "status"), WEIR_OK, "%s",
-                 error.text);
+    cr_assert_eq(
+        parse("store = s\ndot = yes\ninterval = 1s\nnow = yes\npoison-after = 9\n", "status"),
+        WEIR_OK, "%s", error.text);
     cr_assert_eq(parse("store = s\ndot = yes\njson = yes\nset input = i", "run"), WEIR_OK, "%s",
                  error.text);
     cr_expect_eq(parse("store = s\ndot = yes\njson = yes\nset input = i", "plan"), WEIR_INVALID);

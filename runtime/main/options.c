@@ -500,7 +500,8 @@ static enum weir_result check_pairs(const struct options *options, struct weir_e
         return refuse(error, "--quiet and --log-level: say one of them; --quiet is --log-level "
                              "warning");
     /* --dead-letters alone has a sense: a checkpoint may hold letters of an earlier run. */
-    if (given(options, "poison-after") && options->poison_after - 1 > options->max_restarts)
+    if ((verb & JOB) != 0 && given(options, "poison-after") &&
+        options->poison_after - 1 > options->max_restarts)
         return refuse(error,
                       "--poison-after %" PRIu32 " is never reached: with --max-restarts %" PRIu32
                       " the job is given up before",
