@@ -3,7 +3,7 @@
 #
 # Programs that are asked while they run: status, checkpoint, stop, dump; and when nobody is there.
 #
-#     tests/job_control.sh BUILD_FOLDER
+#     tests/job_asked.sh BUILD_FOLDER
 
 here=$(dirname "$0")
 source "$here/tools/job.bash"
