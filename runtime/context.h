@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * context: one operator instance inside its task - what a callback gets as struct weir_context. The
- * public functions that take one are in context.c. Task thread only, but for construction.
+ * public functions that take one are in context.c, what concerns its part of a checkpoint in
+ * context_part.c. Task thread only, but for construction.
  */
 #ifndef CONTEXT_H
 #define CONTEXT_H

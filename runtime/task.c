@@ -93,62 +93,30 @@ static bool tell_text(struct task *task, enum message_kind kind, uint64_t id,
 
 /* ---------------------------------------------------------------------------- the pulse -- */
 
-static void set_doing(struct task *task, enum task_doing doing, int64_t since_ns)
-{
-    atomic_store_explicit(&task->pulse.doing, doing, memory_order_relaxed);
-    atomic_store_explicit(&task->pulse.since_ns, since_ns, memory_order_relaxed);
-    atomic_store_explicit(&task->pulse.queued, task->gate.queued, memory_order_relaxed);
-    atomic_store_explicit(&task->pulse.unsent, task->outlet.unsent, memory_order_relaxed);
-}
-
 /* A callback that is called from no other. */
 static void begin_call(struct task *task, const struct weir_context *context, const char *call)
 {
     task->now_ns = clock_now_ns();
-    set_doing(task, TASK_CALLING, task->now_ns);
-    task_enter(task, context->place, call);
+    pulse_turn(&task->pulse, TASK_CALLING, task->now_ns);
+    pulse_enter(&task->pulse, context->place, call);
 }
 
 static void end_call(struct task *task)
 {
-    atomic_store_explicit(&task->pulse.call, NULL, memory_order_relaxed);
-}
-
-/* The channel that has waited for credit and holds up the most. */
-static uint32_t most_blocked(const struct outlet *outlet)
-{
-    const struct outlet_channel *most = &outlet->channels[0];
-    for (uint32_t c = 1; c < outlet->channel_count; c++)
-        if (outlet->channels[c].count > most->count)
-            most = &outlet->channels[c];
-    return most->channel;
+    pulse_outside(&task->pulse);
 }
 
 static void note_wait(struct task *task)
 {
-    struct task_pulse *pulse = &task->pulse;
-    bool blocked = outlet_blocked(&task->outlet);
-    enum task_doing doing = task->failed                                   ? TASK_FAILED
-                            : blocked                                      ? TASK_BLOCKED
-                            : task->told_end                               ? TASK_ENDED
-                            : task->operators[0].held && !task->input_done ? TASK_HELD
-                                                                           : TASK_WAITING;
-    if (atomic_load_explicit(&pulse->doing, memory_order_relaxed) != doing)
-        set_doing(task, doing, clock_now_ns());
-    uint32_t channel = blocked ? 1 + most_blocked(&task->outlet) : 0;
-    atomic_store_explicit(&pulse->blocked, channel, memory_order_relaxed);
-    atomic_store_explicit(&pulse->queued, task->gate.queued, memory_order_relaxed);
-    atomic_store_explicit(&pulse->unsent, task->outlet.unsent, memory_order_relaxed);
-}
-
-static void note_round(struct task *task)
-{
-    const struct aligner *aligner = &task->gate.aligner;
-    uint64_t told = aligner->announced > aligner->closed ? aligner->announced : 0;
-    atomic_store_explicit(&task->pulse.round, aligner->open ? aligner->open : told,
-                          memory_order_relaxed);
-    atomic_store_explicit(&task->pulse.reached, aligner->open ? aligner->marked_count : 0,
-                          memory_order_relaxed);
+    bool held = task->operators[0].held && !task->input_done;
+    enum task_doing doing = task->failed                    ? TASK_FAILED
+                            : outlet_blocked(&task->outlet) ? TASK_BLOCKED
+                            : task->told_end                ? TASK_ENDED
+                            : held                          ? TASK_HELD
+                                                            : TASK_WAITING;
+    if (atomic_load_explicit(&task->pulse.doing, memory_order_relaxed) != doing)
+        pulse_turn(&task->pulse, doing, clock_now_ns());
+    pulse_queues(&task->pulse, &task->gate, &task->outlet);
 }
 
 /* --------------------------------------------------------------------------- opening -- */
@@ -190,7 +158,7 @@ static void open_operator(struct task *task, uint32_t place)
     struct weir_context *context = &task->operators[place];
     context->opened = true;
     if (context->table->open) {
-        task_enter(task, place, "open");
+        pulse_enter(&task->pulse, place, "open");
         enum weir_result result =
             context->table->open(context->self, context, context->node->config);
         if (result && !task->failed)
@@ -213,7 +181,7 @@ static void open_operator(struct task *task, uint32_t place)
 static void task_open(struct task *task)
 {
     atomic_store_explicit(&task->pulse.thread, thread_number(), memory_order_relaxed);
-    set_doing(task, TASK_OPENING, clock_now_ns());
+    pulse_turn(&task->pulse, TASK_OPENING, clock_now_ns());
     for (uint32_t i = 0; i < task->operator_count && !task->failed; i++)
         open_operator(task, i);
     for (uint32_t i = 0; i < task->operator_count && !task->failed; i++) /* T3 */
@@ -314,7 +282,7 @@ static bool prepare(struct task *task, struct weir_context *context, uint64_t id
     if (!context->table->prepare)
         return true;
     context->preparing = id;
-    task_enter(task, context->place, "prepare");
+    pulse_enter(&task->pulse, context->place, "prepare");
     enum weir_result result = context->table->prepare(context->self, context, id);
     context->preparing = 0;
     if (result && !task->failed)
@@ -328,7 +296,7 @@ static bool prepare(struct task *task, struct weir_context *context, uint64_t id
 static void task_cut(struct task *task, uint64_t id)
 {
     task->cut_began_ns = clock_now_ns();
-    set_doing(task, TASK_CUTTING, task->cut_began_ns);
+    pulse_turn(&task->pulse, TASK_CUTTING, task->cut_began_ns);
     struct weir_error error = {0};
     bool saved = true;
     outlet_marker(&task->outlet, id);
@@ -345,7 +313,7 @@ static void task_cut(struct task *task, uint64_t id)
     task->mute = task->failed;
     aligner_cut(&task->gate.aligner);
     int64_t now_ns = clock_now_ns();
-    set_doing(task, TASK_CALLING, now_ns);
+    pulse_turn(&task->pulse, TASK_CALLING, now_ns);
     task->cut_ns = now_ns - task->cut_began_ns;
     task->sealing = id;
     if (!saved && !task->failed && !tell_text(task, MESSAGE_REFUSED, id, &error))
@@ -356,7 +324,7 @@ static void on_verdict(struct task *task, enum aligner_verdict verdict, uint32_t
 {
     if (verdict == ALIGNER_CUT)
         task_cut(task, task->gate.aligner.open);
-    note_round(task);
+    pulse_round(&task->pulse, &task->gate.aligner);
     if (verdict != ALIGNER_ERROR)
         return;
     struct weir_error error = {0};
@@ -401,7 +369,7 @@ static void on_abort(struct task *task, uint64_t id)
 static void on_committed(struct task *task, uint64_t id)
 {
     task->mute = true; /* a commit may come again after a restart: it must not emit */
-    set_doing(task, TASK_CALLING, clock_now_ns());
+    pulse_turn(&task->pulse, TASK_CALLING, clock_now_ns());
     for (uint32_t i = 0; i < task->operator_count; i++)
         if (!context_commit(&task->operators[i], id))
             return;
@@ -656,7 +624,7 @@ static void adapt_span(struct task *task, int64_t elapsed_ns)
 /* To the operator at the head; how many it took. */
 static uint32_t give(struct task *task, struct weir_context *head, uint32_t port, uint32_t count)
 {
-    task_enter(task, head->place, CALL_PROCESS);
+    pulse_enter(&task->pulse, head->place, CALL_PROCESS);
     if (head->node->state_count)
         prepare_keys(task, head, count);
     uint32_t done = head->table->process_many ? process_span(task, head, port, count)
@@ -672,7 +640,8 @@ static void process(struct task *task, const struct gate_next *next)
     struct weir_context *head = &task->operators[0];
     uint32_t port = task->gate.inputs[next->input].port, count = next->count, done = 1;
     int64_t began = clock_now_ns();
-    set_doing(task, TASK_CALLING, began);
+    pulse_queues(&task->pulse, &task->gate, &task->outlet);
+    pulse_turn(&task->pulse, TASK_CALLING, began);
     task->idle_wanted = false;
     if (head->poisoned)
         count = context_sound(head, task->gate.records, count);

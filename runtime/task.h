@@ -24,44 +24,10 @@
 #ifndef TASK_H
 #define TASK_H
 
-#include <stdatomic.h>
-
 #include "blob.h"
 #include "context.h"
 #include "gate.h"
-
-enum task_doing {
-    TASK_OPENING,
-    TASK_WAITING, /* for input, a descriptor or a time; or to be let go */
-    TASK_BLOCKED, /* for credit: its output is not taken */
-    TASK_HELD,    /* its operator takes no input: weir_hold */
-    TASK_CALLING, /* at work; `call` says in which callback, NULL: between two */
-    TASK_CUTTING, /* saving itself; `call` as above */
-    TASK_ENDED,   /* all done; it takes part in rounds */
-    TASK_FAILED,
-};
-
-/* What other threads may see of a task. Relaxed stores of the task's thread, made where they cost
- * next to nothing: when it begins to wait, at events of rounds, and around callbacks. Each is true
- * by itself; together they fit only when the task stands still. */
-struct task_pulse {
-    _Atomic uint32_t doing;     /* enum task_doing */
-    _Atomic(const char *) call; /* "process", "commit" ...: the callback it is in; static; NULL:
-                                   none */
-    _Atomic uint32_t place;     /* of that operator in the chain */
-    _Atomic int64_t since_ns;   /* monotonic; when it began to wait, or the callback that is called
-                                   from no other began (a span of records: the first of them) */
-    _Atomic uint64_t records_in, records_emitted;
-    _Atomic uint64_t
-        position;             /* records the first operator was given since the job's first start */
-    _Atomic uint32_t queued;  /* items in the gate's queues */
-    _Atomic uint32_t unsent;  /* items in the outlet's queues */
-    _Atomic uint32_t blocked; /* 1 + the plan's channel that waits for credit; 0: none */
-    _Atomic uint64_t round;   /* whose marker it has seen, or that it was told of; uncut; 0: none */
-    _Atomic uint32_t reached; /* inputs that stand at that marker */
-    _Atomic uint64_t progress_done, progress_total;
-    _Atomic int thread; /* thread_number of its thread; 0: not started */
-};
+#include "pulse.h"
 
 struct task {
     /* set before start */
@@ -133,28 +99,5 @@ const struct weir_failure *task_failure(const struct task *task);
 /* What the callback running now is at; false: none is. The task's own thread, also in a signal
  * handler: async-signal-safe. */
 bool task_here(const struct task *task, struct weir_failure *failure);
-
-/* Around a callback. Calls nest: an operator that emits to the next one in its chain calls it. */
-struct task_call {
-    const char *call;
-    uint32_t place;
-};
-
-static inline struct task_call task_enter(struct task *task, uint32_t place, const char *call)
-{
-    struct task_call outer = {
-        .call = atomic_load_explicit(&task->pulse.call, memory_order_relaxed),
-        .place = atomic_load_explicit(&task->pulse.place, memory_order_relaxed),
-    };
-    atomic_store_explicit(&task->pulse.place, place, memory_order_relaxed);
-    atomic_store_explicit(&task->pulse.call, call, memory_order_relaxed);
-    return outer;
-}
-
-static inline void task_leave(struct task *task, struct task_call outer)
-{
-    atomic_store_explicit(&task->pulse.call, outer.call, memory_order_relaxed);
-    atomic_store_explicit(&task->pulse.place, outer.place, memory_order_relaxed);
-}
 
 #endif
