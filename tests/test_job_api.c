@@ -248,6 +248,7 @@ static void fail_once(enum slot slot, enum place place, bool says_why)
         make_checkpoint(place);
     fault.opened = fault.closed = 0;
     ledger_init(&ledger, 1000);
+    ledger.forgets = slot == LOAD; /* its handles are the other ledger's; who fails first is open */
     faulty_graph(&flow, &ledger, place);
     enum weir_result result = weir_job_start(flow.graph, &flow.options, &flow.job, &flow.error);
     if (slot == OPEN || slot == LOAD) {
