@@ -5,6 +5,7 @@
  */
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,6 +107,51 @@ Test(torture_operators, tail_source)
         graph, "tail",
         &(struct weir_tail_source_options){WEIR_SIZED(struct weir_tail_source_options),
                                            .path = path, .poll_ns = 1000, .end_file = end}));
+}
+
+Test(torture_operators, folder_source)
+{
+    const char *path = scratch_join(folder.path, "in");
+    cr_assert_eq(mkdir(path, 0700), 0);
+    for (unsigned i = 0; i < 7; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "%u", i * 37 % 11);
+        cr_assert_eq(rename(lines_file(i * 100), scratch_join(path, name)), 0);
+    }
+    scratch_write(scratch_join(path, ".end"), "", 0);
+    source_survives(weir_folder_source(
+        graph, "folder",
+        &(struct weir_folder_source_options){WEIR_SIZED(struct weir_folder_source_options),
+                                             .path = path, .poll_ns = 1000, .end_name = ".end"}));
+}
+
+static enum weir_result empty_journal(void *context, struct weir_error *error)
+{
+    (void)error;
+    DIR *open = opendir(context);
+    cr_assert(open);
+    for (struct dirent *entry = readdir(open); entry; entry = readdir(open))
+        unlinkat(dirfd(open), entry->d_name, 0); /* fails for the folder itself */
+    closedir(open);
+    return WEIR_OK;
+}
+
+/* A file on the descriptor: a pipe could not be asked again for the next trial. */
+Test(torture_operators, stdin_source)
+{
+    const char *journal = scratch_join(folder.path, "journal");
+    cr_assert_eq(mkdir(journal, 0700), 0);
+    int fd = open(lines_file(2000), O_RDONLY | O_CLOEXEC);
+    for (int journaled = 0; journaled < 2; journaled++)
+        survives_as(weir_stdin_source(graph, journaled ? "journaled" : "plain",
+                                      &(struct weir_stdin_source_options){
+                                          WEIR_SIZED(struct weir_stdin_source_options), .fd = fd,
+                                          .journal = journaled}),
+                    (struct weir_torture_options){.trials = 40,
+                                                  .folder = journal,
+                                                  .begin = empty_journal,
+                                                  .context = (void *)(uintptr_t)journal});
+    close(fd);
 }
 
 Test(torture_operators, sequence_source)

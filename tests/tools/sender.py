@@ -5,7 +5,7 @@
     sender.py SOCKET ID LINES BYTES_A_SECOND     lines "ID NUMBER", from 1
     sender.py SOCKET ID END                      one line: END
 
-It connects again as often as it has to, for as long as WEIR_PATIENCE seconds (60) bring no progress.
+It connects again as often as it has to, until WEIR_PATIENCE seconds (60) bring no progress.
 """
 import os
 import select
