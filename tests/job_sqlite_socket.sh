@@ -8,11 +8,11 @@
 #     tests/job_sqlite_socket.sh BUILD_FOLDER      WEIR_KILLS=60 for more
 
 source "$(dirname "$0")/tools/job.bash"
-client=$(dirname "$0")/tools/client.py
+sender=$(dirname "$0")/tools/sender.py
 program=$1/examples/sqlite_sink
 kills=${WEIR_KILLS:-20}
 lines=$((kills * 250)) # of each client
-rate=700               # of each client
+rate=13000             # bytes a second of each client; a line has about 18
 [[ -x $program ]] || exit 77
 
 # orders FIRST FILE: every second number from FIRST on.
@@ -24,9 +24,9 @@ orders() {
     }' >"$2"
 }
 
-# send NAME FILE RATE: in the background, its pid in $pid.
+# send NAME FILE: in the background, its pid in $pid.
 send() {
-    background "$work/client.$1.log" python3 "$client" "$work/socket" "$1" "$2" "$3"
+    background "$work/client.$1.log" python3 "$sender" "$work/socket" "$1" "@$2" $rate
 }
 
 # random_sleep MOST_MS
@@ -40,9 +40,9 @@ try() {
     local command=("$program" run --store "$work/store" --interval 20ms --parallelism "$1"
         --set "socket=$work/socket" --set "database=$database")
     rm -rf "$work/store" "$work"/client.*.log
-    send odd "$work/orders.1" $rate
+    send odd "$work/orders.1"
     odd=$pid
-    send even "$work/orders.2" $rate
+    send even "$work/orders.2"
     even=$pid
     for ((killed = 0; killed < kills; killed++)); do
         background "$work/run.log" "${command[@]}"
@@ -51,7 +51,7 @@ try() {
         if ((killed % 5 == 4)); then # a client that begins anew knows nothing, but weir does
             kill -KILL "$odd" || fail "the client was done after $killed kills"
             code_of wait "$odd" 2>/dev/null
-            send odd "$work/orders.1" $rate
+            send odd "$work/orders.1"
             odd=$pid
             again=$((again + 1))
         fi
@@ -65,7 +65,7 @@ try() {
     ((code == 0)) || fail "parallelism $1: $(tail -n 1 "$work/client.odd.log")"
     code_of wait "$even"
     ((code == 0)) || fail "parallelism $1: $(tail -n 1 "$work/client.even.log")"
-    python3 "$client" "$work/socket" last "$work/end" 1000 >/dev/null ||
+    python3 "$sender" "$work/socket" last END >/dev/null ||
         fail "the end did not arrive"
     code_of wait "$job"
     ((code == 0)) || fail "parallelism $1: exit $code of the last run"
@@ -80,7 +80,6 @@ try() {
 echo "seed $seed"
 orders 1 "$work/orders.1"
 orders 2 "$work/orders.2"
-echo end >"$work/end"
 sort -n "$work/orders.1" "$work/orders.2" >"$work/orders"
 awk '{ n[$2]++; cents[$2] += $3 } END { for (c in n) print c "|" n[c] "|" cents[c] }' \
     "$work/orders" | sort -t '|' -k 1,1 >"$work/totals"

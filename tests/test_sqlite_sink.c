@@ -607,7 +607,12 @@ Test(sqlite_sink, refuses_a_database_older_than_the_checkpoint, .init = set_up, 
     struct weir_saver older = {0};
     char reason[640];
     publish_two(&world, &older);
-    run_sql("UPDATE weir_published SET next = 1; DELETE FROM rows WHERE key = 'key 1'");
+    run_sql("UPDATE weir_published SET next = 0; DELETE FROM rows");
+    cr_expect_not(world_start(&world), "the second checkpoint's rows without the first's");
+    cr_expect(strstr(world.task.failed.text, "lacks 1 of the checkpoints' rows"), "%s",
+              world.task.failed.text);
+    world_end(&world);
+    run_sql("UPDATE weir_published SET next = 1");
     fake_items_free(&world.handles);
     cr_assert(world_start(&world), "%s", world.task.failed.text);
     cr_expect_not(world_feed(&world));

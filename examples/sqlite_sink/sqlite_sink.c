@@ -80,7 +80,7 @@ static enum weir_result bind_total(struct weir_context *context, struct weir_sql
     return WEIR_OK;
 }
 
-/* Lines of a file, or what clients send until one of them says "end". */
+/* Lines of a file, or what clients send until one of them says "END". */
 static weir_node add_source(struct weir_graph *graph, const struct weir_parameters *parameters)
 {
     const char *input = weir_parameter_text(parameters, "input");
@@ -92,7 +92,7 @@ static weir_node add_source(struct weir_graph *graph, const struct weir_paramete
         return weir_socket_source(graph, "lines",
                                   &(struct weir_socket_source_options){
                                       WEIR_SIZED(struct weir_socket_source_options), .path = socket,
-                                      .journal = true, .end_line = "end"});
+                                      .journal = true, .end_line = "END"});
     return weir_line_source(graph, "lines",
                             &(struct weir_line_source_options){
                                 WEIR_SIZED(struct weir_line_source_options), .path = input,

@@ -3,6 +3,7 @@
 """sender - a client of weir_socket_source that keeps its lines until they are acknowledged.
 
     sender.py SOCKET ID LINES BYTES_A_SECOND     lines "ID NUMBER", from 1
+    sender.py SOCKET ID @FILE BYTES_A_SECOND     those of a file
     sender.py SOCKET ID END                      one line: END
 
 It connects again as often as it has to, until WEIR_PATIENCE seconds (60) bring no progress.
@@ -63,7 +64,8 @@ class Sender:
         ahead = self.written - self.speed * (time.monotonic() - self.began)
         if ahead > 0:
             return b"", sent
-        last = min(self.count, self.told + WINDOW, sent + 1000)
+        step = min(1000, max(1, int(self.speed / 400)))
+        last = min(self.count, self.told + WINDOW, sent + step)
         lines = "".join(self.line_of(i) + "\n" for i in range(sent + 1, last + 1))
         return lines.encode(), max(sent, last)
 
@@ -79,6 +81,10 @@ class Sender:
 def main(path, name, what, speed="1e12"):
     if what == "END":
         sender = Sender(path, name, lambda i: "END", 1, 1e12)
+    elif what[0] == "@":
+        with open(what[1:], encoding="utf-8") as file:
+            lines = file.read().splitlines()
+        sender = Sender(path, name, lambda i: lines[i - 1], len(lines), float(speed))
     else:
         sender = Sender(path, name, lambda i: f"{name} {i}", int(what), float(speed))
     sender.run()
