@@ -20,7 +20,8 @@ extern "C" {
  * with fewer splits than subtasks some of them are idle, and their share of `rate` is not used.
  * The position in each unfinished split is in the checkpoint: exactly-once. What the input was at
  * the first start - files, sizes, a fingerprint - is there too: at a restart a file that is
- * missing, shorter, or different is refused, naming it; bytes appended since are not read. */
+ * missing, shorter, or different is refused, naming it; bytes appended since are not read. It says
+ * how far it is, in bytes. */
 struct weir_line_source_options {
     size_t size; /* WEIR_SIZED(struct weir_line_source_options) */
     const char *path;
@@ -171,7 +172,8 @@ WEIR_API weir_node weir_socket_source(struct weir_graph *graph, const char *name
 
 /* The numbers 0 .. count-1: subtask s of p emits those equal to s modulo p. Record: key u64, value
  * u64 the number, time first_time plus number times time_step (WEIR_NO_TIME when time_step is 0;
- * otherwise a watermark follows every 256 records). Exactly-once. */
+ * otherwise a watermark follows every 256 records). Exactly-once. Unless it is endless it says how
+ * far it is. */
 struct weir_sequence_source_options {
     size_t size;                   /* WEIR_SIZED(struct weir_sequence_source_options) */
     uint64_t count;                /* UINT64_MAX: endless */

@@ -402,6 +402,7 @@ Test(live, line_stands_below_the_others_and_is_gone_at_the_end)
     report_say(&report, WEIR_LOG_INFO, "a line above it");
     say(WEIR_EVENT_COMMITTED, 5, "interval");
     report_failed(&report, &failure, NULL, 1, 3, 0);
+    cr_expect_str_eq(show(&terminal, 100)->rows[5], "", "what the line says is not true any more");
     tick_until_drawn(&terminal, 2, 440);
     screen = show(&terminal, 100);
     cr_expect_str_eq(screen->rows[2], "played: a line above it");
