@@ -226,7 +226,6 @@ static void show(const struct host *host)
         printf("%s: %" PRIu64 " numbers, checkpoint %" PRIu64 "\n", host->works[i].name,
                status.records_emitted, status.checkpoint);
     }
-    fflush(stdout);
 }
 
 /* The first asks for a last checkpoint, the second does not wait for it. */
@@ -330,6 +329,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: embed FOLDER [COUNT [RATE]]\n");
         return 2;
     }
+    setvbuf(stdout, NULL, _IOLBF, 0);
     if (!open_descriptors(&host)) {
         perror("embed");
         return EXIT_FAILURE;
