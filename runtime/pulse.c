@@ -37,4 +37,5 @@ void pulse_round(struct task_pulse *pulse, const struct aligner *aligner)
 void pulse_outside(struct task_pulse *pulse)
 {
     atomic_store_explicit(&pulse->call, NULL, memory_order_relaxed);
+    atomic_store_explicit(&pulse->place, 0, memory_order_relaxed); /* who holds is the head */
 }

@@ -308,8 +308,8 @@ WEIR_API void weir_wake(struct weir_context *context, int64_t deadline_ns, int f
  * From wherever weir_wake is. Without `wake`, it fails the run. */
 WEIR_API void weir_hold(struct weir_context *context, bool held);
 /* For operators with `wake` that emit later what they have taken now: the watermark does not pass
- * `time` on its way behind this operator, until the operator names another one; WEIR_END_OF_TIME: it
- * goes through, as at first. A limit below what has passed already changes nothing. The operator
+ * `time` on its way behind this operator, until the operator names another one; WEIR_END_OF_TIME:
+ * it goes through, as at first. A limit below what has passed already changes nothing. The operator
  * itself, its timers and its weir_watermark see the watermark that came in; what lies behind it, in
  * this task and others, sees the limited one, and is not told that this task is idle. Ends with
  * finish's WEIR_END; not kept over a restart. From wherever weir_wake is, and finish. Without

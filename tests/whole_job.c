@@ -126,6 +126,12 @@ static void on_log(void *context, enum weir_level level, const char *text)
         fprintf(stderr, "whole_job: %s\n", text);
 }
 
+static void ignore(void *context, const char *text)
+{
+    (void)context;
+    (void)text;
+}
+
 /* What an application's other threads may do. */
 static void *ask(void *context)
 {
@@ -135,6 +141,7 @@ static void *ask(void *context)
         struct weir_status status = {WEIR_SIZED(struct weir_status)};
         struct weir_error error;
         weir_job_status(whole->job, &status);
+        weir_job_dump(whole->job, ignore, NULL);
         if (weir_job_checkpoint(whole->job, &error) != WEIR_OK)
             fail("a checkpoint was refused", error.text);
         usleep(3000);
