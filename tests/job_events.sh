@@ -69,6 +69,15 @@ a_life_that_is_killed_restored_stopped_and_ends() {
     same_counts "a job that said it as JSON" "$work/counts" "$out"
 }
 
+checkpoints_that_come_to_nothing() {
+    fresh
+    start_json "$work/late" --timeout 1us
+    until_true 20 has_events "$work/late" aborted 3 || fail "no aborted checkpoints after 20 s"
+    kill -KILL "$pid"
+    code_of wait "$pid" 2>/dev/null
+    fits "$work/late" start,aborted
+}
+
 a_run_that_can_not_begin() {
     fresh
     code_of "${run[@]}" --restore 7 >"$work/refused" 2>"$work/refused.log"
@@ -122,7 +131,8 @@ lines=6000
 echo "seed $seed"
 text "$work/text" "$lines"
 counts "$work/text" >"$work/counts"
-for property in a_life_that_is_killed_restored_stopped_and_ends a_run_that_can_not_begin \
+for property in a_life_that_is_killed_restored_stopped_and_ends \
+    checkpoints_that_come_to_nothing a_run_that_can_not_begin \
     a_reader_that_goes_away a_terminal_has_a_live_line_and_nothing_is_left_of_it; do
     "$property"
     echo "ok: $property"

@@ -156,6 +156,23 @@ Test(report, events_tell_of_failed_starts_and_of_lives_without_a_store)
     cr_expect_null(strstr(text_of(path), "\"store\""));
 }
 
+Test(report, a_restart_in_another_process_knows_when_the_failure_was)
+{
+    struct timespec now;
+    options.json = true;
+    const char *path = capture(STDOUT_FILENO, "events");
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    report_begin(&report, "played", &options, &job, 4710);
+    report_resume(&report, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec - 5000000000, 2);
+    say(WEIR_EVENT_STARTED, 7, "");
+    fits_the_documentation(path, "restored");
+    const char *recovery = strstr(text_of(path), "\"recovery_ns\": ");
+    cr_assert_not_null(recovery, "%s", text_of(path));
+    cr_expect_geq(strtoll(recovery + strlen("\"recovery_ns\": "), NULL, 10), 5000000000);
+    cr_expect_not_null(strstr(text_of(path), "\"restarts\": 2"));
+    cr_expect_not_null(strstr(text_of(path), "\"checkpoint\": 7, \"bytes\": 1120202"));
+}
+
 Test(report, a_text_longer_than_the_buffer_is_cut_and_the_line_stays_an_object)
 {
     static char trace[3 * JSON_ROOM];
