@@ -478,6 +478,24 @@ Test(sqlite_sink, a_lock_is_waited_for_and_then_named, .init = set_up, .fini = t
     world_free(&world);
 }
 
+/* Here SQLite wants the database for itself, to change its mode. */
+Test(sqlite_sink, a_lock_at_the_start_is_waited_for_and_then_named, .init = set_up,
+     .fini = tear_down)
+{
+    static const char *const locks[] = {"BEGIN EXCLUSIVE", "BEGIN IMMEDIATE",
+                                        "BEGIN; SELECT * FROM rows"};
+    run_sql(CREATE "; INSERT INTO rows VALUES (1, 2, 3)");
+    for (size_t i = 0; i < sizeof locks / sizeof locks[0]; i++) {
+        char text[64] = "";
+        sqlite3 *other = open_database();
+        cr_assert_eq(sqlite3_exec(other, locks[i], append, text, NULL), SQLITE_OK);
+        expect_refusal(WEIR_TIMEOUT, "opening it: database is locked");
+        sqlite3_close(other);
+    }
+    char reason[640];
+    cr_expect_eq(try_start(STORE, NULL, reason), WEIR_OK, "%s", reason);
+}
+
 /* A reader in the middle of its transaction sees what was there, and holds nobody up. */
 Test(sqlite_sink, a_reader_and_the_sink_do_not_wait_for_each_other, .init = set_up,
      .fini = tear_down)

@@ -150,11 +150,11 @@ static int run_once(struct database *database, const struct weir_context *contex
 /* Changing the mode wants the database for itself, and SQLite does not always wait for that. */
 static int enter_wal(struct database *database)
 {
-    int answer;
-    database->waited_ms = 0;
-    do
+    int answer = run(database, "PRAGMA journal_mode = WAL"), waited_ms = 0;
+    while ((answer & 0xff) == SQLITE_BUSY && waited_ms < (int)database->options->busy_ms) {
+        waited_ms += sqlite3_sleep(1) + database->waited_ms;
         answer = run(database, "PRAGMA journal_mode = WAL");
-    while ((answer & 0xff) == SQLITE_BUSY && wait_for_lock(database, 1));
+    }
     return answer;
 }
 
