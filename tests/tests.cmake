@@ -170,6 +170,14 @@ foreach(source IN LISTS plain_sources)
     weir_test_program(${source} "")
 endforeach()
 
+# Tests that lie beside an example: see the root CMakeLists.txt.
+if(NOT WEIR_SANITIZE MATCHES "thread")
+    foreach(source IN LISTS example_tests)
+        cmake_path(GET source STEM name)
+        weir_test(example_${name} 300 ${launcher} $<TARGET_FILE:example_${name}>)
+    endforeach()
+endif()
+
 if(WEIR_JOB_TESTS)
     # Programs on libweir_main that only tests want: tests/programs/NAME.c becomes
     # build/PRESET/tests/programs/NAME.

@@ -1,0 +1,207 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# The examples beside word_count, killed with SIGKILL several times while they run: each checkpoint
+# that comes is a reason to kill. What they published in the end is what an independent program,
+# with another method, makes of the same input.
+#
+#     tests/job_examples.sh BUILD_FOLDER       WEIR_KILLS=20 for the long version
+
+source "$(dirname "$0")/tools/job.bash"
+here=$(cd "$(dirname "$0")/.." && pwd)
+examples=$1/examples
+kills=${WEIR_KILLS:-4} # of each run
+rate=8000              # lines a second, over all sources
+lines=24000            # so a run that is killed lasts 3 seconds
+
+newest() { # STORE: its newest checkpoint
+    checkpoints "$1" | tail -n 1
+}
+
+moved() { # STORE BEFORE: true when there is a newer checkpoint, or the program is gone
+    [[ $(newest "$1") != "$2" ]] || ! kill -0 "$pid" 2>/dev/null
+}
+
+# killed STORE COMMAND...: lets it run to its next checkpoint and kills it there. False: it had
+# ended before.
+killed() {
+    local store=$1 before
+    before=$(newest "$store")
+    shift
+    background "$work/run.log" "$@"
+    until_true 60 moved "$store" "$before" || fail "no checkpoint within a minute: $*"
+    kill -KILL "$pid" 2>/dev/null || true
+    code_of wait "$pid" 2>/dev/null # quiet: the shell tells of the kill
+    case $code in
+    137) return 0 ;;
+    0) return 1 ;;
+    *) fail "exit $code before it was killed" ;;
+    esac
+}
+
+# survive NAME PARALLELISM OPTION...: killed again and again, and then let go to its end.
+survive() {
+    local name=$1 store=$work/store count=0
+    local command=("$examples/$name" run --quiet --store "$store" --parallelism "$2" --interval 40ms
+        --set "rate=$((rate * $2))" "${@:3}") # all input is one split: one source has all of it
+    rm -rf "$store" "$work/out" "$work/rejects" "$work/run.log"
+    while ((count < kills)) && killed "$store" "${command[@]}"; do
+        count=$((count + 1))
+    done
+    ((count == kills)) || fail "$name: the input ended after $count kills"
+    code_of "${command[@]}" >>"$work/run.log" 2>&1
+    ((code == 0)) || fail "$name: exit $code of the last run"
+    all=$((all + count)) runs=$((runs + 1))
+}
+
+# exact NAME EXPECTED DIR
+exact() {
+    published "$3" | sort >"$work/published"
+    cmp "$2" "$work/published" || fail "$1: the output differs from the oracle's"
+}
+
+# ---- custom_operator ----
+
+# Twelve devices that rest now and then, for about as long as they may.
+signs() {
+    awk -v seed="$seed" -v lines="$lines" 'BEGIN {
+        srand(seed)
+        for (i = 0; i < lines; i++) {
+            do {
+                now += int(rand() * 4)
+                device = int(rand() * 12)
+            } while (now < rests[device])
+            if (rand() < 0.2) rests[device] = now + 30 + int(rand() * 40)
+            print 1700000000 + now, "device-" device
+        }
+    }'
+}
+
+# Device by device; the end of the log is as late as anybody knows.
+silences() { # SIGNS
+    local end
+    end=$(tail -n 1 "$1" | cut -d ' ' -f 1)
+    sort -s -k2,2 "$1" | awk -v end="$end" '
+        function leave() {
+            if (!seen) return
+            if (last + 60 <= end) print device "\tsilent since " last
+            print device "\tseen " seen
+            seen = 0
+        }
+        $2 != device { leave() }
+        {
+            if (seen++ && $1 - last >= 60) {
+                print $2 "\tsilent since " last
+                print $2 "\tback after " $1 - last
+            }
+            device = $2
+            last = $1
+        }
+        END { leave() }' | sort
+}
+
+# ---- two_inputs ----
+
+sales() {
+    awk -v seed="$seed" -v lines="$lines" 'BEGIN {
+        srand(seed)
+        for (i = 0; i < lines; i++) print "p" int(exp(rand() * 6)), int(rand() * 20)
+    }'
+}
+
+prices() { # some products have several, some none; the highest edition comes first, last or between
+    awk -v seed="$seed" 'BEGIN {
+        srand(seed + 1)
+        for (i = 0; i < 2000; i++) {
+            p = int(rand() * 400)
+            if (p % 10 && !((p, e = 1 + int(rand() * 1000)) in done)) {
+                done[p, e] = 1
+                print "p" p, e, 1 + int(rand() * 5000)
+            }
+        }
+    }'
+}
+
+revenue() { # SALES PRICES
+    sort -k1,1 -k2,2nr "$2" | awk '!seen[$1]++ { print $1, $3 }' | sort -k1,1 >"$work/latest"
+    awk '{ sold[$1] += $2 } END { for (p in sold) print p, sold[p] }' "$1" | sort -k1,1 >"$work/sold"
+    join -a 1 -a 2 -e none -o 0,1.2,2.2 "$work/sold" "$work/latest" |
+        awk '{ print $1 "\t" ($2 == "none" ? 0 : $2) "\t" ($3 == "none" ? "no price" : $2 * $3) }' |
+        sort
+}
+
+# ---- sessionize ----
+
+# Requests sorted by client and time, and cut where the gap is: no watermark, no timer.
+visits() { # LOG, to $work/visits and $work/left-out
+    python3 - "$1" "$work/visits" "$work/left-out" <<'PYTHON'
+import re, sys
+from collections import Counter, defaultdict
+from datetime import datetime
+
+FORM = re.compile(rb'([^ ]+) [^ ]+ [^\[]+\[([^\]]+)\] "(?:[^"\\]|\\.)*" \d{3} (\d{1,15}|-)'
+                  rb' "(?:[^"\\]|\\.)*" "((?:[^"\\]|\\.)*)"')
+requests, left_out, latest = defaultdict(list), Counter(), None
+with open(sys.argv[1], "rb") as log:
+    for line in log.read().split(b"\n")[:-1]:
+        fields = FORM.fullmatch(line)
+        try:
+            time = int(datetime.strptime(fields[2].decode(), "%d/%b/%Y:%H:%M:%S %z").timestamp())
+        except (TypeError, ValueError):
+            left_out["malformed"] += 1
+            continue
+        if latest is not None and time < latest - 120:
+            left_out["late"] += 1
+            continue
+        latest = time if latest is None else max(latest, time)
+        sent = 0 if fields[3] == b"-" else int(fields[3])
+        requests[fields[1] + b' "' + fields[4] + b'"'].append((time, sent))
+with open(sys.argv[2], "wb") as out:
+    for client, list_of in requests.items():
+        list_of.sort()
+        visit = []
+        for time, sent in list_of + [(float("inf"), 0)]:
+            if visit and time - visit[-1][0] >= 1800:
+                out.write(b"%d\t%d\t%d\t%d\t%s\n" % (visit[0][0], visit[-1][0], len(visit),
+                                                    sum(v[1] for v in visit), client))
+                visit = []
+            visit.append((time, sent))
+with open(sys.argv[3], "w") as out:
+    out.writelines(f"{count}\t{why}\n" for why, count in left_out.items())
+PYTHON
+    sort -o "$work/visits" "$work/visits"
+    sort -o "$work/left-out" "$work/left-out"
+}
+
+all=0 runs=0
+echo "seed $seed"
+
+signs >"$work/signs"
+silences "$work/signs" >"$work/expected"
+grep -q "back after" "$work/expected" || fail "custom_operator: nobody came back: a poor test"
+for parallelism in 1 3; do
+    survive custom_operator "$parallelism" --set "input=$work/signs" --set "output=$work/out" \
+        --set limit=60s --set disorder=0s
+    exact "custom_operator, parallelism $parallelism" "$work/expected" "$work/out"
+done
+
+sales >"$work/sales"
+prices >"$work/prices"
+revenue "$work/sales" "$work/prices" >"$work/expected"
+grep -q "no price" "$work/expected" || fail "two_inputs: all have a price: a poor test"
+for parallelism in 1 3; do
+    survive two_inputs "$parallelism" --set "sales=$work/sales" --set "prices=$work/prices" \
+        --set "output=$work/out"
+    exact "two_inputs, parallelism $parallelism" "$work/expected" "$work/out"
+done
+
+"$here/examples/sessionize/make_log" "$lines" "$seed" >"$work/log"
+visits "$work/log"
+[[ $(wc -l <"$work/left-out") == 2 ]] || fail "sessionize: none late, or none malformed: a poor test"
+for parallelism in 1 3; do
+    survive sessionize "$parallelism" --set "input=$work/log" --set "output=$work/out" \
+        --set "rejects=$work/rejects"
+    exact "sessionize, parallelism $parallelism" "$work/visits" "$work/out"
+    exact "sessionize, parallelism $parallelism, rejects" "$work/left-out" "$work/rejects"
+done
+echo "figure: examples runs=$runs kills=$all exact=$runs visits=$(wc -l <"$work/visits")"
