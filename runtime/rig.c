@@ -624,6 +624,8 @@ static void quit(struct rig *rig)
 
 enum weir_result rig_close(struct rig *rig, struct weir_error *error)
 {
+    if (!rig->plan)
+        return WEIR_OK;
     quit(rig);
     if (rig->tasked)
         task_free(&rig->task);
@@ -642,6 +644,7 @@ enum weir_result rig_close(struct rig *rig, struct weir_error *error)
     }
     memory_release(NULL, rig->feeders);
     blob_buffer_free(&rig->part, NULL);
+    rig->plan = NULL;
     size_t blocks = atomic_load(&rig->guard.blocks), bytes = atomic_load(&rig->guard.bytes);
     if (!blocks)
         return WEIR_OK;

@@ -92,7 +92,8 @@ struct rig {
 enum weir_result rig_open(struct rig *rig, const struct rig_plan *plan,
                           const struct rig_options *options, struct transcript *heard,
                           struct weir_error *error) WEIR_MUST_USE;
-/* Closes the operator and frees everything. WEIR_FAILED: it did not give all its memory back. */
+/* Closes the operator and frees everything. WEIR_FAILED: it did not give all its memory back. A
+ * second call does nothing. */
 enum weir_result rig_close(struct rig *rig, struct weir_error *error) WEIR_MUST_USE;
 
 /* Into a feeder's open batch. */

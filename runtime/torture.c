@@ -17,8 +17,9 @@
  *       4      ABORT: each aborted instead, early or late
  *       5      RESTORE: each restored from at once, before it was told
  *       6      REPEAT: each committed; one position further, then dropped and restored
- *     7 ...    ONE: a checkpoint after position 0, 1, 2 ... and a drop some way behind it, if there
- *              are trials enough for all positions
+ *     7 ...    ONE: a checkpoint at one position, exactly, and a drop some way behind it. For every
+ *              position if half of the trials are enough; else a quarter of the trials goes over
+ *              the end, which is short and has its own mistakes
  *    the rest  CHANCE
  *
  * Courses that go over every position take larger strides where these are many.
@@ -68,6 +69,7 @@ struct torture {
     bool ending;       /* the instance was told the end of its input */
     bool unsettled;    /* what it was fed it may not have taken yet */
     bool cut, dropped; /* at least once */
+    bool differs;      /* from the plain run: that is what failed */
     uint64_t next_id;
     uint32_t epoch;
     uint64_t untold; /* a durable id the instance does not know of; 0: none */
@@ -155,17 +157,28 @@ static enum weir_result check_unpublished(struct torture *torture, struct weir_e
     return result;
 }
 
+static enum weir_result compare_output(struct torture *torture, enum transcript_how how,
+                                       struct weir_error *error)
+{
+    enum weir_result result =
+        transcript_compare(&torture->plain, &torture->out, how, torture->plan.output_names, error);
+    torture->differs = result == WEIR_FAILED;
+    return result;
+}
+
 static enum weir_result compare(struct torture *torture, struct weir_error *error)
 {
+    bool unordered = torture->options.unordered;
     uint64_t visible;
     enum weir_result result =
-        transcript_compare(&torture->plain, &torture->out, torture->options.unordered,
-                           torture->plan.output_names, error);
+        compare_output(torture, unordered ? TRANSCRIPT_UNORDERED : TRANSCRIPT_ORDERED, error);
     if (!result)
         result = look_outside(torture, &visible, error);
-    if (!result && visible != torture->plain_visible)
+    if (!result && visible != torture->plain_visible) {
+        torture->differs = true;
         result = error_set(error, WEIR_FAILED, 0,
                            "what is visible outside is not what it is after the plain run");
+    }
     return result;
 }
 
@@ -220,6 +233,10 @@ static enum weir_result drop(struct torture *torture, struct weir_error *error)
     if (result || closed)
         return result ? result : closed;
     transcript_rewind(&torture->out, &torture->durable.mark);
+    if (!torture->options.unordered) /* the sooner, the shorter the story */
+        result = compare_output(torture, TRANSCRIPT_PART, error);
+    if (result)
+        return result;
     torture->dropped = true;
     torture->position = torture->durable.position;
     char back[40];
@@ -409,9 +426,25 @@ static enum weir_result run_everywhere(struct torture *torture, struct weir_erro
     return result;
 }
 
-static enum weir_result run_one(struct torture *torture, size_t at, struct weir_error *error)
+/* The positions that have a trial of their own: so many, from `first` on, spread evenly up to the
+ * end of the plain run. */
+static uint32_t own_trials(const struct torture *torture, size_t *first)
+{
+    uint32_t trials = torture->options.trials;
+    *first = 0;
+    if (torture->life + ONE <= trials / 2)
+        return (uint32_t)torture->life + 1;
+    *first = torture->options.step_count;
+    size_t end = torture->life - *first + 1;
+    return end < trials / 4 ? (uint32_t)end : trials / 4;
+}
+
+static enum weir_result run_one(struct torture *torture, struct weir_error *error)
 {
     static const enum fate fates[] = {TOLD, NEVER_TOLD};
+    size_t first;
+    uint32_t all = own_trials(torture, &first), index = torture->trial - ONE;
+    size_t at = all < 2 ? first : first + index * (torture->life - first) / (all - 1);
     enum weir_result result = go(torture, at, error);
     if (!result)
         result = checkpoint(torture, fates[draw(torture, 2)], error);
@@ -449,7 +482,7 @@ static enum weir_result run_course(struct torture *torture, struct weir_error *e
     case REPEAT:
         return run_everywhere(torture, error);
     case ONE:
-        return run_one(torture, torture->trial - ONE, error);
+        return run_one(torture, error);
     case CHANCE:
         return run_by_chance(torture, error);
     default:
@@ -461,8 +494,8 @@ static enum course course_of(const struct torture *torture, uint32_t trial)
 {
     if (trial < ONE)
         return (enum course)trial;
-    bool enough = torture->life + ONE <= torture->options.trials / 2;
-    return enough && trial - ONE <= torture->life ? ONE : CHANCE;
+    size_t first;
+    return trial - ONE < own_trials(torture, &first) ? ONE : CHANCE;
 }
 
 static enum weir_result run_trial(struct torture *torture, struct weir_error *error)
@@ -489,7 +522,7 @@ static void clear_trial(struct torture *torture)
     torture->story[0] = 0;
     torture->epoch = 0;
     torture->next_id = 1;
-    torture->cut = torture->dropped = false;
+    torture->cut = torture->dropped = torture->differs = false;
 }
 
 static enum weir_result one_trial(struct torture *torture, uint32_t trial, struct weir_error *error)
@@ -502,14 +535,11 @@ static enum weir_result one_trial(struct torture *torture, uint32_t trial, struc
     if (torture->course >= ONE)
         torture->batch = draw(torture, 2) ? 1 + draw(torture, 64) : 1;
     enum weir_result result = run_trial(torture, error);
-    bool differs = false;
-    if (!result && trial) {
+    if (!result && trial)
         result = compare(torture, error);
-        differs = result == WEIR_FAILED;
-    }
     if (!result || result == WEIR_NO_MEMORY)
         return result;
-    if (differs) {
+    if (torture->differs) {
         size_t used = strlen(error->text);
         snprintf(error->text + used, sizeof error->text - used, "; %s", hint(torture));
     }

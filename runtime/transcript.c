@@ -174,80 +174,90 @@ static int compare_place(const void *first, const void *second)
     return (a->index > b->index) - (a->index < b->index);
 }
 
-static struct line *lines_of(const struct transcript *transcript, bool unordered)
+struct lines {
+    struct line *list;
+    size_t count;
+    size_t first[TRANSCRIPT_OUTPUTS + 1]; /* of each output; and the end */
+};
+
+static bool lines_of(const struct transcript *transcript, bool unordered, struct lines *lines)
 {
     size_t count = transcript->now.count;
-    struct line *lines = memory_zeroed(NULL, count + 1, sizeof *lines);
-    if (!lines)
-        return NULL;
+    *lines = (struct lines){.list = memory_zeroed(NULL, count + 1, sizeof *lines->list)};
+    if (!lines->list)
+        return false;
+    lines->count = count;
     for (size_t i = 0; i < count; i++) {
         const struct transcript_entry *entry = &transcript->entries[i];
         const unsigned char *key = transcript->bytes + entry->key;
-        lines[i] = (struct line){
+        lines->list[i] = (struct line){
             entry->output,
             i,
             {{key, entry->key_size}, {key + entry->key_size, entry->value_size}, entry->time}};
+        lines->first[entry->output + 1]++;
     }
-    qsort(lines, count, sizeof *lines, unordered ? compare_content : compare_place);
-    return lines;
+    for (uint32_t o = 0; o < TRANSCRIPT_OUTPUTS; o++)
+        lines->first[o + 1] += lines->first[o];
+    qsort(lines->list, count, sizeof *lines->list, unordered ? compare_content : compare_place);
+    return true;
 }
 
-/* Counted from 1, in its output. Lines of an output stand together. */
-static size_t place_of(const struct line *lines, size_t index)
-{
-    size_t place = 1;
-    while (index > 0 && lines[index - 1].output == lines[index].output) {
-        index--;
-        place++;
-    }
-    return place;
-}
-
-static enum weir_result say_both(const struct line *plain, const struct line *other, size_t index,
+static enum weir_result say_both(const struct line *plain, const struct line *other, size_t place,
                                  const char *const *names, struct weir_error *error)
 {
     char had[260], has[260];
-    record_text(&plain[index].record, had, sizeof had);
-    record_text(&other[index].record, has, sizeof has);
+    record_text(&plain->record, had, sizeof had);
+    record_text(&other->record, has, sizeof has);
     return error_set(error, WEIR_FAILED, 0,
-                     "record %zu of output %s is %s; in the plain run it is %s",
-                     place_of(plain, index), names[plain[index].output], has, had);
+                     "record %zu of output %s is %s; in the plain run it is %s", place,
+                     names[plain->output], has, had);
 }
 
-/* One side's line `index` the other does not have. */
-static enum weir_result say_one(const struct line *lines, size_t index, bool missing,
-                                bool unordered, const char *const *names, struct weir_error *error)
+static enum weir_result say_one(const struct line *line, size_t place, bool missing,
+                                const char *const *names, struct weir_error *error)
 {
     char record[260];
-    const char *name = names[lines[index].output];
-    record_text(&lines[index].record, record, sizeof record);
-    if (unordered)
-        return error_set(error, WEIR_FAILED, 0, "output %s has %s once %s than in the plain run",
-                         name, record, missing ? "less" : "more");
-    return error_set(error, WEIR_FAILED, 0, "record %zu of output %s, %s, %s",
-                     place_of(lines, index), name, record,
+    record_text(&line->record, record, sizeof record);
+    return error_set(error, WEIR_FAILED, 0, "record %zu of output %s, %s, %s", place,
+                     names[line->output], record,
                      missing ? "is missing" : "is one more than in the plain run");
 }
 
-static enum weir_result compare_lines(const struct line *plain, size_t plain_count,
-                                      const struct line *other, size_t other_count, bool unordered,
-                                      const char *const *names, struct weir_error *error)
+/* Lines in the order of their place. */
+static enum weir_result compare_output(const struct lines *plain, const struct lines *other,
+                                       uint32_t output, bool part, const char *const *names,
+                                       struct weir_error *error)
 {
+    size_t a = plain->first[output], a_end = plain->first[output + 1];
+    size_t b = other->first[output], b_end = other->first[output + 1];
+    for (size_t place = 1; a < a_end || b < b_end; place++, a++, b++) {
+        if (b >= b_end)
+            return part ? WEIR_OK : say_one(&plain->list[a], place, true, names, error);
+        if (a >= a_end)
+            return say_one(&other->list[b], place, false, names, error);
+        if (compare_content(&plain->list[a], &other->list[b]) != 0)
+            return say_both(&plain->list[a], &other->list[b], place, names, error);
+    }
+    return WEIR_OK;
+}
+
+/* Lines in the order of their content: what sorts first is what the other side does not have. */
+static enum weir_result compare_sets(const struct lines *plain, const struct lines *other,
+                                     const char *const *names, struct weir_error *error)
+{
+    char record[260];
     size_t i = 0;
-    while (i < plain_count && i < other_count && compare_content(&plain[i], &other[i]) == 0)
+    while (i < plain->count && i < other->count &&
+           compare_content(&plain->list[i], &other->list[i]) == 0)
         i++;
-    if (i == plain_count && i == other_count)
+    if (i == plain->count && i == other->count)
         return WEIR_OK;
-    if (i == plain_count)
-        return say_one(other, i, false, unordered, names, error);
-    if (i == other_count)
-        return say_one(plain, i, true, unordered, names, error);
-    if (!unordered && plain[i].output == other[i].output)
-        return say_both(plain, other, i, names, error);
-    /* What sorts first is what the other side does not have. */
-    bool missing =
-        unordered ? compare_content(&plain[i], &other[i]) < 0 : plain[i].output < other[i].output;
-    return say_one(missing ? plain : other, i, missing, unordered, names, error);
+    bool missing = i == other->count ||
+                   (i < plain->count && compare_content(&plain->list[i], &other->list[i]) < 0);
+    const struct line *line = missing ? &plain->list[i] : &other->list[i];
+    record_text(&line->record, record, sizeof record);
+    return error_set(error, WEIR_FAILED, 0, "output %s has %s once %s than in the plain run",
+                     names[line->output], record, missing ? "less" : "more");
 }
 
 static enum weir_result compare_lateness(const struct transcript *plain,
@@ -263,15 +273,29 @@ static enum weir_result compare_lateness(const struct transcript *plain,
     return WEIR_OK;
 }
 
+static enum weir_result compare_lines(const struct lines *plain, const struct lines *other,
+                                      enum transcript_how how, const char *const *names,
+                                      struct weir_error *error)
+{
+    enum weir_result result = WEIR_OK;
+    if (how == TRANSCRIPT_UNORDERED)
+        return compare_sets(plain, other, names, error);
+    for (uint32_t o = 0; o < TRANSCRIPT_OUTPUTS && !result; o++)
+        result = compare_output(plain, other, o, how == TRANSCRIPT_PART, names, error);
+    return result;
+}
+
 enum weir_result transcript_compare(const struct transcript *plain, const struct transcript *other,
-                                    bool unordered, const char *const *names,
+                                    enum transcript_how how, const char *const *names,
                                     struct weir_error *error)
 {
-    struct line *a = lines_of(plain, unordered), *b = lines_of(other, unordered);
+    struct lines a, b = {0};
+    bool unordered = how == TRANSCRIPT_UNORDERED;
+    bool taken = lines_of(plain, unordered, &a) && lines_of(other, unordered, &b);
     enum weir_result result =
-        a && b ? compare_lines(a, plain->now.count, b, other->now.count, unordered, names, error)
-               : error_memory(error, "comparing output", plain->now.count * sizeof *a);
-    memory_release(NULL, a);
-    memory_release(NULL, b);
+        taken ? compare_lines(&a, &b, how, names, error)
+              : error_memory(error, "comparing output", plain->now.count * sizeof *a.list);
+    memory_release(NULL, a.list);
+    memory_release(NULL, b.list);
     return result ? result : compare_lateness(plain, other, names, error);
 }

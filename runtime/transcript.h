@@ -51,11 +51,17 @@ void transcript_watermark(struct transcript *transcript, uint32_t output, int64_
 /* Back to a mark that was taken of `now`. */
 void transcript_rewind(struct transcript *transcript, const struct transcript_mark *mark);
 
-/* Is `other` what `plain` is? Each output's records in order, or in any order if `unordered`; and
- * none late where plain has none. WEIR_OK; WEIR_FAILED with the first difference in words, for
- * which `names` are the outputs'; WEIR_NO_MEMORY. */
+enum transcript_how {
+    TRANSCRIPT_ORDERED,   /* each output's records are the same, in order */
+    TRANSCRIPT_UNORDERED, /* in any order */
+    TRANSCRIPT_PART,      /* in order, as far as `other` goes */
+};
+
+/* Is `other` what `plain` is? And none of its records late where none of plain's is. WEIR_OK;
+ * WEIR_FAILED with the first difference in words, for which `names` are the outputs';
+ * WEIR_NO_MEMORY. */
 enum weir_result transcript_compare(const struct transcript *plain, const struct transcript *other,
-                                    bool unordered, const char *const *names,
+                                    enum transcript_how how, const char *const *names,
                                     struct weir_error *error) WEIR_MUST_USE;
 
 #endif

@@ -648,8 +648,8 @@ struct weir_torture_options {
     weir_node at;
     const struct weir_torture_step *steps; /* in this order, that of different inputs too */
     size_t step_count;                     /* 0 for sources, which must end by themselves */
-    uint32_t trials;   /* besides the plain run; default 100. With twice as many as the plain run
-                          has positions, each has a trial of its own */
+    uint32_t trials;   /* besides the plain run; default 100. Half of them go to single positions,
+                          one each, if that is enough for all */
     uint32_t only;     /* this trial alone, after the plain run; 0: all */
     uint64_t seed;     /* of the trials; 0: 1 */
     bool unordered;    /* its output may come in another order after a restart */

@@ -19,7 +19,7 @@
 #include <string.h>
 
 #define SECOND 1000000000
-#define TOLD_AT_ONCE 100 /* devices in one call of finish */
+#define TOLD_AT_ONCE 10 /* devices in one call of finish */
 
 struct device {
     int64_t last;

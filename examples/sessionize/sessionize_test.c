@@ -43,7 +43,8 @@ static bool try_requests(struct weir_graph *graph)
     return passed("requests", graph, requests(graph, "requests", 2 * MINUTE), steps);
 }
 
-/* Six clients; requests come in bursts, with pauses about as long as the gap. */
+/* Six clients; requests come in bursts, with pauses shorter and longer than the gap. The watermark
+ * is far behind: a client has several visits at a time that are not over yet. */
 static bool try_visits(struct weir_graph *graph)
 {
     static struct {
@@ -54,7 +55,7 @@ static bool try_visits(struct weir_graph *graph)
     static struct weir_torture_step steps[STEPS];
     int64_t now = 0;
     for (int i = 0; i < STEPS; i++) {
-        now += i % 13 == 12 ? 29 * MINUTE : MINUTE;
+        now += i % 9 == 8 ? (20 + i % 5 * 6) * MINUTE : MINUTE;
         asked[i].client = (uint64_t)(i * i % 6);
         asked[i].request.bytes = (uint64_t)i;
         snprintf(asked[i].name, sizeof asked[i].name, "c%d", i * i % 6);
@@ -63,7 +64,7 @@ static bool try_visits(struct weir_graph *graph)
                                                now - (i % 4) * MINUTE};
         if (i % 6 == 5) {
             steps[i].watermark = true;
-            steps[i].record.time = now - 4 * MINUTE;
+            steps[i].record.time = now - 90 * MINUTE;
         }
     }
     return passed("visits", graph, visits(graph, "visits", 30 * MINUTE), steps);
