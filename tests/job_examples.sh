@@ -8,7 +8,7 @@
 #     tests/job_examples.sh BUILD_FOLDER       WEIR_KILLS=20 for the long version
 
 source "$(dirname "$0")/tools/job.bash"
-here=$(cd "$(dirname "$0")/.." && pwd)
+root=$(cd "$(dirname "$0")/.." && pwd)
 examples=$1/examples
 kills=${WEIR_KILLS:-4} # of each run
 rate=8000              # lines a second, over all sources
@@ -124,7 +124,8 @@ prices() { # some products have several, some none; the highest edition comes fi
 
 revenue() { # SALES PRICES
     sort -k1,1 -k2,2nr "$2" | awk '!seen[$1]++ { print $1, $3 }' | sort -k1,1 >"$work/latest"
-    awk '{ sold[$1] += $2 } END { for (p in sold) print p, sold[p] }' "$1" | sort -k1,1 >"$work/sold"
+    awk '{ sold[$1] += $2 } END { for (p in sold) print p, sold[p] }' "$1" |
+        sort -k1,1 >"$work/sold"
     join -a 1 -a 2 -e none -o 0,1.2,2.2 "$work/sold" "$work/latest" |
         awk '{ print $1 "\t" ($2 == "none" ? 0 : $2) "\t" ($3 == "none" ? "no price" : $2 * $3) }' |
         sort
@@ -195,9 +196,10 @@ for parallelism in 1 3; do
     exact "two_inputs, parallelism $parallelism" "$work/expected" "$work/out"
 done
 
-"$here/examples/sessionize/make_log" "$lines" "$seed" >"$work/log"
+"$root/examples/sessionize/make_log" "$lines" "$seed" >"$work/log"
 visits "$work/log"
-[[ $(wc -l <"$work/left-out") == 2 ]] || fail "sessionize: none late, or none malformed: a poor test"
+[[ $(wc -l <"$work/left-out") == 2 ]] ||
+    fail "sessionize: none late, or none malformed: a poor test"
 for parallelism in 1 3; do
     survive sessionize "$parallelism" --set "input=$work/log" --set "output=$work/out" \
         --set "rejects=$work/rejects"

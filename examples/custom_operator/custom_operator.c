@@ -6,8 +6,9 @@
  *
  *     custom_operator run --store state --set input=signs --set output=told
  *
- * An input line is a sign of life: seconds since 1970, a blank, the device. Lines of one device
- * are in order of time; those of different devices may come at most `disorder` late. Output lines are device<TAB>what about it.
+ * An input line is a sign of life: seconds since 1970, a blank, the device. Lines of one device are
+ * in order of time; those of different devices may come at most `disorder` late. Output lines are
+ * device<TAB>what about it.
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -8,8 +8,8 @@
  *     back after <how long it was silent>    at the next one
  *     seen <how often>                       for every device, when the input has ended
  *
- * Times and durations are in seconds. The signs of one device must come in order, those of different
- * devices need not: the watermark says how far all of them have come.
+ * Times and durations are in seconds. The signs of one device must come in order, those of
+ * different devices need not: the watermark says how far all of them have come.
  */
 #ifndef SILENCE_H
 #define SILENCE_H

@@ -84,7 +84,8 @@ static weir_node add_revenue(struct weir_graph *graph)
 
 /* ------------------------------------------------------------------------ the lines -- */
 
-/* NAME NUMBER [NUMBER], as many numbers as `config` says: the name is the key, the value two u64. */
+/* NAME NUMBER [NUMBER], as many numbers as `config` says: the name is the key, the numbers are the
+ * value, two u64. */
 static enum weir_result split_line(struct weir_context *context, unsigned input,
                                    const struct weir_record *line, const void *config)
 {
