@@ -107,7 +107,7 @@ WEIR_API weir_node weir_folder_source(struct weir_graph *graph, const char *name
  *   - a power cut can lose what was read after the last checkpoint; who writes is mostly gone then
  *     too.
  * Where that is too much, have the sender keep lines until they are acknowledged:
- * weir_socket_source.
+ * weir_socket_source. A start afresh (WEIR_RESTORE_NONE) begins with what the journal still holds.
  *
  * Without `journal`, or in a job without a store, which can't be restarted, only a stop by
  * WEIR_STOP_SUSPEND loses nothing: what was read since the last checkpoint is gone with a crash,
@@ -129,6 +129,8 @@ WEIR_API weir_node weir_stdin_source(struct weir_graph *graph, const char *name,
  *
  * With `journal`, lines are written to the node's folder in the store before they go on, and are
  * removed when the last `retain` checkpoints do not need them: exactly-once from the journal on.
+ * A start afresh (WEIR_RESTORE_NONE) begins with what it still holds. Every user of the machine can
+ * connect to a port, only the job's own to a Unix socket.
  *
  * To have that from the client on, over kill -9 of the job and power cuts, a client asks to be
  * acknowledged. It keeps the lines it sends until it was told that they are durable:

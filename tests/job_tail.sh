@@ -16,7 +16,7 @@ total=0
 
 # 64 bytes each, so that a megabyte is known.
 numbers() {
-    seq -f '%015.0f a line of a log, as long as such lines usually are....' "$lines"
+    seq -f '%015.0f a line of a log, and as long as such lines are.' "$lines"
 }
 
 random_ms() { # MOST
