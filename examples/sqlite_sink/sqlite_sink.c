@@ -4,7 +4,7 @@
  * however often the program is killed. Any other program may read the database meanwhile.
  *
  *     lines ----> parse --SPREAD--> orders
- *                      \--BY_KEY--> sum --SPREAD--> totals
+ *                      \--BY_KEY--> sum --BY_KEY--> totals
  *
  *     sqlite_sink run --store state --set input=orders.txt --set database=orders.db
  *     sqlite_sink run --store state --set socket=orders.sock --set database=orders.db
@@ -102,6 +102,8 @@ static weir_node add_source(struct weir_graph *graph, const struct weir_paramete
 static enum weir_result build(struct weir_graph *graph, const struct weir_parameters *parameters)
 {
     const char *database = weir_parameter_text(parameters, "database");
+    /* With 1, a reader of a table sees whole checkpoints. */
+    uint32_t writers = (uint32_t)weir_parameter_count(parameters, "writers");
     bool file = weir_parameter_text(parameters, "input")[0] != '\0';
     weir_node lines = add_source(graph, parameters);
     weir_node parsed = weir_flat_map(graph, "parse", parse, NULL);
@@ -111,13 +113,12 @@ static enum weir_result build(struct weir_graph *graph, const struct weir_parame
                                                   .value_size = sizeof(struct total),
                                                   .format = "{i64 orders; i64 cents}",
                                                   .fold = add_order, .emit = WEIR_REDUCE_UPDATES});
-    /* Parallelism 1: a reader of the table then sees whole checkpoints. */
     weir_node orders = weir_sqlite_sink(
         graph, "orders",
         &(struct weir_sqlite_sink_options){
             WEIR_SIZED(struct weir_sqlite_sink_options), .path = database, .table = "orders",
             .create = "CREATE TABLE orders (number INTEGER, customer TEXT, cents INTEGER)",
-            .bind = bind_order, .parallelism = 1});
+            .bind = bind_order, .parallelism = writers});
     weir_node totals = weir_sqlite_sink(
         graph, "totals",
         &(struct weir_sqlite_sink_options){
@@ -125,13 +126,14 @@ static enum weir_result build(struct weir_graph *graph, const struct weir_parame
             .create = "CREATE TABLE totals (customer TEXT PRIMARY KEY, orders INTEGER, "
                       "cents INTEGER)",
             .insert = "INSERT OR REPLACE INTO totals VALUES (?, ?, ?)", .bind = bind_total,
-            .parallelism = 1});
+            .parallelism = writers});
 
     /* The socket is one task's, a file's splits are everybody's. */
     weir_connect(graph, lines, parsed, file ? WEIR_FORWARD : WEIR_SPREAD);
     weir_connect(graph, parsed, orders, WEIR_SPREAD);
     weir_connect(graph, parsed, sum, WEIR_BY_KEY);
-    weir_connect(graph, sum, totals, WEIR_SPREAD);
+    /* One writer for a customer, or an older total could come after a newer one. */
+    weir_connect(graph, sum, totals, WEIR_BY_KEY);
     return WEIR_OK;
 }
 
@@ -141,6 +143,7 @@ int main(int argc, char **argv)
         {"input", WEIR_TEXT, "", "file of orders, or directory of such; or:", NULL},
         {"socket", WEIR_TEXT, "", "Unix socket that orders come in by", NULL},
         {"database", WEIR_TEXT, NULL, "the SQLite database for them; made when missing", NULL},
+        {"writers", WEIR_COUNT, "1", "subtasks that write into each table", NULL},
         {"rate", WEIR_COUNT, "0", "lines a second of a file, 0: no limit", NULL},
         {0}};
 
