@@ -93,6 +93,8 @@ third_signal_ends_what_hangs() {
         fresh
         background "$log" "$faulty" run "${at[@]}" --set fault=hang --set every=1 $mode
         until_true 10 said 'first start' || fail "it does not start"
+        kill -USR2 "$pid"
+        until_true 10 said 'task lines.0 > faulty.*process' || fail "no dump of what hangs $mode"
         kill -TERM "$pid"
         until_true 10 said 'stopping .*after one last' || fail "the first is not heeded $mode"
         kill -TERM "$pid"

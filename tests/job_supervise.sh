@@ -129,13 +129,14 @@ dies_in() {
 }
 crashes_now_and_then_are_exact() {
     local fault
-    for fault in segfault abort exit; do
+    for fault in segfault overflow abort exit; do
         fresh
         expect 0 "$faulty" run "${at[@]}" "${quick[@]}" "${brisk[@]}" --set every=$((lines / 6)) \
             --set "fault=$fault" --supervise
         same_counts "$fault" "$work/counts" "$out"
         case $fault in
         segfault) dies_in touch_nothing SIGSEGV 0 ;;
+        overflow) [[ $sanitized == yes ]] || says 'was killed by SIGSEGV' ;;
         abort) dies_in go_wrong SIGABRT '[0-9]+' ;;
         exit) says 'ended with exit code 3' ;;
         esac

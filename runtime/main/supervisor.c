@@ -191,6 +191,7 @@ static int64_t judge_death(struct supervisor *supervisor, const struct death *de
         trace_print(crash->frames, crash->frame_count, trace, sizeof trace);
     describe(death, trace, cause, sizeof cause);
     slate_recall(supervisor->slate, &supervisor->memory);
+    supervisor->report.restarts = supervisor->memory.restarts; /* those in the child as well */
     struct verdict verdict = judge(
         &supervisor->memory, &(struct failed){.where = located ? &where : NULL,
                                               .cause = cause,

@@ -102,7 +102,8 @@ struct weir_program {
  * in a row, with the same graph: `build` is called once in a process. With --supervise the job runs
  * in a child process, which is replaced when it dies; the parent does nothing but watch, and
  * weir_main returns in the parent alone. What the program does before it calls weir_main is done
- * once; `build` and the operators run in the children.
+ * once, but for atexit, whose functions each process calls; `build` and the operators run in the
+ * children.
  *
  * While `run` runs, SIGINT and SIGTERM stop it, SIGUSR1 asks for a checkpoint and SIGUSR2 for what
  * its tasks are doing, unless they were ignored. A supervised child also has handlers of SIGSEGV,

@@ -42,6 +42,15 @@ __attribute__((noinline)) static void touch_nothing(void)
     *nowhere = 1;
 }
 
+/* Until the stack is used up: no handler can run on it then. */
+__attribute__((noinline)) static unsigned go_deeper(unsigned depth)
+{
+    volatile unsigned char frame[4096];
+
+    frame[depth % sizeof frame] = (unsigned char)depth;
+    return depth == UINT32_MAX ? depth : go_deeper(depth + 1) + frame[depth % sizeof frame];
+}
+
 static enum weir_result go_wrong(const struct faulty *self, struct weir_context *context)
 {
     const char *fault = self->faults->fault;
@@ -50,6 +59,8 @@ static enum weir_result go_wrong(const struct faulty *self, struct weir_context 
         return weir_fail(context, WEIR_FAILED, "it was told to fail");
     if (strcmp(fault, "segfault") == 0)
         touch_nothing();
+    if (strcmp(fault, "overflow") == 0 && go_deeper(0) == 0)
+        return WEIR_OK;
     if (strcmp(fault, "abort") == 0)
         abort();
     if (strcmp(fault, "exit") == 0)
@@ -196,7 +207,8 @@ int main(int argc, char **argv)
         {"input", WEIR_TEXT, NULL, "file of text", NULL},
         {"output", WEIR_TEXT, NULL, "directory for the counts", NULL},
         {"rate", WEIR_COUNT, "0", "lines a second, 0: no limit", NULL},
-        {"fault", WEIR_CHOICE, "error", "what goes wrong", "error|segfault|abort|exit|hang|slow"},
+        {"fault", WEIR_CHOICE, "error", "what goes wrong",
+         "error|segfault|overflow|abort|exit|hang|slow"},
         {"every", WEIR_COUNT, "0", "at every N-th record; 0: at none", NULL},
         {"word", WEIR_TEXT, "", "at lines that hold it", NULL},
         {"open", WEIR_FLAG, "no", "when it is opened", NULL},
