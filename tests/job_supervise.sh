@@ -92,7 +92,8 @@ killed_at_random_moments_is_exact() {
 child_dies_with_its_supervisor() {
     local child=
     fresh
-    supervised "$program" run "${at[@]}" "${quick[@]}" "${paced[@]}"
+    # By itself it would run for minutes.
+    supervised "$program" run "${at[@]}" "${quick[@]}" --set "rate=$((lines / 300))"
     until_true 20 has_checkpoints "$store" 2 || fail "no checkpoints"
     kill -KILL "$pid"
     code_of wait "$pid" 2>/dev/null
