@@ -4,8 +4,9 @@
 
     terminal.py STORE LOG COMMAND...
 
-Ctrl-C is pressed when STORE holds two checkpoints: the terminal then sends SIGINT to all of the
-program's processes, as it would to a user's. What the program says goes to LOG. The exit code is
+Ctrl-C is pressed when STORE holds its tenth checkpoint: the program has long heeded signals then,
+and two of them would be two. The terminal sends SIGINT to all of the program's processes, as it
+would to a user's. What the program says goes to LOG. The exit code is
 the program's; 99 when it has not ended after a minute.
 """
 import glob
@@ -27,7 +28,9 @@ with open(log, "ab", buffering=0) as out:
         if time.monotonic() > deadline:
             os.kill(program, signal.SIGKILL)
             sys.exit(99)
-        if not pressed and len(glob.glob(store + "/checkpoints/*/MANIFEST.json")) >= 2:
+        if not pressed and any(
+                int(path.split("/")[-2]) >= 10
+                for path in glob.glob(store + "/checkpoints/*/MANIFEST.json")):
             os.write(terminal, b"\x03")
             pressed = True
         if not select.select([terminal], [], [], 0.02)[0]:
