@@ -8,6 +8,7 @@
 #include "feed_bed.h"
 #include "weir_operators.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -267,15 +268,63 @@ static void expect_exact(const struct sender *a, const struct sender *b)
     cr_assert_geq(next[1], b->told);
 }
 
-static void act(struct sender *a, struct sender *b, uint64_t *random)
+/* What of the newest segment is durable: all of it, once a sync was seen behind its last write. */
+struct power {
+    char path[512];
+    off_t durable;
+};
+
+static void find_newest(struct power *power)
 {
-    switch (explore_below(random, 12)) {
+    char name[256] = "";
+    DIR *folder = opendir(bed.folder);
+    cr_assert(folder);
+    for (struct dirent *entry = readdir(folder); entry; entry = readdir(folder))
+        if (entry->d_name[0] != '.' && strcmp(entry->d_name, name) > 0)
+            strcpy(name, entry->d_name);
+    closedir(folder);
+    snprintf(power->path, sizeof power->path, "%s/%s", bed.folder, name);
+}
+
+static off_t newest_size(struct power *power)
+{
+    struct stat status;
+    find_newest(power);
+    cr_assert_eq(stat(power->path, &status), 0);
+    return status.st_size;
+}
+
+/* After any step: writes come before the sync of the same step, if there is one. */
+static void note_syncs(struct power *power)
+{
+    const char *sync = strrchr(fake_file_trace, 's'), *write = strrchr(fake_file_trace, 'w');
+    if (sync && (!write || write < sync))
+        power->durable = newest_size(power);
+    fake_file_trace[0] = '\0';
+}
+
+static void cut_power(struct power *power, uint64_t *random)
+{
+    off_t size = newest_size(power);
+    feed_bed_die(&bed);
+    cr_assert_leq(power->durable, size);
+    uint32_t lost = explore_below(random, (uint32_t)(size - power->durable) + 1);
+    cr_assert_eq(truncate(power->path, size - lost), 0);
+    start();
+}
+
+static void act(struct power *power, struct sender *a, struct sender *b, uint64_t *random)
+{
+    switch (explore_below(random, 13)) {
     case 0:
         feed_bed_die(&bed);
         start();
         break;
     case 1:
         cr_assert(feed_bed_cut(&bed));
+        break;
+    case 12:
+        cut_power(power, random);
         break;
     case 2:
         cr_assert_eq(feed_bed_commit(&bed), WEIR_OK);
@@ -300,13 +349,18 @@ static void act(struct sender *a, struct sender *b, uint64_t *random)
     }
 }
 
-Test(socket_source, acknowledged_lines_come_once_over_deaths, .init = set_up, .fini = tear_down)
+Test(socket_source, acknowledged_lines_come_once_over_deaths_and_power_cuts, .init = set_up,
+     .fini = tear_down)
 {
     uint64_t random = explore_seed();
     struct sender a = {.fd = -1}, b = {.fd = -1};
+    static struct power power;
     start_standard();
-    for (unsigned i = 0; i < 20000; i++)
-        act(&a, &b, &random);
+    note_syncs(&power);
+    for (unsigned i = 0; i < 20000; i++) {
+        act(&power, &a, &b, &random);
+        note_syncs(&power);
+    }
     sender_break(&a);
     sender_break(&b);
     serve();
