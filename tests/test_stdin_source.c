@@ -349,6 +349,22 @@ Test(stdin_source, input_is_kept_for_three_checkpoints, .init = set_up, .fini = 
     fake_end(&bed.task);
 }
 
+/* Written before it goes on, synced before a checkpoint stands on it, and no more often. */
+Test(stdin_source, a_cut_syncs_what_was_read, .init = set_up, .fini = tear_down)
+{
+    add_source(pipe_ends[0], true);
+    start();
+    fake_file_trace[0] = '\0';
+    put("one\ntwo");
+    cr_assert_eq(feed_bed_poll(&bed), WEIR_IDLE);
+    cr_expect_str_eq(fake_file_trace, "w");
+    cr_assert(feed_bed_cut(&bed));
+    cr_expect_str_eq(fake_file_trace, "ws");
+    cr_assert(feed_bed_cut(&bed));
+    cr_expect_str_eq(fake_file_trace, "ws");
+    fake_end(&bed.task);
+}
+
 Test(stdin_source, state_that_makes_no_sense_is_refused, .init = set_up, .fini = tear_down)
 {
     add_source(pipe_ends[0], true);
