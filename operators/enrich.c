@@ -15,8 +15,7 @@
 
 #include <string.h>
 
-#define IN 0
-#define TABLE 1
+#define TABLE 1 /* input; 0 is "in" */
 #define ROW 0
 #define WAITING 1
 
@@ -221,7 +220,7 @@ static enum weir_result on_row(struct enrich *enrich, struct weir_context *conte
 static enum weir_result enrich_process(void *self, struct weir_context *context, unsigned input,
                                        const struct weir_record *record)
 {
-    return input == IN ? on_record(self, context, record) : on_row(self, context, record);
+    return input == TABLE ? on_row(self, context, record) : on_record(self, context, record);
 }
 
 /* -------------------------------------------------------------------- waited long enough -- */
