@@ -42,8 +42,8 @@ look() {
     done
 }
 
-# check_looks LOG WRITERS: what was seen came in whole files, and never went away. With one writer it
-# was the first orders: a source reads its one split in order.
+# check_looks LOG WRITERS: what was seen came in whole files, and never went away. With one writer
+# it was the first orders: a source reads its one split in order.
 check_looks() {
     awk -F '|' -v writers="$2" '
         NR == FNR { split($0, order, " "); sum[FNR] = sum[FNR - 1] + order[3]; next }

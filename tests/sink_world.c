@@ -2,6 +2,7 @@
 #include "sink_world.h"
 
 #include <criterion/criterion.h>
+#include <limits.h>
 #include <stdlib.h>
 
 struct world world_make(const struct world_sink *sink, unsigned total)
@@ -22,6 +23,7 @@ bool world_start(struct world *world)
         .epoch = ++world->epoch,
         .store = WORLD_STORE,
         .folder = world->sink->folder,
+        .allocator = world->allocator,
     };
     run.saved = world->durable ? &world->items : NULL;
     world->running = true;
@@ -140,6 +142,61 @@ void world_crash_everywhere(const struct world_sink *sink, const enum fate *fate
     while (crash_twice(sink, limit, again, fates, fate_count))
         limit++;
     cr_expect_gt(limit, 20);
+}
+
+/* ---- hunger ---- */
+
+struct larder {
+    unsigned left; /* allocations that are granted */
+    int taken;     /* and not given back */
+};
+
+static void *allocate(void *larder_, size_t size)
+{
+    struct larder *larder = larder_;
+    if (larder->left == 0)
+        return NULL;
+    larder->left--;
+    larder->taken++;
+    return malloc(size);
+}
+
+static void release(void *larder_, void *memory)
+{
+    struct larder *larder = larder_;
+    larder->taken--;
+    free(memory);
+}
+
+/* False when there was enough. */
+static bool starve(const struct world_sink *sink, unsigned allocations)
+{
+    struct world world = world_make(sink, 9);
+    struct larder larder = {.left = allocations};
+    struct weir_allocator allocator = {allocate, release, &larder};
+    fake_files_reset();
+    world.allocator = &allocator;
+    bool starved = !world_run(&world, NULL, 0);
+    if (starved) {
+        cr_assert_eq(world.task.failed.code, WEIR_NO_MEMORY, "%s", world.task.failed.text);
+        world_end(&world);
+        cr_assert_eq(larder.taken, 0);
+        larder.left = UINT_MAX;
+        cr_assert(world_run(&world, NULL, 0), "%s", world.task.failed.text);
+    }
+    world_expect_all(&world);
+    world_free(&world);
+    cr_assert_eq(larder.taken, 0);
+    sink->empty();
+    return starved;
+}
+
+void world_starve_everywhere(const struct world_sink *sink)
+{
+    unsigned allocations = 0;
+    while (starve(sink, allocations))
+        allocations++;
+    cr_expect_gt(allocations, 1);
 }
 
 void world_die_between_steps(const struct world_sink *sink, unsigned seeds)

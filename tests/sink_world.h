@@ -29,8 +29,9 @@ struct world {
     struct weir_context task;
     bool running;
     uint32_t epoch;
-    unsigned read;  /* records given to the running task */
-    unsigned total; /* records of the input */
+    const struct weir_allocator *allocator; /* of the tasks; NULL: malloc */
+    unsigned read;                          /* records given to the running task */
+    unsigned total;                         /* records of the input */
     /* the newest durable checkpoint */
     bool durable;
     unsigned covered; /* records */
@@ -58,6 +59,9 @@ void world_expect_all(struct world *world);
 /* Dies at each file call in turn, and again `again` calls into the next run, then lives. */
 void world_crash_everywhere(const struct world_sink *sink, const enum fate *fates,
                             size_t fate_count, unsigned again);
+/* Is refused memory at each allocation in turn, then goes on with enough; what was taken is given
+ * back. */
+void world_starve_everywhere(const struct world_sink *sink);
 /* Deaths between the calls: nobody closes the files, and prepared output is left behind. */
 void world_die_between_steps(const struct world_sink *sink, unsigned seeds);
 

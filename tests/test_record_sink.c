@@ -135,6 +135,11 @@ Test(record_sink, exact_after_a_death_at_any_file_call, .init = set_up, .fini = 
     world_crash_everywhere(&sink, silent, 4, UINT32_MAX);
 }
 
+Test(record_sink, exact_after_any_allocation_was_refused, .init = set_up, .fini = tear_down)
+{
+    world_starve_everywhere(&sink);
+}
+
 Test(record_sink, exact_after_deaths_between_any_two_steps, .init = set_up, .fini = tear_down)
 {
     world_die_between_steps(&sink, 200);

@@ -181,6 +181,11 @@ Test(sqlite_sink, exact_after_a_death_in_the_recovery_of_a_death, .init = set_up
         world_crash_everywhere(&sink, silent, 3, again);
 }
 
+Test(sqlite_sink, exact_after_any_allocation_was_refused, .init = set_up, .fini = tear_down)
+{
+    world_starve_everywhere(&sink);
+}
+
 Test(sqlite_sink, exact_after_deaths_between_any_two_steps, .init = set_up, .fini = tear_down)
 {
     world_die_between_steps(&sink, 150);
