@@ -137,17 +137,20 @@ static void dump_task(const struct weir_job *job, struct line *line, const struc
 
 static void add_missing(const struct weir_job *job, struct line *line, uint64_t round)
 {
-    uint32_t missing = 0;
+    uint32_t missing = 0, named = 0;
+    for (uint32_t i = 0; i < job->task_count; i++)
+        missing += job->coordinator.tasks[i].sealed != round;
+    if (!missing) {
+        add(line, "; all tasks have saved themselves, their parts are being written");
+        return;
+    }
+    add(line, "; its marker is not yet past %u of %u tasks: ", missing, job->task_count);
     for (uint32_t i = 0; i < job->task_count; i++) {
         if (job->coordinator.tasks[i].sealed == round)
             continue;
-        add(line, missing++ ? ", " : "; not yet saved: ");
+        add(line, named++ ? ", " : "");
         add_task(job, line, i);
     }
-    if (!missing)
-        add(line, "; all tasks have saved themselves, their parts are being written");
-    else
-        add(line, " (%u of %u tasks)", missing, job->task_count);
 }
 
 /* Inside the view's monitor. */

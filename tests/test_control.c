@@ -283,7 +283,7 @@ static bool dump_says(const char *what)
 
 static void note_only_odd(void *only_odd, const char *text)
 {
-    if (strstr(text, "not yet saved: odd.0"))
+    if (strstr(text, "tasks: odd.0"))
         *(bool *)only_odd = true;
 }
 
@@ -304,7 +304,7 @@ Test(control, who_waits_for_a_stuck_checkpoint_keeps_nobody_from_asking_why)
     bool only_odd = false; /* all that can save themselves have done it then */
     while (!only_odd)
         weir_job_dump(flow.job, note_only_odd, &only_odd);
-    cr_expect(dump_says("not yet saved: odd.0"));
+    cr_expect(dump_says("tasks: odd.0"));
     cr_expect(dump_says("in process of odd"));
     json_t *answer = ask(STATUS);
     cr_expect_eq(number(answer, "round"), 1);
