@@ -8,6 +8,7 @@
 #include "error.h"
 #include "memory.h"
 #include "name.h"
+#include "plant.h"
 #include "poison.h"
 #include "task.h"
 
@@ -288,7 +289,7 @@ void weir_progress_set(struct weir_context *context, uint64_t done, uint64_t tot
 static enum weir_result make_folder(char *path, size_t slash, struct weir_error *error)
 {
     enum weir_result result = weir_folder_make(path, error);
-    if (result)
+    if (result || WEIR_PLANT(node_folder_unsynced))
         return result;
     path[slash] = 0;
     result = weir_folder_sync(path, error);

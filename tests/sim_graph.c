@@ -378,6 +378,33 @@ struct source {
     uint64_t next; /* saved */
 };
 
+/* A file in the node's folder: once it is durable it has to stay. */
+static enum weir_result keep_file(struct weir_context *context, struct sim_world *world)
+{
+    struct weir_error error = {0};
+    struct weir_file_status status;
+    struct weir_file *file = NULL;
+    char folder[100], path[120];
+    enum weir_result result = weir_store_folder(context, folder, sizeof folder, &error), there;
+
+    if (result != WEIR_OK)
+        return weir_fail_with(context, &error);
+    snprintf(path, sizeof path, "%s/kept", folder);
+    there = weir_file_status(path, &status, &error);
+    if (there == WEIR_OK || there == WEIR_NOT_FOUND)
+        world_kept(world, there == WEIR_OK);
+    if (there == WEIR_NOT_FOUND)
+        result = weir_file_open(NULL, path, WEIR_OPEN_CREATE, &file, &error);
+    else
+        result = there;
+    if (result == WEIR_OK && file != NULL)
+        result = weir_file_close(&file, &error);
+    if (result == WEIR_OK)
+        result = weir_folder_sync(folder, &error);
+    world->kept |= result == WEIR_OK && !sim_disk_killed();
+    return result == WEIR_OK ? WEIR_OK : weir_fail_with(context, &error);
+}
+
 static enum weir_result source_open(void *self, struct weir_context *context, const void *config)
 {
     struct source *source = self;
@@ -386,6 +413,8 @@ static enum weir_result source_open(void *self, struct weir_context *context, co
     source->began_ns = weir_now(context);
     source->next = weir_subtask(context);
     world_opened(source->node->graph->world, weir_epoch(context));
+    if (source->node == source->node->graph->nodes && weir_subtask(context) == 0)
+        return keep_file(context, source->node->graph->world);
     return WEIR_OK;
 }
 

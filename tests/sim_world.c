@@ -311,6 +311,12 @@ void world_opened(struct sim_world *world, uint32_t epoch)
         world->epoch = epoch;
 }
 
+void world_kept(struct sim_world *world, bool there)
+{
+    if (!there && world->kept && !world->disk_broken)
+        world_breach(world, "W9: a file in a node's folder is gone");
+}
+
 void world_started(struct sim_world *world, uint64_t restored_from)
 {
     if (restored_from < world->committed)

@@ -12,6 +12,7 @@
  *   W6  epochs rise.
  *   W7  every checkpoint in the store can be read.
  *   W8  no record has more dead letters than the oracle says; at the end exactly as many.
+ *   W9  what an operator has made durable in its folder of the store is there at the next start.
  *
  * The first breach is kept as text; the caller looks at it between runs.
  */
@@ -57,6 +58,7 @@ struct sim_world {
     uint64_t prepared;       /* highest id a sink was asked to prepare, by any run */
     uint64_t prepared_floor; /* the same, by earlier runs */
     uint32_t epoch, epoch_floor;
+    bool kept;        /* a file in a node's folder is durable */
     bool disk_broken; /* a sync of a folder or of LOCK failed: what it answers is worth nothing */
     char breach[400]; /* "": all is well */
 };
@@ -69,6 +71,8 @@ void world_breach(struct sim_world *world, const char *format, ...)
 
 /* What operators and hooks report. */
 void world_opened(struct sim_world *world, uint32_t epoch);
+/* Was the file there, in the node's folder? */
+void world_kept(struct sim_world *world, bool there);
 void world_started(struct sim_world *world, uint64_t restored_from);
 void world_told(struct sim_world *world, uint64_t id);
 /* A new transaction of these values, which move into it; its number. */

@@ -264,6 +264,7 @@ static const struct plant plants[] = {
     {"timers_forgotten", CRASHES | 1u << SIM_FAULT_STOP},
     {"position_lost", CRASHES | 1u << SIM_FAULT_STOP},
     {"hold_ignored", 0},
+    {"node_folder_unsynced", 1u << SIM_FAULT_POWER},
     {"letter_dropped", CRASHES | 1u << SIM_FAULT_STOP},
     {"letter_uncut", CRASHES | 1u << SIM_FAULT_STOP},
     {"letter_sync_skipped", 1u << SIM_FAULT_POWER},
