@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 bool dying_vfs_full;
+unsigned dying_vfs_fail_at;
 
 struct shim {
     sqlite3_file base;
@@ -27,9 +28,11 @@ static bool dead(void)
     return fake_file_calls > fake_file_limit;
 }
 
-/* False when the process is dead. */
+/* False when the process is dead, or this call is to fail. */
 static bool alive(void)
 {
+    if (dying_vfs_fail_at > 0 && --dying_vfs_fail_at == 0)
+        return false;
     return ++fake_file_calls <= fake_file_limit;
 }
 

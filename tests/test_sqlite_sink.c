@@ -89,8 +89,9 @@ static int append(void *text_, int count, char **values, char **names)
 static const char *ask(const char *sql)
 {
     static char text[4096];
-    unsigned calls = fake_file_calls, limit = fake_file_limit;
+    unsigned calls = fake_file_calls, limit = fake_file_limit, fail_at = dying_vfs_fail_at;
     fake_file_limit = UINT32_MAX;
+    dying_vfs_fail_at = 0;
     sqlite3 *handle = open_database();
     text[0] = '\0';
     cr_assert_eq(sqlite3_exec(handle, sql, append, text, NULL), SQLITE_OK, "%s: %s", sql,
@@ -98,6 +99,7 @@ static const char *ask(const char *sql)
     sqlite3_close(handle);
     fake_file_calls = calls;
     fake_file_limit = limit;
+    dying_vfs_fail_at = fail_at;
     return text;
 }
 
@@ -179,6 +181,38 @@ Test(sqlite_sink, exact_after_a_death_in_the_recovery_of_a_death, .init = set_up
 {
     for (unsigned again = 0; again < 60; again += 7)
         world_crash_everywhere(&sink, silent, 3, again);
+}
+
+/* The process lives on, closes the database in order, and starts again. False: nothing failed. */
+static bool fail_once(unsigned call)
+{
+    struct world world = world_make(&sink, 9);
+    dying_vfs_fail_at = call;
+    bool whole = world_run(&world, silent, 4);
+    if (!whole) {
+        cr_assert_eq(world.task.failed.code, WEIR_IO, "%s", world.task.failed.text);
+        cr_assert(strstr(world.task.failed.text, database), "%s", world.task.failed.text);
+        world_end(&world);
+        world_expect_prefix(&world);
+        cr_assert(world_run(&world, NULL, 0), "%s", world.task.failed.text);
+    }
+    bool failed = dying_vfs_fail_at == 0;
+    dying_vfs_fail_at = 0;
+    world_expect_all(&world);
+    world_free(&world);
+    empty_output();
+    return failed;
+}
+
+Test(sqlite_sink, exact_after_any_one_failure_of_the_database, .init = set_up, .fini = tear_down)
+{
+    for (int journal = WEIR_SQLITE_WAL; journal <= WEIR_SQLITE_KEEP; journal++) {
+        unsigned call = 1;
+        options.journal = (enum weir_sqlite_journal)journal;
+        while (fail_once(call))
+            call++;
+        cr_expect_gt(call, 20);
+    }
 }
 
 Test(sqlite_sink, exact_after_any_allocation_was_refused, .init = set_up, .fini = tear_down)
