@@ -170,6 +170,90 @@ Test(job_async, a_service_that_fails_fails_the_run_by_name_and_the_next_goes_on)
     ledger_free(&ledger);
 }
 
+/* ---- an idle input ---- */
+
+static struct {
+    atomic_uint rising; /* records of the other stream that have arrived */
+    atomic_bool released, answered;
+} idle;
+
+/* One record, and then it is idle until the answer is there. */
+static enum weir_progress once_poll(void *self, struct weir_context *context)
+{
+    bool *sent = self;
+    uint64_t number = 0;
+    if (!*sent) {
+        weir_emit(context, 0, &(struct weir_record){{NULL, 0}, {&number, sizeof number}, 100});
+        weir_emit_watermark(context, 50);
+        *sent = true;
+        return WEIR_MORE;
+    }
+    weir_emit_idle(context);
+    return atomic_load(&idle.answered) ? WEIR_END
+                                       : weir_idle(context, weir_now(context) + 500000, -1);
+}
+
+/* A stream whose time rises and rises. */
+static enum weir_progress rising_poll(void *self, struct weir_context *context)
+{
+    uint64_t *number = self;
+    if (atomic_load(&idle.answered))
+        return WEIR_END;
+    ++*number;
+    int64_t time = 1000 + (int64_t)*number;
+    weir_emit(context, 0, &(struct weir_record){{NULL, 0}, {number, sizeof *number}, time});
+    weir_emit_watermark(context, time);
+    return weir_idle(context, weir_now(context) + 200000, -1);
+}
+
+static enum weir_result wait_for_release(const struct weir_record *record, struct weir_reply *reply,
+                                         const void *config)
+{
+    (void)config;
+    while (!atomic_load(&idle.released) && !weir_reply_stopping(reply))
+        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+    return weir_reply_append(reply, record->value);
+}
+
+static enum weir_result meet(struct weir_context *context, unsigned input,
+                             const struct weir_record *record, const void *config)
+{
+    (void)input;
+    (void)config;
+    if (flow_number(record) == 0) {
+        atomic_fetch_add(&seen.late, record->time < weir_watermark(context));
+        atomic_store(&idle.answered, true);
+    } else if (atomic_fetch_add(&idle.rising, 1) == 200) {
+        atomic_store(&idle.released, true);
+    }
+    return WEIR_OK;
+}
+
+Test(job_async, with_an_idle_input_a_request_still_holds_the_watermark)
+{
+    static const struct weir_operator once = {WEIR_SIZED(struct weir_operator), .poll = once_poll,
+                                              .self_size = sizeof(bool)};
+    static const struct weir_operator rising = {WEIR_SIZED(struct weir_operator),
+                                                .poll = rising_poll, .self_size = sizeof(uint64_t)};
+    struct flow flow;
+    memset(&seen, 0, sizeof seen);
+    flow_init(&flow);
+    weir_node one = flow_add(&flow, "once", &once, NULL, 1);
+    weir_node other = flow_add(&flow, "rising", &rising, NULL, 1);
+    weir_node async =
+        weir_async(flow.graph, "async",
+                   &(struct weir_async_options){WEIR_SIZED(struct weir_async_options),
+                                                .call = wait_for_release, .threads = 1});
+    weir_node both = weir_flat_map(flow.graph, "meet", meet, NULL);
+    weir_connect(flow.graph, one, async, WEIR_SPREAD);
+    weir_connect(flow.graph, async, both, WEIR_SPREAD);
+    weir_connect(flow.graph, other, both, WEIR_SPREAD);
+    flow_run(&flow, WEIR_OUTCOME_ENDED);
+    cr_expect(atomic_load(&idle.answered));
+    cr_expect_eq(seen.late, 0);
+    flow_free(&flow);
+}
+
 /* ---- throttle ---- */
 
 static void draw_throttle(struct flow *flow, struct ledger *ledger, uint64_t count, uint64_t rate)

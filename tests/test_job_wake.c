@@ -656,7 +656,7 @@ Test(job_wake, timers_that_never_cease_do_not_starve_wake)
 
 /* ------------------------------------------------------------------------------- refusals -- */
 
-enum misuse { WAKE, HOLD, PROGRESS };
+enum misuse { WAKE, HOLD, LIMIT, PROGRESS };
 
 static enum weir_result misuse(struct weir_context *context, unsigned input,
                                const struct weir_record *record, const void *config)
@@ -669,6 +669,9 @@ static enum weir_result misuse(struct weir_context *context, unsigned input,
         break;
     case HOLD:
         weir_hold(context, true);
+        break;
+    case LIMIT:
+        weir_watermark_limit(context, 5);
         break;
     case PROGRESS:
         weir_progress_set(context, 1, 2);
@@ -696,6 +699,7 @@ Test(job_wake, a_wish_without_wake_fails_the_run_in_clear_words)
 {
     static const char *const texts[] = {"wrong[0]: it calls weir_wake and has no wake callback",
                                         "wrong[0]: it calls weir_hold and has no wake callback",
+                                        "wrong[0]: it calls weir_watermark_limit and has no wake",
                                         "wrong[0]: it calls weir_progress_set and is no source"};
     struct flow flow;
     for (enum misuse how = WAKE; how <= PROGRESS; how++) {
