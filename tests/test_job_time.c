@@ -410,3 +410,32 @@ Test(job_time, a_record_from_a_task_whose_input_is_idle_does_not_hold_its_reader
         flow_free(&flow);
     }
 }
+
+/* Idle, it gives a record all the same, and says in the same call that it is idle. */
+static enum weir_progress restless_poll(void *self, struct weir_context *context)
+{
+    unsigned *step = self;
+    if (atomic_load(&joined.fired))
+        return WEIR_END;
+    if (++*step == 3)
+        weir_emit(context, 0, &(struct weir_record){.time = 5});
+    weir_emit_idle(context);
+    return weir_idle(context, weir_now(context) + 1000000, -1);
+}
+
+Test(job_time, a_source_that_stays_idle_with_a_record_does_not_hold_its_readers_up)
+{
+    struct weir_operator restless = quiet_table;
+    struct flow flow;
+    memset(&joined, 0, sizeof joined);
+    flow_init(&flow);
+    restless.poll = restless_poll;
+    weir_node source = flow_add(&flow, "restless", &restless, NULL, 1);
+    weir_node late = flow_add(&flow, "late", &late_table, NULL, 1);
+    weir_node node = flow_add(&flow, "join", &join_table, NULL, 1);
+    weir_connect(flow.graph, source, node, WEIR_SPREAD);
+    weir_connect(flow.graph, late, node, WEIR_SPREAD);
+    flow_run(&flow, WEIR_OUTCOME_ENDED);
+    cr_expect_eq(joined.fired, 1);
+    flow_free(&flow);
+}
