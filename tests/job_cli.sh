@@ -118,7 +118,7 @@ closed_streams() {
     code_of wait "$pid"
     ((code == 0)) || fail "exit $code with closed streams"
     same_counts "closed streams" "$work/counts" "$out"
-    code_of "$program" plan "${io[@]}" >&-
+    code_of "$program" plan "${io[@]}" >&- 2>"$work/said.log"
     ((code == 5)) || fail "exit $code for a plan that nobody got"
 }
 

@@ -110,7 +110,8 @@ a_terminal_has_a_live_line_and_nothing_is_left_of_it() {
     tr '\r' '\n' <"$said" >"$said.log" # the newest lines are shown when this fails
     grep -Eq $'^\x1b\\[Kword_count: [0-9.]+ (k )?records/s \\| [0-9]+ %' "$said.log" ||
         fail "no live line with records and percents"
-    grep -Eq ' \| checkpoint [1-9][0-9]*: [0-9.]+ ms, ' "$said.log" || fail "no checkpoint in it"
+    grep -Eq ' \| checkpoint [1-9][0-9]*: [0-9.]+ s old, took [0-9.]+ m?s, ' "$said.log" ||
+        fail "no checkpoint in it"
     # What comes last was printed after the line was cleared away, and is not overwritten.
     python3 - "$said" <<'END' || fail "something is left of the live line"
 import sys

@@ -279,6 +279,8 @@ Test(duration, prints_three_digits)
 
     cr_expect_str_eq(duration_print(850000, text), "850 us");
     cr_expect_str_eq(duration_print(12340000, text), "12.3 ms");
+    cr_expect_str_eq(duration_print(99950000, text), "100 ms");
+    cr_expect_str_eq(duration_print(999500000, text), "1.0 s");
     cr_expect_str_eq(duration_print(4200000000, text), "4.2 s");
     cr_expect_str_eq(duration_print(125900000000, text), "2 min 5 s");
     cr_expect_str_eq(duration_print(INT64_C(11520000000000), text), "3 h 12 min");

@@ -226,6 +226,7 @@ Test(bytes, print_three_digits)
     cr_expect_str_eq(bytes_print(0, text), "0 B");
     cr_expect_str_eq(bytes_print(999, text), "999 B");
     cr_expect_str_eq(bytes_print(12345, text), "12.3 kB");
+    cr_expect_str_eq(bytes_print(123456, text), "123 kB");
     cr_expect_str_eq(bytes_print(999990, text), "1.0 MB");
     cr_expect_str_eq(bytes_print(UINT64_MAX, text), "18.4 EB");
 }

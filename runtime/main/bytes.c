@@ -65,10 +65,10 @@ const char *bytes_print(uint64_t bytes, char text[BYTES_TEXT])
         snprintf(text, BYTES_TEXT, "%" PRIu64 " B", bytes);
         return text;
     }
-    while (size >= 999.95 && i + 1 < sizeof names / sizeof names[0]) {
+    while (size >= 999.5 && i + 1 < sizeof names / sizeof names[0]) {
         size /= 1000;
         i++;
     }
-    snprintf(text, BYTES_TEXT, "%.1f %s", size, names[i]);
+    snprintf(text, BYTES_TEXT, size < 99.95 ? "%.1f %s" : "%.0f %s", size, names[i]);
     return text;
 }

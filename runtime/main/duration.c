@@ -63,8 +63,10 @@ const char *duration_print(int64_t ns, char text[DURATION_TEXT])
 {
     if (ns < 1000000)
         snprintf(text, DURATION_TEXT, "%" PRId64 " us", ns / 1000);
-    else if (ns < 1000000000)
+    else if (ns < 99950000)
         snprintf(text, DURATION_TEXT, "%.1f ms", (double)ns / 1e6);
+    else if (ns < 999500000)
+        snprintf(text, DURATION_TEXT, "%.0f ms", (double)ns / 1e6);
     else if (ns < 60000000000)
         snprintf(text, DURATION_TEXT, "%.1f s", (double)ns / 1e9);
     else

@@ -66,10 +66,10 @@ static void add_rate(struct words *words, double rate)
 {
     if (rate < 0)
         add(words, "running");
-    else if (rate >= 999950)
+    else if (rate >= 999500)
         add(words, "%.2f M records/s", rate / 1e6);
     else if (rate >= 9999.5)
-        add(words, "%.1f k records/s", rate / 1e3);
+        add(words, "%.0f k records/s", rate / 1e3);
     else
         add(words, "%.0f records/s", rate);
 }
@@ -92,7 +92,7 @@ static void add_progress(struct words *words, const struct figures *figures,
     double speed = (double)(done - figures->progress_done) / (double)passed_ns;
     double left_ns = (double)(total - done) / speed;
     if (left_ns < 1e18)
-        add(words, ", %s left", duration_round((int64_t)left_ns, left));
+        add(words, ", %s left", duration_round((int64_t)left_ns + SECOND_NS - 1, left));
 }
 
 static void add_checkpoint(struct words *words, const struct figures_checkpoint *checkpoint)
@@ -102,9 +102,9 @@ static void add_checkpoint(struct words *words, const struct figures_checkpoint 
     if (checkpoint->id > 0 && checkpoint->duration_ns == 0)
         add(words, " | restored from checkpoint %" PRIu64, checkpoint->id);
     else if (checkpoint->id > 0)
-        add(words, " | checkpoint %" PRIu64 ": %s, %s, %.1f s old", checkpoint->id,
-            duration_print(checkpoint->duration_ns, took), bytes_print(checkpoint->bytes, bytes),
-            (double)checkpoint->age_ns / (double)SECOND_NS);
+        add(words, " | checkpoint %" PRIu64 ": %.1f s old, took %s, %s", checkpoint->id,
+            (double)checkpoint->age_ns / (double)SECOND_NS,
+            duration_print(checkpoint->duration_ns, took), bytes_print(checkpoint->bytes, bytes));
 }
 
 void figures_print(const struct figures *figures, const struct weir_status *status,
@@ -115,7 +115,7 @@ void figures_print(const struct figures *figures, const struct weir_status *stat
 
     add_rate(&words, figures->rate);
     add_progress(&words, figures, status, now_ns);
-    add_checkpoint(&words, checkpoint);
     if (restarts > 0)
         add(&words, " | %" PRIu32 " restart%s", restarts, restarts == 1 ? "" : "s");
+    add_checkpoint(&words, checkpoint);
 }
