@@ -21,6 +21,7 @@
  * Unread files are not saved: a look finds them again.
  */
 #include "weir_operators.h"
+#include "budget.h"
 #include "growing_file.h"
 #include "node.h"
 #include "pace.h"
@@ -31,10 +32,7 @@
 
 #define INTERVAL_NS INT64_C(1000000000)
 #define ITEM_BYTES ((size_t)1 << 20)
-#define POLL_RECORDS 256               /* one poll sends at most so many records, */
-#define POLL_BYTES ((size_t)256 << 10) /* about so many bytes, */
-#define POLL_READS 4                   /* reads, opens and lists so often, */
-#define POLL_NAMES 64                  /* and looks at so many names: a marker waits for it */
+#define POLL_NAMES 64 /* one poll looks at so many */
 
 enum folder_kind { FOLDER_FILES = 1, FOLDER_MARK = 2 };
 enum folder_state { FOLDER_UNREAD, FOLDER_READING, FOLDER_DONE };
@@ -339,49 +337,36 @@ static enum weir_result check_unchanged(const struct folder_source *source,
 
 /* ---------------------------------------------------------------------------------- poll -- */
 
-/* How much of a poll is used up. */
-struct poll_use {
-    size_t records, bytes, reads;
-};
-
-static void emit(struct weir_context *context, const struct weir_record *record,
-                 struct poll_use *use)
-{
-    weir_emit(context, 0, record);
-    use->records++;
-    use->bytes += record->value.size;
-}
-
 /* The file was read to its end: it is done, if it is still what it was. */
 static enum weir_progress end_file(struct folder_source *source, struct weir_context *context,
-                                   struct poll_use *use)
+                                   struct budget *budget)
 {
-    struct weir_record record = {.time = WEIR_NO_TIME};
+    struct weir_bytes line;
     if (check_unchanged(source, context) != WEIR_OK)
         return WEIR_IDLE;
-    if (growing_last(&source->growing, &record.value))
-        emit(context, &record, use);
+    if (growing_last(&source->growing, &line))
+        budget_emit(budget, context, line);
     growing_close(&source->growing);
     list_at(&source->known, source->next)->stamp.state = FOLDER_DONE;
     source->reading = false;
     source->next++;
-    use->reads++;
+    budget->reads++;
     return WEIR_MORE;
 }
 
 static enum weir_progress read_on(struct folder_source *source, struct weir_context *context,
-                                  struct poll_use *use)
+                                  struct budget *budget)
 {
-    struct weir_record record = {.time = WEIR_NO_TIME};
-    switch (growing_next(&source->growing, context, source->path, &record.value)) {
+    struct weir_bytes line;
+    switch (growing_next(&source->growing, context, source->path, &line)) {
     case GROWING_LINE:
-        emit(context, &record, use);
+        budget_emit(budget, context, line);
         return WEIR_MORE;
     case GROWING_MORE:
-        use->reads++;
+        budget->reads++;
         return WEIR_MORE;
     case GROWING_WAIT:
-        return end_file(source, context, use);
+        return end_file(source, context, budget);
     case GROWING_FAILED:
         break;
     }
@@ -390,10 +375,10 @@ static enum weir_progress read_on(struct folder_source *source, struct weir_cont
 
 /* Nothing is being read: the next file, or the next look. */
 static enum weir_progress find_more(struct folder_source *source, struct weir_context *context,
-                                    struct poll_use *use)
+                                    struct budget *budget)
 {
     int64_t next_ns = source->looked_ns + source->options->poll_ns;
-    use->reads++;
+    budget->reads++;
     if (source->looking)
         return go_on_looking(source, context) == WEIR_OK ? WEIR_MORE : WEIR_IDLE;
     enum weir_result result = next_file(source, context);
@@ -409,17 +394,15 @@ static enum weir_progress find_more(struct folder_source *source, struct weir_co
 static enum weir_progress source_poll(void *self, struct weir_context *context)
 {
     struct folder_source *source = self;
-    struct poll_use use = {0};
     enum weir_progress progress = WEIR_MORE;
     int64_t now = source->pace.rate > 0 ? weir_now(context) : 0;
-    uint64_t most = pace_ready(&source->pace, now, POLL_RECORDS);
-    if (most == 0)
+    struct budget budget = {.most = pace_ready(&source->pace, now, BUDGET_RECORDS)};
+    if (budget.most == 0)
         return weir_idle(context, pace_deadline(&source->pace, now), -1);
-    while (progress == WEIR_MORE && use.records < most && use.bytes < POLL_BYTES &&
-           use.reads < POLL_READS)
-        progress =
-            source->reading ? read_on(source, context, &use) : find_more(source, context, &use);
-    pace_take(&source->pace, use.records);
+    while (progress == WEIR_MORE && budget_is_left(&budget))
+        progress = source->reading ? read_on(source, context, &budget)
+                                   : find_more(source, context, &budget);
+    pace_take(&source->pace, budget.records);
     return progress;
 }
 

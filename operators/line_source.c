@@ -10,6 +10,7 @@
  * number of subtasks. What no run names has been read.
  */
 #include "weir_operators.h"
+#include "budget.h"
 #include "agreement.h"
 #include "line_reader.h"
 #include "line_table.h"
@@ -20,10 +21,7 @@
 #include <string.h>
 
 #define SPLIT_BYTES ((uint64_t)16 << 20)
-#define RUN_LIMIT 64                   /* runs a subtask makes at a first start */
-#define POLL_RECORDS 256               /* one poll sends at most so many records, */
-#define POLL_BYTES ((size_t)256 << 10) /* about so many bytes, */
-#define POLL_READS 4                   /* and reads and opens so often: a marker waits for it */
+#define RUN_LIMIT 64 /* runs a subtask makes at a first start */
 
 struct line_run {
     uint64_t first, stride, count; /* splits first, first + stride, ... ; count > 0 */
@@ -240,28 +238,21 @@ static void end_split(struct line_source *source)
         source->run++;
 }
 
-/* How much of a poll is used up. */
-struct poll_use {
-    size_t records, bytes, reads;
-};
-
 /* One line, one read or one step to the next split. False when this poll has to end. */
-static bool step(struct line_source *source, struct weir_context *context, struct poll_use *use)
+static bool step(struct line_source *source, struct weir_context *context, struct budget *budget)
 {
-    struct weir_record record = {.time = WEIR_NO_TIME};
+    struct weir_bytes line;
     if (source->run == run_count(source))
         return false;
     if (!source->reading) {
-        use->reads++;
+        budget->reads++;
         return start_split(source, context) == WEIR_OK;
     }
-    switch (line_reader_next(&source->reader, context, source->path, &record.value)) {
+    switch (line_reader_next(&source->reader, context, source->path, &line)) {
     case LINE_FOUND:
-        use->records++;
-        use->bytes += record.value.size;
-        return weir_emit(context, 0, &record) == WEIR_OK;
+        return budget_emit(budget, context, line) == WEIR_OK;
     case LINE_MORE:
-        use->reads++;
+        budget->reads++;
         return true;
     case LINE_END:
         end_split(source);
@@ -275,17 +266,16 @@ static bool step(struct line_source *source, struct weir_context *context, struc
 static enum weir_progress source_poll(void *self, struct weir_context *context)
 {
     struct line_source *source = self;
-    struct poll_use use = {0};
     int64_t now = source->pace.rate > 0 ? weir_now(context) : 0;
-    uint64_t most = pace_ready(&source->pace, now, POLL_RECORDS);
+    struct budget budget = {.most = pace_ready(&source->pace, now, BUDGET_RECORDS)};
     if (source->run == run_count(source))
         return WEIR_END;
-    if (most == 0)
+    if (budget.most == 0)
         return weir_idle(context, pace_deadline(&source->pace, now), -1);
-    while (use.records < most && use.bytes < POLL_BYTES && use.reads < POLL_READS)
-        if (!step(source, context, &use))
+    while (budget_is_left(&budget))
+        if (!step(source, context, &budget))
             break;
-    pace_take(&source->pace, use.records);
+    pace_take(&source->pace, budget.records);
     tell_progress(source, context);
     return source->run == run_count(source) ? WEIR_END : WEIR_MORE;
 }

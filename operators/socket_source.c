@@ -16,6 +16,7 @@
  * checkpoint.
  */
 #include "weir_operators.h"
+#include "budget.h"
 #include "descriptor.h"
 #include "ledger.h"
 #include "line_feed.h"
@@ -30,9 +31,6 @@
 #define SYNC_NS INT64_C(20000000)
 #define REFUSED_NS INT64_C(1000000000) /* no accepting so long, after the system refused */
 #define READ_BYTES ((size_t)64 << 10)  /* of one client at once */
-#define POLL_RECORDS 256               /* one poll sends at most so many records, */
-#define POLL_BYTES ((size_t)256 << 10) /* takes and gives about so many bytes, */
-#define POLL_READS 4                   /* and so many chunks of the journal: a marker waits */
 #define GREETING "weir 1 "
 #define LISTENER 0u /* tag of a descriptor; connection i has i + 1 */
 
@@ -450,7 +448,7 @@ static size_t serve(struct socket_source *source, struct weir_context *context)
 {
     uint32_t tags[32];
     size_t taken = 0, count = descriptor_ready(source->set, tags, sizeof tags / sizeof tags[0]);
-    for (size_t i = 0; i < count && taken < POLL_BYTES && !source->feed.ended; i++) {
+    for (size_t i = 0; i < count && taken < BUDGET_BYTES && !source->feed.ended; i++) {
         if (tags[i] == LISTENER) {
             accept_all(source, context);
             continue;
@@ -488,27 +486,20 @@ static enum weir_progress take_some(struct socket_source *source, struct weir_co
     return serve(source, context) > 0 ? WEIR_MORE : WEIR_IDLE;
 }
 
-/* How much of a poll is used up. */
-struct poll_use {
-    size_t records, bytes, reads;
-};
-
 /* One line, one chunk, or one look at the clients. `drain`: nothing new is taken. */
 static enum weir_progress step(struct socket_source *source, struct weir_context *context,
-                               bool drain, struct poll_use *use)
+                               bool drain, struct budget *budget)
 {
-    struct weir_record record = {.time = WEIR_NO_TIME};
-    switch (line_feed_next(&source->feed, context, &record.value)) {
+    struct weir_bytes line;
+    switch (line_feed_next(&source->feed, context, &line)) {
     case LINE_FEED_LINE:
-        use->records++;
-        use->bytes += record.value.size;
-        weir_emit(context, 0, &record);
+        budget_emit(budget, context, line);
         return WEIR_MORE;
     case LINE_FEED_MORE:
-        use->reads++;
+        budget->reads++;
         return WEIR_MORE;
     case LINE_FEED_DRY:
-        use->reads++;
+        budget->reads++;
         return drain ? WEIR_END : take_some(source, context);
     case LINE_FEED_OVER:
         return WEIR_END;
@@ -521,11 +512,10 @@ static enum weir_progress step(struct socket_source *source, struct weir_context
 static enum weir_progress run(struct socket_source *source, struct weir_context *context,
                               bool drain)
 {
-    struct poll_use use = {0};
+    struct budget budget = {.most = BUDGET_RECORDS};
     enum weir_progress progress = WEIR_MORE;
-    while (progress == WEIR_MORE && use.records < POLL_RECORDS && use.bytes < POLL_BYTES &&
-           use.reads < POLL_READS)
-        progress = step(source, context, drain, &use);
+    while (progress == WEIR_MORE && budget_is_left(&budget))
+        progress = step(source, context, drain, &budget);
     if (drain || progress == WEIR_END)
         stop_listening(source);
     if (acknowledge(source, context, progress == WEIR_END) != WEIR_OK)

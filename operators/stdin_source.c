@@ -8,6 +8,7 @@
  * the graph is made.
  */
 #include "weir_operators.h"
+#include "budget.h"
 #include "descriptor.h"
 #include "line_feed.h"
 #include "node.h"
@@ -15,10 +16,7 @@
 
 #include <string.h>
 
-#define READ_BYTES ((size_t)64 << 10)  /* what a pipe holds; what a kill can lose */
-#define POLL_RECORDS 256               /* one poll sends at most so many records, */
-#define POLL_BYTES ((size_t)256 << 10) /* about so many bytes, */
-#define POLL_READS 4                   /* and reads so often: a marker waits for it */
+#define READ_BYTES ((size_t)64 << 10) /* what a pipe holds; what a kill can lose */
 
 struct stdin_source {
     const struct weir_stdin_source_options *options;
@@ -89,27 +87,20 @@ static enum weir_progress read_some(struct stdin_source *source, struct weir_con
     return WEIR_IDLE;
 }
 
-/* How much of a poll is used up. */
-struct poll_use {
-    size_t records, bytes, reads;
-};
-
 /* One line or one read. `drain`: nothing new is read. */
 static enum weir_progress step(struct stdin_source *source, struct weir_context *context,
-                               bool drain, struct poll_use *use)
+                               bool drain, struct budget *budget)
 {
-    struct weir_record record = {.time = WEIR_NO_TIME};
-    switch (line_feed_next(&source->feed, context, &record.value)) {
+    struct weir_bytes line;
+    switch (line_feed_next(&source->feed, context, &line)) {
     case LINE_FEED_LINE:
-        use->records++;
-        use->bytes += record.value.size;
-        weir_emit(context, 0, &record);
+        budget_emit(budget, context, line);
         return WEIR_MORE;
     case LINE_FEED_MORE:
-        use->reads++;
+        budget->reads++;
         return WEIR_MORE;
     case LINE_FEED_DRY:
-        use->reads++;
+        budget->reads++;
         return drain ? WEIR_END : read_some(source, context);
     case LINE_FEED_OVER:
         return WEIR_END;
@@ -122,27 +113,24 @@ static enum weir_progress step(struct stdin_source *source, struct weir_context 
 static enum weir_progress source_poll(void *self, struct weir_context *context)
 {
     struct stdin_source *source = self;
-    struct poll_use use = {0};
     enum weir_progress progress = WEIR_MORE;
     int64_t now = source->pace.rate > 0 ? weir_now(context) : 0;
-    uint64_t most = pace_ready(&source->pace, now, POLL_RECORDS);
-    if (most == 0)
+    struct budget budget = {.most = pace_ready(&source->pace, now, BUDGET_RECORDS)};
+    if (budget.most == 0)
         return weir_idle(context, pace_deadline(&source->pace, now), -1);
-    while (progress == WEIR_MORE && use.records < most && use.bytes < POLL_BYTES &&
-           use.reads < POLL_READS)
-        progress = step(source, context, false, &use);
-    pace_take(&source->pace, use.records);
+    while (progress == WEIR_MORE && budget_is_left(&budget))
+        progress = step(source, context, false, &budget);
+    pace_take(&source->pace, budget.records);
     return progress;
 }
 
 /* After a drain: what was taken already still goes out. */
 static enum weir_progress source_finish(void *self, struct weir_context *context)
 {
-    struct poll_use use = {0};
+    struct budget budget = {.most = BUDGET_RECORDS};
     enum weir_progress progress = WEIR_MORE;
-    while (progress == WEIR_MORE && use.records < POLL_RECORDS && use.bytes < POLL_BYTES &&
-           use.reads < POLL_READS)
-        progress = step(self, context, true, &use);
+    while (progress == WEIR_MORE && budget_is_left(&budget))
+        progress = step(self, context, true, &budget);
     return progress;
 }
 

@@ -18,6 +18,7 @@
  * growing_mark.
  */
 #include "weir_operators.h"
+#include "budget.h"
 #include "growing_file.h"
 #include "node.h"
 #include "pace.h"
@@ -28,9 +29,6 @@
 #define INTERVAL_NS INT64_C(50000000)
 #define PATIENCE_NS INT64_C(5000000000) /* with names that make no sense */
 #define LOOKS 5                         /* at a restart, for the same reason */
-#define POLL_RECORDS 256                /* one poll sends at most so many records, */
-#define POLL_BYTES ((size_t)256 << 10)  /* about so many bytes, */
-#define POLL_READS 4                    /* and reads and looks so often: a marker waits for it */
 
 struct tail_source {
     const struct weir_tail_source_options *options;
@@ -158,11 +156,6 @@ static enum weir_result source_load(void *self, struct weir_context *context,
 
 /* ---------------------------------------------------------------------------------- poll -- */
 
-/* How much of a poll is used up. */
-struct poll_use {
-    size_t records, bytes, reads;
-};
-
 static enum weir_progress fail_unsettled(const struct tail_source *source,
                                          struct weir_context *context)
 {
@@ -207,29 +200,28 @@ static enum weir_progress look_for_end(struct tail_source *source, struct weir_c
 }
 
 static void emit_last(struct tail_source *source, struct weir_context *context,
-                      struct poll_use *use)
+                      struct budget *budget)
 {
-    struct weir_record record = {.time = WEIR_NO_TIME};
-    if (!growing_last(&source->growing, &record.value))
+    struct weir_bytes line;
+    if (!growing_last(&source->growing, &line))
         return;
-    weir_emit(context, 0, &record);
-    use->records++;
+    budget_emit(budget, context, line);
 }
 
 /* T2, T3: the file was read to its end. WEIR_MORE: go on, here or in the next. */
 static enum weir_progress leave(struct tail_source *source, struct weir_context *context,
-                                struct poll_use *use)
+                                struct budget *budget)
 {
     struct rotation_step step;
     bool last_reading = source->leaving || source->ending;
-    use->reads++;
+    budget->reads++;
     switch (rotation_next(&source->rotation, context, source->growing.device, source->growing.inode,
                           &step)) {
     case ROTATION_LIVE:
         source->unsettled_ns = 0;
         if (!source->ending)
             return look_for_end(source, context);
-        emit_last(source, context, use);
+        emit_last(source, context, budget);
         return WEIR_END;
     case ROTATION_FOLLOWED:
         source->unsettled_ns = 0;
@@ -237,7 +229,7 @@ static enum weir_progress leave(struct tail_source *source, struct weir_context 
             source->leaving = step.written;
             return step.written ? WEIR_MORE : look_for_end(source, context);
         }
-        emit_last(source, context, use);
+        emit_last(source, context, budget);
         switch (open_file(source, context, step.next)) {
         case WEIR_OK:
             source->leaving = false;
@@ -257,20 +249,18 @@ static enum weir_progress leave(struct tail_source *source, struct weir_context 
 
 /* One line, one read or one look. WEIR_MORE: go on. */
 static enum weir_progress step(struct tail_source *source, struct weir_context *context,
-                               struct poll_use *use)
+                               struct budget *budget)
 {
-    struct weir_record record = {.time = WEIR_NO_TIME};
-    switch (growing_next(&source->growing, context, source->path, &record.value)) {
+    struct weir_bytes line;
+    switch (growing_next(&source->growing, context, source->path, &line)) {
     case GROWING_LINE:
-        use->records++;
-        use->bytes += record.value.size;
-        weir_emit(context, 0, &record);
+        budget_emit(budget, context, line);
         return WEIR_MORE;
     case GROWING_MORE:
-        use->reads++;
+        budget->reads++;
         return WEIR_MORE;
     case GROWING_WAIT:
-        return leave(source, context, use);
+        return leave(source, context, budget);
     case GROWING_FAILED:
         break;
     }
@@ -280,16 +270,14 @@ static enum weir_progress step(struct tail_source *source, struct weir_context *
 static enum weir_progress source_poll(void *self, struct weir_context *context)
 {
     struct tail_source *source = self;
-    struct poll_use use = {0};
     enum weir_progress progress = WEIR_MORE;
     int64_t now = source->pace.rate > 0 ? weir_now(context) : 0;
-    uint64_t most = pace_ready(&source->pace, now, POLL_RECORDS);
-    if (most == 0)
+    struct budget budget = {.most = pace_ready(&source->pace, now, BUDGET_RECORDS)};
+    if (budget.most == 0)
         return weir_idle(context, pace_deadline(&source->pace, now), -1);
-    while (progress == WEIR_MORE && use.records < most && use.bytes < POLL_BYTES &&
-           use.reads < POLL_READS)
-        progress = step(source, context, &use);
-    pace_take(&source->pace, use.records);
+    while (progress == WEIR_MORE && budget_is_left(&budget))
+        progress = step(source, context, &budget);
+    pace_take(&source->pace, budget.records);
     return progress == WEIR_IDLE ? rest(source, context) : progress;
 }
 
