@@ -26,7 +26,7 @@ fresh() { # another store, output and log
 }
 stores=0
 paced=(--set "rate=$rate")
-brisk=(--set "rate=$((2 * rate))")
+brisk=(--set "rate=$((4 * rate))")
 quick=(--interval 20ms --restart-delay 10ms)
 
 # expect CODE COMMAND...: what it says is in $log.
@@ -126,7 +126,7 @@ errors_of_parallel_tasks_are_exact() {
 dies_in() {
     [[ $sanitized == no ]] || return 0
     says "was killed by $2 .*in faulty, subtask 0, process, at record [0-9]+: value "
-    says "#$3 $1\\+0x[0-9a-f]+ in faulty"
+    says "#$3 $1[.a-z0-9]*\\+0x[0-9a-f]+ in faulty"
 }
 crashes_now_and_then_are_exact() {
     local fault

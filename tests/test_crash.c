@@ -30,6 +30,7 @@ TestSuite(crash, .init = setup);
 __attribute__((noinline)) static void fall_into_the_weir(int signal)
 {
     static volatile int *volatile nowhere = (volatile int *)64; /* a sanitizer looks for NULL */
+    static volatile int survived;
 
     if (signal == SIGSEGV)
         *nowhere = 1;
@@ -37,6 +38,7 @@ __attribute__((noinline)) static void fall_into_the_weir(int signal)
         abort();
     else
         raise(signal);
+    survived = survived + 1; /* so that nothing above is the last thing, which would be a jump */
 }
 
 /* How a child ends that watches for crashes, and then has one. */
@@ -91,8 +93,7 @@ Test(crash, every_signal_of_a_broken_program_leaves_a_trace)
                   signals[i], (unsigned)status);
         cr_assert_eq(crash->signal, signals[i]);
         print_trace();
-        cr_assert_not_null(strstr(text, "fall_into_the_weir+0x"), "signal %d: %s", signals[i],
-                           text);
+        cr_assert_not_null(strstr(text, " fall_into_the_weir"), "signal %d: %s", signals[i], text);
     }
 }
 
