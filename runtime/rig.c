@@ -455,15 +455,24 @@ static void check_patience(struct rig *rig, bool alive)
     }
 }
 
+static void push_feeders(struct rig *rig)
+{
+    for (uint32_t i = 0; i < rig->plan->input_count; i++) {
+        struct outlet *feeder = &rig->feeders[i];
+        outlet_push(feeder);
+        if (feeder->failed || feeder->refused)
+            fail_memory(rig, "what the task is fed");
+    }
+}
+
 /* One step of the task, and what follows from it outside. True: something was done. */
 static bool turn(struct rig *rig)
 {
     bool grudging = rig->options.manner.grudging;
+    push_feeders(rig);
     rig->task.span_limit = rig->options.manner.span; /* not what the clock makes of it */
     rig->step = task_step(&rig->task);
     bool alive = hear(rig);
-    for (uint32_t i = 0; i < rig->plan->input_count; i++)
-        outlet_push(&rig->feeders[i]);
     while (!grudging && take(rig))
         alive = true;
     bool again = rig->step.what == STEP_AGAIN;

@@ -87,6 +87,7 @@ step_cmake() {
     cmake --build "$work/build" >"$work/log" || fail "$(cat "$work/log")"
     "$work/build/hello_shared"
     "$work/build/hello_static"
+    "$work/build/hello_torture" >"$work/log" || fail "$(cat "$work/log")"
     [ ! -e "$libraries/libweir_main.so" ] || "$work/build/hello_main" --help >/dev/null
     [ ! -e "$libraries/libweir_sqlite.so" ] || "$work/build/hello_sqlite" "$work/hello.db"
 }
