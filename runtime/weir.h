@@ -455,6 +455,7 @@ enum weir_event_kind {
     /* id: the checkpoint it was restored from, or 0; duration_ns: since weir_job_start was called;
      * bytes: read from the store */
     WEIR_EVENT_STARTED,
+    /* Before any sink publishes what the checkpoint holds. */
     WEIR_EVENT_COMMITTED, /* id, duration_ns, bytes, cut_ns, write_ns, text: what for */
     WEIR_EVENT_ABORTED,   /* id, duration_ns, text: why */
     WEIR_EVENT_ENDED,     /* text: how */

@@ -224,6 +224,66 @@ static struct published run(const char *root, const char *name, uint64_t fails_a
     return read_folder(folder);
 }
 
+/* ------------------------------------------------------------- what --restore relies upon -- */
+
+/* A sink that publishes nothing, but looks whether the host has heard of the checkpoint. */
+static atomic_uint_fast64_t heard_of, looked, not_heard;
+
+static enum weir_result looking_process(void *self, struct weir_context *context, unsigned input,
+                                        const struct weir_record *record)
+{
+    (void)self, (void)context, (void)input, (void)record;
+    return WEIR_OK;
+}
+
+static enum weir_result looking_prepare(void *self, struct weir_context *context, uint64_t id)
+{
+    (void)self;
+    return weir_handle(context, (struct weir_bytes){&id, sizeof id});
+}
+
+static enum weir_result looking_commit(void *self, struct weir_context *context,
+                                       struct weir_bytes handle)
+{
+    uint64_t id = 0;
+
+    (void)self, (void)context;
+    memcpy(&id, handle.data, sizeof id);
+    atomic_fetch_add(&looked, 1);
+    atomic_fetch_add(&not_heard, id > atomic_load(&heard_of));
+    return WEIR_OK;
+}
+
+static const struct weir_operator looking_table = {
+    WEIR_SIZED(struct weir_operator), .kind = "looking", .process = looking_process,
+    .prepare = looking_prepare, .commit = looking_commit};
+
+static void hear(void *context, const struct weir_event *event)
+{
+    (void)context;
+    if (event->kind == WEIR_EVENT_COMMITTED)
+        atomic_store(&heard_of, event->id);
+}
+
+Test(job_again, commit_is_told_before_anything_is_published)
+{
+    struct scratch scratch = scratch_make();
+    struct flow flow;
+
+    flow_init(&flow);
+    flow.options.store = scratch_join(scratch.path, "store");
+    flow.options.interval_ns = FLOW_SECOND / 500;
+    flow.options.event = hear;
+    weir_node numbers = flow_times(&flow, "numbers", NUMBERS, RATE, 0);
+    weir_connect(flow.graph, numbers, flow_add(&flow, "looking", &looking_table, NULL, 1),
+                 WEIR_SPREAD);
+    flow_run(&flow, WEIR_OUTCOME_ENDED);
+    flow_free(&flow);
+    scratch_free(&scratch);
+    cr_assert_gt(atomic_load(&looked), 10);
+    cr_assert_eq(atomic_load(&not_heard), 0, "%d of %d", (int)not_heard, (int)looked);
+}
+
 Test(job_again, one_graph_bears_many_starts)
 {
     struct scratch scratch = scratch_make();
