@@ -14,8 +14,7 @@
 void dying_vfs_install(void);
 /* While set, no write finds room. */
 extern bool dying_vfs_full;
-/* The how-manieth call that changes something, from now on, fails, and it alone; 0: none, or it has.
- */
+/* So many calls that change something from now on, one fails, it alone; 0: none, or it has. */
 extern unsigned dying_vfs_fail_at;
 
 #endif

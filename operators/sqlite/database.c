@@ -66,25 +66,23 @@ static const char *advice(int answer)
     }
 }
 
-/* Fails the run with what SQLite says about the last call, and ends the transaction. */
-static enum weir_result refuse(struct database *database, struct weir_context *context, int answer,
-                               const char *doing)
+/* Ends the transaction, if there is one. */
+static enum weir_result give_up(struct database *database, enum weir_result result)
 {
-    const char *text = database->handle ? sqlite3_errmsg(database->handle) : sqlite3_errstr(answer);
-    enum weir_result result = weir_fail(
-        context, code_of(database, answer), "database %s, table %s: %s: %s (SQLite code %d)%s",
-        database->options->path, database->options->table, doing, text, answer, advice(answer));
     if (database->handle && !sqlite3_get_autocommit(database->handle))
         sqlite3_exec(database->handle, "ROLLBACK", NULL, NULL, NULL);
     return result;
 }
 
-/* The same after a failure that is not SQLite's. */
-static enum weir_result give_up(struct database *database, enum weir_result result)
+/* Fails the run with what SQLite says about the last call. */
+static enum weir_result refuse(struct database *database, struct weir_context *context, int answer,
+                               const char *doing)
 {
-    if (!sqlite3_get_autocommit(database->handle))
-        sqlite3_exec(database->handle, "ROLLBACK", NULL, NULL, NULL);
-    return result;
+    const char *text = database->handle ? sqlite3_errmsg(database->handle) : sqlite3_errstr(answer);
+    return give_up(database, weir_fail(context, code_of(database, answer),
+                                       "database %s, table %s: %s: %s (SQLite code %d)%s",
+                                       database->options->path, database->options->table, doing,
+                                       text, answer, advice(answer)));
 }
 
 /* SQLite's own waiting goes up to steps of 100 ms; with several subtasks and short checkpoints,
@@ -236,8 +234,7 @@ static enum weir_result refuse_unknown(struct database *database, struct weir_co
 
 /* What weir_published says of the target. */
 struct owners {
-    bool any, ours, published;
-    bool theirs_published;
+    bool ours, published, theirs_published;
     char history[OWNER_ROOM], node[72]; /* of one that is not ours */
 };
 
@@ -256,7 +253,6 @@ static int read_owners(struct database *database, const struct weir_context *con
         answer = history && node ? SQLITE_OK : SQLITE_NOMEM;
         if (answer != SQLITE_OK)
             break;
-        owners->any = true;
         if (strcmp(history, database->owner) == 0 && strcmp(node, weir_node_name(context)) == 0) {
             owners->ours = true;
             owners->published |= published;
@@ -365,7 +361,7 @@ static enum weir_result claim(struct database *database, struct weir_context *co
 enum weir_result database_claim(struct database *database, struct weir_context *context,
                                 const char *id, uint64_t *next, char taken[PART_ID_SIZE])
 {
-    struct owners owners = {.any = false};
+    struct owners owners = {.ours = false};
     bool store = weir_store_id(context)[0] != '\0';
     taken[0] = '\0';
     snprintf(database->owner, sizeof database->owner, "%s%s", store ? "store " : RUN, id);
