@@ -144,6 +144,9 @@ static enum weir_result let_wait(struct enrich *enrich, struct weir_context *con
     struct weir_bytes list = {0};
     struct weir_record old = {.key = record->key};
     uint32_t count = 0;
+    int64_t deadline = deadline_of(enrich, record->time);
+    if (deadline <= weir_watermark(context)) /* else each late one would have all looked through */
+        return without_row(enrich, context, options->late, record);
     weir_get(context, WAITING, &record->key, &list);
     for (struct weir_bytes rest = list; waiting_next(&rest, &old);)
         count++;
@@ -158,7 +161,7 @@ static enum weir_result let_wait(struct enrich *enrich, struct weir_context *con
     enum weir_result result = weir_put(context, WAITING, &record->key, view(&enrich->value));
     if (result)
         return result;
-    return arm(enrich, context, deadline_of(enrich, record->time));
+    return arm(enrich, context, deadline);
 }
 
 /* ------------------------------------------------------------------------------- records -- */

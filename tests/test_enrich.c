@@ -219,6 +219,24 @@ Test(enrich, what_waits_longer_than_wait_ns_is_given_up_by_time)
     weir_graph_free(&graph);
 }
 
+Test(enrich, what_comes_too_late_to_wait_is_given_up_at_once)
+{
+    struct weir_context task;
+    struct weir_graph *graph = weir_graph_new(NULL);
+    weir_node node = add_enrich(graph, (struct weir_enrich_options){.unmatched = WEIR_ENRICH_WAIT,
+                                                                    .wait_ns = 80,
+                                                                    .late = WEIR_ENRICH_CALL});
+    cr_assert_eq(fake_start(&task, graph, node, &first), WEIR_OK);
+    cr_assert_eq(fake_watermark(&task, 1000), WEIR_OK);
+    give(&task, IN, 1, "late", 920);
+    cr_expect_eq(task.emitted_count, 1);
+    cr_expect_eq(task.timer_count, 0);
+    give(&task, IN, 1, "waits", 921);
+    cr_expect_eq(task.emitted_count, 1);
+    fake_end(&task);
+    weir_graph_free(&graph);
+}
+
 Test(enrich, a_restart_in_the_middle_of_a_look_through_goes_on)
 {
     struct weir_context task;
