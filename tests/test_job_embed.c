@@ -176,6 +176,7 @@ struct meter {
     atomic_long live, calls;
     atomic_long fail_at; /* this call fails, and all later ones when `on` */
     bool on;
+    bool polled; /* the job is; nobody asks it before it is closed */
 };
 
 static void *meter_allocate(void *context, size_t size)
@@ -236,6 +237,7 @@ static bool run_metered(struct metered *metered, const char *store, const char *
         flow.options.endpoint = endpoint;
         flow.options.allocator = &metered->allocator;
         flow.options.tolerated = 2;
+        flow.options.polled = metered->meter.polled;
         enum weir_result result = weir_job_start(flow.graph, &flow.options, &flow.job, &flow.error);
         if (result) {
             cr_expect_eq(result, WEIR_NO_MEMORY, "%s: %s", weir_result_name(result),
@@ -268,7 +270,7 @@ Test(job_embed, all_memory_comes_from_the_allocator_and_goes_back)
 }
 
 /* Fails call k = 1, 2, 3...: each run ends with an error or well, and leaves nothing behind. */
-static void fail_each(const char *store, bool on)
+static void fail_each(const char *store, bool on, bool polled)
 {
     long calls = 1000000, failed = 0;
     for (long k = 1; k <= calls; k += on ? 3 : 1) {
@@ -276,6 +278,7 @@ static void fail_each(const char *store, bool on)
         meter_init(&metered);
         metered.meter.fail_at = k;
         metered.meter.on = on;
+        metered.meter.polled = polled;
         scratch_free(&scratch);
         scratch = scratch_make();
         failed += !run_metered(&metered, store ? scratch.path : NULL, "inproc");
@@ -289,17 +292,22 @@ static void fail_each(const char *store, bool on)
 
 Test(job_embed, any_allocation_may_fail)
 {
-    fail_each(NULL, false);
+    fail_each(NULL, false, false);
 }
 
 Test(job_embed, any_allocation_may_fail_with_a_store)
 {
-    fail_each("", false);
+    fail_each("", false, false);
+}
+
+Test(job_embed, any_allocation_of_a_polled_job_may_fail)
+{
+    fail_each("", false, true);
 }
 
 Test(job_embed, memory_may_end_at_any_allocation)
 {
-    fail_each("", true);
+    fail_each("", true, false);
 }
 
 Test(job_embed, any_allocation_of_a_restart_may_fail)
