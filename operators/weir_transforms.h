@@ -201,8 +201,8 @@ enum weir_enrich_unmatched {
     WEIR_ENRICH_CALL, /* combine gets it with `row` NULL */
     /* Kept until the row comes, at most `wait_limit` of a key; when one more comes, or the
      * watermark is wait_ns past its time, the oldest is handled as `late` says (by time: within an
-     * eighth of wait_ns). What has waited is emitted with its own time, which the watermark may have
-     * passed by as much: give windows further on that much lateness. */
+     * eighth of wait_ns). What has waited is emitted with its own time, which the watermark may
+     * have passed by as much: give windows further on that much lateness. */
     WEIR_ENRICH_WAIT,
 };
 struct weir_enrich_options {
