@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "scratch.h"
 #include "weir.h"
 
 #define RECORDS 40
@@ -871,6 +872,41 @@ Test(torture, catches_output_that_goes_with_an_aborted_round)
     struct weir_error error;
     cr_assert_eq(torture_sink(&right, &error), WEIR_OK, "%s", error.text);
     sink_is_caught(&wrong, "what is visible outside is not what it is");
+}
+
+/* ---- a folder in the store ---- */
+
+static enum weir_result open_folder(void *self, struct weir_context *context, const void *config)
+{
+    char path[256];
+    struct weir_error error = {0};
+    enum weir_result result = weir_store_folder(context, path, sizeof path, &error);
+    (void)self, (void)config;
+    return result ? weir_fail_with(context, &error) : weir_folder_sync(path, &error);
+}
+
+Test(torture, answers_a_folder_in_what_plays_the_store)
+{
+    static const struct weir_operator table = {WEIR_SIZED(struct weir_operator),
+                                               .kind = "keeps",
+                                               SUMS,
+                                               .open = open_folder,
+                                               .process = add_up,
+                                               .save = save_sum,
+                                               .load = load_sum};
+    struct scratch scratch = scratch_make();
+    struct weir_node_options node = {WEIR_SIZED(struct weir_node_options), .name = "keeps",
+                                     .table = &table};
+    struct weir_torture_options options = {WEIR_SIZED(struct weir_torture_options), .node = &node,
+                                           .steps = steps, .step_count = RECORDS, .trials = 10};
+    struct weir_error error = {0};
+    make_steps();
+    cr_assert_eq(weir_operator_torture(&options, &error), WEIR_INVALID, "there is no store");
+    cr_assert(strstr(error.text, "the plain run: keeps[0]: "), "%s", error.text);
+    options.store = scratch.path;
+    cr_assert_eq(weir_operator_torture(&options, &error), WEIR_OK, "%s", error.text);
+    cr_assert(scratch_exists(scratch_join(scratch.path, "nodes/keeps")));
+    scratch_free(&scratch);
 }
 
 /* ---- the kit itself ---- */
