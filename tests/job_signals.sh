@@ -29,7 +29,7 @@ says_not() {
     ! grep -Eq -- "$1" "$log" || fail "it says what it should not: $(grep -E -- "$1" "$log")"
 }
 said() {
-    grep -Eq -- "$1" "$log"
+    grep -Eqs -- "$1" "$log"
 }
 child_of() { # PID: sets $child
     child=
