@@ -68,8 +68,10 @@ static struct twin twin;
 
 static void twin_emit(uint32_t key, const struct twin_record *record, const char *row)
 {
-    snprintf(twin.out[twin.out_count++], sizeof twin.out[0], "%u:%s%s%s@%lld", key, record->value,
-             row ? "+" : "", row ? row : "", (long long)record->time);
+    char text[sizeof twin.out[0]]; /* apart: the record lies in the twin as well */
+    snprintf(text, sizeof text, "%u:%s%s%s@%lld", key, record->value, row ? "+" : "",
+             row ? row : "", (long long)record->time);
+    memcpy(twin.out[twin.out_count++], text, sizeof text);
 }
 
 static void twin_without(uint32_t key, const struct twin_record *record,
