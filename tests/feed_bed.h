@@ -107,4 +107,48 @@ static inline void feed_bed_die(struct feed_bed *bed)
     bed->out[bed->out_size] = '\0';
 }
 
+/* ---- an allocator that gives so often and no more ---- */
+
+struct scarce {
+    size_t left;
+};
+
+static inline void *scarce_allocate(void *context, size_t size)
+{
+    struct scarce *scarce = context;
+    if (scarce->left == 0)
+        return NULL;
+    scarce->left--;
+    return aligned_alloc(16, (size + 15) / 16 * 16);
+}
+
+static inline void scarce_release(void *context, void *memory)
+{
+    (void)context;
+    free(memory);
+}
+
+/* Starts, polls and cuts with ever more memory, until there is enough: before that, each run must
+ * have failed for want of it. `prepare` makes the input. */
+static inline void feed_bed_scarce(struct feed_bed *bed, void (*prepare)(void))
+{
+    for (size_t most = 0;; most++) {
+        struct scarce scarce = {most};
+        struct weir_allocator allocator = {scarce_allocate, scarce_release, &scarce};
+        bed->run.allocator = &allocator;
+        prepare();
+        bool whole =
+            feed_bed_start(bed) == WEIR_OK && feed_bed_poll(bed) == WEIR_END && feed_bed_cut(bed);
+        enum weir_result code = bed->task.failed.code;
+        cr_assert_eq(code, whole ? WEIR_OK : WEIR_NO_MEMORY, "%zu allocations: %s", most,
+                     bed->task.failed.text);
+        fake_end(&bed->task);
+        bed->has_saved = false;
+        if (whole)
+            break;
+        cr_assert_lt(most, 1000);
+    }
+    bed->run.allocator = NULL;
+}
+
 #endif

@@ -455,6 +455,18 @@ Test(folder_source, state_that_makes_no_sense_is_refused, .init = set_up, .fini 
     fake_end(&bed.task);
 }
 
+static void one_file_and_the_end(void)
+{
+    put("a", "one\ntwo\n");
+    put(".end", "");
+    add_source(0);
+}
+
+Test(folder_source, every_failed_allocation_fails_the_run, .init = set_up, .fini = tear_down)
+{
+    feed_bed_scarce(&bed, one_file_and_the_end);
+}
+
 Test(folder_source, what_is_no_directory_is_named, .init = set_up, .fini = tear_down)
 {
     add_source(0);

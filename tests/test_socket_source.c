@@ -687,6 +687,32 @@ Test(socket_source, bad_options_are_named, .init = set_up, .fini = tear_down)
     }
 }
 
+/* Its memory comes back, and the clients hear of it by being cut off. */
+Test(socket_source, every_failed_allocation_fails_the_run, .init = set_up, .fini = tear_down)
+{
+    struct weir_socket_source_options options = standard();
+    bool whole = false;
+    for (size_t most = 0; !whole; most++) {
+        struct scarce scarce = {most};
+        struct weir_allocator allocator = {scarce_allocate, scarce_release, &scarce};
+        bed.run.allocator = &allocator;
+        add_source(&options);
+        if (feed_bed_start(&bed) == WEIR_OK) {
+            int plain = connect_to(), fd = connect_to();
+            put(plain, "without newline");
+            close(plain);
+            put(fd, "weir 1 a\nEND\n");
+            whole = serve() == WEIR_END && feed_bed_cut(&bed);
+            close(fd);
+        }
+        cr_assert_eq(bed.task.failed.code, whole ? WEIR_OK : WEIR_NO_MEMORY, "%s",
+                     bed.task.failed.text);
+        fake_end(&bed.task);
+        cr_assert_lt(most, 1000);
+    }
+    bed.run.allocator = NULL;
+}
+
 /* ---- the journal's counts ---- */
 
 /* Enough for several segments: the counts go from one to the next. */

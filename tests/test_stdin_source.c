@@ -296,6 +296,21 @@ Test(stdin_source, a_bad_descriptor_is_named, .init = set_up, .fini = tear_down)
     fake_end(&bed.task);
 }
 
+static void a_pipe_that_ends(void)
+{
+    close(pipe_ends[0]);
+    close(pipe_ends[1]);
+    cr_assert_eq(pipe(pipe_ends), 0);
+    put("one\ntwo");
+    end_input();
+    add_source(pipe_ends[0], true);
+}
+
+Test(stdin_source, every_failed_allocation_fails_the_run, .init = set_up, .fini = tear_down)
+{
+    feed_bed_scarce(&bed, a_pipe_that_ends);
+}
+
 /* ---- what the journal keeps ---- */
 
 static unsigned segments(void)
