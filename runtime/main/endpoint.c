@@ -13,6 +13,7 @@
 
 #include <czmq.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 
 enum { OWED_MS = 10, SLICE_MS = 200, LINGER_MS = 200, MARK = 64 };
 
@@ -23,9 +24,12 @@ struct endpoint {
     struct endpoint_answers answers;
     zactor_t *actor;
 
-    /* the actor's thread only; `failure` until it has signalled */
+    /* any thread. CZMQ's signals order these as well, but no thread sanitizer sees that. */
+    _Atomic int failure; /* errno of the start */
+    atomic_bool ended;   /* the actor does not look at this struct any more */
+
+    /* the actor's thread only */
     zsock_t *router;
-    int failure;                         /* errno */
     zframe_t *clients[ENDPOINT_TICKETS]; /* who is owed an answer */
     uint32_t owed;
 };
@@ -206,6 +210,7 @@ static void serve(zsock_t *pipe, void *argument)
     for (uint32_t i = 0; i < ENDPOINT_TICKETS; i++)
         zframe_destroy(&endpoint->clients[i]);
     zsock_destroy(&endpoint->router);
+    atomic_store(&endpoint->ended, true);
 }
 
 /* --------------------------------------------------------------------------- start and stop -- */
@@ -296,7 +301,11 @@ void endpoint_stop(struct endpoint **endpoint)
 
     if (old == NULL)
         return;
+    bool began = old->actor != NULL;
     zactor_destroy(&old->actor);
+    bool ended = atomic_load(&old->ended);
+    assert(ended || !began);
+    (void)began, (void)ended;
     free(old);
     *endpoint = NULL;
 }
