@@ -99,8 +99,8 @@ update() {
 }
 
 install() {
-    local needed=(gcc libc6-dev make cmake pkg-config libzmq3-dev liblz4-dev libxxhash-dev
-        libjansson-dev libcsv-dev libcriterion-dev mawk)
+    local needed=(gcc libc6-dev make cmake pkg-config libzmq3-dev libczmq-dev liblz4-dev
+        libxxhash-dev libjansson-dev libcsv-dev libcriterion-dev mawk)
     local missing=() package
 
     for package in "${needed[@]}"; do

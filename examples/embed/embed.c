@@ -34,7 +34,7 @@
 
 enum { JOBS = 2, CLASSES = 10, STOPPED = 6 };
 
-/* ---------------------------------------------------------------------------- the host's memory */
+/* ---------------------------------------------------------------------- the host's memory -- */
 
 /* Counts what is out. weir's threads allocate too, hence atomic. */
 struct meter {
@@ -63,7 +63,7 @@ static void meter_release(void *context, void *memory)
     free(memory);
 }
 
-/* -------------------------------------------------------------------------------------- a job -- */
+/* ------------------------------------------------------------------------------------- a job -- */
 
 struct work {
     const char *name;
@@ -207,7 +207,7 @@ static void look_after(struct work *work)
     end(work);
 }
 
-/* ------------------------------------------------------------------------------- the host's loop */
+/* ------------------------------------------------------------------------ the host's loop -- */
 
 struct host {
     struct work works[JOBS];

@@ -32,8 +32,8 @@ enum weir_result control_start(struct control **control, struct weir_job *job,
 /* What somebody has asked for since the last call: a stop is carried out by the program, which also
  * has signals to mind. -1: nothing. The more urgent one wins. */
 int control_asked(struct control *control); /* enum weir_stop */
-/* Removes the socket, tells who still waits that the run is over, and ends. The job is not asked any
- * more afterwards; before weir_job_close, for the store's lock must still be held. NULL is
+/* Removes the socket, tells who still waits that the run is over, and ends. The job is not asked
+ * any more afterwards; before weir_job_close, for the store's lock must still be held. NULL is
  * accepted; *control becomes NULL. */
 void control_stop(struct control **control);
 
