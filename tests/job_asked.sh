@@ -7,6 +7,7 @@
 
 here=$(dirname "$0")
 source "$here/tools/job.bash"
+faulty=$1/tests/programs/faulty
 
 export XDG_RUNTIME_DIR=$work/session
 mkdir -m 700 "$XDG_RUNTIME_DIR"
@@ -199,6 +200,27 @@ a_supervised_program_names_its_supervisor() {
     ends_with 6
 }
 
+is_promised() {
+    ask stop
+    ((code == 0))
+}
+
+# It fails sooner than the program looks after what was asked, and begins again at once.
+a_stop_that_was_promised_ends_a_job_that_keeps_failing() { # [OPTION...]
+    fresh
+    background "$log" "$faulty" run --store "$store" --set "input=$work/text" \
+        --set "output=$out" --interval 5ms --restart-delay 1ms --max-restarts 1000000 \
+        --set rate=2000 --set every=100 "$@"
+    until_true 60 is_promised || fail "no promise: $said"$'\n'"$(cat "$log")"
+    until_true 30 is_gone "$pid" || fail "promised: $said"$'\n'"$(tail -n 20 "$log")"
+    code_of wait "$pid" 2>/dev/null
+    # 5: the failure came first, and there was to be no other attempt
+    ((code == 6 || code == 5)) || fail "exit $code"$'\n'"$(tail -n 20 "$log")"
+}
+and_one_that_keeps_crashing() {
+    a_stop_that_was_promised_ends_a_job_that_keeps_failing --supervise --set fault=segfault
+}
+
 lines=100000
 echo "seed $seed"
 text "$work/text" "$lines"
@@ -207,7 +229,8 @@ for property in nobody_is_there it_tells_how_it_is a_stop_from_outside_loses_not
     two_programs_are_told_apart a_second_run_does_not_take_the_name_away \
     who_wants_no_questions_gets_none \
     a_folder_that_others_may_use_costs_the_questions_and_not_the_job \
-    a_supervised_program_names_its_supervisor; do
+    a_supervised_program_names_its_supervisor \
+    a_stop_that_was_promised_ends_a_job_that_keeps_failing and_one_that_keeps_crashing; do
     "$property"
     echo "ok: $property"
 done

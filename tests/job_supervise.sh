@@ -55,9 +55,6 @@ has_child() { # PID [BUT_NOT]: sets $child
     child=$(child_of "$1")
     [[ -n $child && $child != "${2:-}" ]]
 }
-is_gone() { # PID: it has ended, whether or not somebody has asked for its exit code
-    [[ ! -e /proc/$1 || $(sed -E 's/^.*\) (.).*/\1/' "/proc/$1/stat" 2>/dev/null || echo Z) == Z ]]
-}
 # supervised COMMAND...: starts it in the background; $pid is the supervisor.
 supervised() {
     background "$log" "$@" --supervise

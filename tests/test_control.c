@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <jansson.h>
+#include <stdatomic.h>
 #include <semaphore.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -22,6 +23,7 @@ static struct ledger ledger;
 static struct options options;
 static struct report report;
 static struct control *control;
+static _Atomic uint32_t stops;
 static char path[CONTROL_PATH_ROOM];
 
 static struct weir_error error;
@@ -95,6 +97,12 @@ static void teardown(void)
 }
 TestSuite(control, .init = setup, .fini = teardown);
 
+/* What was asked for since the last call: 1 << enum weir_stop. */
+static uint32_t asked(void)
+{
+    return atomic_exchange(&stops, 0);
+}
+
 static const char *store_id(void)
 {
     static char id[CONTROL_STORE_ID_ROOM];
@@ -110,7 +118,8 @@ static enum weir_result find(void)
 static void start(void)
 {
     flow_start(&flow);
-    cr_assert_eq(control_start(&control, flow.job, &report, &error), WEIR_OK, "%s", error.text);
+    cr_assert_eq(control_start(&control, flow.job, &report, &stops, &error), WEIR_OK, "%s",
+                 error.text);
     cr_assert_eq(find(), WEIR_OK, "%s", error.text);
 }
 
@@ -352,21 +361,21 @@ Test(control, so_many_wait_and_no_more)
     cr_expect_eq(busy + done, ENDPOINT_TICKETS + 1);
 }
 
-Test(control, a_stop_is_the_programs_to_carry_out_and_the_more_urgent_wins)
+Test(control, a_stop_is_the_programs_to_carry_out)
 {
     start();
-    cr_expect_eq(control_asked(control), -1);
+    cr_expect_eq(asked(), 0);
     json_decref(ask("{\"weir\":1,\"ask\":\"stop\",\"mode\":\"now\"}"));
     json_t *answer = ask("{\"weir\":1,\"ask\":\"stop\"}");
     cr_expect_str_eq(text(answer, "mode"), "suspend");
     cr_expect_eq(number(answer, "pid"), getpid());
     json_decref(answer);
-    cr_expect_eq(control_asked(control), WEIR_STOP_NOW);
-    cr_expect_eq(control_asked(control), -1);
+    cr_expect_eq(asked(), 1 << WEIR_STOP_NOW | 1 << WEIR_STOP_SUSPEND);
+    cr_expect_eq(asked(), 0);
     json_decref(ask("{\"weir\":1,\"ask\":\"stop\",\"mode\":\"drain\"}"));
-    cr_expect_eq(control_asked(control), WEIR_STOP_DRAIN);
+    cr_expect_eq(asked(), 1 << WEIR_STOP_DRAIN);
     refused("{\"weir\":1,\"ask\":\"stop\",\"mode\":\"gently\"}", "mode");
-    cr_expect_eq(control_asked(control), -1);
+    cr_expect_eq(asked(), 0);
 }
 
 Test(control, who_still_waits_when_the_run_is_over_is_told_so)
@@ -427,7 +436,7 @@ Test(control, what_it_does_not_understand_it_refuses_by_name)
     deep[sizeof deep - 1] = 0;
     refused(deep, "JSON object");
     answers();
-    cr_expect_eq(control_asked(control), -1, "none of them was taken for a stop");
+    cr_expect_eq(asked(), 0, "none of them was taken for a stop");
 }
 
 static unsigned entries(const char *folder)
@@ -509,7 +518,7 @@ Test(control, a_request_that_is_too_large_ends_its_connection_and_nothing_else)
 
 static enum weir_result start_refused(void)
 {
-    enum weir_result result = control_start(&control, flow.job, &report, &error);
+    enum weir_result result = control_start(&control, flow.job, &report, &stops, &error);
     cr_expect_null(control);
     return result;
 }
@@ -551,7 +560,7 @@ Test(control, a_folder_that_others_may_use_is_refused)
     cr_expect_eq(start_refused(), WEIR_REFUSED);
     cr_expect(strstr(error.text, "not a directory"), "%s", error.text);
     cr_assert_eq(unlink(folder), 0);
-    cr_expect_eq(control_start(&control, flow.job, &report, &error), WEIR_OK);
+    cr_expect_eq(control_start(&control, flow.job, &report, &stops, &error), WEIR_OK);
 }
 
 Test(control, what_a_killed_program_has_left_is_replaced)
@@ -567,7 +576,8 @@ Test(control, what_a_killed_program_has_left_is_replaced)
     close(fd); /* as a kill would */
     cr_assert(scratch_exists(left));
     cr_expect_eq(find(), WEIR_NOT_FOUND, "nobody is behind it");
-    cr_assert_eq(control_start(&control, flow.job, &report, &error), WEIR_OK, "%s", error.text);
+    cr_assert_eq(control_start(&control, flow.job, &report, &stops, &error), WEIR_OK, "%s",
+                 error.text);
     cr_assert_eq(find(), WEIR_OK);
     answers();
 }
@@ -595,7 +605,8 @@ Test(control, a_process_that_lacks_descriptors_is_told_so)
     cr_expect(strstr(error.text, "control"), "%s", error.text);
     few.rlim_cur = 1024;
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
-    cr_expect_eq(control_start(&control, flow.job, &report, &error), WEIR_OK, "%s", error.text);
+    cr_expect_eq(control_start(&control, flow.job, &report, &stops, &error), WEIR_OK, "%s",
+                 error.text);
 }
 
 Test(control, without_a_store_there_is_none)
@@ -641,7 +652,7 @@ Test(control, the_process_is_left_as_it_was)
     for (int i = 0; i < 3; i++) {
         start();
         surroundings_same(&surroundings);
-        cr_expect_eq(control_asked(control), -1);
+        cr_expect_eq(asked(), 0);
         control_stop(&control);
         flow_close(&flow);
         surroundings_same(&surroundings);
@@ -655,7 +666,7 @@ Test(control, started_and_stopped_again_and_again_it_keeps_nothing)
     control_stop(&control);
     unsigned descriptors = 0, threads = 0;
     for (int i = 0; i < 100; i++) {
-        cr_assert_eq(control_start(&control, flow.job, &report, &error), WEIR_OK);
+        cr_assert_eq(control_start(&control, flow.job, &report, &stops, &error), WEIR_OK);
         close(connect_plainly());
         control_stop(&control);
         if (i == 10) {

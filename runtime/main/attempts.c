@@ -77,11 +77,14 @@ static void heed_stops(struct attempts *attempts, struct weir_job *job)
         ask_stop(attempts, job, WEIR_STOP_SUSPEND, signals_last_stop());
     if (stops > 1 && attempts->urgency < STOPPING_NOW)
         ask_stop(attempts, job, WEIR_STOP_NOW, signals_last_stop());
-    int asked = attempts->control != NULL ? control_asked(attempts->control) : -1;
-    if (asked == (int)WEIR_STOP_NOW && attempts->urgency < STOPPING_NOW)
+    uint32_t asked = atomic_load(&attempts->slate->stops); /* A5 */
+    if ((asked & 1u << WEIR_STOP_NOW) != 0 && attempts->urgency < STOPPING_NOW)
         ask_stop(attempts, job, WEIR_STOP_NOW, "control");
-    else if (asked >= 0 && attempts->urgency == NOT_STOPPING)
-        ask_stop(attempts, job, (enum weir_stop)asked, "control");
+    else if ((asked & 1u << WEIR_STOP_SUSPEND) != 0 && attempts->urgency == NOT_STOPPING)
+        ask_stop(attempts, job, WEIR_STOP_SUSPEND, "control");
+    else if ((asked & 1u << WEIR_STOP_DRAIN) != 0 && attempts->urgency == NOT_STOPPING &&
+             !attempts->memory.draining)
+        ask_stop(attempts, job, WEIR_STOP_DRAIN, "control");
     if (attempts->urgency == SUSPENDING && now_ns() >= attempts->stop_deadline_ns)
         ask_stop(attempts, job, WEIR_STOP_NOW, "--stop-deadline");
 }
@@ -170,8 +173,8 @@ static void open_control(struct attempts *attempts, struct weir_job *job)
 {
     struct weir_error error = {0};
 
-    if (has_control(attempts) &&
-        control_start(&attempts->control, job, attempts->report, &error) != WEIR_OK)
+    if (has_control(attempts) && control_start(&attempts->control, job, attempts->report,
+                                               &attempts->slate->stops, &error) != WEIR_OK)
         report_say(attempts->report, WEIR_LOG_WARNING,
                    "status, checkpoint, stop and dump will get no answer: %s", error.text);
 }

@@ -21,6 +21,8 @@
  *       die of it.
  *   A4  The control endpoint is there while the store is locked and no longer: between two attempts
  *       the store, and the socket's name with it, could become another program's.
+ *   A5  A stop that the endpoint has promised is kept on the slate and heeded whatever happens to
+ *       the attempt it was asked of: a job that fails at once, again and again, can be stopped.
  */
 #ifndef ATTEMPTS_H
 #define ATTEMPTS_H

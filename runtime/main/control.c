@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -26,6 +27,7 @@ struct waiting {
 
 struct control {
     const struct report *report;
+    _Atomic uint32_t *stops; /* 1 << enum weir_stop */
     struct control_socket sock;
     struct endpoint *endpoint;
     char store_id[CONTROL_STORE_ID_ROOM];
@@ -34,7 +36,6 @@ struct control {
 
     pthread_mutex_t lock;                     /* of what follows */
     struct weir_job *job;                     /* NULL: it is being taken away */
-    int asked;                                /* enum weir_stop, -1: nothing */
     struct waiting waiting[ENDPOINT_TICKETS]; /* by ticket */
 };
 
@@ -258,7 +259,7 @@ static char *checkpoint_done(struct control *control, const struct waiting *wait
 
 /* --------------------------------------------------------------------------- stop and dump -- */
 
-static char *ask_stop(struct control *control, const json_t *request)
+static char *ask_stop(const struct control *control, const json_t *request)
 {
     static const char *const modes[] = {"suspend", "drain", "now"}; /* enum weir_stop */
     const json_t *given = json_object_get(request, "mode");
@@ -269,7 +270,7 @@ static char *ask_stop(struct control *control, const json_t *request)
         asked = strcmp(mode, modes[i]) == 0 ? i : asked;
     if (asked < 0)
         return refused("stop", "mode: \"suspend\", \"drain\" or \"now\"");
-    control->asked = asked > control->asked ? asked : control->asked;
+    atomic_fetch_or(control->stops, 1u << asked);
     json_t *root = begin(true, "stop");
     json_object_set_new(root, "mode", json_string(modes[asked]));
     json_object_set_new(root, "pid", json_integer(getpid()));
@@ -394,7 +395,8 @@ static enum weir_result start_endpoint(struct control *control, struct weir_erro
 }
 
 enum weir_result control_start(struct control **control, struct weir_job *job,
-                               const struct report *report, struct weir_error *error)
+                               const struct report *report, _Atomic uint32_t *stops,
+                               struct weir_error *error)
 {
     const char *store = report->options->job.store;
     struct control *new = calloc(1, sizeof *new);
@@ -411,7 +413,7 @@ enum weir_result control_start(struct control **control, struct weir_job *job,
     new->report = report;
     new->restarts = report->restarts;
     new->job = job;
-    new->asked = -1;
+    new->stops = stops;
     enum weir_result result = control_store_id(store, new->store_id, error);
     if (result == WEIR_OK)
         result = start_endpoint(new, error);
@@ -422,15 +424,6 @@ enum weir_result control_start(struct control **control, struct weir_job *job,
     }
     *control = new;
     return WEIR_OK;
-}
-
-int control_asked(struct control *control)
-{
-    pthread_mutex_lock(&control->lock);
-    int asked = control->asked;
-    control->asked = -1;
-    pthread_mutex_unlock(&control->lock);
-    return asked;
 }
 
 void control_stop(struct control **control)

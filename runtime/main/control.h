@@ -26,12 +26,14 @@ struct control;
 void control_prepare(void);
 /* Starts answering for `job`, which must have started: its store, report->options->job.store, is
  * locked, so nobody else's socket is replaced. `report` is borrowed, for its name, parent, restarts
- * and options. The program's first thread. */
+ * and options. The program's first thread.
+ *
+ * A stop is carried out by the program, which also has signals to mind. What was asked for is added
+ * to `stops` (1 << enum weir_stop; borrowed) before the answer leaves, and nothing here takes it
+ * out: who was told that the program will stop may rely on it, even if the job fails first. */
 enum weir_result control_start(struct control **control, struct weir_job *job,
-                               const struct report *report, struct weir_error *error) WEIR_MUST_USE;
-/* What somebody has asked for since the last call: a stop is carried out by the program, which also
- * has signals to mind. -1: nothing. The more urgent one wins. */
-int control_asked(struct control *control); /* enum weir_stop */
+                               const struct report *report, _Atomic uint32_t *stops,
+                               struct weir_error *error) WEIR_MUST_USE;
 /* Removes the socket, tells who still waits that the run is over, and ends. The job is not asked
  * any more afterwards; before weir_job_close, for the store's lock must still be held. NULL is
  * accepted; *control becomes NULL. */

@@ -50,6 +50,14 @@ void slate_recall(const struct slate *slate, struct slate_memory *memory)
         believe(&slate->places[(turn + 1) & 1], memory); /* older, and better than nothing */
 }
 
+bool slate_stopping(const struct slate *slate)
+{
+    uint32_t stops = atomic_load(&slate->stops);
+
+    return (stops & ~(uint32_t)SLATE_STOPS_ALL) == 0 && /* Z2 */
+           (stops & ~(1u << WEIR_STOP_DRAIN)) != 0;
+}
+
 void slate_wipe(struct slate *slate)
 {
     atomic_store(&slate->finished, 0);

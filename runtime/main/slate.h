@@ -30,6 +30,8 @@ struct slate_memory {
     int64_t failed_ns; /* monotonic; when the last attempt failed; 0: none has */
 };
 
+enum { SLATE_STOPS_ALL = 1 << WEIR_STOP_SUSPEND | 1 << WEIR_STOP_DRAIN | 1 << WEIR_STOP_NOW };
+
 struct slate_place {
     struct slate_memory memory;
     uint64_t sum; /* weir_hash of memory */
@@ -40,6 +42,9 @@ struct slate {
     _Atomic uint32_t turn;        /* its lowest bit says which place counts */
     _Atomic uint64_t commits;     /* checkpoints committed, by all attempts; any thread */
     _Atomic int finished;         /* 1 + exit code: the child's work is done; 0: it is not */
+    /* 1 << enum weir_stop, each that was asked for through the control endpoint; added to by any
+     * thread, and never taken back: whoever asked was told that it would be. */
+    _Atomic uint32_t stops;
     /* The pulse of the child, a few times a second: for deaths that leave no other trace. */
     _Atomic int64_t seen_ns; /* monotonic; 0: the job has not run in this child */
     _Atomic uint64_t records_in;
@@ -54,6 +59,8 @@ void slate_free(struct slate **slate);
 void slate_keep(struct slate *slate, const struct slate_memory *memory);
 /* The newest that is whole; `memory` is left as it is when nothing can be believed. */
 void slate_recall(const struct slate *slate, struct slate_memory *memory);
+/* Was a stop asked for that ends the run, rather than its input? */
+bool slate_stopping(const struct slate *slate);
 /* Wipes what a child leaves of itself; what is kept stays. */
 void slate_wipe(struct slate *slate);
 

@@ -90,6 +90,12 @@ static int next_signal(struct supervisor *supervisor, int64_t timeout_ns)
     return signal < 0 ? 0 : signal;
 }
 
+/* Somebody was told that the program would stop, by a signal or through the control endpoint. */
+static bool stopping(const struct supervisor *supervisor)
+{
+    return supervisor->stops > 0 || slate_stopping(supervisor->slate);
+}
+
 /* ------------------------------------------------------------------------------- the child -- */
 
 static _Noreturn void live(struct supervisor *supervisor, int parent)
@@ -197,7 +203,7 @@ static int64_t judge_death(struct supervisor *supervisor, const struct death *de
                                               .cause = cause,
                                               .now_ns = death->now_ns,
                                               .commits = atomic_load(&supervisor->slate->commits),
-                                              .hopeless = supervisor->stops > 0});
+                                              .hopeless = stopping(supervisor)});
     if (!atomic_load(&crash->traced))
         say_last_heard(supervisor, death);
     report_died(&supervisor->report, death->child, death->signal, death->code,

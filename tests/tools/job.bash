@@ -89,6 +89,10 @@ background() {
     pid=$!
 }
 
+is_gone() { # PID: it has ended, whether or not somebody has asked for its exit code
+    [[ ! -e /proc/$1 || $(sed -E 's/^.*\) (.).*/\1/' "/proc/$1/stat" 2>/dev/null || echo Z) == Z ]]
+}
+
 # until_true SECONDS COMMAND...: polls; false when the time is over.
 until_true() {
     local deadline=$((SECONDS + $1))
