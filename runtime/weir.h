@@ -669,9 +669,9 @@ struct weir_torture_options {
  * make it lose or double something: feeds it the steps, saves it and goes on in a fresh instance
  * between any two of them and between any two calls of finish (of more than a hundred steps, at
  * about a hundred places), refuses its output now and then, aborts rounds, tells of commits late or
- * never, drops what came after a checkpoint and feeds it again. What it sends, as a reader has it that restarts from the same checkpoint, and what is
- * visible outside, must each time be what it is in a run without any of this; and what it took of
- * weir_memory must be given back by close.
+ * never, drops what came after a checkpoint and feeds it again. What it sends, as a reader has it
+ * that restarts from the same checkpoint, and what is visible outside, must each time be what it is
+ * in a run without any of this; and what it took of weir_memory must be given back by close.
  *
  * WEIR_OK; WEIR_FAILED: the failed trial in words, with the seed and the number that repeat it;
  * WEIR_INVALID: the options; any other: the operator's own failure, or that of `begin` or
