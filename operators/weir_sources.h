@@ -18,6 +18,9 @@ extern "C" {
  *
  * The input is read in splits of split_bytes; split i belongs to subtask i modulo the parallelism:
  * with fewer splits than subtasks some of them are idle, and their share of `rate` is not used.
+ * A subtask reads its splits in order, and there is no order between subtasks: where the lines of a
+ * key must come as they stand in the input, give the source (and what follows it FORWARD) a
+ * parallelism of 1.
  * The position in each unfinished split is in the checkpoint: exactly-once. What the input was at
  * the first start - files, sizes, a fingerprint - is there too: at a restart a file that is
  * missing, shorter, or different is refused, naming it; bytes appended since are not read. It says

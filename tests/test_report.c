@@ -222,7 +222,7 @@ Test(report, sentences_name_what_failed_where_and_what_comes)
         "at one of the 12 records from 18423\n",
         "process 4711 was killed by SIGSEGV (11), in parse, subtask 2, process, at record 18423",
         "played:   parse_value+0x1f\nplayed:   parse+0x58\n",
-        "process 4712 ended with exit code 5\nplayed: giving up after 3 restarts in a row\n",
+        "process 4712 ended with exit code 5\nplayed: giving up after 3 restarts in a row; ",
         "record 18423 of parse, subtask 2, has failed 3 times",
         "played: task count.0: waits for input\n",
         "played: stopping (SIGTERM) after one last checkpoint",

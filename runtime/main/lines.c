@@ -160,7 +160,9 @@ static void next_text(const struct report_retry *retry, char *text, size_t room)
                  "starting again in %s (restart %" PRIu32 " of at most %" PRIu32 " in a row)",
                  duration_print(retry->delay_ns, delay), retry->consecutive, retry->allowed);
     else if (retry->allowed > 0 && retry->consecutive > retry->allowed)
-        snprintf(text, room, "giving up after %" PRIu32 " restarts in a row", retry->allowed);
+        snprintf(text, room,
+                 "giving up after %" PRIu32 " restarts in a row; the same command tries again",
+                 retry->allowed);
     else
         snprintf(text, room, "not starting again");
 }

@@ -272,7 +272,7 @@ void parameters_print(const struct weir_parameter *declared, FILE *out)
         widen(&type, parameters_type(p));
         widen(&standard, standard_text(p));
     }
-    fprintf(out, "  %-*s  %-*s  %-*s\n", name, "NAME", type, "TYPE", standard, "DEFAULT");
+    fprintf(out, "  %-*s  %-*s  DEFAULT\n", name, "NAME", type, "TYPE");
     for (const struct weir_parameter *p = declared; p != NULL && p->name != NULL; p++)
         fprintf(out, "  %-*s  %-*s  %-*s  %s\n", name, p->name, type, parameters_type(p), standard,
                 standard_text(p), p->help != NULL ? p->help : "");

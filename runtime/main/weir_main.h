@@ -89,8 +89,8 @@ struct weir_program {
  *
  *   0  run: the input has ended, all output is published; other verbs: done
  *   2  the command line, the --config file or the graph is wrong: change that
- *   3  the store is locked, damaged or unusable, or a commit's outcome is unknown; of status,
- *      checkpoint, stop and dump: there is nobody to ask
+ *   3  the store is locked, damaged or unusable, so is the directory of dead letters, or a
+ *      commit's outcome is unknown; of status, checkpoint, stop and dump: there is nobody to ask
  *   4  the checkpoint is of another graph: the old program, or another store
  *   5  the run failed, and was not started again or in vain; of the asking verbs: it was refused
  *   6  stopped on request: the same command goes on there
