@@ -8,7 +8,7 @@
  *     "nodes": [{"name", "kind", "version", "parallelism",
  *                "states": [{"name", "format", "version", "value_size"}]}],
  *     "edges": [{"from", "to", "output", "input", "routing", "key_format", "value_format"}],
- *     "tasks": [{"node", "subtask", "ended", "handles", "cut_ns", "note",
+ *     "tasks": [{"node", "subtask", "ended", "handles", "letters", "cut_ns", "note",
  *                "part": {"epoch", "number", "offset", "raw", "stored", "checksum"}}],
  *     "seal": "<16 hex digits>"
  *   }
@@ -233,6 +233,7 @@ static void print_tasks(struct printer *printer, json_t *root, const struct mani
         put_number(printer, object, "subtask", task->subtask);
         put(printer, object, "ended", json_boolean(task->ended));
         put_number(printer, object, "handles", task->handles);
+        put_number(printer, object, "letters", task->letters);
         put_number(printer, object, "cut_ns", task->cut_ns);
         put_text(printer, object, "note", task->note);
         if (!printer->no_memory)
@@ -548,6 +549,7 @@ static void parse_tasks(struct parser *parser, const json_t *root, struct manife
         task->subtask = get_u32(parser, from, "subtask", 0, PARALLELISM_LIMIT - 1);
         task->ended = get_bool(parser, from, "ended");
         task->handles = get_number(parser, from, "handles", 0, NAME_NUMBER_LIMIT);
+        task->letters = get_number(parser, from, "letters", 0, NAME_NUMBER_LIMIT);
         task->cut_ns = get_number(parser, from, "cut_ns", 0, NAME_NUMBER_LIMIT);
         task->note = get_text(parser, from, "note");
         parse_part(parser, from, manifest, i, &task->part);

@@ -66,6 +66,7 @@ struct manifest_task {
     uint32_t subtask; /* 0 .. parallelism-1 */
     bool ended;       /* had sent END on all its outputs */
     uint64_t handles; /* pending sink handles inside */
+    uint64_t letters; /* pending dead letters inside */
     uint64_t cut_ns;  /* how long the cut held the task */
     char *note;       /* what its operators say of their position, for people; "" when nothing */
     struct manifest_blob part;

@@ -8,7 +8,8 @@
  *
  *   tag        index            body
  *   TASK       task             u32 node, u32 subtask, u32 operators in the chain,
- *                               u32 flags (1: ended), u64 pending handles, text note
+ *                               u32 flags (1: ended), u64 pending handles,
+ *                               u64 pending letters, text note
  *   OPERATOR   place in chain   text name (u32 size, bytes), u32 version, u32 flags;
  *                               starts the sections of one operator
  *   ITEM       kind             bytes of one item of operator state

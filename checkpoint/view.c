@@ -387,6 +387,7 @@ bool weir_checkpoint_get_task(const struct weir_checkpoint *checkpoint, uint32_t
         .file_epoch = from->part.file_epoch,
         .file_number = from->part.file_number,
         .offset = from->part.offset,
+        .letters = from->letters,
     };
     give(task, &full, sizeof full);
     return true;

@@ -136,7 +136,8 @@ struct weir_checkpoint_task {
     uint64_t raw_bytes;
     uint32_t file_epoch; /* the part lies in STORE/data/<file_epoch>-<file_number>.seg */
     uint64_t file_number;
-    uint64_t offset; /* bytes, of the part's header */
+    uint64_t offset;  /* bytes, of the part's header */
+    uint64_t letters; /* dead letters whose publication was not confirmed yet */
 };
 WEIR_API bool weir_checkpoint_get_node(const struct weir_checkpoint *checkpoint, uint32_t index,
                                        struct weir_checkpoint_node *node);

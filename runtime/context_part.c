@@ -284,6 +284,7 @@ static void publish_letters(struct weir_context *context, uint64_t id)
             return;
         }
         letters_drop(letters);
+        atomic_fetch_add_explicit(&context->task->pulse.dead_letters, 1, memory_order_relaxed);
     }
 }
 

@@ -315,6 +315,7 @@ static void add_tasks(struct weir_job *job, struct weir_status *status)
         status->records_in += atomic_load_explicit(&pulse->records_in, memory_order_relaxed);
         status->records_emitted +=
             atomic_load_explicit(&pulse->records_emitted, memory_order_relaxed);
+        status->dead_letters += atomic_load_explicit(&pulse->dead_letters, memory_order_relaxed);
         if (job->tasks[i].gate.input_count)
             continue;
         uint64_t total = atomic_load_explicit(&pulse->progress_total, memory_order_relaxed);

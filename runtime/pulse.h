@@ -32,6 +32,7 @@ struct task_pulse {
     _Atomic int64_t since_ns;   /* monotonic; when it began to wait, or the callback that is called
                                    from no other began (a span of records: the first of them) */
     _Atomic uint64_t records_in, records_emitted;
+    _Atomic uint64_t dead_letters; /* published */
     _Atomic uint64_t position; /* of the record its first operator was given last: weir_failure */
     _Atomic uint32_t queued;   /* items in the gate's queues */
     _Atomic uint32_t unsent;   /* items in the outlet's queues */

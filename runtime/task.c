@@ -55,14 +55,24 @@ static void fail_memory(struct task *task, const char *what)
     task_fail(task, &error);
 }
 
+/* Why a pipe did not take a message. Its reader has gone, or has so much to read that something is
+ * wrong: credits keep all of it far below a pipe's room. */
+static void refused(const struct pipe *pipe, const char *reader, struct weir_error *error)
+{
+    if (pipe_starved(pipe))
+        error_set(error, WEIR_NO_MEMORY, 0, "out of memory for a message to %s", reader);
+    else
+        error_set(error, WEIR_PROTOCOL, 0, "%s does not read its inbox", reader);
+}
+
 static void tell_coordinator(struct task *task, enum message_kind kind, uint64_t id, uint64_t value)
 {
     struct message message = {
         .kind = kind, .epoch = task->run->epoch, .channel = task->index, .id = id, .value = value};
     if (!pipe_send(task->coordinator, &message)) {
         struct weir_error error = {0};
-        error_set(&error, WEIR_NO_MEMORY, 0, "%s: out of memory for a message to the coordinator",
-                  task->name);
+        refused(task->coordinator, "the coordinator", &error);
+        error_within(&error, "%s", task->name);
         task_fail(task, &error);
     }
 }
@@ -236,6 +246,7 @@ static void save_task(const struct task *task, const struct weir_context *contex
     snapshot_u32(writer, 1);
     snapshot_u32(writer, task->end_placed);
     snapshot_u64(writer, context->handle_count);
+    snapshot_u64(writer, context->letters.count);
     snapshot_text(writer, note);
     snapshot_end(writer);
 }
@@ -273,7 +284,7 @@ static bool send_part(struct task *task, struct weir_context *context, uint64_t 
     if (pipe_send(task->writer, &message))
         return true;
     batch_release(room.batch);
-    error_set(error, WEIR_PROTOCOL, 0, "the writer does not read its inbox");
+    refused(task->writer, "the writer", error);
     return false;
 }
 

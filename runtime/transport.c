@@ -129,6 +129,7 @@ struct pipe {
     void *socket;
     struct parcel *free;
     struct slab *slabs;
+    bool starved; /* the last send failed for lack of memory */
 
     char apart[64];
     _Atomic(struct parcel *) returned; /* any thread */
@@ -702,6 +703,7 @@ static bool send_parcel(struct pipe *pipe, const struct message *message)
     struct letter letter = {LETTER_MAGIC, 0, pipe->transport->options.run, parcel};
     int sent;
 
+    pipe->starved = parcel == NULL;
     if (parcel == NULL)
         return false;
     parcel->message = *message;
@@ -712,6 +714,7 @@ static bool send_parcel(struct pipe *pipe, const struct message *message)
     while (sent < 0 && errno == EINTR);
     if (sent >= 0)
         return true;
+    pipe->starved = errno == ENOMEM;
     atomic_fetch_sub_explicit(&pipe->inbox->sent, 1, memory_order_relaxed);
     parcel_keep(pipe, parcel);
     return false;
@@ -722,13 +725,16 @@ static bool send_frame(struct pipe *pipe, const struct message *message)
     zmq_msg_t frame;
     int sent;
 
-    if (zmq_msg_init_size(&frame, frame_size(message->payload ? message->payload->size : 0)) != 0)
+    pipe->starved =
+        zmq_msg_init_size(&frame, frame_size(message->payload ? message->payload->size : 0)) != 0;
+    if (pipe->starved)
         return false;
     frame_encode(message, pipe->transport->options.run, zmq_msg_data(&frame));
     do
         sent = zmq_msg_send(&frame, pipe->socket, ZMQ_DONTWAIT);
     while (sent < 0 && errno == EINTR);
     if (sent < 0) {
+        pipe->starved = errno == ENOMEM;
         zmq_msg_close(&frame);
         return false;
     }
@@ -739,4 +745,9 @@ static bool send_frame(struct pipe *pipe, const struct message *message)
 bool pipe_send(struct pipe *pipe, const struct message *message)
 {
     return pipe->inbox != NULL ? send_parcel(pipe, message) : send_frame(pipe, message);
+}
+
+bool pipe_starved(const struct pipe *pipe)
+{
+    return pipe->starved;
 }

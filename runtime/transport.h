@@ -128,5 +128,7 @@ void pipe_close(struct pipe **pipe);
 /* Never blocks. True: sent, the payload's reference has moved on. False: no room or no memory now,
  * or the reader has gone; nothing moved; try again. */
 bool pipe_send(struct pipe *pipe, const struct message *message);
+/* After pipe_send answered false: was it for lack of memory? */
+bool pipe_starved(const struct pipe *pipe);
 
 #endif

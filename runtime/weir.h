@@ -568,6 +568,8 @@ struct weir_status {
     uint64_t aborted_id;         /* newest that came to nothing in this run, 0: none */
     int64_t aborted_age_ns;      /* since its trigger; -1: none */
     char aborted_reason[200];    /* as the ABORTED event said it, shortened */
+    uint64_t dead_letters;       /* published in this run; again, those of which an earlier run did
+                                    not know whether they were */
 };
 
 /* Where an operator stood. */

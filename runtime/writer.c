@@ -101,6 +101,7 @@ static bool describe_task(const struct writer *writer, const struct batch *part,
         snapshot_get_u32(&section);
         task->ended = snapshot_get_u32(&section) != 0;
         task->handles = snapshot_get_u64(&section);
+        task->letters = snapshot_get_u64(&section);
         struct weir_bytes note = snapshot_get_text(&section);
         memory_release(writer->run->allocator, task->note);
         task->note = memory_text(writer->run->allocator, note.data, note.size);

@@ -55,6 +55,8 @@ static inline void sample_manifest(struct manifest *manifest, uint32_t epoch, ui
         struct manifest_task *task = &manifest->tasks[i];
         task->node = i == 0 ? 0 : 1;
         task->subtask = i == 2 ? 1 : 0;
+        task->handles = i;
+        task->letters = 10 * i;
         task->note = sample_text("at \"byte\" 17\n");
         task->part.file_epoch = epoch;
         task->part.file_number = 1;

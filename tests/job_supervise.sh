@@ -184,6 +184,7 @@ poison_becomes_a_dead_letter() {
                 --set word=poison --set "spans=$spans" --dead-letters "$letters" --json
             same_counts "poison, $fault, spans $spans" "$work/healthy.counts" "$out"
             each_once 2
+            (($(events_of end dead_letters) >= 1)) || fail "$(grep -a '"end"' "$log")"
             python3 "$(dirname "$0")/tools/events.py" "$(dirname "$0")/../runtime/EVENTS.md" \
                 "$log" --want poisoned,restarting,end
             [[ $(events_of poisoned node subtask skipped failures | sort -u) == \
@@ -217,6 +218,16 @@ poison_is_left_out_once_under_kills() {
     ((code == 0)) || fail "exit $code"
     same_counts "poison under kills" "$work/healthy.counts" "$out"
     each_once 2
+}
+
+# Both letters are in the last start's only checkpoint: its numbers are exact.
+letters_are_told_at_the_end() {
+    fresh
+    poisoned_text 2
+    expect 0 "$faulty" run "${at[@]}" --interval 1h --restart-delay 10ms --max-restarts 100 \
+        --set word=poison --dead-letters "$letters"
+    each_once 2
+    says "this run: 2 dead letters, records that were left out, in $letters\$"
 }
 
 poison_is_named_when_it_may_not_be_left_out() {
@@ -289,7 +300,7 @@ restore_is_for_the_beginning() {
 source_of_tests=(
     killed_at_random_moments_is_exact child_dies_with_its_supervisor errors_now_and_then_are_exact
     errors_of_parallel_tasks_are_exact crashes_now_and_then_are_exact
-    poison_becomes_a_dead_letter poison_is_left_out_once_under_kills
+    poison_becomes_a_dead_letter poison_is_left_out_once_under_kills letters_are_told_at_the_end
     poison_is_named_when_it_may_not_be_left_out
     gives_up_after_failures_in_a_row gives_up_when_the_process_dies_at_once
     refused_start_is_not_repeated without_a_store_nothing_is_repeated

@@ -151,6 +151,9 @@ static void on_event(void *context, const struct weir_event *event)
         life->result->commits++;
     }
     life->result->aborts += event->kind == WEIR_EVENT_ABORTED;
+    /* Here messages are refused for lack of memory only. */
+    if (event->kind == WEIR_EVENT_ABORTED && strstr(event->text, "does not read its inbox"))
+        world_breach(&life->world, "a wrong reason: %s", event->text);
 }
 
 static void on_log(void *context, enum weir_level level, const char *text)

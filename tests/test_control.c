@@ -199,6 +199,7 @@ Test(control, status_tells_what_the_job_and_the_program_know)
     cr_expect_eq(number(answer, "checkpoint_bytes"), (json_int_t)status.checkpoint_bytes);
     cr_expect_eq(number(answer, "committed"), 1);
     cr_expect_eq(number(answer, "aborted"), 0);
+    cr_expect_eq(number(answer, "dead_letters"), 0);
     cr_expect_null(json_object_get(answer, "round"));
     cr_expect_null(json_object_get(answer, "aborted_reason"));
     cr_expect_gt(number(answer, "checkpoint_age_ns"), 0);

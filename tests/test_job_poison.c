@@ -10,6 +10,7 @@
 
 #include "failure.h"
 #include "letter.h"
+#include "weir_checkpoint.h"
 
 static struct scratch scratch;
 static void scratch_open(void)
@@ -347,6 +348,57 @@ Test(job_poison, letters_are_exact_over_stops_and_restarts)
         flow_close(&bed.flow);
     }
     flow_finish(&bed.flow);
+    bed_is_exact(&bed);
+    bed_free(&bed);
+}
+
+static uint64_t letters_told(const struct flow *flow)
+{
+    struct weir_status status = {WEIR_SIZED(struct weir_status)};
+    weir_job_status(flow->job, &status);
+    return status.dead_letters;
+}
+
+/* What the newest checkpoint says of the letters in it. */
+static uint64_t letters_pending(const char *store)
+{
+    struct weir_store *view;
+    struct weir_checkpoint *newest;
+    struct weir_checkpoint_task task = {WEIR_SIZED(struct weir_checkpoint_task)};
+    struct weir_error error = {0};
+    uint64_t letters = 0;
+    cr_assert_eq(weir_store_open(store, NULL, &view, &error), WEIR_OK, "%s", error.text);
+    cr_assert_eq(weir_checkpoint_open(view, 0, &newest, &error), WEIR_OK, "%s", error.text);
+    for (uint32_t i = 0; weir_checkpoint_get_task(newest, i, &task); i++)
+        letters += task.letters;
+    weir_checkpoint_close(&newest);
+    weir_store_close(&view);
+    return letters;
+}
+
+/* The one checkpoint, at the stop, holds the letters so far; it can't know that they were published
+ * after it, so the next run publishes and counts them again. */
+Test(job_poison, letters_are_counted_in_the_status_and_in_checkpoints)
+{
+    struct bed bed;
+    bed_make(&bed, true, WEIR_SPREAD);
+    bed.flow.options.store = scratch_join(scratch.path, "store");
+    bed.flow.options.interval_ns = -1;
+    know_all(&bed);
+    flow_start(&bed.flow);
+    flow_until_taken(&bed.flow, &bed.ledger, COUNT / 2);
+    cr_expect_eq(letters_told(&bed.flow), 0);
+    flow_stop(&bed.flow, WEIR_STOP_SUSPEND);
+    cr_assert_eq(flow_wait(&bed.flow), WEIR_OUTCOME_STOPPED);
+    uint64_t first = letters_told(&bed.flow);
+    flow_close(&bed.flow);
+    cr_expect_geq(first, COUNT / 2 / BAD_EVERY);
+    cr_expect_eq(first, letters_in(LETTERS));
+    cr_expect_eq(first, letters_pending(bed.flow.options.store));
+    flow_start(&bed.flow);
+    cr_assert_eq(flow_wait(&bed.flow), WEIR_OUTCOME_ENDED);
+    cr_expect_eq(letters_told(&bed.flow), BAD_COUNT);
+    flow_close(&bed.flow);
     bed_is_exact(&bed);
     bed_free(&bed);
 }

@@ -40,6 +40,7 @@ static void begin(void)
     options = (struct options){.log_level = WEIR_LOG_INFO, .poison_after = 3};
     options.job.store = "S";
     options.job.interval_ns = 100000000;
+    options.job.dead_letters = "L";
 }
 static void finish(void)
 {
@@ -85,7 +86,8 @@ static void say(enum weir_event_kind kind, uint64_t id, const char *text)
 /* A life with everything that can happen in it. */
 static void live_through_it(void)
 {
-    struct weir_status status = {WEIR_SIZED(struct weir_status), .records_emitted = 7};
+    struct weir_status status = {WEIR_SIZED(struct weir_status), .records_emitted = 7,
+                                 .dead_letters = 2};
     const struct weir_poison poison = {.node = "parse", .subtask = 2, .cause = "no number"};
     struct weir_failure several = where;
 
@@ -227,6 +229,7 @@ Test(report, sentences_name_what_failed_where_and_what_comes)
         "played: task count.0: waits for input\n",
         "played: stopping (SIGTERM) after one last checkpoint",
         "played: this run: 7 records from sources in",
+        "played: this run: 2 dead letters, records that were left out, in L\n",
         "played: stopped on request; the same command goes on from checkpoint 1\n"};
     for (size_t i = 0; i < sizeof says / sizeof *says; i++)
         cr_expect(strstr(text_of(path), says[i]) != NULL, "\"%s\" is not in\n%s", says[i],

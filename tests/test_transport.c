@@ -7,6 +7,7 @@
 #include <criterion/parameterized.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -263,11 +264,48 @@ Test(transport, says_when_there_is_no_room)
     for (message.sequence = 1; pipe_send(world.pipe, &message); message.sequence++)
         sent++;
     cr_assert_lt(sent, 1000000);
+    cr_assert_not(pipe_starved(world.pipe));
     for (uint64_t i = 1; i <= sent; i++) {
         cr_assert_eq(inbox_receive(world.inbox, &message, &world.error), 1);
         cr_assert_eq(message.sequence, i);
     }
     cr_assert_eq(inbox_receive(world.inbox, &message, &world.error), 0);
+    world_close(&world);
+}
+
+static void *allocate_while(void *on, size_t size)
+{
+    return *(const bool *)on ? malloc(size) : NULL;
+}
+
+static void release(void *on, void *memory)
+{
+    (void)on;
+    free(memory);
+}
+
+Test(transport, says_when_there_is_no_memory)
+{
+    bool on = true;
+    struct weir_allocator allocator = {allocate_while, release, &on};
+    struct world world = {0};
+    struct transport_options options = {.run = RUN, .sockets = 4, .allocator = &allocator};
+    struct message message = {.kind = MESSAGE_CREDIT, .sequence = 1};
+
+    cr_assert_eq(transport_open(&options, &world.transport, &world.error), WEIR_OK);
+    cr_assert_eq(inbox_open(world.transport, "inproc://box", &world.inbox, &world.error), WEIR_OK);
+    cr_assert_eq(pipe_open(world.transport, "inproc://box", &world.pipe, &world.error), WEIR_OK);
+    on = false;
+    for (; pipe_send(world.pipe, &message); message.sequence++)
+        cr_assert_lt(message.sequence, 10000, "it needs no memory");
+    cr_assert(pipe_starved(world.pipe));
+    on = true;
+    cr_assert(pipe_send(world.pipe, &message));
+    uint64_t sent = message.sequence;
+    for (uint64_t i = 1; i <= sent; i++) {
+        cr_assert_eq(inbox_receive(world.inbox, &message, &world.error), 1);
+        cr_assert_eq(message.sequence, i);
+    }
     world_close(&world);
 }
 

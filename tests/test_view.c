@@ -149,6 +149,7 @@ Test(view, shows_the_graph_and_the_tasks)
     cr_assert_str_eq(edge.routing, "by_key");
     cr_assert(weir_checkpoint_get_task(checkpoint, 2, &task));
     cr_assert(task.node == 1 && task.subtask == 1 && task.file_number == 1);
+    cr_assert(task.handles == 2 && task.letters == 20);
     cr_assert_str_eq(task.note, "at \"byte\" 17\n");
     cr_assert_not(weir_checkpoint_get_node(checkpoint, 2, &node));
     cr_assert_not(weir_checkpoint_get_state(checkpoint, 0, 0, &state));

@@ -86,6 +86,8 @@ static void print_status(const json_t *answer)
         printf("nothing: a first start\n");
     printf("records       %" PRIu64 " from sources, %" PRIu64 " taken by tasks\n",
            number(answer, "records_emitted"), number(answer, "records_in"));
+    if (number(answer, "dead_letters") > 0)
+        printf("dead letters  %" PRIu64 "\n", number(answer, "dead_letters"));
     if (total > 0)
         printf("progress      %.1f %%\n", 100.0 * (double)done / (double)total);
     print_checkpoints(answer);

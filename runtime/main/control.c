@@ -164,6 +164,7 @@ static void add_job(json_t *root, struct weir_job *job)
         {"checkpoint", status.checkpoint},
         {"committed", status.committed},
         {"aborted", status.aborted},
+        {"dead_letters", status.dead_letters},
         {"cut_max_ns", (uint64_t)status.cut_max_ns},
         {NULL, 0},
     };

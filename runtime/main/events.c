@@ -233,6 +233,7 @@ void events_end(struct report *report, enum weir_outcome outcome, const struct w
         json_number(json, "records_emitted", status->records_emitted);
         json_number(json, "committed", status->committed);
         json_number(json, "aborted", status->aborted);
+        json_number(json, "dead_letters", status->dead_letters);
     }
     end(report);
 }

@@ -274,6 +274,11 @@ static void say_figures(struct report *report, const struct weir_status *status,
               " checkpoints committed, %" PRIu64 " came to nothing",
               status->records_emitted, duration_print(now_ns - report->began_ns, duration),
               status->committed, status->aborted);
+    if (status->dead_letters > 0)
+        lines_say(report, WEIR_LOG_WARNING,
+                  "this run: %" PRIu64 " dead letter%s, records that were left out, in %s",
+                  status->dead_letters, status->dead_letters == 1 ? "" : "s",
+                  report->options->job.dead_letters);
 }
 
 void lines_end(struct report *report, enum weir_outcome outcome, const struct weir_status *status,

@@ -57,7 +57,9 @@ struct pipe {
     struct transport *transport;
     struct pipe *next;
     struct inbox *inbox;
-    bool closed; /* the writer's thread only */
+    /* the writer's thread only */
+    bool closed;
+    bool starved;
 
     /* guarded by the inbox's mutex */
     struct pipe *next_of_inbox;
@@ -487,9 +489,11 @@ static void send_again(struct pipe *pipe, const struct message *message)
 
 bool pipe_send(struct pipe *pipe, const struct message *message)
 {
-    struct parcel *parcel = refused() ? NULL : parcel_new(pipe, message);
+    bool full = refused();
+    struct parcel *parcel = full ? NULL : parcel_new(pipe, message);
     struct batch *copy;
 
+    pipe->starved = parcel == NULL && !full;
     if (parcel == NULL)
         return false;
     if (control != NULL)
@@ -505,4 +509,9 @@ bool pipe_send(struct pipe *pipe, const struct message *message)
     if (copy != message->payload)
         batch_release(message->payload);
     return true;
+}
+
+bool pipe_starved(const struct pipe *pipe)
+{
+    return pipe->starved;
 }
