@@ -106,6 +106,21 @@ third_signal_ends_what_hangs() {
     done
 }
 
+stopped_again_is_gone() {
+    kill -TERM "$pid" 2>/dev/null || true # two that come at once may be one
+    is_gone "$pid"
+}
+third_signal_ends_what_hangs_when_it_is_opened() {
+    local mode
+    for mode in "${modes[@]}"; do
+        fresh
+        background "$log" "$faulty" run "${at[@]}" --set fault=hang --set open=yes $mode
+        until_true 10 test -e "$store/LOCK" || fail "it does not start $mode"
+        until_true 10 stopped_again_is_gone || fail "signals do not end it $mode"
+        ends 6 "signals before it had started $mode"
+    done
+}
+
 # Every line takes 200 ms: with what lies in queues, a marker would take minutes.
 stop_that_takes_too_long_is_cut_short() {
     fresh
@@ -209,6 +224,7 @@ echo "seed $seed"
 text "$work/text" "$lines"
 counts "$work/text" >"$work/counts"
 all=(one_ctrl_c_is_one it_does_not_matter_whom_a_stop_is_sent_to third_signal_ends_what_hangs
+    third_signal_ends_what_hangs_when_it_is_opened
     stop_that_takes_too_long_is_cut_short usr1_takes_a_checkpoint usr2_says_who_waits_for_what
     stop_does_not_wait_for_a_restart what_was_ignored_stays_ignored outside_asks_a_supervised_job)
 shift

@@ -18,7 +18,7 @@ struct attempts {
     struct options *options;
     struct report *report;
     struct slate *slate;
-    const struct signals *signals;
+    struct signals *signals;
     struct slate_memory memory; /* the slate's, as it is known here */
     struct control *control;    /* NULL: none just now */
     struct weir_poison poison[SUSPECTS_MOST];
@@ -185,7 +185,7 @@ static struct weir_job *start(struct attempts *attempts, struct weir_error *erro
     struct weir_job **job = crash_job();
 
     prepare(attempts);
-    signals_defer(); /* A2 */
+    signals_defer(attempts->signals); /* A2 */
     bool started = weir_job_start(attempts->graph, &attempts->options->job, job, error) == WEIR_OK;
     if (started)
         open_control(attempts, *job);
@@ -285,7 +285,7 @@ static void begin(struct attempts *attempts)
 }
 
 int attempts_make(struct weir_graph *graph, struct options *options, struct report *report,
-                  struct slate *slate, const struct signals *signals)
+                  struct slate *slate, struct signals *signals)
 {
     struct attempts attempts = {
         .graph = graph, .options = options, .report = report, .slate = slate, .signals = signals};

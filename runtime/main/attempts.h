@@ -35,6 +35,6 @@
 /* The report must have begun, and the signals be held. Says what happens, the end included, and
  * answers the exit code. The program's first thread. */
 int attempts_make(struct weir_graph *graph, struct options *options, struct report *report,
-                  struct slate *slate, const struct signals *signals);
+                  struct slate *slate, struct signals *signals);
 
 #endif

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "signals.h"
 
-#include <pthread.h>
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
@@ -73,6 +72,7 @@ void signals_hold(struct signals *signals, int supervisor, const sigset_t *mask,
     for (int kind = 0; kind < KINDS; kind++)
         counts[kind][0] = counts[kind][1] = 0;
     last_stop = 0;
+    signals->guarded = false;
     supervisor_id = supervisor;
     finished_flag = finished;
     fill(&held);
@@ -83,17 +83,43 @@ void signals_hold(struct signals *signals, int supervisor, const sigset_t *mask,
         install(signals_known[i], &signals->before[i]);
 }
 
-void signals_heed(const struct signals *signals)
+static void *stand_guard(void *context)
 {
+    struct signals *signals = context;
+
+    sigset_t mask; /* only what the program's own thread would take */
+    sigfillset(&mask);
+    for (size_t i = 0; i < SIGNALS_COUNT; i++)
+        if (sigismember(&signals->mask_before, signals_known[i]) == 0)
+            sigdelset(&mask, signals_known[i]);
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    while (sem_wait(&signals->over) != 0)
+        continue; /* a signal */
+    return NULL;
+}
+
+void signals_heed(struct signals *signals)
+{
+    if (signals->guarded) {
+        sem_post(&signals->over);
+        pthread_join(signals->guard, NULL);
+        sem_destroy(&signals->over);
+    }
+    signals->guarded = false;
     pthread_sigmask(SIG_SETMASK, &signals->mask_before, NULL);
 }
 
-void signals_defer(void)
+void signals_defer(struct signals *signals)
 {
-    sigset_t held;
+    sigset_t held, all, now;
 
     fill(&held);
     pthread_sigmask(SIG_BLOCK, &held, NULL);
+    sem_init(&signals->over, 0, 0);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &now); /* inherited: other signals are not for the guard */
+    signals->guarded = pthread_create(&signals->guard, NULL, stand_guard, signals) == 0;
+    pthread_sigmask(SIG_SETMASK, &now, NULL);
 }
 
 void signals_restore(const struct signals *signals)

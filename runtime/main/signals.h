@@ -9,8 +9,10 @@
  *   SIGUSR2          say who waits for what
  *
  * Only the thread that runs the program sees them: they are held back while the job starts its
- * threads, which inherit that, so that no task's system call is ever interrupted. A signal that was
- * ignored before (nohup, a shell's background job) stays ignored.
+ * threads, which inherit that, so that no task's system call is ever interrupted. Meanwhile a guard,
+ * a thread that does nothing else, takes them: an operator may hang when it is opened, and then the
+ * third must still end the process. A signal that was ignored before (nohup, a shell's background
+ * job) stays ignored.
  *
  * With a supervisor most signals come twice: Ctrl-C, and whoever ends a whole group of processes,
  * reach both, and the supervisor passes on what it gets. Those from the supervisor and those from
@@ -20,14 +22,20 @@
 #ifndef SIGNALS_H
 #define SIGNALS_H
 
+#include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 
 enum { SIGNALS_COUNT = 4 };
 
 struct signals {
     sigset_t mask_before;
     struct sigaction before[SIGNALS_COUNT];
+    bool guarded; /* from defer to heed: */
+    pthread_t guard;
+    sem_t over;
 };
 
 /* Their numbers, which a supervisor passes on. */
@@ -40,9 +48,9 @@ extern const int signals_known[SIGNALS_COUNT];
 void signals_hold(struct signals *signals, int supervisor, const sigset_t *mask,
                   _Atomic int *finished);
 /* Lets them through to the calling thread, */
-void signals_heed(const struct signals *signals);
-/* and holds them back again. */
-void signals_defer(void);
+void signals_heed(struct signals *signals);
+/* and holds them back again: the guard counts them. Without a thread for it they wait. */
+void signals_defer(struct signals *signals);
 /* Handlers and mask are again what they were. */
 void signals_restore(const struct signals *signals);
 
