@@ -9,9 +9,9 @@
  *   SIGUSR2          say who waits for what
  *
  * Only the thread that runs the program sees them: they are held back while the job starts its
- * threads, which inherit that, so that no task's system call is ever interrupted. A thread that does
- * nothing else, the guard, takes them meanwhile: an operator may hang when it is opened, and then
- * the third must still end the process. A signal that was ignored before (nohup, a shell's
+ * threads, which inherit that, so that no task's system call is ever interrupted. A thread that
+ * does nothing else, the guard, takes them meanwhile: an operator may hang when it is opened, and
+ * then the third must still end the process. A signal that was ignored before (nohup, a shell's
  * background job) stays ignored.
  *
  * With a supervisor most signals come twice: Ctrl-C, and whoever ends a whole group of processes,
