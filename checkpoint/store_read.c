@@ -362,16 +362,18 @@ enum weir_result store_verify(struct store *store, uint64_t id, struct weir_erro
 
 /* -------------------------------------------------------------------------------- recovery -- */
 
-/* "12, 11, 9": the newest few of the sound ones below `id`, and the newest of all. */
-static uint64_t sound_ids(struct store *store, uint64_t id, char *text, size_t size)
+/* "12, 11, 9": the newest few of the sound ones below `id`, and the newest of all; and how many
+ * there are, sound or not. */
+static uint64_t sound_ids(struct store *store, uint64_t id, char *text, size_t size, size_t *count)
 {
     uint64_t *ids = NULL, newest = 0;
-    size_t count = 0, used = 0;
+    size_t used = 0;
     struct weir_error ignored;
     text[0] = 0;
-    if (store_list(store, &ids, &count, &ignored) != WEIR_OK)
+    *count = 1; /* unless the store says that there is none */
+    if (store_list(store, &ids, count, &ignored) != WEIR_OK)
         return 0;
-    for (size_t i = count; i > 0 && used + 24 < size; i--) {
+    for (size_t i = *count; i > 0 && used + 24 < size; i--) {
         if (ids[i - 1] >= id || store_verify(store, ids[i - 1], &ignored) != WEIR_OK)
             continue;
         if (newest == 0)
@@ -389,9 +391,16 @@ enum weir_result store_explain(struct store *store, uint64_t id, struct weir_err
         return WEIR_DAMAGED;
     char sound[96], what[380];
     bool absent = error->code == WEIR_NOT_FOUND; /* then newer ones serve as well */
-    uint64_t newest = sound_ids(store, absent ? UINT64_MAX : id, sound, sizeof sound);
+    size_t count;
+    uint64_t newest = sound_ids(store, absent ? UINT64_MAX : id, sound, sizeof sound, &count);
     snprintf(what, sizeof what, "%.*s", (int)sizeof what - 1,
              error->text); /* the advice must fit */
+    if (count == 0)
+        return error_set(
+            error, error->code, error->os_error,
+            "%s; the store holds none yet: --restore latest (or leaving it out) starts "
+            "from the beginning",
+            what);
     if (newest == 0)
         return error_set(error, error->code, error->os_error,
                          "%s; no other checkpoint is sound: only --restore none (or "

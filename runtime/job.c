@@ -86,6 +86,8 @@ static enum weir_result build(struct weir_job *job, struct weir_error *error)
     if (!result && job->options.store)
         result = job_open_store(job, error);
     if (!result)
+        result = poison_check_folder(&job->run, error);
+    if (!result)
         result = graph_describe(job->graph, job->options.parallelism, job->run.key_groups,
                                 &job->description, error);
     if (!result)

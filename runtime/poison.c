@@ -7,6 +7,8 @@
 #include "failure.h"
 #include "memory.h"
 
+#define LEVELS 64 /* directories above that of the dead letters that are looked at */
+
 static enum weir_result check(const struct run *run, const struct weir_poison *poison,
                               struct weir_error *error)
 {
@@ -79,6 +81,36 @@ static enum weir_result make_folder(const struct run *run, const char *path,
         result = weir_folder_sync(parent, error);
     memory_release(run->allocator, parent);
     return result ? error_within(error, "the directory of dead letters") : WEIR_OK;
+}
+
+/* Letters in the store would go wherever the store goes, and away with it. Looks at the directory
+ * and at those above it; ".." at the root is the root, which ends it. */
+enum weir_result poison_check_folder(const struct run *run, struct weir_error *error)
+{
+    struct weir_file_status store, here, before = {0};
+    if (!run->dead_letters || !run->store || weir_file_status(run->store, &store, NULL))
+        return WEIR_OK;
+    size_t end = strlen(run->dead_letters);
+    char *at = memory_zeroed(run->allocator, end + LEVELS * (sizeof "/.." - 1) + 1, 1);
+    if (!at)
+        return error_memory(error, "a path", end);
+    memcpy(at, run->dead_letters, end);
+    enum weir_result result = WEIR_OK;
+    for (unsigned level = 0; !result && level < LEVELS; level++) {
+        if (weir_file_status(at, &here, NULL) ||
+            (here.device == before.device && here.inode == before.inode))
+            break;
+        if (here.device == store.device && here.inode == store.inode)
+            result = error_set(error, WEIR_REFUSED, 0,
+                               "the directory of dead letters %s lies in the store (%s): name a "
+                               "place outside of it",
+                               run->dead_letters, run->store);
+        memcpy(at + end, "/..", sizeof "/..");
+        end += sizeof "/.." - 1;
+        before = here;
+    }
+    memory_release(run->allocator, at);
+    return result;
 }
 
 enum weir_result poison_take(struct run *run, const struct weir_job_options *options,

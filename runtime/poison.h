@@ -12,6 +12,8 @@
  * the dead letters. */
 enum weir_result poison_take(struct run *run, const struct weir_job_options *options,
                              struct weir_error *error) WEIR_MUST_USE;
+/* Refuses one in the store; the store must be open. */
+enum weir_result poison_check_folder(const struct run *run, struct weir_error *error) WEIR_MUST_USE;
 void poison_free(struct run *run);
 
 /* Is there any for this operator instance? */

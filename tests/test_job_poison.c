@@ -476,6 +476,28 @@ Test(job_poison, options_that_do_not_fit_are_refused_by_name)
     bed_free(&bed);
 }
 
+Test(job_poison, letters_in_the_store_are_refused_also_by_a_way_round)
+{
+    struct bed bed;
+    bed_make(&bed, false, WEIR_SPREAD);
+    bed.flow.options.store = scratch_join(scratch.path, "store");
+    flow_run(&bed.flow, WEIR_OUTCOME_FAILED); /* makes the store */
+    know_all(&bed);
+    const char *const ways[] = {"store", "store/nodes", "store/nodes/../data", "store/."};
+    cr_assert_eq(mkdir(scratch_join(scratch.path, "store/nodes"), 0700), 0);
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        struct weir_job *job = NULL;
+        struct weir_error error = {0};
+        bed.flow.options.dead_letters = scratch_join(scratch.path, ways[i]);
+        cr_expect_eq(weir_job_start(bed.flow.graph, &bed.flow.options, &job, &error), WEIR_REFUSED);
+        cr_expect_not_null(strstr(error.text, "lies in the store"), "%s", error.text);
+    }
+    bed.flow.options.dead_letters = LETTERS;
+    flow_finish(&bed.flow);
+    bed_is_exact(&bed);
+    bed_free(&bed);
+}
+
 /* ----------------------------------------------------------------- spans of a careful start -- */
 
 /* The largest span before the first commit of the run, and after it. */

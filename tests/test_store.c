@@ -691,6 +691,16 @@ Test(store, a_damaged_newest_checkpoint_stops_and_names_the_older_sound_ones)
     store_close(&store);
 }
 
+Test(store, an_id_asked_for_of_an_empty_store_is_told_that_there_is_none)
+{
+    struct manifest manifest;
+    struct weir_error error = {0};
+    struct store *store = sample_store(path);
+    cr_assert_eq(store_recover(store, 7, &manifest, &error), WEIR_NOT_FOUND);
+    cr_assert_not_null(strstr(error.text, "holds none yet"), "%s", error.text);
+    store_close(&store);
+}
+
 Test(store, a_shortage_of_ours_is_not_damage)
 {
     struct store *store;
