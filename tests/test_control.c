@@ -9,7 +9,9 @@
 #include <errno.h>
 #include <jansson.h>
 #include <stdatomic.h>
+#include <sched.h>
 #include <semaphore.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -658,6 +660,42 @@ Test(control, the_process_is_left_as_it_was)
         flow_close(&flow);
         surroundings_same(&surroundings);
     }
+}
+
+static pthread_t hammered;
+static atomic_bool hammering;
+
+static void on_signal(int signal)
+{
+    (void)signal;
+}
+
+static void *hammer(void *argument)
+{
+    while (atomic_load(&hammering)) {
+        pthread_kill(hammered, SIGUSR1);
+        sched_yield();
+    }
+    return argument;
+}
+
+Test(control, signals_while_it_starts_and_stops_do_no_harm)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    pthread_t thread;
+    flow_start(&flow);
+    control_prepare();
+    sigaction(SIGUSR1, &action, NULL);
+    hammered = pthread_self();
+    atomic_store(&hammering, true);
+    cr_assert_eq(pthread_create(&thread, NULL, hammer, NULL), 0);
+    for (int i = 0; i < 100; i++) {
+        cr_assert_eq(control_start(&control, flow.job, &report, &stops, &error), WEIR_OK, "%s",
+                     error.text);
+        control_stop(&control);
+    }
+    atomic_store(&hammering, false);
+    pthread_join(thread, NULL);
 }
 
 Test(control, started_and_stopped_again_and_again_it_keeps_nothing)

@@ -243,6 +243,7 @@ Test(options, refuses_a_time_without_unit)
     REFUSED("--interval -5ms", "no length of time");
     REFUSED("--interval 99999999999999999999s", "no length of time");
     REFUSED("--interval 9999999999999s", "too long");
+    REFUSED("--stop-deadline 9223372036s", "too long"); /* it ends after int64_t */
     REFUSED("--timeout off", "no length of time");
 }
 

@@ -39,7 +39,7 @@ enum weir_result duration_parse(const char *what, const char *text, bool zero, i
                       text, rest);
     if (count == 0 && !zero)
         return refuse(error, "%s %s: it must be more than 0", what, text);
-    if (count > (uint64_t)(INT64_MAX / unit))
+    if (count > (uint64_t)(INT64_MAX / 2 / unit)) /* can be added to the clock's time */
         return refuse(error, "%s %s is too long", what, text);
     *ns = (int64_t)count * unit;
     return WEIR_OK;

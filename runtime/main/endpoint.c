@@ -13,6 +13,7 @@
 
 #include <czmq.h>
 #include <fcntl.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
 enum { OWED_MS = 10, SLICE_MS = 200, LINGER_MS = 200, MARK = 64 };
@@ -26,7 +27,7 @@ struct endpoint {
 
     /* any thread. CZMQ's signals order these as well, but no thread sanitizer sees that. */
     _Atomic int failure; /* errno of the start */
-    atomic_bool ended;   /* the actor does not look at this struct any more */
+    sem_t ended;         /* the actor does not look at this struct any more */
 
     /* the actor's thread only */
     zsock_t *router;
@@ -210,7 +211,7 @@ static void serve(zsock_t *pipe, void *argument)
     for (uint32_t i = 0; i < ENDPOINT_TICKETS; i++)
         zframe_destroy(&endpoint->clients[i]);
     zsock_destroy(&endpoint->router);
-    atomic_store(&endpoint->ended, true);
+    sem_post(&endpoint->ended);
 }
 
 /* --------------------------------------------------------------------------- start and stop -- */
@@ -249,17 +250,25 @@ static int try_thread(void)
     return failure;
 }
 
-/* With the program's signals blocked, which are its first thread's business. */
-static int start_actor(struct endpoint *endpoint)
+/* The program's signals are its first thread's business: the actor is started with them blocked.
+ * And they are blocked while CZMQ waits for the actor, for a signal would end that wait too soon. */
+static void block_signals(sigset_t *before)
 {
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
-    sigset_t blocked, before;
-    struct put_away away;
+    sigset_t blocked;
 
     sigfillset(&blocked);
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
         sigdelset(&blocked, faults[i]);
-    pthread_sigmask(SIG_SETMASK, &blocked, &before);
+    pthread_sigmask(SIG_SETMASK, &blocked, before);
+}
+
+static int start_actor(struct endpoint *endpoint)
+{
+    sigset_t before;
+    struct put_away away;
+
+    block_signals(&before);
     put_away(&away);
     int failure = try_descriptors(endpoint->fd);
     if (failure == 0)
@@ -285,6 +294,7 @@ enum weir_result endpoint_start(struct endpoint **endpoint, const struct control
     new->fd = sock->fd;
     new->answers = *answers;
     memcpy(new->path, sock->path, sizeof new->path);
+    sem_init(&new->ended, 0, 0);
     int failure = start_actor(new);
     if (failure != 0) {
         close(sock->fd);
@@ -302,10 +312,13 @@ void endpoint_stop(struct endpoint **endpoint)
     if (old == NULL)
         return;
     bool began = old->actor != NULL;
+    sigset_t before;
+    block_signals(&before);
     zactor_destroy(&old->actor);
-    bool ended = atomic_load(&old->ended);
-    assert(ended || !began);
-    (void)began, (void)ended;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    while (began && sem_wait(&old->ended) != 0)
+        continue; /* a signal */
+    sem_destroy(&old->ended);
     free(old);
     *endpoint = NULL;
 }
