@@ -250,8 +250,8 @@ static int try_thread(void)
     return failure;
 }
 
-/* The program's signals are its first thread's business: the actor is started with them blocked.
- * And they are blocked while CZMQ waits for the actor, for a signal would end that wait too soon. */
+/* The program's signals are its first thread's business: the actor is started with them blocked. So
+ * are they while CZMQ waits for the actor, for a signal would end that wait too soon. */
 static void block_signals(sigset_t *before)
 {
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
