@@ -1,7 +1,8 @@
 /* links: main */
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Every ready-made operator under weir_operator_torture.
+ * Every ready-made operator under weir_operator_torture. (The socket source, which wants clients:
+ * test_torture_socket; others: test_torture_transforms, test_torture_sqlite.)
  */
 #include <criterion/criterion.h>
 #include <dirent.h>
