@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define LINE_LIMIT WEIR_VALUE_LIMIT
+#define ITEM_BYTES ((size_t)8 << 20) /* of text in one saved item: half of what one may have */
 
 static uint64_t position_of(const struct line_feed *feed)
 {
@@ -210,9 +211,11 @@ void line_feed_save(const struct line_feed *feed, struct weir_saver *saver)
         .ended = feed->ended && !feed->journaled,
     };
     weir_save(saver, WEIR_ITEM_SPLIT, (struct weir_bytes){&mark, sizeof mark});
-    if (!feed->journaled && feed->at < feed->text.size)
+    for (size_t at = feed->at; !feed->journaled && at < feed->text.size; at += ITEM_BYTES) {
+        size_t rest = feed->text.size - at;
         weir_save(saver, WEIR_ITEM_SPLIT,
-                  (struct weir_bytes){feed->text.data + feed->at, feed->text.size - feed->at});
+                  (struct weir_bytes){feed->text.data + at, rest < ITEM_BYTES ? rest : ITEM_BYTES});
+    }
     weir_save_note(saver, "byte %llu%s", (unsigned long long)mark.position,
                    feed->ended ? ", the end has come" : "");
 }
@@ -250,5 +253,7 @@ enum weir_result line_feed_load(struct line_feed *feed, struct weir_context *con
         return result == WEIR_OK ? begin_at(feed, context, mark.position) : result;
     feed->base = mark.position;
     feed->ended = mark.ended != 0;
-    return weir_load_next(loader, &kind, &item) ? add_text(feed, context, item) : WEIR_OK;
+    while (result == WEIR_OK && weir_load_next(loader, &kind, &item))
+        result = add_text(feed, context, item);
+    return result;
 }

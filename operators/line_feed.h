@@ -17,8 +17,9 @@
  *   L4  A segment of the journal is removed only when its text lies before the positions of the
  *       last `retain` committed checkpoints of this run.
  *
- * The first byte of a chunk's head is its kind. The others are the caller's. A checkpoint holds one
- * SPLIT item: struct line_feed_mark and, without a journal, the text that was not handed out.
+ * The first byte of a chunk's head is its kind. The others are the caller's. A checkpoint holds a
+ * SPLIT item, struct line_feed_mark, and without a journal others behind it, of up to 8 MiB: the
+ * text that was not handed out, which may be somewhat longer than the longest line.
  */
 #ifndef LINE_FEED_H
 #define LINE_FEED_H

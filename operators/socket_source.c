@@ -317,35 +317,40 @@ static void greet(struct socket_source *source, struct weir_context *context,
     source->owing = true;
 }
 
+static bool is_greeting(const struct block *in)
+{
+    return in->size >= sizeof GREETING - 1 && memcmp(in->data, GREETING, sizeof GREETING - 1) == 0;
+}
+
 /* The first line tells which kind of client it is. */
 static void read_greeting(struct socket_source *source, struct weir_context *context,
                           struct connection *connection)
 {
-    const size_t fixed = sizeof GREETING - 1;
     const struct block *in = &connection->in;
     const unsigned char *newline = in->size > 0 ? memchr(in->data, '\n', in->size) : NULL;
     if (!newline && in->size <= source->options->line_bytes)
         return;
-    if (!newline || in->size < fixed || memcmp(in->data, GREETING, fixed) != 0) {
+    if (!newline || !is_greeting(in)) {
         connection->state = PLAIN;
         return;
     }
     size_t size = (size_t)(newline - in->data);
     char id[LEDGER_ID_LIMIT + 1] = "";
-    size_t id_size = size - fixed;
-    memcpy(id, in->data + fixed, id_size <= LEDGER_ID_LIMIT ? id_size : 0);
+    size_t id_size = size - (sizeof GREETING - 1);
+    memcpy(id, in->data + sizeof GREETING - 1, id_size <= LEDGER_ID_LIMIT ? id_size : 0);
     remove_front(connection, size + 1);
     connection->scanned = 0;
     greet(source, context, connection, id, id_size);
 }
 
-/* A plain client's last line needs no newline. An acknowledged one's without it was not counted. */
+/* A plain client's last line needs no newline. An acknowledged one's without it was not counted, and
+ * a greeting without it is no line: who sent it died, and comes again. */
 static size_t take_end(struct socket_source *source, struct weir_context *context,
                        struct connection *connection)
 {
     size_t used = 0;
     bool rest = connection->in.size > 0;
-    if (connection->state == GREETING_DUE)
+    if (connection->state == GREETING_DUE && !is_greeting(&connection->in))
         connection->state = PLAIN;
     if (rest && connection->state == PLAIN) {
         if (!block_append(&connection->in, weir_memory(context), "\n", 1)) {

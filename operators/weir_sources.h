@@ -150,7 +150,8 @@ WEIR_API weir_node weir_stdin_source(struct weir_graph *graph, const char *name,
  *
  * Every other first line begins a plain client (nc): it is told nothing, and what weir has read
  * from it and not written yet, or it has sent and weir not read, is lost with a crash. Its last
- * line needs no newline when it ends in order.
+ * line needs no newline when it ends in order. (A greeting without its newline is no line: its
+ * client broke off.)
  *
  * A line longer than line_bytes cuts its client off; so does nothing else it sends. A client that
  * neither sends nor leaves keeps its place.
@@ -167,8 +168,8 @@ struct weir_socket_source_options {
     uint32_t retain;  /* committed checkpoints whose input is kept; at least the job's; default 3,
                             at most 64 */
     uint32_t clients; /* connected at a time; others wait; default 64, at most 1,000 */
-    uint32_t line_bytes;  /* default 1 MiB, at most 16 MiB; up to 64 KiB more are in memory for each
-                            client */
+    uint32_t line_bytes;  /* default 1 MiB, at most 16 MiB; up to twice that and 64 KiB are in memory
+                            for each client */
     int64_t sync_ns;      /* between two syncs for clients that wait for a count; default 20 ms */
     const char *end_line; /* NULL: none */
 };

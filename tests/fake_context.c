@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "fake_context.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -104,6 +105,7 @@ void fake_items_free(struct weir_saver *items)
 
 void weir_save(struct weir_saver *saver, enum weir_item kind, struct weir_bytes item)
 {
+    assert(item.size <= (size_t)16 << 20); /* as in a job */
     fake_items_add(saver, kind, item);
 }
 

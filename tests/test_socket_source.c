@@ -509,6 +509,28 @@ Test(socket_source, bad_greetings_are_told, .init = set_up, .fini = tear_down)
     fake_end(&bed.task);
 }
 
+/* The client was killed while it greeted: what it sent is none of its lines. */
+Test(socket_source, half_a_greeting_is_no_line, .init = set_up, .fini = tear_down)
+{
+    static const char *const halves[] = {"weir 1 ", "weir 1 a", "weir 1 a b"};
+    start_standard();
+    for (size_t i = 0; i < sizeof halves / sizeof halves[0]; i++) {
+        int fd = connect_to();
+        put(fd, halves[i]);
+        serve();
+        close(fd);
+        serve();
+    }
+    cr_expect_str_eq(bed.out, "");
+    int fd = connect_to(); /* a plain client's only line may begin so */
+    put(fd, "weir 1");
+    close(fd);
+    serve();
+    cr_expect_str_eq(bed.out, "weir 1\n");
+    close(greeted("a", "0\n"));
+    fake_end(&bed.task);
+}
+
 Test(socket_source, a_long_line_cuts_its_client_off, .init = set_up, .fini = tear_down)
 {
     struct weir_socket_source_options options = standard();

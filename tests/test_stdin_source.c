@@ -222,6 +222,37 @@ Test(stdin_source, a_suspended_run_goes_on_without_a_journal, .init = set_up, .f
     fake_end(&bed.task);
 }
 
+/* Just before its newline comes, more than the longest line is in memory. */
+Test(stdin_source, a_cut_in_the_longest_line_without_a_journal, .init = set_up, .fini = tear_down)
+{
+    const size_t size = ((size_t)16 << 20) + 40000; /* the line, its newline, and some more */
+    char *text = malloc(size);
+    memset(text, 'x', size);
+    text[(size_t)16 << 20] = text[size - 1] = '\n';
+    const char *path = scratch_join(scratch.path, "input");
+    scratch_write(path, text, size);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    add_source(fd, false);
+    start();
+    enum weir_progress progress = WEIR_MORE;
+    while (progress == WEIR_MORE) {
+        progress = bed.task.table->poll(bed.task.self, &bed.task);
+        cr_assert_eq(bed.task.failed.code, WEIR_OK, "%s", bed.task.failed.text);
+        feed_bed_take(&bed);
+        if (bed.out_size == 0 || progress != WEIR_MORE) {
+            cr_assert(feed_bed_cut(&bed));
+            fake_end(&bed.task);
+            start();
+        }
+    }
+    cr_expect_eq(progress, WEIR_END);
+    cr_expect_eq(bed.out_size, size);
+    cr_expect_eq(memcmp(bed.out, text, size), 0);
+    fake_end(&bed.task);
+    close(fd);
+    free(text);
+}
+
 Test(stdin_source, a_file_needs_no_journal, .init = set_up, .fini = tear_down)
 {
     const char *path = scratch_join(scratch.path, "input");
