@@ -68,14 +68,10 @@ static enum weir_result sink_process(void *self, struct weir_context *context, u
                                      const struct weir_record *record)
 {
     struct line_sink *sink = self;
-    enum weir_result result =
-        sink->output.settled ? WEIR_OK : output_settle(&sink->output, context);
     (void)input;
-    if (result != WEIR_OK)
-        return result;
     size_t size = format(sink, record);
     if (size >= sink->buffer.room - sink->buffer.size) { /* no room for it and its newline */
-        result = flush(sink, context);
+        enum weir_result result = flush(sink, context);
         if (result != WEIR_OK)
             return result;
         if (size == SIZE_MAX || !block_reserve(&sink->buffer, weir_memory(context), size + 1))
@@ -94,9 +90,7 @@ static enum weir_result sink_prepare(void *self, struct weir_context *context, u
 {
     struct line_sink *sink = self;
     (void)id;
-    enum weir_result result = output_settle(&sink->output, context);
-    if (result == WEIR_OK)
-        result = flush(sink, context);
+    enum weir_result result = flush(sink, context);
     return result == WEIR_OK ? output_prepare(&sink->output, context) : result;
 }
 

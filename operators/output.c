@@ -61,15 +61,6 @@ enum weir_result output_load(struct output *output, struct weir_context *context
 
 /* ---------------------------------------------------------------------------- two phases -- */
 
-enum weir_result output_settle(struct output *output, struct weir_context *context)
-{
-    if (output->settled)
-        return WEIR_OK;
-    enum weir_result result = stage_settle(&output->stage, context, 0);
-    output->settled = result == WEIR_OK;
-    return result;
-}
-
 enum weir_result output_write(struct output *output, struct weir_context *context,
                               struct weir_bytes bytes)
 {
@@ -93,10 +84,10 @@ enum weir_result output_prepare(struct output *output, struct weir_context *cont
 
 /* The two names of a handle, each of the form this file gives them. */
 static bool parse_handle(struct weir_bytes handle, char staged[PART_NAME_ROOM],
-                         char final[PART_NAME_ROOM])
+                         char final[PART_NAME_ROOM], struct part *part)
 {
     const char *space = handle.size > 0 ? memchr(handle.data, ' ', handle.size) : NULL;
-    struct part from, to;
+    struct part to;
     if (!space)
         return false;
     size_t left = (size_t)(space - (const char *)handle.data), right = handle.size - left - 1;
@@ -104,8 +95,8 @@ static bool parse_handle(struct weir_bytes handle, char staged[PART_NAME_ROOM],
         return false;
     snprintf(staged, PART_NAME_ROOM, "%.*s", (int)left, (const char *)handle.data);
     snprintf(final, PART_NAME_ROOM, "%.*s", (int)right, space + 1);
-    return part_of_staged(staged, &from) && part_of_final(final, &to) &&
-           from.subtask == to.subtask && from.number == to.number;
+    return part_of_staged(staged, part) && part_of_final(final, &to) &&
+           part->subtask == to.subtask && part->number == to.number;
 }
 
 /* The folder is synced even when there was nothing to rename: an earlier rename may have been seen
@@ -114,8 +105,9 @@ enum weir_result output_commit(struct output *output, struct weir_context *conte
                                struct weir_bytes handle)
 {
     struct weir_error error;
+    struct part part;
     char staged[PART_NAME_ROOM], final[PART_NAME_ROOM], from[PATH_ROOM], to[PATH_ROOM];
-    if (!parse_handle(handle, staged, final))
+    if (!parse_handle(handle, staged, final, &part))
         return weir_fail(context, WEIR_DAMAGED, "a handle makes no sense: \"%.*s\"",
                          (int)(handle.size < 200 ? handle.size : 200), (const char *)handle.data);
     enum weir_result result = history_check(&output->history, context);
@@ -126,7 +118,7 @@ enum weir_result output_commit(struct output *output, struct weir_context *conte
     result = part_publish(context, from, to);
     if (result == WEIR_OK && weir_folder_sync(output->stage.folder, &error) != WEIR_OK)
         result = weir_fail_with(context, &error);
-    return result;
+    return result == WEIR_OK ? stage_settle(&output->stage, context, &part) : result;
 }
 
 void output_close(struct output *output, struct weir_context *context)

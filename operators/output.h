@@ -24,7 +24,6 @@
 struct output {
     struct stage stage;
     struct history history;
-    bool settled; /* S4 is done */
 };
 
 /* Claims the directory, which is borrowed. `ids` as for stage_open. */
@@ -32,8 +31,6 @@ enum weir_result output_open(struct output *output, struct weir_context *context
                              const char *folder, struct agreement *ids);
 enum weir_result output_load(struct output *output, struct weir_context *context,
                              struct weir_loader *loader);
-/* To be called before the first write and the first prepare of a run; cheap after that. */
-enum weir_result output_settle(struct output *output, struct weir_context *context);
 /* stage_write. */
 enum weir_result output_write(struct output *output, struct weir_context *context,
                               struct weir_bytes bytes);

@@ -41,11 +41,7 @@ static enum weir_result sink_process(void *self, struct weir_context *context, u
                                      const struct weir_record *record)
 {
     struct record_sink *sink = self;
-    enum weir_result result =
-        sink->output.settled ? WEIR_OK : output_settle(&sink->output, context);
     (void)input;
-    if (result != WEIR_OK)
-        return result;
     if (!record_block_add(&sink->block, weir_memory(context), record))
         return block_none(context);
     if (!record_block_full(&sink->block))
@@ -69,8 +65,8 @@ static enum weir_result sink_prepare(void *self, struct weir_context *context, u
 {
     struct record_sink *sink = self;
     (void)id;
-    enum weir_result result = output_settle(&sink->output, context);
-    if (result == WEIR_OK && !record_block_unused(&sink->block))
+    enum weir_result result = WEIR_OK;
+    if (!record_block_unused(&sink->block))
         result = write_end(sink, context);
     return result == WEIR_OK ? output_prepare(&sink->output, context) : result;
 }

@@ -104,17 +104,20 @@ void stage_close(struct stage *stage, struct weir_context *context)
 struct survey {
     const struct stage *stage;
     const struct weir_context *context;
-    uint64_t published;
+    const struct part *committed;
     char leftover[PATH_NAME_LIMIT + 1]; /* or empty */
 };
 
+/* Handles that a start finds come first, so once one of its own was committed, none is left of the
+ * subtasks that are nobody's any more. */
 static bool is_leftover(const struct survey *survey, const struct part *part)
 {
-    if (strcmp(part->id, survey->stage->id) != 0 || part->epoch >= weir_epoch(survey->context) ||
-        !stage_is_ours(survey->context, part->subtask))
+    const struct part *committed = survey->committed;
+    if (strcmp(part->id, survey->stage->id) != 0 || part->epoch >= committed->epoch)
         return false;
-    return part->number >= stage_next(survey->stage, part->subtask) ||
-           (part->subtask == weir_subtask(survey->context) && part->number < survey->published);
+    return part->subtask == committed->subtask ||
+           (committed->epoch == weir_epoch(survey->context) &&
+            stage_is_ours(survey->context, part->subtask));
 }
 
 static bool survey_name(void *survey_, const char *name)
@@ -139,19 +142,25 @@ static enum weir_result remove_file(struct weir_context *context, const char *fo
 }
 
 /* One listing per leftover, for a folder should not change while it is listed. */
-enum weir_result stage_settle(struct stage *stage, struct weir_context *context, uint64_t published)
+enum weir_result stage_settle(struct stage *stage, struct weir_context *context,
+                              const struct part *committed)
 {
     struct weir_error error;
+    if (committed->epoch <= stage->settled)
+        return WEIR_OK;
     for (;;) {
-        struct survey survey = {.stage = stage, .context = context, .published = published};
+        struct survey survey = {.stage = stage, .context = context, .committed = committed};
         if (weir_folder_list(stage->folder, survey_name, &survey, &error) != WEIR_OK)
             return weir_fail_with(context, &error);
         if (survey.leftover[0] == '\0')
-            return WEIR_OK;
+            break;
         enum weir_result result = remove_file(context, stage->folder, survey.leftover);
         if (result != WEIR_OK)
             return result;
     }
+    if (committed->epoch == weir_epoch(context))
+        stage->settled = committed->epoch;
+    return WEIR_OK;
 }
 
 struct match {

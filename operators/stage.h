@@ -7,12 +7,12 @@
  *   S1  A subtask's numbers grow by one with each sealed file, over all its runs: the next one is
  *       in every checkpoint.
  *   S2  A sealed file is complete and durable, its name too, and never written to again.
- *   S3  A staged file with a number below the saved one of its subtask was sealed for the
- *       checkpoint or before: its handle is committed already or waits. One at or above it is in no
- *       handle: its run died. So leftovers are known by their number alone.
- *   S4  Leftovers are removed at the first record or cut of a run, when every operator of the job
- *       is open: a start that another operator refuses, or that was told of the wrong checkpoint,
- *       must not have removed what the right one needs.
+ *   S3  What a run before this one staged and this run's checkpoint does not name may still be named
+ *       by another one: a newer one, when this run was told to restore an older, or none. A staged
+ *       name bears its run's epoch, so it is in nobody's way.
+ *   S4  So it is removed only after a checkpoint of a later run has published something: once a
+ *       handle of epoch e was committed, all handles before it were, and what is staged of epochs
+ *       before e is in none. A start that is given up leaves everything to the right one.
  *
  * A checkpoint holds UNION items, struct stage_number: the next number of each subtask. UNION,
  * because with another parallelism each subtask must find the one that was its own; those that are
@@ -38,6 +38,7 @@ struct stage {
     const char *folder;     /* borrowed */
     char id[PART_ID_SIZE];  /* the store's; of the run when there is none */
     struct agreement *ids;  /* left at close; NULL with a store */
+    uint32_t settled;       /* S4 is done up to this epoch */
     struct block numbers;   /* of struct stage_number; the first is this subtask's own */
     struct weir_file *file; /* staged and open; NULL: nothing written since the last seal */
     char staged[PATH_ROOM]; /* its path */
@@ -59,10 +60,9 @@ bool stage_is_ours(const struct weir_context *context, uint32_t subtask);
 /* The number of the next file of a subtask of ours. */
 uint64_t stage_next(const struct stage *stage, uint32_t subtask);
 
-/* Removes the leftovers of S3 and, of this subtask, what has a number below `published`: files
- * whose content is where it should be and that a death kept from being removed. */
+/* S4, to be called when the second phase of `committed` is over; cheap but for the first of a run. */
 enum weir_result stage_settle(struct stage *stage, struct weir_context *context,
-                              uint64_t published);
+                              const struct part *committed);
 /* Removes every file of the folder whose name begins with `prefix`: what a run left that nobody can
  * resume. */
 enum weir_result stage_clear(struct weir_context *context, const char *folder, const char *prefix);

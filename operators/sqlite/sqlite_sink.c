@@ -40,7 +40,7 @@ struct sqlite_sink {
     struct database *database;
     unsigned parameters; /* of the statement: columns of a row */
     uint64_t published;  /* the database's `next` of this subtask */
-    bool settled;        /* S4 is done */
+    bool settled;        /* it was compared with the checkpoint */
     struct stage stage;
     struct record_block block; /* rows that are not in the file yet */
     struct weir_sqlite_row row;
@@ -147,9 +147,8 @@ static enum weir_result settle(struct sqlite_sink *sink, struct weir_context *co
         return WEIR_OK;
     if (sink->published < next)
         return database_refuse_older(sink->database, context, next, sink->published);
-    enum weir_result result = stage_settle(&sink->stage, context, sink->published);
-    sink->settled = result == WEIR_OK;
-    return result;
+    sink->settled = true;
+    return WEIR_OK;
 }
 
 static enum weir_result bind_bytes(struct weir_context *context, struct weir_sqlite_row *row,
@@ -269,8 +268,8 @@ static bool parse_handle(struct weir_bytes handle, char name[PART_NAME_ROOM], st
     return part_of_staged(name, part);
 }
 
-/* The rows are in the database before their file goes: a death between leaves a file that settle or
- * the handle's next commit finds. That it is gone need not be durable. */
+/* The rows are in the database before their file goes: a death between leaves a file that the
+ * handle's next commit finds. That it is gone need not be durable. */
 static enum weir_result sink_commit(void *self, struct weir_context *context,
                                     struct weir_bytes handle)
 {
@@ -289,8 +288,9 @@ static enum weir_result sink_commit(void *self, struct weir_context *context,
     if (part.subtask == weir_subtask(context))
         sink->published = next;
     result = weir_file_remove(path, &error);
-    return result == WEIR_OK || result == WEIR_NOT_FOUND ? WEIR_OK
-                                                         : weir_fail_with(context, &error);
+    if (result != WEIR_OK && result != WEIR_NOT_FOUND)
+        return weir_fail_with(context, &error);
+    return stage_settle(&sink->stage, context, &part);
 }
 
 /* ------------------------------------------------------------------------ save and close -- */
