@@ -67,9 +67,24 @@ static void add_whole(struct whole_sum *cell, int64_t number)
     cell->count++;
 }
 
+static enum weir_result refuse_sum(struct weir_context *context, struct weir_bytes key,
+                                   const char *range)
+{
+    char shown[41];
+    size_t size = key.size < sizeof shown - 1 ? key.size : sizeof shown - 1;
+    for (size_t i = 0; i < size; i++) {
+        char c = ((const char *)key.data)[i];
+        shown[i] = c >= ' ' && c <= '~' ? c : '?';
+    }
+    shown[size] = '\0';
+    return weir_fail(context, WEIR_TOO_LARGE,
+                     "the sum of key \"%s\" is over %s; `saturate` keeps it at their end", shown,
+                     range);
+}
+
 /* The sum stays finite, or the run fails. */
-static enum weir_result add_real(struct weir_context *context, bool saturate, struct real_sum *cell,
-                                 double number)
+static enum weir_result add_real(struct weir_context *context, struct weir_bytes key, bool saturate,
+                                 struct real_sum *cell, double number)
 {
     double sum = cell->sum + number;
     cell->count++;
@@ -82,9 +97,7 @@ static enum weir_result add_real(struct weir_context *context, bool saturate, st
         return WEIR_OK;
     }
     if (!saturate)
-        return weir_fail(
-            context, WEIR_TOO_LARGE,
-            "the sum of a key is over what an f64 can hold; `saturate` keeps it there");
+        return refuse_sum(context, key, "the finite numbers of an f64");
     cell->sum = sum > 0 ? DBL_MAX : -DBL_MAX;
     cell->rest = 0;
     return WEIR_OK;
@@ -103,7 +116,7 @@ static void add_extreme(const struct aggregate_config *config, struct extreme *c
 }
 
 static enum weir_result add(struct weir_context *context, const struct aggregate_config *config,
-                            void *cell, union number number)
+                            struct weir_bytes key, void *cell, union number number)
 {
     switch (config->options.kind) {
     case WEIR_AGGREGATE_COUNT:
@@ -112,7 +125,7 @@ static enum weir_result add(struct weir_context *context, const struct aggregate
     case WEIR_AGGREGATE_SUM:
     case WEIR_AGGREGATE_AVERAGE:
         if (config->real)
-            return add_real(context, config->options.saturate, cell, number.real);
+            return add_real(context, key, config->options.saturate, cell, number.real);
         add_whole(cell, number.integer);
         return WEIR_OK;
     case WEIR_AGGREGATE_MIN:
@@ -139,12 +152,7 @@ static enum weir_result whole_out(struct weir_context *context, struct weir_byte
     if (cell->high == (low < 0 ? -1 : 0))
         return WEIR_OK;
     *sum = cell->high < 0 ? INT64_MIN : INT64_MAX;
-    if (saturate)
-        return WEIR_OK;
-    size_t shown = key.size < 40 ? key.size : 40;
-    return weir_fail(context, WEIR_TOO_LARGE,
-                     "the sum of key \"%.*s\" is over 64 bits; `saturate` keeps it at their end",
-                     (int)shown, key.size ? (const char *)key.data : "");
+    return saturate ? WEIR_OK : refuse_sum(context, key, "64 bits");
 }
 
 static enum weir_result cell_out(struct weir_context *context,
@@ -203,7 +211,7 @@ static enum weir_result aggregate_process(void *self, struct weir_context *conte
     void *cell = weir_cell(context, CELL, &record->key);
     if (!cell)
         return WEIR_FAILED;
-    enum weir_result result = add(context, config, cell, number);
+    enum weir_result result = add(context, config, record->key, cell, number);
     if (result || config->options.emit == WEIR_REDUCE_FINAL)
         return result;
     return aggregate_emit(context, config, record->key, cell, record->time);

@@ -343,8 +343,8 @@ static void read_greeting(struct socket_source *source, struct weir_context *con
     greet(source, context, connection, id, id_size);
 }
 
-/* A plain client's last line needs no newline. An acknowledged one's without it was not counted, and
- * a greeting without it is no line: who sent it died, and comes again. */
+/* A plain client's last line needs no newline. An acknowledged one's without it was not counted,
+ * and a greeting without it is no line: who sent it died, and comes again. */
 static size_t take_end(struct socket_source *source, struct weir_context *context,
                        struct connection *connection)
 {

@@ -7,9 +7,9 @@
  *   S1  A subtask's numbers grow by one with each sealed file, over all its runs: the next one is
  *       in every checkpoint.
  *   S2  A sealed file is complete and durable, its name too, and never written to again.
- *   S3  What a run before this one staged and this run's checkpoint does not name may still be named
- *       by another one: a newer one, when this run was told to restore an older, or none. A staged
- *       name bears its run's epoch, so it is in nobody's way.
+ *   S3  What a run before this one staged and this run's checkpoint does not name may still be
+ *       named by another: a newer one, when this run was told to restore an older, or none. A
+ *       staged name bears its run's epoch, so it is in nobody's way.
  *   S4  So it is removed only after a checkpoint of a later run has published something: once a
  *       handle of epoch e was committed, all handles before it were, and what is staged of epochs
  *       before e is in none. A start that is given up leaves everything to the right one.
@@ -60,7 +60,8 @@ bool stage_is_ours(const struct weir_context *context, uint32_t subtask);
 /* The number of the next file of a subtask of ours. */
 uint64_t stage_next(const struct stage *stage, uint32_t subtask);
 
-/* S4, to be called when the second phase of `committed` is over; cheap but for the first of a run. */
+/* S4, to be called when the second phase of `committed` is over. Lists the folder; after the first
+ * that this run staged itself, does nothing. */
 enum weir_result stage_settle(struct stage *stage, struct weir_context *context,
                               const struct part *committed);
 /* Removes every file of the folder whose name begins with `prefix`: what a run left that nobody can

@@ -168,8 +168,8 @@ struct weir_socket_source_options {
     uint32_t retain;  /* committed checkpoints whose input is kept; at least the job's; default 3,
                             at most 64 */
     uint32_t clients; /* connected at a time; others wait; default 64, at most 1,000 */
-    uint32_t line_bytes;  /* default 1 MiB, at most 16 MiB; up to twice that and 64 KiB are in memory
-                            for each client */
+    uint32_t line_bytes;  /* default 1 MiB, at most 16 MiB; up to twice that and 64 KiB are in
+                            memory for each client */
     int64_t sync_ns;      /* between two syncs for clients that wait for a count; default 20 ms */
     const char *end_line; /* NULL: none */
 };

@@ -73,8 +73,10 @@ enum weir_aggregate_kind {
     WEIR_AGGREGATE_AVERAGE, /* {i64 sum; u64 count} or {f64 sum; u64 count}: sum / count is for the
                                reader, so that averages can be added up further on */
 };
-/* A sum that leaves its type's range fails the run, naming the key; or, with `saturate`, stays at
- * the end of the range that it has reached, for good (f64: the largest finite number). An f64 that
+/* A sum that leaves its type's range fails the run, naming the key; or, with `saturate`, is given
+ * as the end of the range that it has reached. Integers are added up in 128 bits, and the range is
+ * that of the sums emitted: one that comes back into it is right again. A sum of f64 stays at the
+ * largest finite number for good; its last digits depend on the order of the records. An f64 that
  * is infinite or no number fails the run. */
 struct weir_aggregate_options {
     size_t size; /* WEIR_SIZED(struct weir_aggregate_options) */
@@ -212,8 +214,10 @@ struct weir_enrich_options {
                                 const struct weir_bytes *row, const void *config);
     const void *config;
     enum weir_enrich_unmatched unmatched;
-    bool empty_removes;              /* a row with an empty value removes the key's row */
-    uint32_t wait_limit;             /* records of a key; default 16, at most 1,000 */
+    bool empty_removes;              /* a row with an empty value removes the key's row, and its
+                                        time too: an older row that comes later is the latest */
+    uint32_t wait_limit;             /* records of a key, which all together have less than 16
+                                        MiB, else the run fails; default 16, at most 1,000 */
     int64_t wait_ns;                 /* of event time; 0: no end but the stream's */
     enum weir_enrich_unmatched late; /* DROP, PASS or CALL */
     uint32_t parallelism;

@@ -211,6 +211,7 @@ Test(aggregate, a_sum_out_of_range_saturates_or_fails_and_names_the_key)
     weir_graph_free(&graph);
     sum_of((const char *[]){"1.7e308", "1.7e308"}, 2, true, false, &task, &graph);
     cr_expect_eq(task.failed.code, WEIR_TOO_LARGE);
+    cr_expect(strstr(task.failed.text, "k1"), "%s", task.failed.text);
     fake_end(&task);
     weir_graph_free(&graph);
     sum_of((const char *[]){"-1.7e308", "-1.7e308", "1e308"}, 3, true, true, &task, &graph);

@@ -451,9 +451,8 @@ Test(line_sink, two_sinks_without_a_store_cannot_share_a_directory, .init = set_
     fake_items_free(&items);
 }
 
-/* A start that goes wrong elsewhere has not removed what another start needs. */
-/* A checkpoint is durable, its part not published yet. Then a run is told of no checkpoint, works for
- * a while, is given up, and the right one comes. */
+/* A checkpoint is durable, its part not published yet. Then a run is told of no checkpoint, works
+ * for a while, is given up, and the right one comes. */
 Test(line_sink, a_start_that_is_given_up_takes_nothing_from_the_right_one, .init = set_up,
      .fini = tear_down)
 {
