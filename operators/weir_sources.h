@@ -46,8 +46,10 @@ WEIR_API weir_node weir_line_source(struct weir_graph *graph, const char *name,
  * ones, reads it to its end, then the next newer, up to the live one. It is refused, naming what is
  * missing, when that file is gone, shorter, changed or packed (.gz and the like), and so is a chain
  * of rotated files with a gap: keep enough of them, unpacked, for the longest time the job may be
- * down. Rotation that copies and truncates loses lines by itself; it is refused where it is seen.
- * An empty file that nothing was read of is told by its inode alone.
+ * down. The new live file must come within 5 seconds after a rotation, empty or not, else the run
+ * fails; it can be started again once the file is there. Rotation that copies and truncates loses
+ * lines by itself; it is refused where it is seen. An empty file that nothing was read of is told
+ * by its inode alone.
  *
  * The first start begins with the live file, which must be there, maybe empty; or, with `rotated`,
  * with the oldest of the rotated ones. Until the first checkpoint is committed, every start is a
