@@ -18,7 +18,7 @@ struct feed_bed {
     struct weir_saver saved, pending; /* the last checkpoint, and handles not committed yet */
     bool has_saved;
     char *out; /* the lines that came, each with a newline */
-    size_t out_size, out_saved;
+    size_t out_size, out_saved, out_room; /* bytes */
     char folder[256];
 };
 
@@ -29,7 +29,8 @@ static inline void feed_bed_init(struct feed_bed *bed, const char *folder)
     mkdir(bed->folder, 0700);
     bed->run.store = "0123456789abcdef0123456789abcdef";
     bed->run.folder = bed->folder;
-    bed->out = calloc(1, 1);
+    bed->out_room = 1;
+    bed->out = calloc(1, bed->out_room);
 }
 
 static inline void feed_bed_free(struct feed_bed *bed)
@@ -56,7 +57,10 @@ static inline void feed_bed_take(struct feed_bed *bed)
     size_t more = 0;
     for (size_t i = 0; i < task->emitted_count; i++)
         more += task->emitted[i].value.size + 1;
-    bed->out = realloc(bed->out, bed->out_size + more + 1);
+    if (bed->out_size + more + 1 > bed->out_room) {
+        bed->out_room = 2 * (bed->out_size + more + 1);
+        bed->out = realloc(bed->out, bed->out_room);
+    }
     for (size_t i = 0; i < task->emitted_count; i++) {
         memcpy(bed->out + bed->out_size, task->emitted[i].value.data, task->emitted[i].value.size);
         bed->out_size += task->emitted[i].value.size;
