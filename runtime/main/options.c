@@ -162,7 +162,7 @@ static const struct option {
      .repeatable = true,
      .help = "a parameter of the program, see below; repeatable"},
     {.name = "config", .value = "FILE", .verbs = JOB | ASK, .kind = OWN, .take = take_config,
-     .help = "options from a file, one a line: interval = 100ms; the line wins"},
+     .help = "options from a file, one a line: interval = 100ms; --option wins"},
     {.name = "parallelism", .value = "N", .verbs = JOB, .kind = NUMBER, .least = 1,
      .most = PARALLELISM_LIMIT, .offset = AT(job.parallelism),
      .help = "tasks of each node (default 1)"},
