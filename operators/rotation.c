@@ -227,11 +227,12 @@ static bool is_live(struct rotation *rotation, struct weir_context *context, uin
     return describe(rotation, context, &live, result) && is_file(&live, device, inode);
 }
 
+/* `next` is NULL behind the last one, where only the live file may be missing. */
 static bool is_gap(const struct rotation_file *file, const struct rotation_file *next)
 {
     if (file->number == ROTATION_DATED)
         return false;
-    return next->number + 1 != file->number;
+    return (next ? next->number : 0) + 1 != file->number;
 }
 
 enum rotation_place rotation_next(struct rotation *rotation, struct weir_context *context,
@@ -244,11 +245,11 @@ enum rotation_place rotation_next(struct rotation *rotation, struct weir_context
     if (result != WEIR_OK || rotation_look(rotation, context) != WEIR_OK)
         return ROTATION_FAILED;
     size_t count = rotation_count(rotation), at = find(rotation, device, inode);
-    if (at + 1 >= count)
+    if (at == count)
         return ROTATION_UNSETTLED;
     const struct rotation_file *file = rotation_at(rotation, at);
     struct rotation_file again = *file;
-    step->next = file + 1;
+    step->next = at + 1 < count ? file + 1 : NULL;
     if (is_gap(file, step->next))
         return ROTATION_UNSETTLED;
     for (size_t i = at + 1; i < count; i++)
@@ -260,5 +261,7 @@ enum rotation_place rotation_next(struct rotation *rotation, struct weir_context
                 names == rotation->names;
     if (result != WEIR_OK)
         return ROTATION_FAILED;
-    return same ? ROTATION_FOLLOWED : ROTATION_UNSETTLED;
+    if (!same)
+        return ROTATION_UNSETTLED;
+    return step->next ? ROTATION_FOLLOWED : ROTATION_LAST;
 }

@@ -15,7 +15,8 @@
  * Somebody renames while this looks, so a look may show a picture that never was. After it, the
  * file whose successor is asked for is looked up again by its name, and the names are listed again:
  * while a numbered file has not moved, and no dated name has come, none has come between it and the
- * next. Otherwise, and when there is a gap, the picture is not settled: look again later.
+ * next. Otherwise, and when there is a gap, the picture is not settled: look again later. The last
+ * file is told in the same way, by its number, 1, or as the last dated one.
  */
 #ifndef ROTATION_H
 #define ROTATION_H
@@ -52,13 +53,14 @@ void rotation_path(const struct rotation *rotation, const struct rotation_file *
 enum rotation_place {
     ROTATION_LIVE,      /* the file is the live one */
     ROTATION_FOLLOWED,  /* it was rotated away, and has a successor */
-    ROTATION_UNSETTLED, /* none of both at the moment: look again later */
+    ROTATION_LAST,      /* it was rotated away as the newest, and there is no live one yet */
+    ROTATION_UNSETTLED, /* none of these at the moment: look again later */
     ROTATION_FAILED,
 };
 /* Where the file with this inode stands, and what follows it. `written` says whether any file after
  * it holds bytes: then its writer has left it, for he writes to one file at a time. */
 struct rotation_step {
-    const struct rotation_file *next; /* lives until the next look */
+    const struct rotation_file *next; /* ROTATION_FOLLOWED; lives until the next look */
     bool written;
 };
 enum rotation_place rotation_next(struct rotation *rotation, struct weir_context *context,

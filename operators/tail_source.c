@@ -8,6 +8,8 @@
  *       has ended), that was seen, and after that the file was read to its end.
  *   T3  The next file is the very next one. When that can't be said, the source waits, and fails
  *       after PATIENCE_NS: it never guesses.
+ *       A live file that has not been made yet is no such case: nothing is written after the last
+ *       rotated one, which is waited at as at the live one.
  *   T4  A line without newline comes out only when its file is left or the input has ended.
  *
  *   reading --at its end--> a newer one written, or the end file there? --no--> idle
@@ -162,8 +164,8 @@ static enum weir_progress fail_unsettled(const struct tail_source *source,
     weir_fail(
         context, WEIR_REFUSED,
         "input %s: what was written after %s (inode %llu) can't be told from the names of the "
-        "rotated files: one is missing, was renamed against the order, or the live file has "
-        "not come; put it back, or start afresh without the checkpoint",
+        "rotated files: one is missing or was renamed against the order; put it back, or start "
+        "afresh without the checkpoint",
         source->options->path, source->path, (unsigned long long)source->growing.inode);
     return WEIR_IDLE;
 }
@@ -218,7 +220,9 @@ static enum weir_progress leave(struct tail_source *source, struct weir_context 
     switch (rotation_next(&source->rotation, context, source->growing.device, source->growing.inode,
                           &step)) {
     case ROTATION_LIVE:
+    case ROTATION_LAST:
         source->unsettled_ns = 0;
+        source->leaving = false; /* T2: the newer one that was seen is gone */
         if (!source->ending)
             return look_for_end(source, context);
         emit_last(source, context, budget);

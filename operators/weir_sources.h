@@ -46,8 +46,9 @@ WEIR_API weir_node weir_line_source(struct weir_graph *graph, const char *name,
  * ones, reads it to its end, then the next newer, up to the live one. It is refused, naming what is
  * missing, when that file is gone, shorter, changed or packed (.gz and the like), and so is a chain
  * of rotated files with a gap: keep enough of them, unpacked, for the longest time the job may be
- * down. The new live file must come within 5 seconds after a rotation, empty or not, else the run
- * fails; it can be started again once the file is there. Rotation that copies and truncates loses
+ * down. The new live file may be made at once or when there is something to write: until then the
+ * last rotated one is waited at as at the live one, and with the end file there the input ends. A
+ * gap that is still there after 5 seconds fails the run. Rotation that copies and truncates loses
  * lines by itself; it is refused where it is seen. An empty file that nothing was read of is told
  * by its inode alone.
  *
@@ -112,7 +113,13 @@ WEIR_API weir_node weir_folder_source(struct weir_graph *graph, const char *name
  *   - a power cut can lose what was read after the last checkpoint; who writes is mostly gone then
  *     too.
  * Where that is too much, have the sender keep lines until they are acknowledged:
- * weir_socket_source. A start afresh (WEIR_RESTORE_NONE) begins with what the journal still holds.
+ * weir_socket_source.
+ *
+ * A start afresh (WEIR_RESTORE_NONE) begins with what the journal still holds and goes on behind
+ * it. When the journal's beginning was removed, that is the middle of the input, which is logged;
+ * so it is with a regular file, though that could be read from its beginning. When the journal
+ * holds the input's end, the source ends there and reads nothing of what it was given. For another
+ * input, or all of a file again, take another store.
  *
  * Without `journal`, or in a job without a store, which can't be restarted, only a stop by
  * WEIR_STOP_SUSPEND loses nothing: what was read since the last checkpoint is gone with a crash,

@@ -532,6 +532,79 @@ Test(tail_source, a_gap_that_stays_is_refused, .init = set_up, .fini = tear_down
     reader_free(&reader);
 }
 
+/* ---- rotated, and the new live file is made when there is something to write ---- */
+
+static void expect_waits_for_live(const char *rotated)
+{
+    static struct reader reader;
+    read_first(&reader);
+    cr_assert_eq(rename(path_of("log"), path_of(rotated)), 0);
+    for (int life = 0; life < 2; life++) {
+        start(&reader);
+        for (int64_t now = SECOND; now < 100 * SECOND; now += 3 * SECOND) {
+            reader.task.run.now_ns = now;
+            cr_assert_eq(poll_to_rest(&reader), WEIR_IDLE);
+            cr_assert_eq(reader.task.failed.code, WEIR_OK, "%s: %s", rotated,
+                         reader.task.failed.text);
+        }
+        if (life == 0)
+            fake_end(&reader.task);
+    }
+    FILE *late = fopen(path_of(rotated), "a"); /* a writer that does not know yet */
+    cr_assert(late && fputs("third\n", late) >= 0 && fclose(late) == 0);
+    cr_assert_eq(poll_to_rest(&reader), WEIR_IDLE);
+    cr_expect_eq(reader.count, 3);
+    put("log", "fourth\n");
+    cr_assert_eq(poll_to_rest(&reader), WEIR_IDLE);
+    cr_assert_eq(reader.count, 4);
+    cr_expect_str_eq(reader.lines[3], "fourth");
+    reader_free(&reader);
+}
+
+Test(tail_source, a_live_file_that_is_made_late_is_waited_for, .init = set_up, .fini = tear_down)
+{
+    static const char *const rotated[] = {"log.1", "log-20260131"};
+    for (size_t i = 0; i < 2; i++) {
+        expect_waits_for_live(rotated[i]);
+        cr_assert_eq(unlink(path_of(rotated[i])), 0);
+    }
+}
+
+Test(tail_source, ends_after_the_last_rotated_file, .init = set_up, .fini = tear_down)
+{
+    static struct reader reader;
+    read_first(&reader);
+    FILE *late = fopen(path_of("log"), "a");
+    cr_assert(late && fputs("no newline", late) >= 0 && fclose(late) == 0);
+    cr_assert_eq(rename(path_of("log"), path_of("log.1")), 0);
+    start(&reader);
+    cr_assert_eq(poll_to_rest(&reader), WEIR_IDLE);
+    cr_expect_eq(reader.count, 2);
+    put("log.end", "");
+    cr_assert_eq(poll_to_rest(&reader), WEIR_END, "%s", reader.task.failed.text);
+    cr_assert_eq(reader.count, 3);
+    cr_expect_str_eq(reader.lines[2], "no newline");
+    reader_free(&reader);
+}
+
+/* Number 2 without number 1 is not the last: a file is missing. */
+Test(tail_source, a_rotated_file_without_the_next_number_is_not_the_last, .init = set_up,
+     .fini = tear_down)
+{
+    static struct reader reader;
+    read_first(&reader);
+    cr_assert_eq(rename(path_of("log"), path_of("log.2")), 0);
+    start(&reader);
+    put("log.end", "");
+    reader.task.run.now_ns = SECOND;
+    cr_assert_eq(poll_to_rest(&reader), WEIR_IDLE);
+    reader.task.run.now_ns = 7 * SECOND;
+    poll_to_rest(&reader);
+    cr_expect_eq(reader.task.failed.code, WEIR_REFUSED);
+    cr_expect(strstr(reader.task.failed.text, "can't be told"), "%s", reader.task.failed.text);
+    reader_free(&reader);
+}
+
 /* ---- beginnings ---- */
 
 Test(tail_source, a_first_start_begins_where_it_is_told, .init = set_up, .fini = tear_down)
