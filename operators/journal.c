@@ -492,6 +492,26 @@ static enum weir_result copy_chunks(struct journal *journal, struct weir_context
     return result;
 }
 
+/* J2: what the cursor's segment has behind its last whole chunk. */
+static enum weir_result tell_cut(const struct journal *journal, struct weir_context *context,
+                                 const struct journal_cursor *cursor)
+{
+    char path[PATH_ROOM];
+    struct weir_error error;
+    struct weir_file_status status;
+    uint64_t whole = cursor->base + cursor->at;
+    segment_path(journal, &cursor->segment, path);
+    if (weir_file_status(path, &status, &error) != WEIR_OK)
+        return weir_fail_with(context, &error);
+    if (status.size > whole)
+        weir_log(context,
+                 "journal %s: its last %llu bytes, from byte %llu on, are no whole chunks and are "
+                 "left out: input that was written but not synced before a power cut or a full "
+                 "disk, unless the disk is damaged",
+                 path, (unsigned long long)(status.size - whole), (unsigned long long)whole);
+    return WEIR_OK;
+}
+
 /* J2 */
 static enum weir_result salvage(struct journal *journal, struct weir_context *context)
 {
@@ -507,6 +527,8 @@ static enum weir_result salvage(struct journal *journal, struct weir_context *co
         result = stage(journal, context, &copy);
     if (result == WEIR_OK)
         result = copy_chunks(journal, context, &cursor);
+    if (result == WEIR_OK)
+        result = tell_cut(journal, context, &cursor);
     journal_leave(&cursor, weir_memory(context));
     if (result == WEIR_OK)
         result = publish(journal, context, &copy);

@@ -22,8 +22,12 @@
  *       whole before the next was named. So only the newest can end in a torn chunk.
  *   J2  Opened, the newest segment is copied, up to where its chunks end to be whole, to one of the
  *       same number and this run's epoch, and that is synced: what an earlier run wrote and could
- *       not sync is staged anew and not trusted, and a torn end is gone. Of two segments with one
- *       number the one of the higher epoch counts.
+ *       not sync is staged anew and not trusted, and a torn end is gone: how many bytes is logged.
+ *       It is not refused, not even with whole chunks behind the torn one, as after damage to the
+ *       disk: a power cut in the middle of unsynced writes leaves the same, for pages reach the
+ *       disk in any order, and how far a segment was synced is nowhere on it. What a checkpoint
+ *       needs of it is missed by journal_seek. Of two segments with one number the one of the
+ *       higher epoch counts.
  *   J3  Nobody may show what is not journal_append'ed, or put into a checkpoint what is not synced;
  *       then a torn end was in no checkpoint.
  *   J4  The opening chunk holds all that its writer must know of chunks before the segment: those

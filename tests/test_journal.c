@@ -363,6 +363,39 @@ Test(journal, a_changed_byte_of_the_newest_segment_cuts_it_or_is_named, .init = 
     }
 }
 
+/* Nobody can tell a torn end from damage, but somebody can be told. */
+Test(journal, bytes_that_are_cut_off_are_counted, .init = set_up, .fini = tear_down)
+{
+    static struct life life;
+    static const unsigned char torn[7] = "torn";
+    char path[PATH_ROOM];
+    life = (struct life){.segment_bytes = 100000};
+    cr_assert_eq(begin(&life), WEIR_OK);
+    const size_t first = life.journal.live_size;
+    for (unsigned i = 0; i < 5; i++)
+        cr_assert_eq(append(&life, "some text of a chunk"), WEIR_OK);
+    const size_t size = life.journal.live_size, chunk = (size - first) / 5;
+    end(&life);
+    cr_assert_eq(begin(&life), WEIR_OK);
+    cr_expect_str_eq(life.task.log, "", "nothing was cut off");
+    newest_path(&life, path);
+    end(&life);
+    flip(path, first + 2 * chunk + 40);
+    cr_assert_eq(begin(&life), WEIR_OK);
+    char words[64];
+    snprintf(words, sizeof words, "%zu bytes", 3 * chunk);
+    cr_expect(strstr(life.task.log, words), "%s", life.task.log);
+    cr_expect(strstr(life.task.log, path), "%s", life.task.log);
+    cr_expect_eq(life.journal.offset, 40);
+    newest_path(&life, path);
+    end(&life);
+    FILE *file = fopen(path, "a");
+    cr_assert(file && fwrite(torn, sizeof torn, 1, file) == 1 && fclose(file) == 0);
+    cr_assert_eq(begin(&life), WEIR_OK);
+    cr_expect(strstr(life.task.log, "7 bytes"), "%s", life.task.log);
+    end(&life);
+}
+
 Test(journal, a_cut_old_segment_is_named, .init = set_up, .fini = tear_down)
 {
     static struct life life;
