@@ -764,6 +764,49 @@ Test(sqlite_sink, a_table_that_changed_hands_gets_nothing_more, .init = set_up, 
     world_free(&world);
 }
 
+/* ---- whether it is still there ---- */
+
+static void expect_missed(void (*happens)(void))
+{
+    struct world world = world_make(&sink, 2);
+    cr_assert(world_start(&world));
+    cr_assert(world_feed(&world) && world_round(&world, COMMITTED));
+    cr_assert(world_feed(&world));
+    happens();
+    cr_expect_not(world_round(&world, COMMITTED));
+    cr_expect_eq(world.task.failed.code, WEIR_REFUSED);
+    cr_expect(strstr(world.task.failed.text, database), "%s", world.task.failed.text);
+    cr_expect(strstr(world.task.failed.text, "removed, renamed or replaced"), "%s",
+              world.task.failed.text);
+    cr_expect_eq(count_staged(), 1, "its rows wait");
+    world_free(&world);
+    empty_output();
+}
+
+static void goes(void)
+{
+    cr_assert_eq(unlink(database), 0);
+}
+
+static void is_replaced(void)
+{
+    static unsigned char bytes[1 << 16];
+    size_t size = scratch_read(database, bytes, sizeof bytes);
+    const char *copy = scratch_join(scratch.path, "copy");
+    scratch_write(copy, bytes, size);
+    cr_assert_eq(rename(copy, database), 0);
+}
+
+Test(sqlite_sink, a_database_that_is_gone_or_replaced_gets_nothing_more, .init = set_up,
+     .fini = tear_down)
+{
+    for (int wal = 0; wal < 2; wal++) {
+        options.journal = wal ? WEIR_SQLITE_WAL : WEIR_SQLITE_KEEP;
+        expect_missed(goes);
+        expect_missed(is_replaced);
+    }
+}
+
 /* ---- options ---- */
 
 Test(sqlite_sink, bad_options_are_the_graphs_error, .init = set_up, .fini = tear_down)

@@ -564,11 +564,26 @@ static int set_next(struct database *database, const struct weir_context *contex
     return answer == SQLITE_DONE ? SQLITE_OK : failure ? failure : answer;
 }
 
+/* D4. SQLite asks this itself only where it keeps a rollback journal. */
+static enum weir_result check_place(const struct database *database, struct weir_context *context)
+{
+    int moved = 0;
+    int answer = sqlite3_file_control(database->handle, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+    if (answer != SQLITE_OK || !moved) /* other file systems of SQLite's may not know */
+        return WEIR_OK;
+    return weir_fail(context, WEIR_REFUSED,
+                     "database %s was removed, renamed or replaced while the run wrote to it: put "
+                     "it back and start again, the rows for table %s wait in the store",
+                     database->options->path, database->options->table);
+}
+
 /* In a transaction. D2. */
 static enum weir_result publish(struct database *database, struct weir_context *context,
                                 const struct part *part, const char *staged, uint64_t *next)
 {
-    enum weir_result result = find_next(database, context, part->subtask, next);
+    enum weir_result result = check_place(database, context);
+    if (result == WEIR_OK)
+        result = find_next(database, context, part->subtask, next);
     if (result != WEIR_OK || part->number < *next)
         return result;
     if (part->number > *next)
@@ -582,7 +597,7 @@ static enum weir_result publish(struct database *database, struct weir_context *
     if (answer != SQLITE_OK)
         return refuse(database, context, answer, "committing a checkpoint's rows");
     *next = part->number + 1;
-    return WEIR_OK;
+    return check_place(database, context);
 }
 
 enum weir_result database_publish(struct database *database, struct weir_context *context,

@@ -18,6 +18,9 @@
  *   D2  Files enter in the order of their numbers, none is left out: a number below `next` is in
  *       already, one above it means that the database is older than the checkpoint. Refused.
  *   D3  A target has one owner, a node of one history.
+ *   D4  The file that rows are put into still has the database's name, before the transaction and
+ *       after it, or the run fails: SQLite would go on in a file that nobody finds any more, and
+ *       the staged one would go.
  *
  *   the target                first start                      restored
  *   ----------------------    -----------------------------    ----------------------------------

@@ -27,6 +27,9 @@
  * checkpoint, has put there; a database older than the checkpoint (a backup put back); a missing
  * table; a statement that SQLite does not take; a database inside a store.
  *
+ * A database that is removed, renamed or replaced while the job runs fails the run at its next
+ * checkpoint; the rows wait in the store. (On one that was put back they go on.)
+ *
  * A row that the table refuses (a constraint) fails the run when its checkpoint is published, and
  * each one after that: the message names it. Change the table or the statement and start again; the
  * row waits in the store.
