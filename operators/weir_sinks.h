@@ -15,7 +15,8 @@ extern "C" {
  * synced at the cut, renamed after the checkpoint is durable to part-<subtask, 5 digits>-<number,
  * 20 digits>. A visible part is whole and never changes; nothing written since the last checkpoint,
  * no part. `write` formats one record: it returns the bytes of the line without newline; NULL takes
- * the record's value. The directory is made when missing. One that holds parts of another history -
+ * the record's value. A line that has a newline in it is two in the file: `write` must escape it
+ * where that matters. The directory is made when missing. One that holds parts of another history -
  * another store, or a checkpoint older than what was published - is refused at the start, with what
  * to do; so is one that lies in a store, or that another sink writes to. */
 struct weir_line_sink_options {
