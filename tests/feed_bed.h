@@ -17,7 +17,7 @@ struct feed_bed {
     struct fake_run run;
     struct weir_saver saved, pending; /* the last checkpoint, and handles not committed yet */
     bool has_saved;
-    char *out; /* the lines that came, each with a newline */
+    char *out;                            /* the lines that came, each with a newline */
     size_t out_size, out_saved, out_room; /* bytes */
     char folder[256];
 };
