@@ -60,7 +60,8 @@ help_version_and_plan() {
 readme_lists_the_options() {
     "$program" --help | grep -oE '^  --[a-z-]+' | tr -d ' ' | grep -vE '^--(help|version)$' \
         >"$work/help.options"
-    grep -oE '^\| `--[a-z-]+`' "$(dirname "$0")/../README.md" | tr -d '|` ' >"$work/readme.options"
+    grep -oE '^\| `--[a-z-]+`' "$(dirname "$0")/../README.md" | tr -d '|` ' |
+        grep -vE '^--(help|version)$' >"$work/readme.options"
     diff "$work/help.options" "$work/readme.options" ||
         fail "README.md and --help do not list the same options in the same order"
 }
