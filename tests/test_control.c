@@ -297,10 +297,13 @@ static bool dump_says(const char *what)
     return found;
 }
 
-static void note_only_odd(void *only_odd, const char *text)
+/* "numbers" may be named as well: its marker waits behind what the stuck reader gives no credit
+ * for. */
+static void note_odd(void *noted, const char *text)
 {
-    if (strstr(text, "tasks: odd.0"))
-        *(bool *)only_odd = true;
+    const char *missing = strstr(text, "its marker is not yet past");
+    if (missing && strstr(missing, "odd.0"))
+        *(bool *)noted = true;
 }
 
 static void until_a_round_is_open(void)
@@ -317,10 +320,10 @@ Test(control, who_waits_for_a_stuck_checkpoint_keeps_nobody_from_asking_why)
     stick();
     asker_start(&waiting, CHECKPOINT);
     until_a_round_is_open();
-    bool only_odd = false; /* all that can save themselves have done it then */
-    while (!only_odd)
-        weir_job_dump(flow.job, note_only_odd, &only_odd);
-    cr_expect(dump_says("tasks: odd.0"));
+    bool noted = false;
+    while (!noted)
+        weir_job_dump(flow.job, note_odd, &noted);
+    cr_expect(dump_says("its marker is not yet past"));
     cr_expect(dump_says("in process of odd"));
     json_t *answer = ask(STATUS);
     cr_expect_eq(number(answer, "round"), 1);
