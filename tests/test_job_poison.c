@@ -196,13 +196,14 @@ struct bed {
 };
 
 /* numbers -> picky -> sink; `routing` leads to picky. */
-static void bed_make(struct bed *bed, bool many, enum weir_routing routing)
+/* rate: records a second, for who must act before the end; 0: no limit. */
+static void bed_make_at(struct bed *bed, bool many, enum weir_routing routing, uint64_t rate)
 {
     memset(bed, 0, sizeof *bed);
     flow_init(&bed->flow);
     ledger_init(&bed->ledger, COUNT);
     bed->flow.options.interval_ns = 1000000;
-    weir_node source = flow_numbers(&bed->flow, "numbers", COUNT, 0, 1);
+    weir_node source = flow_times(&bed->flow, "numbers", COUNT, rate, 0);
     weir_node bad = many ? flow_add(&bed->flow, "picky", &picky_table, NULL, 1)
                          : weir_flat_map(bed->flow.graph, "picky", picky, NULL);
     weir_node sink = ledger_sink(bed->flow.graph, "sink", &bed->ledger, 1);
@@ -211,6 +212,11 @@ static void bed_make(struct bed *bed, bool many, enum weir_routing routing)
     bed->flow.options.dead_letters = LETTERS;
     bed->flow.options.poison = bed->poison;
     bed->flow.options.careful = many;
+}
+
+static void bed_make(struct bed *bed, bool many, enum weir_routing routing)
+{
+    bed_make_at(bed, many, routing, 0);
 }
 
 static void bed_free(struct bed *bed)
@@ -381,7 +387,7 @@ static uint64_t letters_pending(const char *store)
 Test(job_poison, letters_are_counted_in_the_status_and_in_checkpoints)
 {
     struct bed bed;
-    bed_make(&bed, true, WEIR_SPREAD);
+    bed_make_at(&bed, true, WEIR_SPREAD, COUNT / 2);
     bed.flow.options.store = scratch_join(scratch.path, "store");
     bed.flow.options.interval_ns = -1;
     know_all(&bed);
