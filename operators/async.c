@@ -82,6 +82,7 @@ struct async {
     struct request *unused;
     int64_t bound;    /* A3: the least of all; END_OF_TIME: none is in flight */
     bool bound_gone;  /* the request that had it has left */
+    bool wished;      /* to be woken when the pool has an answer */
     bool checking;    /* a look at timeouts is wished for */
     int64_t check_ns; /* the next one */
 };
@@ -445,20 +446,22 @@ static enum weir_result async_open(void *self, struct weir_context *context, con
     async->bound = WEIR_END_OF_TIME;
     async->pool =
         pool_new(async->memory, async->options->threads, weir_node_name(context), run_call, &error);
-    if (!async->pool)
-        return weir_fail_with(context, &error);
-    weir_wake(context, INT64_MAX, pool_fd(async->pool));
-    return WEIR_OK;
+    return async->pool ? WEIR_OK : weir_fail_with(context, &error);
 }
 
-/* A look at timeouts is wished for with the first request; others find one wished for. */
-static void wish_for_check(struct async *async, struct weir_context *context)
+/* With the first request the pool's answer is wished for, and a look at timeouts; others find both
+ * wished for. Who has nothing in flight wishes for nothing: a cycle that it stands in is at rest. */
+static void wish(struct async *async, struct weir_context *context)
 {
-    if (async->checking || async->options->timeout_ns == 0)
+    bool check = !async->checking && async->options->timeout_ns > 0;
+    if (async->count == 0 || (async->wished && !check))
         return;
-    async->checking = true;
-    async->check_ns = weir_now(context);
-    weir_wake(context, async->check_ns, pool_fd(async->pool));
+    async->wished = true;
+    if (check) {
+        async->checking = true;
+        async->check_ns = weir_now(context);
+    }
+    weir_wake(context, check ? async->check_ns : INT64_MAX, pool_fd(async->pool));
 }
 
 static enum weir_result async_process(void *self, struct weir_context *context, unsigned input,
@@ -478,7 +481,7 @@ static enum weir_result async_process(void *self, struct weir_context *context, 
         return block_none(context);
     }
     enter(async, context, request);
-    wish_for_check(async, context);
+    wish(async, context);
     return WEIR_OK;
 }
 
@@ -490,7 +493,9 @@ static enum weir_result async_wake(void *self, struct weir_context *context)
     if (result)
         return result;
     weir_hold(context, async->count >= async->options->capacity);
-    weir_wake(context, deadline, pool_fd(async->pool));
+    async->wished = async->count > 0;
+    if (async->wished)
+        weir_wake(context, deadline, pool_fd(async->pool));
     return WEIR_OK;
 }
 
@@ -535,7 +540,7 @@ static enum weir_result async_load(void *self, struct weir_context *context,
         }
         enter(async, context, request);
     }
-    wish_for_check(async, context);
+    wish(async, context);
     return WEIR_OK;
 }
 

@@ -115,10 +115,10 @@ static void say_edge(struct paper *paper, const struct plan *plan, uint32_t inde
     uint32_t channels = channels_of(plan, index);
     if (!plan_direct(plan, index))
         snprintf(how, sizeof how, "%u channel%s", channels, plural(channels));
-    say(paper, "edge %s.%s -> %s.%s: %s, %s%s%.*s%s%.*s", from->name, from->outputs[edge->output],
-        to->name, to->inputs[edge->input], graph_routing_text(edge->routing), how,
-        *edge->key_format ? ", keys " : "", WORD_ROOM, edge->key_format,
-        *edge->value_format ? ", values " : "", WORD_ROOM, edge->value_format);
+    say(paper, "edge %s.%s -> %s.%s: %s%s, %s%s%.*s%s%.*s", from->name, from->outputs[edge->output],
+        to->name, to->inputs[edge->input], graph_routing_text(edge->routing),
+        edge->feedback ? ", feedback" : "", how, *edge->key_format ? ", keys " : "", WORD_ROOM,
+        edge->key_format, *edge->value_format ? ", values " : "", WORD_ROOM, edge->value_format);
 }
 
 /* A chain may be longer than a line: then its end is a number. */
@@ -179,8 +179,8 @@ static void draw_edge(struct paper *paper, const struct plan *plan, uint32_t ind
     if (plan_direct(plan, index))
         say(paper, "  \"%s\" -> \"%s\" [label=\"%s\", style=dashed];", from, to, routing);
     else
-        say(paper, "  \"%s\" -> \"%s\" [label=\"%s\\n%u channel%s\"];", from, to, routing, channels,
-            plural(channels));
+        say(paper, "  \"%s\" -> \"%s\" [label=\"%s\\n%u channel%s\"%s];", from, to, routing,
+            channels, plural(channels), edge->feedback ? ", style=bold, constraint=false" : "");
 }
 
 /* A box around what runs in one task; dashed edges are plain calls inside it. */
@@ -253,11 +253,11 @@ static void list_edge(struct paper *paper, const struct plan *plan, uint32_t ind
     say(paper, "  {\"from\": \"%s\", \"output\": \"%s\", \"to\": \"%s\", \"input\": \"%s\",",
         from->name, from->outputs[edge->output], to->name, to->inputs[edge->input]);
     say(paper,
-        "   \"routing\": \"%s\", \"direct\": %s, \"channels\": %u, \"key_format\": \"%s\", "
-        "\"value_format\": \"%s\"}%s",
+        "   \"routing\": \"%s\", \"direct\": %s, \"feedback\": %s, \"channels\": %u, "
+        "\"key_format\": \"%s\", \"value_format\": \"%s\"}%s",
         graph_routing_text(edge->routing), plan_direct(plan, index) ? "true" : "false",
-        channels_of(plan, index), quoted(edge->key_format, key), quoted(edge->value_format, value),
-        separator(index, plan->graph->edge_count));
+        edge->feedback ? "true" : "false", channels_of(plan, index), quoted(edge->key_format, key),
+        quoted(edge->value_format, value), separator(index, plan->graph->edge_count));
 }
 
 static void list_chain(struct paper *paper, const struct plan *plan, uint32_t index)

@@ -8,39 +8,69 @@
 #include "memory.h"
 #include "plant.h"
 
-bool gate_init(struct gate *gate, const struct weir_allocator *allocator, uint32_t inputs,
-               uint32_t window_batches, uint64_t window_bytes, uint32_t epoch, uint64_t restored_id)
+/* Markers and END need no credit, so a few of them may be under way besides a window of batches. */
+#define ASIDE_CONTROLS 16
+
+bool gate_init(struct gate *gate, const struct gate_options *options)
 {
-    gate->allocator = allocator;
+    const struct weir_allocator *allocator = options->allocator;
+    uint32_t inputs = options->input_count, window = options->window_batches;
+    gate->options = *options;
     gate->input_count = inputs;
-    gate->epoch = epoch;
     /* Half a window at a time: a credit message for each batch would double the traffic, a whole
      * window would stop the writer. */
-    gate->credit_step = window_batches > 1 ? window_batches / 2 : 1;
-    gate->credit_bytes = window_bytes / 2;
+    gate->credit_step = window > 1 ? window / 2 : 1;
+    gate->credit_bytes = options->window_bytes / 2;
     gate->credit_round = 2 * (uint64_t)gate->credit_step * inputs; /* seldom more than is due */
+    gate->aside_room = window + ASIDE_CONTROLS;
     gate->inputs = memory_zeroed(allocator, inputs + 1, sizeof *gate->inputs);
-    gate->bits = memory_zeroed(allocator, aligner_words(inputs), sizeof *gate->bits);
-    if (!gate->inputs || !gate->bits)
+    gate->aligned = memory_zeroed(allocator, inputs + 1, sizeof *gate->aligned);
+    spill_init(&gate->spill, allocator, options->scratch, options->epoch, options->task);
+    if (!gate->inputs || !gate->aligned)
         return false;
     for (uint32_t i = 0; i < inputs; i++)
         gate->inputs[i].watermark = WEIR_NO_TIME;
-    aligner_init(&gate->aligner, inputs, gate->bits, restored_id);
     return true;
+}
+
+void gate_align(struct gate *gate)
+{
+    aligner_init(&gate->aligner, gate->aligned, gate->input_count, gate->options.eager,
+                 gate->options.restored_id);
+}
+
+static void release_item(struct gate *gate, struct gate_item *item)
+{
+    if (!item->spilled) {
+        batch_release(item->batch);
+        return;
+    }
+    spill_release(item->slice);
+    memory_release(gate->options.allocator, item->slice);
 }
 
 void gate_free(struct gate *gate)
 {
+    const struct weir_allocator *allocator = gate->options.allocator;
     for (uint32_t i = 0; gate->inputs && i < gate->input_count; i++) {
         struct gate_input *input = &gate->inputs[i];
         for (uint32_t k = 0; k < input->count; k++)
-            batch_release(input->queue[(input->head + k) % input->room].batch);
-        memory_release(gate->allocator, input->queue);
+            release_item(gate, &input->queue[(input->head + k) % input->room]);
+        for (uint32_t k = 0; k < input->aside_count; k++)
+            batch_release(input->aside[k].payload);
+        memory_release(allocator, input->queue);
+        memory_release(allocator, input->aside);
     }
-    memory_release(gate->allocator, gate->inputs);
-    memory_release(gate->allocator, gate->bits);
+    spill_free(&gate->spill);
+    memory_release(allocator, gate->inputs);
+    memory_release(allocator, gate->aligned);
     gate->inputs = NULL;
-    gate->bits = NULL;
+    gate->aligned = NULL;
+}
+
+static bool is_feedback(const struct gate *gate, uint32_t index)
+{
+    return gate->aligned[index].feedback;
 }
 
 /* ---------------------------------------------------------------------- the queue -- */
@@ -49,17 +79,40 @@ static bool queue_room(struct gate *gate, struct gate_input *input)
 {
     if (input->count < input->room)
         return true;
+    const struct weir_allocator *allocator = gate->options.allocator;
     uint32_t room = input->room ? input->room * 2 : 16;
-    struct gate_item *larger = memory_take(gate->allocator, room * sizeof *larger);
+    struct gate_item *larger = memory_take(allocator, room * sizeof *larger);
     if (!larger)
         return false;
     for (uint32_t i = 0; i < input->count; i++)
         larger[i] = input->queue[(input->head + i) % input->room];
-    memory_release(gate->allocator, input->queue);
+    memory_release(allocator, input->queue);
     input->queue = larger;
     input->head = 0;
     input->room = room;
     return true;
+}
+
+static void hold(struct gate *gate, struct gate_input *input, const struct batch *batch)
+{
+    input->held += content_weight(batch);
+    gate->held += content_weight(batch);
+}
+
+static void let_go(struct gate *gate, struct gate_input *input, const struct batch *batch)
+{
+    input->held -= content_weight(batch);
+    gate->held -= content_weight(batch);
+}
+
+/* There must be room. */
+static void push(struct gate *gate, struct gate_input *input, struct gate_item item)
+{
+    gate->queued++;
+    gate->filled += input->count == 0;
+    input->queue[(input->head + input->count++) % input->room] = item;
+    if (item.kind == MESSAGE_BATCH && !item.spilled)
+        hold(gate, input, item.batch);
 }
 
 static void pop(struct gate *gate, struct gate_input *input)
@@ -71,59 +124,301 @@ static void pop(struct gate *gate, struct gate_input *input)
     gate->filled -= input->count == 0;
 }
 
-bool gate_deliver(struct gate *gate, uint32_t index, const struct message *message,
-                  struct weir_error *error)
+/* ------------------------------------------------------------------------- on disk -- */
+
+/* A feedback edge's queue is in memory up to a window; so is what is logged of it, until the budget
+ * is spent. */
+static bool is_to_spill(const struct gate *gate, uint32_t index)
+{
+    const struct gate_input *input = &gate->inputs[index];
+    if (!is_feedback(gate, index) || !gate->options.scratch)
+        return false;
+    bool logged = gate->spill_all && aligner_logs(&gate->aligner, index);
+    return logged || input->held >= gate->options.window_bytes;
+}
+
+/* Becomes a part of the last item, or an item of its own. */
+static bool push_slice(struct gate *gate, struct gate_input *input, struct spill_slice *slice)
+{
+    if (input->count) {
+        struct gate_item *last = &input->queue[(input->head + input->count - 1) % input->room];
+        if (last->kind == MESSAGE_BATCH && last->spilled && spill_join(last->slice, slice))
+            return true;
+    }
+    struct spill_slice *own = memory_take(gate->options.allocator, sizeof *own);
+    if (!own)
+        return false;
+    *own = *slice;
+    push(gate, input, (struct gate_item){.kind = MESSAGE_BATCH, .spilled = true, .slice = own});
+    return true;
+}
+
+static enum weir_result spill_batch(struct gate *gate, uint32_t index, struct batch *batch,
+                                    struct weir_error *error)
 {
     struct gate_input *input = &gate->inputs[index];
-    bool old = message->sequence <= input->sequence && !WEIR_PLANT(sequence_unchecked);
-    if (message->epoch != gate->epoch || old) { /* G1 */
+    struct spill_slice slice = {0};
+    enum weir_result result = spill_put(&gate->spill, batch, &slice, error);
+    if (result)
+        return result;
+    if (gate->options.content && aligner_logs(&gate->aligner, index))
+        content_add_slice(gate->options.content, input->channel, &slice);
+    if (!push_slice(gate, input, &slice)) {
+        spill_release(&slice);
+        return error_memory(error, "a queue on disk", sizeof slice);
+    }
+    batch_release(batch);
+    return WEIR_OK;
+}
+
+/* The head of the queue comes back into memory. */
+static bool load_head(struct gate *gate, struct gate_input *input)
+{
+    struct gate_item *head = &input->queue[input->head];
+    struct batch *batch = NULL;
+    if (spill_get(head->slice, gate->options.allocator, &batch, &gate->error))
+        return false;
+    release_item(gate, head);
+    head->spilled = false;
+    head->batch = batch;
+    hold(gate, input, batch);
+    return true;
+}
+
+/* ------------------------------------------------------------------------- arrival -- */
+
+static void return_credit(struct gate *gate, struct gate_input *input);
+
+static void credit_arrival(struct gate *gate, struct gate_input *input, const struct batch *batch)
+{
+    input->used_batches++;
+    input->used_bytes += batch->size;
+    if (input->used_batches - input->told_batches >= gate->credit_step ||
+        input->used_bytes - input->told_bytes >= gate->credit_bytes)
+        return_credit(gate, input);
+}
+
+/* Into the queue; what belongs to a cut is recorded. Takes the batch, unless it fails. */
+static enum weir_result arrive_batch(struct gate *gate, uint32_t index, struct batch *batch,
+                                     struct weir_error *error)
+{
+    struct gate_input *input = &gate->inputs[index];
+    if (is_feedback(gate, index)) /* G7 */
+        credit_arrival(gate, input, batch);
+    if (is_to_spill(gate, index))
+        return spill_batch(gate, index, batch, error);
+    if (gate->options.content && aligner_logs(&gate->aligner, index) &&
+        !WEIR_PLANT(arrivals_not_logged))
+        content_add(gate->options.content, input->channel, false, batch, 0);
+    push(gate, input, (struct gate_item){.kind = MESSAGE_BATCH, .batch = batch});
+    return WEIR_OK;
+}
+
+/* The next item of its channel. Takes the payload, unless it fails. */
+static enum weir_result arrive(struct gate *gate, uint32_t index, const struct message *message,
+                               unsigned *verdict, struct weir_error *error)
+{
+    struct gate_input *input = &gate->inputs[index];
+    bool batch = message->kind == MESSAGE_BATCH;
+    if (gate->aligned[index].end_arrived)
+        return error_set(error, WEIR_PROTOCOL, 0, "channel %u: something came behind its end",
+                         message->channel);
+    if (batch && !message->payload)
+        return error_set(error, WEIR_PROTOCOL, 0, "channel %u: a batch without content",
+                         message->channel);
+    if (!queue_room(gate, input))
+        return error_memory(error, "an input queue", input->room * sizeof *input->queue);
+    if (batch) {
+        enum weir_result result = arrive_batch(gate, index, message->payload, error);
+        input->sequence += result == WEIR_OK;
+        return result;
+    }
+    batch_release(message->payload);
+    input->sequence++;
+    push(gate, input, (struct gate_item){.kind = message->kind, .id = message->id});
+    *verdict = message->kind == MESSAGE_MARKER
+                   ? aligner_arrived(&gate->aligner, index, message->id) /* P6 */
+                   : aligner_end_arrived(&gate->aligner, index);
+    return WEIR_OK;
+}
+
+/* --- out of order --- */
+
+static void note_gap(struct gate *gate, struct gate_input *input)
+{
+    bool gap = input->aside_count > 0 || input->promised > input->sequence;
+    gate->gap_count += gap;
+    gate->gap_count -= input->gap;
+    if (gap && !input->gap)
+        input->gap_mark = UINT64_MAX; /* not looked at yet */
+    input->gap = gap;
+}
+
+static bool is_aside(const struct gate_input *input, uint64_t sequence)
+{
+    for (uint32_t i = 0; i < input->aside_count; i++)
+        if (input->aside[i].sequence == sequence)
+            return true;
+    return false;
+}
+
+/* Takes the payload, unless it fails. */
+static enum weir_result put_aside(struct gate *gate, struct gate_input *input,
+                                  const struct message *message, struct weir_error *error)
+{
+    if (message->sequence - input->sequence > gate->aside_room)
+        return error_set(error, WEIR_PROTOCOL, 0,
+                         "channel %u: item %llu came after item %llu: something was lost on the "
+                         "way; restart from the last checkpoint",
+                         message->channel, (unsigned long long)message->sequence,
+                         (unsigned long long)input->sequence);
+    if (is_aside(input, message->sequence)) {
+        gate->duplicates++;
+        batch_release(message->payload);
+        return WEIR_OK;
+    }
+    if (!input->aside)
+        input->aside =
+            memory_zeroed(gate->options.allocator, gate->aside_room, sizeof *input->aside);
+    if (!input->aside)
+        return error_memory(error, "items out of order", gate->aside_room * sizeof *input->aside);
+    assert(input->aside_count < gate->aside_room);
+    input->aside[input->aside_count++] = *message;
+    note_gap(gate, input);
+    return WEIR_OK;
+}
+
+bool gate_deliver_aside(struct gate *gate, uint32_t index, struct message *message)
+{
+    struct gate_input *input = &gate->inputs[index];
+    for (uint32_t i = 0; i < input->aside_count; i++) {
+        if (input->aside[i].sequence != input->sequence + 1)
+            continue;
+        *message = input->aside[i];
+        input->aside[i] = input->aside[--input->aside_count];
+        note_gap(gate, input);
+        return true;
+    }
+    return false;
+}
+
+bool gate_deliver(struct gate *gate, uint32_t index, const struct message *message,
+                  unsigned *verdict, struct weir_error *error)
+{
+    struct gate_input *input = &gate->inputs[index];
+    bool checked = !WEIR_PLANT(sequence_unchecked);
+    *verdict = ALIGNER_NONE;
+    if (message->epoch != gate->options.epoch ||
+        (message->sequence <= input->sequence && checked)) { /* G1 */
         gate->duplicates++;
         batch_release(message->payload);
         return true;
     }
-    enum weir_result result = WEIR_OK;
-    if (message->sequence != input->sequence + 1 && !WEIR_PLANT(sequence_unchecked))
-        result = error_set(error, WEIR_PROTOCOL, 0,
-                           "channel %u: item %llu came after item %llu: something was lost on the "
-                           "way; restart from the last checkpoint",
-                           message->channel, (unsigned long long)message->sequence,
-                           (unsigned long long)input->sequence);
-    else if (message->kind == MESSAGE_BATCH && !message->payload)
-        result = error_set(error, WEIR_PROTOCOL, 0, "channel %u: a batch without content",
-                           message->channel);
-    else if (!queue_room(gate, input))
-        result = error_memory(error, "an input queue", input->room * sizeof *input->queue);
-    if (result) {
+    enum weir_result result;
+    if (message->sequence != input->sequence + 1 && checked)
+        result = put_aside(gate, input, message, error);
+    else
+        result = arrive(gate, index, message, verdict, error);
+    if (result)
         batch_release(message->payload);
-        return false;
+    if (input->gap)
+        note_gap(gate, input);
+    return result == WEIR_OK;
+}
+
+void gate_promise(struct gate *gate, uint32_t index, const struct message *message)
+{
+    struct gate_input *input = &gate->inputs[index];
+    if (message->epoch != gate->options.epoch || message->sequence <= input->promised)
+        return;
+    input->promised = message->sequence;
+    note_gap(gate, input);
+}
+
+bool gate_stuck(struct gate *gate, struct weir_error *error)
+{
+    for (uint32_t i = 0; i < gate->input_count; i++) {
+        struct gate_input *input = &gate->inputs[i];
+        if (input->gap && input->gap_mark == input->sequence) {
+            error_set(error, WEIR_PROTOCOL, 0,
+                      "channel %u: item %llu does not come, though later ones were sent: something "
+                      "was lost on the way; restart from the last checkpoint",
+                      input->channel, (unsigned long long)input->sequence + 1);
+            return true;
+        }
+        input->gap_mark = input->sequence;
     }
-    bool batch = message->kind == MESSAGE_BATCH;
-    if (!batch)
-        batch_release(message->payload);
-    input->sequence++;
-    gate->queued++;
-    gate->filled += input->count == 0;
-    input->queue[(input->head + input->count++) % input->room] = (struct gate_item){
-        .kind = message->kind, .batch = batch ? message->payload : NULL, .id = message->id};
-    return true;
+    return false;
+}
+
+/* --- from a checkpoint --- */
+
+enum weir_result gate_restore(struct gate *gate, uint32_t index, struct batch *batch,
+                              struct weir_error *error)
+{
+    struct gate_input *input = &gate->inputs[index];
+    enum weir_result result = WEIR_OK;
+    if (!queue_room(gate, input))
+        result = error_memory(error, "an input queue", input->room * sizeof *input->queue);
+    else if (is_to_spill(gate, index))
+        result = spill_batch(gate, index, batch, error);
+    else
+        push(gate, input, (struct gate_item){.kind = MESSAGE_BATCH, .batch = batch});
+    if (result)
+        batch_release(batch);
+    return result;
+}
+
+/* ------------------------------------------------------------------------ the cut -- */
+
+static void record_queue(struct gate *gate, uint32_t index)
+{
+    struct gate_input *input = &gate->inputs[index];
+    struct content *content = gate->options.content;
+    for (uint32_t k = 0; k < input->count; k++) {
+        const struct gate_item *item = &input->queue[(input->head + k) % input->room];
+        if (item->kind == MESSAGE_END ||
+            (item->kind == MESSAGE_MARKER && item->id == gate->aligner.cut))
+            return;
+        if (item->kind != MESSAGE_BATCH)
+            continue; /* a marker of an id that is dead */
+        if (item->spilled)
+            content_add_slice(content, input->channel, item->slice);
+        else
+            content_add(content, input->channel, false, item->batch, k == 0 ? input->offset : 0);
+    }
+}
+
+void gate_record(struct gate *gate)
+{
+    for (uint32_t i = 0; i < gate->input_count; i++)
+        if (aligner_takes(&gate->aligner, i) && gate->inputs[i].count &&
+            !WEIR_PLANT(queues_not_recorded))
+            record_queue(gate, i);
 }
 
 /* -------------------------------------------------------------------------- credits -- */
 
-static void return_credit(struct gate *gate, struct gate_input *input)
+static void send_credit(struct gate *gate, struct gate_input *input)
 {
     struct message message = {
         .kind = MESSAGE_CREDIT,
-        .epoch = gate->epoch,
+        .epoch = gate->options.epoch,
         .channel = input->channel,
-        .id = input->done_bytes,
-        .value = input->done_batches,
+        .id = input->used_bytes,
+        .value = input->used_batches,
     };
     /* No room: it is due again at the next batch or wait. */
-    if (pipe_send(input->credits, &message) && !WEIR_PLANT(credit_returned_twice)) {
-        input->done_batches = 0;
-        input->done_bytes = 0;
-    }
+    if (!pipe_send(input->credits, &message))
+        return;
+    input->told_batches = input->used_batches;
+    input->told_bytes = input->used_bytes;
+}
+
+static void return_credit(struct gate *gate, struct gate_input *input)
+{
+    if (input->used_batches != input->told_batches)
+        send_credit(gate, input);
 }
 
 bool gate_return_credits(struct gate *gate)
@@ -131,24 +426,36 @@ bool gate_return_credits(struct gate *gate)
     bool all = true;
     gate->round_done = 0;
     for (uint32_t i = 0; i < gate->input_count; i++) {
-        if (gate->inputs[i].done_batches)
-            return_credit(gate, &gate->inputs[i]);
-        all = all && !gate->inputs[i].done_batches;
+        struct gate_input *input = &gate->inputs[i];
+        return_credit(gate, input);
+        all = all && input->used_batches == input->told_batches;
     }
     return all;
+}
+
+void gate_repeat_credits(struct gate *gate)
+{
+    for (uint32_t i = 0; i < gate->input_count; i++)
+        if (gate->inputs[i].used_batches)
+            send_credit(gate, &gate->inputs[i]);
 }
 
 static void finish_batch(struct gate *gate, uint32_t index)
 {
     struct gate_input *input = &gate->inputs[index];
     struct batch *batch = input->queue[input->head].batch;
-    input->done_batches++;
-    input->done_bytes += batch->size;
+    bool feedback = is_feedback(gate, index);
+    if (!feedback) {
+        input->used_batches += WEIR_PLANT(credit_returned_twice) ? 2 : 1;
+        input->used_bytes += batch->size;
+    }
+    let_go(gate, input, batch);
     batch_release(batch);
     pop(gate, input);
     if (++gate->round_done >= gate->credit_round) /* G5 */
         gate_return_credits(gate);
-    else if (input->done_batches >= gate->credit_step || input->done_bytes >= gate->credit_bytes)
+    else if (!feedback && (input->used_batches - input->told_batches >= gate->credit_step ||
+                           input->used_bytes - input->told_bytes >= gate->credit_bytes))
         return_credit(gate, input);
     gate->next = index + 1 == gate->input_count ? 0 : index + 1; /* G4 */
 }
@@ -243,6 +550,8 @@ static struct gate_next read_head(struct gate *gate, uint32_t index, uint32_t li
 {
     struct gate_input *input = &gate->inputs[index];
     struct gate_item item = input->queue[input->head];
+    if (item.kind == MESSAGE_BATCH && item.spilled && !load_head(gate, input))
+        return (struct gate_next){.what = GATE_FAILED, .input = index};
     if (item.kind == MESSAGE_BATCH)
         return read_batch(gate, index, limit);
     pop(gate, input); /* G3: reached */
@@ -281,13 +590,19 @@ void gate_consumed(struct gate *gate, uint32_t index, uint32_t count)
 
 /* ----------------------------------------------------------------------- event time -- */
 
+/* What travels on a feedback edge says nothing of time. */
+static bool counts(const struct gate *gate, uint32_t index)
+{
+    return !gate->aligned[index].feedback && !gate->aligned[index].end_reached;
+}
+
 int64_t gate_watermark(const struct gate *gate)
 {
     int64_t least = WEIR_END_OF_TIME;
     bool counted = false, ended = true;
     for (uint32_t i = 0; i < gate->input_count; i++) {
         const struct gate_input *input = &gate->inputs[i];
-        if (aligner_ended(&gate->aligner, i))
+        if (!counts(gate, i))
             continue;
         ended = false;
         if (input->idle)
@@ -303,7 +618,7 @@ bool gate_idle(const struct gate *gate)
 {
     bool one = false;
     for (uint32_t i = 0; i < gate->input_count; i++) {
-        if (aligner_ended(&gate->aligner, i))
+        if (!counts(gate, i))
             continue;
         if (!gate->inputs[i].idle)
             return false;

@@ -300,7 +300,14 @@ void weir_graph_connect(struct weir_graph *graph, const struct weir_edge_options
         .routing = mine.routing,
         .key_format = weir_graph_keep_text(graph, mine.key_format),
         .value_format = weir_graph_keep_text(graph, mine.value_format),
+        .feedback = mine.feedback,
     };
+    if (mine.feedback && mine.routing == WEIR_BROADCAST)
+        weir_graph_fail(
+            graph,
+            "the feedback edge from %s to %s is BROADCAST: what travels on such an edge "
+            "can't be recorded; route it by SPREAD or BY_KEY",
+            from->name, to->name);
     if (sound(graph))
         graph->edges[graph->edge_count++] = edge;
 }
@@ -312,7 +319,32 @@ void weir_connect(struct weir_graph *graph, weir_node from, weir_node to, enum w
     weir_graph_connect(graph, &options);
 }
 
+void weir_feedback(struct weir_graph *graph, weir_node from, weir_node to,
+                   enum weir_routing routing)
+{
+    struct weir_edge_options options = {WEIR_SIZED(struct weir_edge_options), .from = from,
+                                        .to = to, .routing = routing, .feedback = true};
+    weir_graph_connect(graph, &options);
+}
+
 /* ------------------------------------------------------------------------- the check -- */
+
+void graph_reach(const struct weir_graph *graph, uint32_t node, bool forward, bool back,
+                 unsigned char *marks)
+{
+    bool moved = true;
+    while (moved) {
+        moved = false;
+        for (uint32_t e = 0; e < graph->edge_count; e++) {
+            const struct graph_edge *edge = &graph->edges[e];
+            uint32_t from = back ? edge->to : edge->from, to = back ? edge->from : edge->to;
+            if ((forward && edge->feedback) || marks[to] || (from != node && !marks[from]))
+                continue;
+            marks[to] = 1;
+            moved = true;
+        }
+    }
+}
 
 uint32_t graph_edges_into(const struct weir_graph *graph, uint32_t node, uint32_t *last)
 {
@@ -344,6 +376,14 @@ static void check_node(struct weir_graph *graph, uint32_t index)
         weir_graph_fail(graph, "node %s has input but no process callback", node->name);
     if (inputs && node->table->poll)
         weir_graph_fail(graph, "node %s is a source (it polls): it can't have input", node->name);
+    bool fed = false;
+    for (uint32_t i = 0; i < graph->edge_count; i++)
+        fed = fed || (graph->edges[i].to == index && !graph->edges[i].feedback);
+    if (inputs && !fed)
+        weir_graph_fail(graph,
+                        "node %s is fed by feedback alone: nothing would ever come; connect it to "
+                        "what feeds the cycle",
+                        node->name);
     if (node->table->wake && node->table->poll)
         weir_graph_fail(graph, "node %s is a source (it polls): it waits with weir_idle, not wake",
                         node->name);
@@ -358,7 +398,8 @@ static void check_node(struct weir_graph *graph, uint32_t index)
     }
 }
 
-/* Nodes whose inputs all come from settled nodes are settled; what never settles is a cycle. */
+/* Nodes whose forward inputs all come from settled nodes are settled; what never settles is a cycle
+ * without feedback. */
 static void check_cycles(struct weir_graph *graph)
 {
     unsigned char *settled = weir_graph_keep(graph, NULL, graph->node_count);
@@ -368,15 +409,40 @@ static void check_cycles(struct weir_graph *graph)
         for (uint32_t n = 0; n < graph->node_count; n++) {
             bool ready = !settled[n];
             for (uint32_t e = 0; ready && e < graph->edge_count; e++)
-                ready = graph->edges[e].to != n || settled[graph->edges[e].from];
+                ready = graph->edges[e].to != n || graph->edges[e].feedback ||
+                        settled[graph->edges[e].from];
             if (ready)
                 settled[n] = moved = true;
         }
     }
     for (uint32_t n = 0; settled && n < graph->node_count; n++)
         if (!settled[n])
-            weir_graph_fail(graph, "node %s is part of a cycle: this version runs graphs without",
+            weir_graph_fail(graph,
+                            "node %s is part of a cycle: declare the edge that leads back by "
+                            "weir_feedback",
                             graph->nodes[n].name);
+}
+
+/* A feedback edge is recorded in every checkpoint and waits for nothing: that is for cycles. */
+static void check_feedback(struct weir_graph *graph)
+{
+    unsigned char *marks = NULL;
+    for (uint32_t e = 0; sound(graph) && e < graph->edge_count; e++) {
+        const struct graph_edge *edge = &graph->edges[e];
+        if (!edge->feedback || edge->from == edge->to)
+            continue;
+        if (!marks)
+            marks = weir_graph_keep(graph, NULL, graph->node_count);
+        if (!marks)
+            return;
+        memset(marks, 0, graph->node_count);
+        graph_reach(graph, edge->to, true, false, marks);
+        if (!marks[edge->from])
+            weir_graph_fail(graph,
+                            "the feedback edge from %s to %s closes no cycle: connect them by an "
+                            "ordinary edge",
+                            graph->nodes[edge->from].name, graph->nodes[edge->to].name);
+    }
 }
 
 enum weir_result weir_graph_check(struct weir_graph *graph, struct weir_error *error)
@@ -387,6 +453,8 @@ enum weir_result weir_graph_check(struct weir_graph *graph, struct weir_error *e
         check_node(graph, i);
     if (sound(graph))
         check_cycles(graph);
+    if (sound(graph))
+        check_feedback(graph);
     if (error && !sound(graph))
         *error = graph->error;
     return graph->error.code;

@@ -28,6 +28,7 @@ struct graph_edge {
     uint32_t to, input;
     enum weir_routing routing;
     const char *key_format, *value_format; /* "" when not given */
+    bool feedback;
 };
 
 struct graph_block;
@@ -47,6 +48,11 @@ struct weir_graph {
 
 /* "forward" "spread" "by_key" "broadcast" */
 const char *graph_routing_text(enum weir_routing routing);
+/* Marks what can be reached from `node` over edges - with `forward`, over those that are no feedback
+ * - or what reaches it, with `back`. `marks` is node_count zeroed bytes; the node itself is marked
+ * only when it lies on a cycle. */
+void graph_reach(const struct weir_graph *graph, uint32_t node, bool forward, bool back,
+                 unsigned char *marks);
 /* How many edges lead to the node, and the index of the last of them. */
 uint32_t graph_edges_into(const struct weir_graph *graph, uint32_t node, uint32_t *last);
 uint32_t graph_parallelism(const struct weir_graph *graph, uint32_t node, uint32_t standard);

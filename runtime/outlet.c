@@ -53,7 +53,16 @@ void outlet_add_edge(struct outlet *outlet, enum weir_routing routing, uint32_t 
             .first_channel = outlet->channel_count + l, .channel_count = shared ? channels : 1};
     for (uint32_t c = 0; c < channels; c++)
         outlet->channels[outlet->channel_count++] =
-            (struct outlet_channel){.channel = first_channel + c};
+            (struct outlet_channel){.channel = first_channel + c, .aligned_only = shared};
+}
+
+void outlet_mark_edge(struct outlet *outlet, bool feedback, bool inside)
+{
+    const struct outlet_edge *edge = &outlet->edges[outlet->edge_count - 1];
+    for (uint32_t l = 0; l < edge->lane_count; l++) {
+        outlet->lanes[edge->first_lane + l].timeless = feedback;
+        outlet->lanes[edge->first_lane + l].inside = inside;
+    }
 }
 
 struct outlet_lane *outlet_route(struct outlet *outlet, struct outlet_edge *edge,
@@ -76,10 +85,39 @@ struct outlet_lane *outlet_route(struct outlet *outlet, struct outlet_edge *edge
 static bool has_credit(const struct outlet *outlet, const struct outlet_channel *channel,
                        const struct outlet_item *item)
 {
+    if (item->kind == MESSAGE_MARKER && WEIR_PLANT(marker_waits_for_credit))
+        return channel->flying < outlet->options.window_batches;
     if (item->kind != MESSAGE_BATCH || channel->flying == 0) /* O4 */
         return true;
     return channel->flying < outlet->options.window_batches &&
            channel->flying_bytes + item->batch->size <= outlet->options.window_bytes;
+}
+
+static void settle_debt(struct outlet *outlet, struct outlet_channel *channel)
+{
+    outlet->owing -= channel->owes;
+    channel->owes = false;
+}
+
+/* It is on the wire. */
+static void note_sent(struct outlet *outlet, struct outlet_channel *channel,
+                      const struct outlet_item *item, size_t size)
+{
+    channel->sequence++;
+    if (item->kind == MESSAGE_BATCH) {
+        channel->sent_batches++;
+        channel->sent_bytes += size;
+        channel->flying++;
+        channel->flying_bytes += size;
+        return;
+    }
+    if (item->kind == MESSAGE_MARKER) {
+        assert(item->id > channel->id); /* P9: ids only grow on a channel */
+        channel->id = item->id;
+    } else {
+        channel->end_sent = true;
+    }
+    settle_debt(outlet, channel); /* O5 */
 }
 
 static bool send_item(struct outlet *outlet, struct outlet_channel *channel,
@@ -88,13 +126,12 @@ static bool send_item(struct outlet *outlet, struct outlet_channel *channel,
     if (!has_credit(outlet, channel, item))
         return false;
     /* O1, O2: stamped here and nowhere else. A marker carries its own id. */
-    bool marker = item->kind == MESSAGE_MARKER;
     struct message message = {
         .kind = item->kind,
         .epoch = outlet->options.epoch,
         .channel = channel->channel,
         .sequence = channel->sequence + 1,
-        .id = marker ? item->id : channel->id,
+        .id = item->kind == MESSAGE_MARKER ? item->id : channel->id,
         .count = item->batch ? item->batch->count : 0,
         .payload = item->batch,
     };
@@ -103,14 +140,7 @@ static bool send_item(struct outlet *outlet, struct outlet_channel *channel,
         outlet->refused = true;
         return false;
     }
-    channel->sequence++;
-    if (marker) {
-        assert(item->id > channel->id); /* P9: ids only grow on a channel */
-        channel->id = item->id;
-    } else if (item->kind == MESSAGE_BATCH) {
-        channel->flying++;
-        channel->flying_bytes += size;
-    }
+    note_sent(outlet, channel, item, size);
     return true;
 }
 
@@ -131,34 +161,64 @@ static bool queue_room(struct outlet *outlet, struct outlet_channel *channel)
     return true;
 }
 
+static struct outlet_item *item_at(const struct outlet_channel *channel, uint32_t index)
+{
+    return &channel->queue[(channel->head + index) % channel->room];
+}
+
+/* What the counters over all queues know of it: it is there, or not any more. */
+static void count_item(struct outlet *outlet, const struct outlet_item *item, uint64_t weight,
+                       bool there)
+{
+    bool batch = item->kind == MESSAGE_BATCH;
+    uint32_t one = there ? 1 : UINT32_MAX; /* minus one */
+    outlet->unsent += one;
+    outlet->controls += batch ? 0 : one;
+    outlet->held += there ? weight : -weight;
+}
+
+static uint64_t weight_of(const struct outlet_item *item)
+{
+    return item->batch ? content_weight(item->batch) : 0;
+}
+
+/* At the front or at the tail of the channel's queue; false: no memory, the item is gone. */
+static bool enqueue(struct outlet *outlet, struct outlet_channel *channel, struct outlet_item item,
+                    bool front)
+{
+    if (!queue_room(outlet, channel)) {
+        batch_release(item.batch);
+        outlet->failed = true;
+        return false;
+    }
+    outlet->waiting += channel->count == 0;
+    count_item(outlet, &item, weight_of(&item), true);
+    if (front)
+        channel->head = (channel->head + channel->room - 1) % channel->room;
+    channel->count++;
+    *item_at(channel, front ? 0 : channel->count - 1) = item;
+    return true;
+}
+
 static void place(struct outlet *outlet, struct outlet_channel *channel, struct outlet_item item)
 {
     assert(!channel->ended); /* O3 */
     channel->ended = item.kind == MESSAGE_END;
     if (channel->count == 0 && send_item(outlet, channel, &item))
         return;
-    if (!queue_room(outlet, channel)) {
-        batch_release(item.batch);
-        outlet->failed = true;
-        return;
-    }
-    outlet->unsent++;
-    outlet->waiting += channel->count == 0;
-    outlet->controls += item.kind != MESSAGE_BATCH;
-    channel->queue[(channel->head + channel->count++) % channel->room] = item;
+    (void)!enqueue(outlet, channel, item, false);
 }
 
 static void push_channel(struct outlet *outlet, struct outlet_channel *channel)
 {
     while (channel->count) {
-        const struct outlet_item *item = &channel->queue[channel->head];
-        bool control = item->kind != MESSAGE_BATCH;
+        const struct outlet_item *item = item_at(channel, 0);
+        uint64_t weight = weight_of(item);
         if (!send_item(outlet, channel, item))
             return;
+        count_item(outlet, item, weight, false);
         channel->head = (channel->head + 1) % channel->room;
         channel->count--;
-        outlet->unsent--;
-        outlet->controls -= control;
         outlet->waiting -= channel->count == 0;
     }
 }
@@ -174,12 +234,44 @@ void outlet_push(struct outlet *outlet)
 bool outlet_credit(struct outlet *outlet, uint32_t channel, uint64_t batches, uint64_t bytes)
 {
     struct outlet_channel *to = &outlet->channels[channel];
-    if (batches > to->flying || bytes > to->flying_bytes)
+    if (batches > to->sent_batches || bytes > to->sent_bytes)
         return false;
-    to->flying -= (uint32_t)batches;
-    to->flying_bytes -= bytes;
+    uint64_t flying = to->sent_batches - batches;
+    if (flying > to->flying) /* an older one that came late */
+        return true;
+    to->flying = (uint32_t)flying;
+    to->flying_bytes = to->sent_bytes - bytes;
     push_channel(outlet, to);
     return true;
+}
+
+void outlet_promise(struct outlet *outlet)
+{
+    for (uint32_t c = 0; c < outlet->channel_count; c++) {
+        const struct outlet_channel *channel = &outlet->channels[c];
+        struct message message = {.kind = MESSAGE_PROMISE,
+                                  .epoch = outlet->options.epoch,
+                                  .channel = channel->channel,
+                                  .sequence = channel->sequence};
+        if (channel->sequence)
+            (void)!pipe_send(channel->pipe, &message); /* the next one says it again */
+    }
+}
+
+bool outlet_restore(struct outlet *outlet, uint32_t channel, struct batch *batch)
+{
+    struct outlet_item item = {.kind = MESSAGE_BATCH, .batch = batch};
+    return enqueue(outlet, &outlet->channels[channel], item, false);
+}
+
+void outlet_charge(struct outlet *outlet, uint32_t channel, uint64_t batches, uint64_t bytes)
+{
+    struct outlet_channel *to = &outlet->channels[channel];
+    assert(to->sequence == 0);
+    to->sent_batches += batches;
+    to->sent_bytes += bytes;
+    to->flying += (uint32_t)batches;
+    to->flying_bytes += bytes;
 }
 
 /* --------------------------------------------------------------------- the lanes -- */
@@ -265,7 +357,7 @@ void outlet_flush(struct outlet *outlet)
 static void put_mark(struct outlet *outlet, struct outlet_lane *lane, enum batch_mark mark,
                      int64_t time)
 {
-    if (outlet->channels[lane->first_channel].ended) /* O3 */
+    if (lane->timeless || outlet->channels[lane->first_channel].ended) /* O3 */
         return;
     struct batch_mark_item item = {{BATCH_MARK, mark}, time};
     unsigned char *to;
@@ -293,44 +385,108 @@ void outlet_idle(struct outlet *outlet)
         put_mark(outlet, &outlet->lanes[l], BATCH_IDLE, WEIR_NO_TIME);
 }
 
-/* ------------------------------------------------------------------- control items -- */
-
-static void place_everywhere(struct outlet *outlet, enum message_kind kind, uint64_t id)
+void outlet_end_of_time(struct outlet *outlet)
 {
-    if (!WEIR_PLANT(open_batch_left_out) || kind == MESSAGE_END)
-        outlet_flush(outlet); /* P3: every open batch is closed first */
-    for (uint32_t c = 0; c < outlet->channel_count; c++)
-        if (!outlet->channels[c].ended) /* O3 */
-            place(outlet, &outlet->channels[c], (struct outlet_item){.kind = kind, .id = id});
+    for (uint32_t l = 0; l < outlet->lane_count; l++)
+        if (outlet->lanes[l].inside)
+            put_mark(outlet, &outlet->lanes[l], BATCH_WATERMARK, WEIR_END_OF_TIME);
 }
 
-void outlet_marker(struct outlet *outlet, uint64_t id)
+/* ------------------------------------------------------------------- control items -- */
+
+/* What the marker passes belongs to the cut (P3). */
+static void record(const struct outlet_channel *channel, uint32_t count, struct content *content)
 {
-    place_everywhere(outlet, MESSAGE_MARKER, id);
+    for (uint32_t i = 0; i < count && !WEIR_PLANT(outlet_content_forgotten); i++) {
+        const struct outlet_item *item = item_at(channel, i);
+        assert(item->kind != MESSAGE_MARKER); /* O5 */
+        if (item->kind == MESSAGE_BATCH)
+            content_add(content, channel->channel, true, item->batch, 0);
+    }
+}
+
+/* It needs no credit, so it need not wait. */
+static void send_ahead(struct outlet *outlet, struct outlet_channel *channel)
+{
+    struct outlet_item marker = {.kind = MESSAGE_MARKER, .id = outlet->marker};
+    if (!send_item(outlet, channel, &marker))
+        (void)!enqueue(outlet, channel, marker, true);
+}
+
+static void mark_channel(struct outlet *outlet, struct outlet_channel *channel,
+                         struct content *content)
+{
+    if (channel->end_sent) /* O3: END stands for it */
+        return;
+    channel->owes = true;
+    outlet->owing++;
+    if (content && !channel->aligned_only) {
+        record(channel, channel->count, content);
+        send_ahead(outlet, channel);
+    } else if (!channel->ended) {
+        place(outlet, channel, (struct outlet_item){.kind = MESSAGE_MARKER, .id = outlet->marker});
+    }
+}
+
+void outlet_marker(struct outlet *outlet, uint64_t id, struct content *content)
+{
+    outlet_abort(outlet); /* O5 */
+    outlet->marker = id;
+    if (!WEIR_PLANT(open_batch_left_out))
+        outlet_flush(outlet); /* P3: every open batch is closed first */
+    for (uint32_t c = 0; c < outlet->channel_count; c++)
+        mark_channel(outlet, &outlet->channels[c], content);
+}
+
+/* Takes out what stands at `index`. */
+static void take_out(struct outlet *outlet, struct outlet_channel *channel, uint32_t index)
+{
+    count_item(outlet, item_at(channel, index), 0, false);
+    for (uint32_t i = index; i + 1 < channel->count; i++)
+        *item_at(channel, i) = *item_at(channel, i + 1);
+    channel->count--;
+    outlet->waiting -= channel->count == 0;
+}
+
+/* Where the queued marker stands; channel->count: there is none. */
+static uint32_t find_marker(const struct outlet_channel *channel)
+{
+    uint32_t at = 0;
+    while (at < channel->count && item_at(channel, at)->kind != MESSAGE_MARKER)
+        at++;
+    return at;
+}
+
+/* Without a marker it is END that waits in its place: then all before END is passed. */
+void outlet_overtake(struct outlet *outlet, struct content *content)
+{
+    for (uint32_t c = 0; outlet->owing && c < outlet->channel_count; c++) {
+        struct outlet_channel *channel = &outlet->channels[c];
+        if (!channel->owes || channel->aligned_only)
+            continue;
+        uint32_t at = find_marker(channel);
+        record(channel, at, content);
+        if (at < channel->count)
+            take_out(outlet, channel, at);
+        send_ahead(outlet, channel);
+    }
 }
 
 void outlet_end(struct outlet *outlet)
 {
-    place_everywhere(outlet, MESSAGE_END, 0);
+    outlet_flush(outlet);
+    for (uint32_t c = 0; c < outlet->channel_count; c++)
+        if (!outlet->channels[c].ended) /* O3 */
+            place(outlet, &outlet->channels[c], (struct outlet_item){.kind = MESSAGE_END});
 }
 
-static void drop_marker(struct outlet *outlet, struct outlet_channel *channel, uint64_t id)
+void outlet_abort(struct outlet *outlet)
 {
-    uint32_t kept = 0, count = channel->count;
-    for (uint32_t i = 0; i < count; i++) {
-        struct outlet_item item = channel->queue[(channel->head + i) % channel->room];
-        if (item.kind == MESSAGE_MARKER && item.id == id)
-            outlet->controls--;
-        else
-            channel->queue[(channel->head + kept++) % channel->room] = item;
+    for (uint32_t c = 0; outlet->owing && c < outlet->channel_count; c++) {
+        struct outlet_channel *channel = &outlet->channels[c];
+        uint32_t at = find_marker(channel);
+        if (at < channel->count)
+            take_out(outlet, channel, at);
+        settle_debt(outlet, channel);
     }
-    outlet->unsent -= count - kept;
-    channel->count = kept;
-    outlet->waiting -= count && !kept;
-}
-
-void outlet_abort(struct outlet *outlet, uint64_t id)
-{
-    for (uint32_t c = 0; outlet->controls && c < outlet->channel_count; c++)
-        drop_marker(outlet, &outlet->channels[c], id);
 }

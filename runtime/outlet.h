@@ -3,7 +3,8 @@
  * outlet: all outputs of a task. Emitting appends to the open batch of a *lane*; a full one goes on
  * the wire when its channel has credit and waits in the channel's queue otherwise, so emitting
  * never blocks (the overdraft is what one callback emits). Markers and END wait in the same queue,
- * in order, and need no credit.
+ * in order, and need no credit; a marker that overtakes goes to the front, and what it passes is
+ * recorded.
  *
  *   edge     one of the graph's edges that leaves this task
  *   lane     an open batch and the channels it is for: one channel, or all of a BROADCAST edge
@@ -15,6 +16,8 @@
  * O3  nothing is placed behind END (P3).
  * O4  at most window_batches and window_bytes are un-acknowledged on a channel, but one batch may
  *     always travel (P14).
+ * O5  a channel *owes* the marker of the cut until it, or the END that stands for it, is on the
+ *     wire (P8). There is never a marker of another id in a queue: the ids before are dead (P10).
  *
  * Task thread only.
  */
@@ -24,6 +27,7 @@
 #include <string.h>
 
 #include "batch.h"
+#include "content.h"
 #include "transport.h"
 #include "weir.h"
 
@@ -38,11 +42,15 @@ struct outlet_item {
 struct outlet_channel {
     struct pipe *pipe; /* borrowed; to the reader's inbox */
     uint32_t channel;  /* its number in the plan */
-    uint32_t flying;   /* batches sent and not acknowledged */
+    bool aligned_only; /* its marker never overtakes (P13) */
+    uint64_t sent_batches,
+        sent_bytes;  /* in all; what a checkpoint put into the reader's queue too */
+    uint32_t flying; /* of them, not acknowledged */
     uint64_t flying_bytes;
     uint64_t sequence;         /* of the last item sent */
     uint64_t id;               /* of the last marker sent */
-    bool ended;                /* END was placed */
+    bool ended, end_sent;      /* END was placed; is on the wire */
+    bool owes;                 /* O5 */
     struct outlet_item *queue; /* ring */
     uint32_t head, count, room;
 };
@@ -51,6 +59,8 @@ struct outlet_lane {
     struct batch *open;
     size_t mark_end; /* where the open batch's last watermark ends: there, it is the last item */
     uint32_t first_channel, channel_count;
+    bool timeless; /* a feedback edge's: no marks */
+    bool inside;   /* leads to a task of the same loop */
 };
 
 struct outlet_edge {
@@ -89,6 +99,9 @@ struct outlet {
     uint32_t waiting;    /* channels whose queue is not empty */
     uint32_t unsent;     /* items in all queues */
     uint32_t controls;   /* markers and ENDs in queues */
+    uint32_t owing;      /* channels that owe, */
+    uint64_t marker;     /* this id's marker */
+    uint64_t held;       /* bytes of memory in all queues */
     bool failed;         /* no memory: the task fails */
     bool refused; /* a pipe had no room or memory although there was credit: try again soon */
 };
@@ -101,6 +114,12 @@ void outlet_free(struct outlet *outlet);
  * caller. */
 void outlet_add_edge(struct outlet *outlet, enum weir_routing routing, uint32_t first_channel,
                      uint32_t channels);
+/* The last edge that was added leads back, or stays inside a loop. */
+void outlet_mark_edge(struct outlet *outlet, bool feedback, bool inside);
+/* Content of a checkpoint, before anything is sent: it waits on the channel; takes the batch. And:
+ * so much lies in the channel's reader's queue already (P14). False: no memory. */
+bool outlet_restore(struct outlet *outlet, uint32_t channel, struct batch *batch);
+void outlet_charge(struct outlet *outlet, uint32_t channel, uint64_t batches, uint64_t bytes);
 
 /* Which lane a record takes. */
 struct outlet_lane *outlet_route(struct outlet *outlet, struct outlet_edge *edge,
@@ -116,14 +135,22 @@ unsigned char *outlet_reserve(struct outlet *outlet, struct outlet_edge *edge,
 bool outlet_commit(const struct outlet_reserve *reserve, size_t used);
 
 void outlet_flush(struct outlet *outlet);                   /* ships every open batch */
-void outlet_watermark(struct outlet *outlet, int64_t time); /* on every lane */
-void outlet_idle(struct outlet *outlet);                    /* on every lane */
-void outlet_marker(struct outlet *outlet, uint64_t id);     /* P3, aligned: at the tail */
+void outlet_watermark(struct outlet *outlet, int64_t time); /* on every lane, but feedback */
+void outlet_idle(struct outlet *outlet);
+/* The end of time, for readers in the same loop: others learn it from END. */
+void outlet_end_of_time(struct outlet *outlet);
+/* P3: M(id) on every channel, at the tail; or, when `content` is given, in front of what waits,
+ * which is recorded there. */
+void outlet_marker(struct outlet *outlet, uint64_t id, struct content *content);
+/* P5: what still waits of the marker moves to the front. */
+void outlet_overtake(struct outlet *outlet, struct content *content);
 void outlet_end(struct outlet *outlet);
-void outlet_abort(struct outlet *outlet, uint64_t id); /* P9: queued M(id) goes */
-/* The reader has consumed. False: more than was sent, the peer broke the rules. */
+void outlet_abort(struct outlet *outlet); /* P9: the queued marker goes; nothing is owed */
+/* The reader has consumed so much in all. False: more than was sent, the peer broke the rules. */
 bool outlet_credit(struct outlet *outlet, uint32_t channel, uint64_t batches, uint64_t bytes);
 void outlet_push(struct outlet *outlet); /* sends what has credit */
+/* Tells readers how far each channel was sent: what is lost shows though nothing follows it. */
+void outlet_promise(struct outlet *outlet);
 
 /* P12: no records, timers, watermarks or polls while something waits. */
 static inline bool outlet_blocked(const struct outlet *outlet)

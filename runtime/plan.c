@@ -3,11 +3,12 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "error.h"
 #include "memory.h"
 
-/* Writers before readers; the graph has no cycle. Quadratic, once. */
+/* Writers before readers; without feedback edges the graph has no cycle. Quadratic, once. */
 static void order_nodes(struct plan *plan, bool *placed)
 {
     const struct weir_graph *graph = plan->graph;
@@ -17,7 +18,8 @@ static void order_nodes(struct plan *plan, bool *placed)
         for (uint32_t n = 0; n < graph->node_count; n++) {
             bool ready = !placed[n];
             for (uint32_t e = 0; ready && e < graph->edge_count; e++)
-                ready = graph->edges[e].to != n || placed[graph->edges[e].from];
+                ready = graph->edges[e].to != n || graph->edges[e].feedback ||
+                        placed[graph->edges[e].from];
             if (ready) {
                 placed[n] = true;
                 plan->order[count++] = n;
@@ -69,6 +71,36 @@ static void make_chains(struct plan *plan)
     }
 }
 
+/* A loop is what its feedback edge reaches and is reached from. `marks` has room for two sets. */
+static void find_loops(struct plan *plan, unsigned char *marks)
+{
+    const struct weir_graph *graph = plan->graph;
+    for (uint32_t e = 0; e < graph->edge_count; e++) {
+        uint32_t head = graph->edges[e].to;
+        if (!graph->edges[e].feedback || plan->nodes[head].loop)
+            continue;
+        memset(marks, 0, 2 * (size_t)graph->node_count);
+        graph_reach(graph, head, false, false, marks);
+        graph_reach(graph, head, false, true, marks + graph->node_count);
+        plan->loop_count++;
+        for (uint32_t n = 0; n < graph->node_count; n++)
+            if (marks[n] && marks[graph->node_count + n])
+                plan->nodes[n].loop = plan->loop_count;
+    }
+}
+
+/* The other way round, a chain is in the loop that one of its nodes is in. */
+static void mark_chains(struct plan *plan)
+{
+    for (uint32_t n = 0; n < plan->graph->node_count; n++) {
+        const struct plan_node *node = &plan->nodes[n];
+        struct plan_chain *chain = &plan->chains[node->chain];
+        assert(!node->loop || !chain->loop || chain->loop == node->loop);
+        if (node->loop)
+            chain->loop = node->loop;
+    }
+}
+
 static uint64_t channels_of(const struct plan *plan, uint32_t edge)
 {
     if (plan_direct(plan, edge))
@@ -88,7 +120,11 @@ static void add_channel(struct plan *plan, uint32_t edge, uint32_t from, uint32_
         .to_task = plan->chains[reader->chain].first_task + to,
         .from_subtask = from,
         .to_subtask = to,
+        .loop = writer->loop == reader->loop ? writer->loop : 0,
+        .feedback = plan->graph->edges[edge].feedback,
+        .aligned_only = plan->graph->edges[edge].routing == WEIR_BROADCAST,
     };
+    plan->aligned_only |= plan->channels[plan->channel_count - 1].aligned_only;
 }
 
 static void make_channels(struct plan *plan)
@@ -139,7 +175,7 @@ static enum weir_result check_size(const struct plan *plan, uint64_t channels,
     return WEIR_OK;
 }
 
-static bool take_nodes(struct plan *plan, bool **placed)
+static bool take_nodes(struct plan *plan, bool **placed, unsigned char **marks)
 {
     const struct weir_allocator *allocator = plan->graph->allocator;
     uint32_t nodes = plan->graph->node_count, edges = plan->graph->edge_count;
@@ -148,19 +184,24 @@ static bool take_nodes(struct plan *plan, bool **placed)
     plan->chains = memory_zeroed(allocator, nodes, sizeof *plan->chains);
     plan->edge_first = memory_zeroed(allocator, edges + 1, sizeof *plan->edge_first);
     *placed = memory_zeroed(allocator, nodes, sizeof **placed);
-    return plan->nodes && plan->order && plan->chains && plan->edge_first && *placed;
+    *marks = memory_zeroed(allocator, nodes, 2);
+    return plan->nodes && plan->order && plan->chains && plan->edge_first && *placed && *marks;
 }
 
 static enum weir_result lay_out(struct plan *plan, uint32_t parallelism, struct weir_error *error)
 {
     bool *placed = NULL;
-    bool held = take_nodes(plan, &placed);
+    unsigned char *marks = NULL;
+    bool held = take_nodes(plan, &placed, &marks);
     if (held) {
         order_nodes(plan, placed);
         number_instances(plan, parallelism);
         make_chains(plan);
+        find_loops(plan, marks);
+        mark_chains(plan);
     }
     memory_release(plan->graph->allocator, placed);
+    memory_release(plan->graph->allocator, marks);
     if (!held)
         return error_memory(error, "the plan", plan->graph->node_count * sizeof *plan->nodes);
     enum weir_result result = check_forward(plan, error);

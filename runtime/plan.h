@@ -9,6 +9,8 @@
  *              has `wake` is always a first.
  *   task       one subtask of one chain: a thread.
  *   channel    one writer task to one reader task, for one edge.
+ *   loop       nodes that reach each other, by way of feedback edges; numbered from 1, 0 is none. A
+ *              chain has members of one loop at most: what enters a loop has a second edge into it.
  */
 #ifndef PLAN_H
 #define PLAN_H
@@ -21,6 +23,7 @@ struct plan_node {
     uint32_t chain;
     uint32_t place; /* in the chain */
     bool chained;   /* fed by a direct call */
+    uint32_t loop;
 };
 
 struct plan_chain {
@@ -28,12 +31,16 @@ struct plan_chain {
     uint32_t length;
     uint32_t parallelism;
     uint32_t first_task;
+    uint32_t loop;
 };
 
 struct plan_channel {
     uint32_t edge;
     uint32_t from_task, to_task;
     uint32_t from_subtask, to_subtask;
+    uint32_t loop; /* both its ends are in that one */
+    bool feedback;
+    bool aligned_only; /* nothing of it may be recorded (P13) */
 };
 
 struct plan {
@@ -47,6 +54,8 @@ struct plan {
     uint32_t *edge_first; /* first channel of each edge; edge_count + 1 entries */
     uint32_t task_count;
     uint32_t instance_count;
+    uint32_t loop_count;
+    bool aligned_only; /* there is such a channel */
 };
 
 #define PLAN_TASK_LIMIT 4096

@@ -29,6 +29,10 @@ bool timers_set(struct timers *timers, const struct weir_allocator *allocator, e
 /* Takes the earliest one due at `now`; false when none is. */
 bool timers_due(struct timers *timers, enum weir_timer kind, int64_t now, struct timer *timer);
 int64_t timers_next(const struct timers *timers, enum weir_timer kind); /* INT64_MAX: none */
+static inline uint64_t timers_count(const struct timers *timers)
+{
+    return (uint64_t)timers->heaps[WEIR_TIMER_EVENT].count + timers->heaps[WEIR_TIMER_CLOCK].count;
+}
 void timers_save(const struct timers *timers, struct snapshot_writer *writer);
 bool timers_load(struct timers *timers, const struct weir_allocator *allocator,
                  struct snapshot_section *section);

@@ -43,35 +43,48 @@ enum message_kind {
     MESSAGE_BATCH = 1,
     MESSAGE_MARKER,
     MESSAGE_END,
-    /* reader to writer: value batches were consumed, id bytes of them */
+    /* reader to writer: value batches were consumed since the start, id bytes of them */
     MESSAGE_CREDIT,
+    /* writer to reader, now and then over a network: sequence is that of the last item sent */
+    MESSAGE_PROMISE,
     /* coordinator to tasks */
     MESSAGE_GO,
     MESSAGE_ANNOUNCE,  /* id */
+    MESSAGE_OVERTAKE,  /* id */
     MESSAGE_ABORT,     /* id */
     MESSAGE_COMMITTED, /* id */
+    MESSAGE_REST,      /* the loop that the task is in has come to rest */
     MESSAGE_DRAIN,     /* sources end now */
     MESSAGE_QUIT,
     /* tasks to coordinator; channel is the task */
-    MESSAGE_READY,   /* opened and restored */
-    MESSAGE_SEALED,  /* id; P8's half that is the task's: cut, markers in and out. value: the cut in
-                        ns */
-    MESSAGE_REFUSED, /* id; payload: the error's text */
-    MESSAGE_ENDED,   /* END was sent on all outputs */
+    MESSAGE_READY,     /* opened and restored */
+    MESSAGE_SEALED,    /* id; P8's half that is the task's: cut, markers in and out. payload: struct
+                        cut_report */
+    MESSAGE_REFUSED,   /* id; payload: the error's text */
+    MESSAGE_SPENT,     /* id; what it records is over its budget; value 1: far over */
+    MESSAGE_LOOPING,   /* all that comes from outside of its loop has ended */
+    MESSAGE_MEMORY,    /* what it holds has changed by much */
+    MESSAGE_ENDED,     /* END was sent on all outputs */
     MESSAGE_CONFIRMED, /* id: every handle up to it is published */
     MESSAGE_FAILED,    /* payload: struct weir_error's text; value: its code */
-    /* task to writer; channel is the task */
-    MESSAGE_PART, /* id; payload: the snapshot */
+    /* task to writer; id */
+    MESSAGE_PART,    /* channel: the instance; payload: the snapshot */
+    MESSAGE_CONTENT, /* channel: the plan's; count: the side, 1 is the outlet's; value: where in the
+                         payload it begins; sequence: the task; payload: the batch */
+    MESSAGE_SPILLED, /* the same, payload: struct spill_slice */
+    MESSAGE_RECORDED, /* channel: the task; that was all; value: how many */
     /* coordinator to writer */
     MESSAGE_CLAIM,
-    MESSAGE_COMMIT,
+    MESSAGE_COMMIT, /* id; value: purposes; payload: struct cut_report of each task */
+    MESSAGE_SAVE,   /* id; payload: the path the checkpoint is to be copied to */
     /* writer to coordinator; id; value: enum weir_result; payload: the error's text when it is not
        OK */
     MESSAGE_CLAIMED,
     MESSAGE_DURABLE,
     MESSAGE_DONE, /* the commit's answer */
+    MESSAGE_SAVED,
     /* the application to the coordinator */
-    MESSAGE_REQUEST, /* value: enum round_purpose or a stop mode */
+    MESSAGE_REQUEST, /* value: enum request; payload: a path, or none */
 };
 
 struct message {

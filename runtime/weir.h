@@ -223,6 +223,7 @@ struct weir_edge_options {
     enum weir_routing routing;
     const char *key_format; /* may be NULL */
     const char *value_format;
+    bool feedback; /* it closes a cycle: see weir_feedback */
 };
 
 /* NULL only without memory. allocator is borrowed and may be NULL. */
@@ -238,6 +239,16 @@ WEIR_API void weir_graph_connect(struct weir_graph *graph, const struct weir_edg
 /* Shorthand: first output to first input. */
 WEIR_API void weir_connect(struct weir_graph *graph, weir_node from, weir_node to,
                            enum weir_routing routing);
+/* The same for an edge that leads back: it closes a cycle, of which exactly the edges that lead back
+ * are declared so. What travels on it is part of every checkpoint, in every mode, so records in a
+ * cycle are counted exactly once like all others. It is never blocked: what its reader has not taken
+ * yet waits in memory up to the window, and beyond that in a file (weir_job_options.scratch). Not
+ * BROADCAST. Event time does not travel on it: when all that comes into a cycle from outside has
+ * ended, time in it stands at WEIR_END_OF_TIME. Its operators finish when, besides, nothing is on
+ * its way in it any more, no CLOCK timer of theirs is set and none has asked to be woken; what
+ * `finish` emits then must not come back over it: that fails the run. */
+WEIR_API void weir_feedback(struct weir_graph *graph, weir_node from, weir_node to,
+                            enum weir_routing routing);
 /* A copy of `size` bytes that lives as long as the graph, 16-byte aligned; for operators' configs.
  * NULL without memory (the error sticks). data may be NULL: zeros. */
 WEIR_API void *weir_graph_keep(struct weir_graph *graph, const void *data, size_t size);
