@@ -8,10 +8,23 @@
 #include "clock.h"
 #include "error.h"
 #include "memory.h"
-#include "plant.h"
+#include "waits.h"
 
-#define RETRY_NS 1000000   /* pause before QUIT is sent again */
-#define AGAIN_NS 100000000 /* pause before a last round that failed is tried again */
+#define RETRY_NS 1000000 /* pause before QUIT is sent again */
+
+static bool make_rounds(struct coordinator *coordinator)
+{
+    const struct weir_allocator *allocator = coordinator->run->allocator;
+    uint32_t tasks = coordinator->task_count;
+    for (uint32_t i = 0; i < ROUND_LIMIT; i++) {
+        struct coordinator_round *round = &coordinator->list[i];
+        round->reports = memory_zeroed(allocator, tasks, sizeof *round->reports);
+        round->sealed = memory_zeroed(allocator, tasks, sizeof *round->sealed);
+        if (!round->reports || !round->sealed)
+            return false;
+    }
+    return true;
+}
 
 enum weir_result coordinator_init(struct coordinator *coordinator, const struct run *run,
                                   struct view *view, const struct round_options *options,
@@ -21,11 +34,15 @@ enum weir_result coordinator_init(struct coordinator *coordinator, const struct 
     *coordinator = (struct coordinator){.run = run, .view = view, .task_count = tasks};
     coordinator->tasks = memory_zeroed(run->allocator, tasks, sizeof *coordinator->tasks);
     coordinator->bits =
-        memory_zeroed(run->allocator, round_words(tasks), sizeof *coordinator->bits);
+        memory_zeroed(run->allocator, rounds_words(tasks), sizeof *coordinator->bits);
+    coordinator->loop_list =
+        memory_zeroed(run->allocator, run->plan.loop_count + 1, sizeof *coordinator->loop_list);
     coordinator->again_ns = INT64_MAX;
-    if (!coordinator->tasks || !coordinator->bits)
+    if (!coordinator->tasks || !coordinator->bits || !coordinator->loop_list ||
+        !make_rounds(coordinator))
         return error_memory(error, "the coordinator", tasks * sizeof *coordinator->tasks);
-    round_init(&coordinator->round, options, tasks, coordinator->bits, next_id, clock_now_ns());
+    rounds_init(&coordinator->rounds, options, tasks, coordinator->bits, next_id, clock_now_ns());
+    loops_init(&coordinator->loops, &run->plan, coordinator->loop_list);
     return WEIR_OK;
 }
 
@@ -37,33 +54,47 @@ void coordinator_free(struct coordinator *coordinator)
         pipe_close(&coordinator->tasks[i].pipe);
     pipe_close(&coordinator->writer);
     inbox_close(&coordinator->inbox);
-    memory_release(coordinator->run->allocator, coordinator->tasks);
-    memory_release(coordinator->run->allocator, coordinator->bits);
+    const struct weir_allocator *allocator = coordinator->run->allocator;
+    for (uint32_t i = 0; i < ROUND_LIMIT; i++) {
+        memory_release(allocator, coordinator->list[i].reports);
+        memory_release(allocator, coordinator->list[i].sealed);
+    }
+    for (uint32_t i = 0; i < coordinator->save_count; i++)
+        memory_release(allocator, coordinator->saves[i].path);
+    memory_release(allocator, coordinator->tasks);
+    memory_release(allocator, coordinator->bits);
+    memory_release(allocator, coordinator->loop_list);
 }
 
 /* -------------------------------------------------------------------------- telling -- */
 
-/* What can't be told is remembered, and fails the run: a task that missed a message is lost. */
-static void tell_tasks(struct coordinator *coordinator, enum message_kind kind, uint64_t id)
+void coordinator_tell(struct coordinator *coordinator, enum message_kind kind, uint64_t id)
 {
     struct message message = {.kind = kind, .epoch = coordinator->run->epoch, .id = id};
-    for (uint32_t i = 0; i < coordinator->task_count; i++)
-        if (!pipe_send(coordinator->tasks[i].pipe, &message))
+    for (uint32_t i = 0; i < coordinator->task_count; i++) {
+        struct coordinator_task *task = &coordinator->tasks[i];
+        if (task->pulse)
+            atomic_store_explicit(&task->pulse->urgent, 1, memory_order_relaxed);
+        if (!pipe_send(task->pipe, &message))
             coordinator->untold = true;
+    }
 }
 
-static void tell_writer(struct coordinator *coordinator, enum message_kind kind,
-                        const struct round_action *action)
+void coordinator_tell_writer(struct coordinator *coordinator, enum message_kind kind, uint64_t id,
+                             uint64_t value, uint64_t sequence, struct batch *payload)
 {
     struct message message = {
         .kind = kind,
         .epoch = coordinator->run->epoch,
-        .id = action->id,
-        .value = action->purposes,
-        .sequence = (uint64_t)coordinator->triggered_wall_ns,
+        .id = id,
+        .value = value,
+        .sequence = sequence,
+        .payload = payload,
     };
-    if (coordinator->writer && !pipe_send(coordinator->writer, &message))
-        coordinator->untold = true;
+    if (coordinator->writer && pipe_send(coordinator->writer, &message))
+        return;
+    coordinator->untold |= coordinator->writer != NULL;
+    batch_release(payload);
 }
 
 /* QUIT ends threads that are joined: it is told until it has arrived everywhere. */
@@ -81,8 +112,8 @@ static bool told_quit(struct coordinator *coordinator)
     return all && (!coordinator->writer || coordinator->writer_quit);
 }
 
-static void finish(struct coordinator *coordinator, enum weir_outcome outcome,
-                   const struct weir_error *error)
+void coordinator_finish(struct coordinator *coordinator, enum weir_outcome outcome,
+                        const struct weir_error *error)
 {
     if (coordinator->over)
         return;
@@ -92,7 +123,8 @@ static void finish(struct coordinator *coordinator, enum weir_outcome outcome,
                                         "stopped", "failed", "outcome unknown"};
     run_event(coordinator->run, &(struct weir_event){.kind = WEIR_EVENT_ENDED,
                                                      .id = coordinator->told,
-                                                     .text = error ? error->text : texts[outcome]});
+                                                     .text = error ? error->text : texts[outcome],
+                                                     .last = ""});
     struct view *view = coordinator->view;
     monitor_enter(view->monitor);
     view->outcome = outcome;
@@ -106,13 +138,14 @@ static void finish(struct coordinator *coordinator, enum weir_outcome outcome,
         notices_ring(coordinator->run->notices);
 }
 
-static void fail(struct coordinator *coordinator, enum weir_result code, const char *node,
-                 const char *text)
+void coordinator_fail(struct coordinator *coordinator, enum weir_result code, const char *node,
+                      const char *text)
 {
     struct weir_error error = {0};
     error_set(&error, code ? code : WEIR_FAILED, 0, "%s", text);
     snprintf(error.node, sizeof error.node, "%s", node);
-    finish(coordinator, code == WEIR_UNKNOWN ? WEIR_OUTCOME_UNKNOWN : WEIR_OUTCOME_FAILED, &error);
+    coordinator_finish(coordinator,
+                       code == WEIR_UNKNOWN ? WEIR_OUTCOME_UNKNOWN : WEIR_OUTCOME_FAILED, &error);
 }
 
 /* The text that a message brought; valid as long as the message. */
@@ -132,144 +165,6 @@ static const char *node_of(const struct message *message)
     return message->payload && message->payload->size > size ? text + size : "";
 }
 
-/* ------------------------------------------------------------------ what rounds want -- */
-
-static void on_told(struct coordinator *coordinator, const struct round_action *action)
-{
-    int64_t duration = clock_now_ns() - coordinator->round.triggered_ns;
-    struct view *view = coordinator->view;
-    monitor_enter(view->monitor);
-    if (coordinator->run->durable) {
-        view->bytes = coordinator->bytes;
-        view->checkpoint = action->id;
-        view->triggered_ns = coordinator->round.triggered_ns;
-        view->duration_ns = duration;
-        view->committed++;
-    }
-    view->round = 0;
-    monitor_leave(view->monitor);
-    coordinator->told = action->id;
-    if (action->purposes & (ROUND_STOP | ROUND_FINAL)) { /* C3 */
-        coordinator->awaited = action->id;
-        coordinator->then =
-            action->purposes & ROUND_FINAL ? WEIR_OUTCOME_ENDED : WEIR_OUTCOME_STOPPED;
-        round_cancel(&coordinator->round); /* a later round would hide that this was the last */
-    }
-    /* Before any task publishes what it holds: a host that has not heard of a commit may be sure
-     * that nothing of it can be seen. */
-    if (coordinator->run->durable)
-        run_event(coordinator->run,
-                  &(struct weir_event){.kind = WEIR_EVENT_COMMITTED,
-                                       .id = action->id,
-                                       .duration_ns = duration,
-                                       .bytes = coordinator->bytes,
-                                       .cut_ns = coordinator->cut_ns,
-                                       .align_ns = coordinator->align_ns,
-                                       .write_ns = duration - coordinator->align_ns,
-                                       .text = round_purpose_text(action->purposes)});
-    tell_tasks(coordinator, MESSAGE_COMMITTED, action->id);
-}
-
-/* Inside `text`: what kept the open round from being one. */
-static void tell_abort(struct coordinator *coordinator, const struct round_action *action,
-                       char *text, size_t size)
-{
-    uint32_t missing = 0;
-    for (uint32_t i = 0; i < coordinator->task_count; i++)
-        missing += !round_is_sealed(&coordinator->round, i);
-    if (*coordinator->reason)
-        snprintf(text, size, "%s: %s", round_reason_text(action->reason), coordinator->reason);
-    else
-        snprintf(text, size, "%s: %u of %u tasks had not answered",
-                 round_reason_text(action->reason), missing, coordinator->task_count);
-}
-
-static void on_aborted(struct coordinator *coordinator, const struct round_action *action)
-{
-    int64_t triggered_ns = coordinator->round.triggered_ns;
-    char text[sizeof coordinator->view->aborted_reason];
-    tell_tasks(coordinator, MESSAGE_ABORT, action->id);
-    tell_writer(coordinator, MESSAGE_ABORT, action);
-    tell_abort(coordinator, action, text, sizeof text);
-    struct view *view = coordinator->view;
-    monitor_enter(view->monitor);
-    view->aborted++;
-    view->round = 0;
-    view->aborted_id = action->id;
-    view->aborted_triggered_ns = triggered_ns;
-    memcpy(view->aborted_reason, text, sizeof text);
-    monitor_leave(view->monitor);
-    run_event(coordinator->run, &(struct weir_event){.kind = WEIR_EVENT_ABORTED,
-                                                     .id = action->id,
-                                                     .duration_ns = clock_now_ns() - triggered_ns,
-                                                     .text = text});
-    uint32_t last = action->purposes & (ROUND_STOP | ROUND_FINAL);
-    if (last) {
-        coordinator->again = last;
-        coordinator->again_ns = clock_now_ns() + AGAIN_NS;
-    }
-}
-
-/* Without a store a round is markers alone: it lets sinks publish at the end. */
-static void stand_in_for_writer(struct round *round, const struct round_action *action)
-{
-    if (action->what == ROUND_CLAIM)
-        round_claimed(round, action->id);
-    else if (action->what == ROUND_ANNOUNCE)
-        round_durable(round, action->id);
-    else if (action->what == ROUND_COMMIT)
-        round_committed(round, action->id);
-}
-
-/* For who asks what the job is at. */
-static void show_round(const struct coordinator *coordinator, const struct round_action *action)
-{
-    struct view *view = coordinator->view;
-    monitor_enter(view->monitor);
-    view->round = action->id;
-    view->round_phase = coordinator->round.phase;
-    view->round_purposes = action->purposes;
-    view->round_triggered_ns = coordinator->round.triggered_ns;
-    monitor_leave(view->monitor);
-}
-
-static void carry_out(struct coordinator *coordinator, const struct round_action *action)
-{
-    if (action->what == ROUND_CLAIM || action->what == ROUND_ANNOUNCE ||
-        action->what == ROUND_COMMIT)
-        show_round(coordinator, action);
-    switch (action->what) {
-    case ROUND_CLAIM:
-        *coordinator->reason = 0;
-        coordinator->cut_ns = coordinator->align_ns = 0;
-        coordinator->triggered_wall_ns = clock_wall_ns();
-        tell_writer(coordinator, MESSAGE_CLAIM, action);
-        break;
-    case ROUND_ANNOUNCE: /* P2: to every task */
-        tell_tasks(coordinator, MESSAGE_ANNOUNCE, action->id);
-        break;
-    case ROUND_COMMIT:
-        if (WEIR_PLANT(told_before_commit))
-            tell_tasks(coordinator, MESSAGE_COMMITTED, action->id);
-        tell_writer(coordinator, MESSAGE_COMMIT, action);
-        break;
-    case ROUND_TELL:
-        on_told(coordinator, action);
-        break;
-    case ROUND_ABORT:
-        on_aborted(coordinator, action);
-        break;
-    case ROUND_FAIL:
-        fail(coordinator, WEIR_FAILED, "",
-             "more checkpoints in a row have failed than are tolerated");
-        break;
-    case ROUND_WAIT:
-        break;
-    }
-    if (!coordinator->run->durable)
-        stand_in_for_writer(&coordinator->round, action);
-}
-
 /* ------------------------------------------------------------------------- messages -- */
 
 static void on_ready(struct coordinator *coordinator, struct coordinator_task *task)
@@ -284,8 +179,11 @@ static void on_ready(struct coordinator *coordinator, struct coordinator_task *t
                                         .id = run->restored_id,
                                         .duration_ns = now - run->began_ns,
                                         .bytes = run->restored_bytes,
-                                        .text = ""});
-    tell_tasks(coordinator, MESSAGE_GO, 0); /* what operators say comes after STARTED */
+                                        .text = "",
+                                        .last = ""});
+    coordinator_tell(coordinator, MESSAGE_GO, 0); /* what operators say comes after STARTED */
+    if (run->restored_final)                      /* then its loops had come to rest */
+        coordinator_tell(coordinator, MESSAGE_REST, 0);
     struct view *view = coordinator->view;
     monitor_enter(view->monitor);
     view->started = true;
@@ -301,9 +199,19 @@ static void on_ended(struct coordinator *coordinator, struct coordinator_task *t
     if (coordinator->ended_count < coordinator->task_count)
         return;
     if (coordinator->run->restored_final) /* its handles were published before GO */
-        finish(coordinator, WEIR_OUTCOME_ALREADY_ENDED, NULL);
+        coordinator_finish(coordinator, WEIR_OUTCOME_ALREADY_ENDED, NULL);
     else
-        round_request(&coordinator->round, ROUND_FINAL);
+        rounds_request(&coordinator->rounds, ROUND_FINAL);
+}
+
+void coordinator_end_if_done(struct coordinator *coordinator)
+{
+    if (!coordinator->awaited || coordinator_save_pending(coordinator, coordinator->awaited))
+        return;
+    for (uint32_t i = 0; i < coordinator->task_count; i++)
+        if (coordinator->tasks[i].confirmed < coordinator->awaited)
+            return;
+    coordinator_finish(coordinator, coordinator->then, NULL); /* C3 */
 }
 
 static void on_confirmed(struct coordinator *coordinator, struct coordinator_task *task,
@@ -311,66 +219,63 @@ static void on_confirmed(struct coordinator *coordinator, struct coordinator_tas
 {
     if (id > task->confirmed)
         task->confirmed = id;
-    if (!coordinator->awaited)
-        return;
-    for (uint32_t i = 0; i < coordinator->task_count; i++)
-        if (coordinator->tasks[i].confirmed < coordinator->awaited)
-            return;
-    finish(coordinator, coordinator->then, NULL); /* C3 */
+    coordinator_end_if_done(coordinator);
 }
 
-static void on_sealed(struct coordinator *coordinator, const struct message *message)
-{
-    int64_t cut_ns = (int64_t)message->value;
-    struct round *round = &coordinator->round;
-    if (message->id == round->id && round->phase == ROUND_CUTTING) {
-        coordinator->cut_ns = cut_ns > coordinator->cut_ns ? cut_ns : coordinator->cut_ns;
-        coordinator->align_ns = clock_now_ns() - round->triggered_ns;
-    }
-    round_sealed(round, message->id, message->channel);
-    struct view *view = coordinator->view;
-    monitor_enter(view->monitor);
-    view->cut_max_ns = cut_ns > view->cut_max_ns ? cut_ns : view->cut_max_ns;
-    coordinator->tasks[message->channel].sealed = message->id;
-    monitor_leave(view->monitor);
-}
-
-static void on_request(struct coordinator *coordinator, enum request request)
+/* A request may come with the path of a savepoint. */
+static void on_request(struct coordinator *coordinator, enum request request,
+                       const struct batch *path)
 {
     bool ended = coordinator->run->restored_final; /* its last checkpoint stays the newest */
+    if (path && !coordinator_save_add(coordinator, request, path))
+        return;
     switch (request) {
     case REQUEST_CHECKPOINT:
         if (!ended)
-            round_request(&coordinator->round, ROUND_REQUEST);
+            rounds_request(&coordinator->rounds, ROUND_REQUEST);
+        break;
+    case REQUEST_SAVEPOINT:
+        if (!ended)
+            rounds_request(&coordinator->rounds, ROUND_SAVEPOINT);
         break;
     case REQUEST_SUSPEND:
         if (ended)
             break;
         if (coordinator->run->durable)
-            round_request(&coordinator->round, ROUND_STOP);
+            rounds_request(&coordinator->rounds, ROUND_STOP);
         else
-            finish(coordinator, WEIR_OUTCOME_STOPPED, NULL);
+            coordinator_finish(coordinator, WEIR_OUTCOME_STOPPED, NULL);
         break;
     case REQUEST_DRAIN:
-        tell_tasks(coordinator, MESSAGE_DRAIN, 0);
+        coordinator_tell(coordinator, MESSAGE_DRAIN, 0);
         break;
     case REQUEST_NOW:
-        finish(coordinator, WEIR_OUTCOME_STOPPED, NULL);
+        coordinator_finish(coordinator, WEIR_OUTCOME_STOPPED, NULL);
         break;
     }
+}
+
+/* P11 */
+static void on_spent(struct coordinator *coordinator, const struct message *message)
+{
+    struct words words = {.size = 0};
+    if (!message->value) {
+        rounds_spent(&coordinator->rounds, message->id);
+        return;
+    }
+    words_task(&words, &coordinator->run->plan, message->channel);
+    words_add(&words, " records, and all rounds hold ");
+    words_bytes(&words, atomic_load_explicit(coordinator->run->recorded, memory_order_relaxed));
+    words_add(&words, " of it; recording_max is ");
+    words_bytes(&words, coordinator->run->recording_max);
+    coordinator_note_reason(coordinator, message->id, words.text);
+    rounds_trouble(&coordinator->rounds, message->id, ROUND_BUDGET);
 }
 
 /* An operator may answer any code; only a commit can leave an outcome unknown. */
 static enum weir_result task_code(enum weir_result code)
 {
     return code == WEIR_UNKNOWN ? WEIR_FAILED : code;
-}
-
-/* Of the open round only: what the ABORTED event will say. The first trouble is the one told. */
-static void note_reason(struct coordinator *coordinator, const struct message *message)
-{
-    if (message->id == coordinator->round.id && !*coordinator->reason)
-        snprintf(coordinator->reason, sizeof coordinator->reason, "%s", text_of(message));
 }
 
 /* The first one sticks: what comes later is mostly its echo. */
@@ -393,11 +298,20 @@ static void on_task(struct coordinator *coordinator, const struct message *messa
         on_ready(coordinator, task);
         break;
     case MESSAGE_SEALED:
-        on_sealed(coordinator, message);
+        coordinator_sealed(coordinator, message);
         break;
     case MESSAGE_REFUSED:
-        note_reason(coordinator, message);
-        round_trouble(&coordinator->round, message->id, ROUND_REFUSED);
+        coordinator_note_reason(coordinator, message->id, text_of(message));
+        rounds_trouble(&coordinator->rounds, message->id, ROUND_REFUSED);
+        break;
+    case MESSAGE_SPENT:
+        on_spent(coordinator, message);
+        break;
+    case MESSAGE_LOOPING:
+        loops_looping(&coordinator->loops, message->channel, clock_now_ns());
+        break;
+    case MESSAGE_MEMORY:
+        coordinator_weigh(coordinator);
         break;
     case MESSAGE_ENDED:
         on_ended(coordinator, task);
@@ -407,8 +321,8 @@ static void on_task(struct coordinator *coordinator, const struct message *messa
         break;
     case MESSAGE_FAILED:
         note_failed(coordinator, message->channel);
-        fail(coordinator, task_code((enum weir_result)message->value), node_of(message),
-             text_of(message));
+        coordinator_fail(coordinator, task_code((enum weir_result)message->value), node_of(message),
+                         text_of(message));
         break;
     default:
         break;
@@ -420,25 +334,27 @@ static void on_task(struct coordinator *coordinator, const struct message *messa
 static void on_writer(struct coordinator *coordinator, const struct message *message)
 {
     enum weir_result result = (enum weir_result)message->value;
+    struct rounds *rounds = &coordinator->rounds;
     /* C2; another run is here; the writer has gone */
     if (result == WEIR_UNKNOWN || result == WEIR_REFUSED || result == WEIR_PROTOCOL) {
         coordinator->writer_quit |= result == WEIR_PROTOCOL;
-        fail(coordinator, result, "", text_of(message));
+        coordinator_fail(coordinator, result, "", text_of(message));
         return;
     }
     if (result) {
-        note_reason(coordinator, message);
-        round_trouble(&coordinator->round, message->id, ROUND_STORE_FAILED);
+        coordinator_note_reason(coordinator, message->id, text_of(message));
+        rounds_trouble(rounds, message->id, ROUND_STORE_FAILED);
         return;
     }
+    struct coordinator_round *round = coordinator_round(coordinator, message->id);
+    if (round && message->kind == MESSAGE_DURABLE)
+        round->bytes = message->sequence;
     if (message->kind == MESSAGE_CLAIMED)
-        round_claimed(&coordinator->round, message->id);
+        rounds_claimed(rounds, message->id);
     else if (message->kind == MESSAGE_DURABLE)
-        round_durable(&coordinator->round, message->id);
+        rounds_durable(rounds, message->id);
     else
-        round_committed(&coordinator->round, message->id);
-    if (message->kind == MESSAGE_DURABLE)
-        coordinator->bytes = message->sequence;
+        rounds_committed(rounds, message->id);
 }
 
 static void on_message(struct coordinator *coordinator, const struct message *message)
@@ -451,8 +367,12 @@ static void on_message(struct coordinator *coordinator, const struct message *me
     case MESSAGE_DONE:
         on_writer(coordinator, message);
         break;
+    case MESSAGE_SAVED:
+        coordinator_save_done(coordinator, message->id, (enum weir_result)message->value,
+                              text_of(message));
+        break;
     case MESSAGE_REQUEST:
-        on_request(coordinator, (enum request)message->value);
+        on_request(coordinator, (enum request)message->value, message->payload);
         break;
     default:
         on_task(coordinator, message);
@@ -470,19 +390,25 @@ static void drain_inbox(struct coordinator *coordinator)
         batch_release(message.payload);
     }
     if (status < 0)
-        fail(coordinator, error.code, "", error.text);
+        coordinator_fail(coordinator, error.code, "", error.text);
 }
 
-/* A last round that failed is asked for again: without it the job can't end. */
+/* A last round that failed is asked for again: without it the job can't end. So is one that a
+ * savepoint waits for, and one that may show a cycle empty. */
 static void ask_again(struct coordinator *coordinator, int64_t now)
 {
+    struct rounds *rounds = &coordinator->rounds;
+    if (loops_due_ns(&coordinator->loops) <= now) {
+        loops_asked(&coordinator->loops);
+        rounds_request(rounds, ROUND_LOOP);
+    }
     if (now < coordinator->again_ns)
         return;
+    for (uint32_t purpose = ROUND_SAVEPOINT; purpose <= ROUND_FINAL; purpose *= 2)
+        if (coordinator->again & purpose)
+            rounds_request(rounds, (enum round_purpose)purpose);
+    coordinator->again = 0;
     coordinator->again_ns = INT64_MAX;
-    if (coordinator->again & ROUND_STOP)
-        round_request(&coordinator->round, ROUND_STOP);
-    if (coordinator->again & ROUND_FINAL)
-        round_request(&coordinator->round, ROUND_FINAL);
 }
 
 static struct step leave(struct coordinator *coordinator)
@@ -507,18 +433,20 @@ struct step coordinator_step(void *self)
     drain_inbox(coordinator);
     int64_t now = clock_now_ns();
     if (coordinator->untold)
-        fail(coordinator, WEIR_NO_MEMORY, "", "out of memory for messages to the tasks");
+        coordinator_fail(coordinator, WEIR_NO_MEMORY, "",
+                         "out of memory for messages to the tasks");
     if (coordinator->over)
         return end(coordinator, now);
     if (coordinator->ready_count < coordinator->task_count)
         return (struct step){STEP_WAIT, -1, INT64_MAX};
     ask_again(coordinator, now);
     struct round_action action = {.what = ROUND_WAIT, .deadline_ns = INT64_MAX};
-    while (!coordinator->over && (action = round_next(&coordinator->round, now)).what != ROUND_WAIT)
-        carry_out(coordinator, &action);
+    while (!coordinator->over && !coordinator->paused &&
+           (action = rounds_next(&coordinator->rounds, now)).what != ROUND_WAIT)
+        coordinator_carry_out(coordinator, &action);
     if (coordinator->over || coordinator->untold)
         return coordinator->over ? end(coordinator, now) : (struct step){STEP_AGAIN, -1, now};
-    int64_t deadline =
-        action.deadline_ns < coordinator->again_ns ? action.deadline_ns : coordinator->again_ns;
-    return (struct step){STEP_WAIT, -1, deadline};
+    int64_t deadline = action.deadline_ns, loops = loops_due_ns(&coordinator->loops);
+    deadline = coordinator->again_ns < deadline ? coordinator->again_ns : deadline;
+    return (struct step){STEP_WAIT, -1, loops < deadline ? loops : deadline};
 }

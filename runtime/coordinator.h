@@ -10,11 +10,20 @@
  *
  * C1  no task gets GO before all are READY: nothing is processed when one can't open.
  * C2  a commit whose outcome is unknown is told to nobody; the run ends there.
- * C3  the job is over after the last round only when every task has CONFIRMED its handles.
+ * C3  the job is over after the last round only when every task has CONFIRMED its handles, and a
+ *     savepoint that was asked for with the stop is written. If that fails, a job that was to be
+ *     suspended goes on; no round is taken meanwhile, for its output would be beyond the savepoint.
+ * C4  a loop has come to rest when a cut shows it (loops.h); then its tasks are told, once.
+ *
+ * coordinator.c is the switch, coordinator_round.c carries out what rounds want,
+ * coordinator_save.c minds savepoints.
  */
 #ifndef COORDINATOR_H
 #define COORDINATOR_H
 
+#include "cut.h"
+#include "loops.h"
+#include "pulse.h"
 #include "round.h"
 #include "run.h"
 
@@ -33,7 +42,7 @@ struct view {
     int64_t going_ns;     /* when all operators were ready, 0: not yet */
     int64_t over_ns;      /* when the outcome was known */
     uint32_t failed_task; /* 1 + its index; 0: none failed */
-    /* the open round */
+    /* the newest unfinished round */
     uint64_t round; /* id, 0: none */
     enum round_phase round_phase;
     uint32_t round_purposes;
@@ -42,16 +51,48 @@ struct view {
     uint64_t aborted_id;
     int64_t aborted_triggered_ns;
     char aborted_reason[800];
+    /* savepoints */
+    uint64_t saved, unsaved; /* how many were written, and could not be */
+    uint64_t saved_id;       /* the newest that was */
+    char unsaved_reason[300];
 };
 
-enum request { REQUEST_CHECKPOINT = 1, REQUEST_SUSPEND, REQUEST_DRAIN, REQUEST_NOW };
+enum request {
+    REQUEST_CHECKPOINT = 1,
+    REQUEST_SAVEPOINT, /* with a path, as the stops may have one */
+    REQUEST_SUSPEND,
+    REQUEST_DRAIN,
+    REQUEST_NOW
+};
 
 struct coordinator_task {
     struct pipe *pipe;
+    struct task_pulse *pulse;
     bool ready, ended;
     bool quit; /* was told */
     uint64_t confirmed;
     uint64_t sealed; /* newest id; inside view.monitor */
+};
+
+/* What is known of an unfinished round besides what the machine knows. */
+struct coordinator_round {
+    uint64_t id; /* 0: this place is free */
+    int64_t triggered_wall_ns;
+    uint64_t bytes;             /* that it has written */
+    uint32_t last_task;         /* that has sealed */
+    struct cut_report *reports; /* one a task, zeroed until it has sealed */
+    bool *sealed;
+    char reason[640]; /* what went wrong, in the words of who met it */
+};
+
+#define COORDINATOR_SAVES 8
+
+/* A savepoint that was asked for. */
+struct coordinator_save {
+    char *path;
+    uint64_t id;          /* of its checkpoint, 0: not claimed yet */
+    enum request request; /* SAVEPOINT, or the stop that waits for it */
+    bool sent;            /* the writer has been told */
 };
 
 struct coordinator {
@@ -63,9 +104,15 @@ struct coordinator {
     struct coordinator_task *tasks;
     uint32_t task_count;
     uint64_t *bits;
+    struct loop *loop_list;
 
     /* coordinator's thread only */
-    struct round round;
+    struct rounds rounds;
+    struct coordinator_round list[ROUND_LIMIT];
+    struct loops loops;
+    struct coordinator_save saves[COORDINATOR_SAVES];
+    uint32_t save_count;
+    bool paused; /* C3: a suspended job's savepoint is being written */
     uint32_t ready_count, ended_count;
     bool over;
     bool untold;            /* a message could not be sent */
@@ -73,13 +120,9 @@ struct coordinator {
     uint64_t told;          /* newest id tasks were told of, 0: none */
     uint64_t awaited;       /* the id whose confirmations end the job, 0: none */
     enum weir_outcome then; /* the outcome when they are in */
-    uint32_t again;         /* purposes of a last round that failed, to be asked for again */
+    uint32_t again;         /* purposes of a round that failed, to be asked for again */
     int64_t again_ns;       /* then */
-    int64_t triggered_wall_ns;
-    uint64_t bytes;   /* that the open round has written */
-    int64_t cut_ns;   /* the longest cut of the open round */
-    int64_t align_ns; /* from its trigger to the last task's cut */
-    char reason[640]; /* what went wrong with the open round, in the words of who met it */
+    bool memory_warned;     /* the limit is near, and that was said */
 };
 
 enum weir_result coordinator_init(struct coordinator *coordinator, const struct run *run,
@@ -87,5 +130,40 @@ enum weir_result coordinator_init(struct coordinator *coordinator, const struct 
                                   uint64_t next_id, struct weir_error *error) WEIR_MUST_USE;
 void coordinator_free(struct coordinator *coordinator);
 struct step coordinator_step(void *coordinator);
+
+/* --- between the coordinator's own files --- */
+
+/* What can't be told is remembered, and fails the run: a task that missed a message is lost. */
+void coordinator_tell(struct coordinator *coordinator, enum message_kind kind, uint64_t id);
+/* `payload` moves on, or is released. */
+void coordinator_tell_writer(struct coordinator *coordinator, enum message_kind kind, uint64_t id,
+                             uint64_t value, uint64_t sequence, struct batch *payload);
+void coordinator_finish(struct coordinator *coordinator, enum weir_outcome outcome,
+                        const struct weir_error *error);
+void coordinator_fail(struct coordinator *coordinator, enum weir_result code, const char *node,
+                      const char *text);
+/* All has been confirmed, and saved, that the end waits for? Then it is over. */
+void coordinator_end_if_done(struct coordinator *coordinator);
+
+struct coordinator_round *coordinator_round(struct coordinator *coordinator, uint64_t id);
+void coordinator_carry_out(struct coordinator *coordinator, const struct round_action *action);
+void coordinator_sealed(struct coordinator *coordinator, const struct message *message);
+/* Of an unfinished round: what the ABORTED event will say. The first trouble is the one told. */
+void coordinator_note_reason(struct coordinator *coordinator, uint64_t id, const char *text);
+/* A task holds more, or less, than it did. */
+void coordinator_weigh(struct coordinator *coordinator);
+
+/* Takes the path's batch, which is released by the message's owner. False: refused, and told. */
+bool coordinator_save_add(struct coordinator *coordinator, enum request request,
+                          const struct batch *path);
+void coordinator_save_claimed(struct coordinator *coordinator, uint64_t id, uint32_t purposes);
+void coordinator_save_committed(struct coordinator *coordinator, uint64_t id);
+/* True: it has to be asked for again. */
+bool coordinator_save_aborted(struct coordinator *coordinator, uint64_t id);
+void coordinator_save_done(struct coordinator *coordinator, uint64_t id, enum weir_result result,
+                           const char *text);
+/* Is there one that checkpoint `id` (0: any) or a stop waits for? */
+bool coordinator_save_pending(const struct coordinator *coordinator, uint64_t id);
+bool coordinator_save_stops(const struct coordinator *coordinator, uint64_t id);
 
 #endif

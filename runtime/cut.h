@@ -23,4 +23,11 @@ struct cut_report {
     bool at_rest; /* of a task in a loop: what comes from outside has ended, nothing is to fire */
 };
 
+/* What the coordinator adds: before the reports of all tasks, in the order of the plan. */
+struct cut_summary {
+    int64_t triggered_ns, sealed_ns; /* monotonic */
+    uint32_t last_task;              /* that sealed last; UINT32_MAX: none */
+    bool overtaken;                  /* OVERTAKE was sent */
+};
+
 #endif

@@ -10,6 +10,7 @@
 #include "poison.h"
 
 #define RETRY_NS 1000000 /* pause before a request is sent again */
+#define PATH_LIMIT 4000  /* bytes of a savepoint's */
 
 /* -------------------------------------------------------------------------- building -- */
 
@@ -27,6 +28,12 @@ static enum weir_result make_run(struct weir_job *job, struct weir_error *error)
     run->batch_bytes = options->batch_bytes;
     run->window_batches = options->window_batches;
     run->window_bytes = options->window_bytes;
+    run->network = strcmp(options->endpoint, "inproc") != 0;
+    run->mode = options->mode;
+    run->recording_max = options->recording_max;
+    run->memory_max = options->memory_max;
+    run->recorded = &job->recorded;
+    run->sealed = &job->sealed;
     run->log = options->log;
     run->log_context = options->log_context;
     run->event = options->event;
@@ -66,8 +73,13 @@ static enum weir_result make_actors(struct weir_job *job, struct weir_error *err
         .min_pause_ns = job->options.min_pause_ns,
         .timeout_ns = job->options.timeout_ns,
         .tolerated = job->options.tolerated,
+        .alignment_max_ns =
+            job->options.mode == WEIR_ADAPTIVE ? job->options.alignment_max_ns : INT64_MAX,
+        .at_once = job->options.rounds_at_once,
     };
     uint64_t next_id = job->store ? store_next_id(job->store) : 1;
+    if (next_id <= job->run.restored_id) /* of another store */
+        next_id = job->run.restored_id + 1;
     if (!result)
         result =
             coordinator_init(&job->coordinator, &job->run, &job->view, &rounds, next_id, error);
@@ -91,11 +103,11 @@ static enum weir_result build(struct weir_job *job, struct weir_error *error)
         result = graph_describe(job->graph, job->options.parallelism, job->run.key_groups,
                                 &job->description, error);
     if (!result)
+        result = job_open_scratch(job, error);
+    if (!result)
         result = make_actors(job, error);
     if (!result)
         result = job_read_parts(job, error);
-    for (uint32_t i = 0; !result && i < job->restored.task_count; i++)
-        job->run.restored_bytes += job->restored.tasks[i].part.blob.stored_size + BLOB_HEADER_SIZE;
     int status = clock_random(&run_number, sizeof run_number);
     if (!result && status < 0)
         result = error_os(error, -status, "no random numbers for a run's number");
@@ -131,13 +143,25 @@ static enum weir_result launch(struct weir_job *job, struct weir_error *error)
 }
 
 /* Inside the monitor: that is the fence that lets any thread use the one pipe. */
-static enum weir_result request(struct weir_job *job, enum request what, struct weir_error *error)
+static enum weir_result request(struct weir_job *job, enum request what, const char *path,
+                                struct weir_error *error)
 {
     struct message message = {
         .kind = MESSAGE_REQUEST, .epoch = job->run.epoch, .value = (uint64_t)what};
-    if (job->view.outcome == WEIR_OUTCOME_RUNNING && !pipe_send(job->requests, &message))
-        return error_memory(error, "a request to the job", sizeof message);
-    return WEIR_OK;
+    if (job->view.outcome != WEIR_OUTCOME_RUNNING)
+        return WEIR_OK;
+    if (path) {
+        size_t size = strlen(path);
+        message.payload = batch_alone(job->run.allocator, size + 1);
+        if (!message.payload)
+            return error_memory(error, "a request to the job", size);
+        memcpy(message.payload->data, path, size);
+        message.payload->size = size;
+    }
+    if (pipe_send(job->requests, &message))
+        return WEIR_OK;
+    batch_release(message.payload);
+    return error_memory(error, "a request to the job", sizeof message);
 }
 
 static enum weir_result wait_for_start(struct weir_job *job, struct weir_error *error)
@@ -207,6 +231,7 @@ static void free_run(struct weir_job *job)
     if (job->restored.allocator || job->restored.tasks)
         manifest_free(&job->restored);
     store_close(&job->store);
+    store_close(&job->savepoint);
     notices_free(&job->run.notices);
     monitor_free(&job->run.log_lock);
     monitor_free(&job->view.monitor);
@@ -214,6 +239,7 @@ static void free_run(struct weir_job *job)
     memory_release(allocator, job->run.writer_slot);
     memory_release(allocator, (void *)(uintptr_t)job->run.job_name);
     memory_release(allocator, (void *)(uintptr_t)job->run.store);
+    memory_release(allocator, job->run.scratch);
     poison_free(&job->run);
     plan_free(&job->run.plan);
 }
@@ -225,7 +251,7 @@ void weir_job_close(struct weir_job **job)
     struct weir_job *mine = *job;
     if (mine->thread_count) {
         monitor_enter(mine->view.monitor);
-        while (request(mine, REQUEST_NOW, NULL)) /* no memory: the coordinator gives some back */
+        while (request(mine, REQUEST_NOW, NULL, NULL)) /* no memory: the coordinator gives some back */
             monitor_wait(mine->view.monitor, clock_now_ns() + RETRY_NS);
         monitor_leave(mine->view.monitor);
     }
@@ -282,30 +308,69 @@ static enum weir_result refuse_unknown(const struct weir_job *job, struct weir_e
                      "recovery decides");
 }
 
+static enum weir_result ask(struct weir_job *job, enum request what, const char *path,
+                            struct weir_error *error)
+{
+    monitor_enter(job->view.monitor);
+    enum weir_result result = refuse_unknown(job, error);
+    if (!result)
+        result = request(job, what, path, error);
+    monitor_leave(job->view.monitor);
+    return result;
+}
+
+static enum weir_result needs_store(const struct weir_job *job, struct weir_error *error)
+{
+    if (job->store)
+        return WEIR_OK;
+    return error_set(error, WEIR_INVALID, 0,
+                     "the job has no store: give weir_job_options.store a directory");
+}
+
 enum weir_result weir_job_stop(struct weir_job *job, enum weir_stop mode, struct weir_error *error)
 {
     static const enum request requests[] = {REQUEST_SUSPEND, REQUEST_DRAIN, REQUEST_NOW};
     if ((unsigned)mode > WEIR_STOP_NOW)
         return error_set(error, WEIR_INVALID, 0, "stop mode %d does not exist", (int)mode);
-    monitor_enter(job->view.monitor);
-    enum weir_result result = refuse_unknown(job, error);
-    if (!result)
-        result = request(job, requests[mode], error);
-    monitor_leave(job->view.monitor);
-    return result;
+    return ask(job, requests[mode], NULL, error);
 }
 
 enum weir_result weir_job_checkpoint(struct weir_job *job, struct weir_error *error)
 {
-    if (!job->store)
-        return error_set(error, WEIR_INVALID, 0,
-                         "the job has no store: give weir_job_options.store a directory");
-    monitor_enter(job->view.monitor);
-    enum weir_result result = refuse_unknown(job, error);
-    if (!result)
-        result = request(job, REQUEST_CHECKPOINT, error);
-    monitor_leave(job->view.monitor);
+    enum weir_result result = needs_store(job, error);
+    return result ? result : ask(job, REQUEST_CHECKPOINT, NULL, error);
+}
+
+/* What the writer would find out later is better said at once. */
+static enum weir_result check_path(const struct weir_job *job, const char *path,
+                                   struct weir_error *error)
+{
+    enum weir_result result = needs_store(job, error);
+    if (!result && (!path || !*path || strlen(path) > PATH_LIMIT))
+        result = error_set(error, WEIR_INVALID, 0,
+                           "a savepoint's path has 1 to %d bytes: name a directory that is not "
+                           "there yet",
+                           PATH_LIMIT);
     return result;
+}
+
+enum weir_result weir_job_savepoint(struct weir_job *job, const char *path,
+                                    struct weir_error *error)
+{
+    enum weir_result result = check_path(job, path, error);
+    return result ? result : ask(job, REQUEST_SAVEPOINT, path, error);
+}
+
+enum weir_result weir_job_stop_at(struct weir_job *job, enum weir_stop mode, const char *path,
+                                  struct weir_error *error)
+{
+    enum weir_result result = check_path(job, path, error);
+    if (result)
+        return result;
+    if (mode != WEIR_STOP_SUSPEND && mode != WEIR_STOP_DRAIN)
+        return error_set(error, WEIR_INVALID, 0,
+                         "only a stop that suspends or drains can leave a savepoint");
+    return ask(job, mode == WEIR_STOP_DRAIN ? REQUEST_DRAIN : REQUEST_SUSPEND, path, error);
 }
 
 /* What the tasks say of themselves. */
@@ -318,6 +383,8 @@ static void add_tasks(struct weir_job *job, struct weir_status *status)
         status->records_emitted +=
             atomic_load_explicit(&pulse->records_emitted, memory_order_relaxed);
         status->dead_letters += atomic_load_explicit(&pulse->dead_letters, memory_order_relaxed);
+        status->memory_flight += atomic_load_explicit(&pulse->flight, memory_order_relaxed);
+        status->memory_state += atomic_load_explicit(&pulse->state, memory_order_relaxed);
         if (job->tasks[i].gate.input_count)
             continue;
         uint64_t total = atomic_load_explicit(&pulse->progress_total, memory_order_relaxed);
@@ -351,6 +418,11 @@ void weir_job_status(struct weir_job *job, struct weir_status *status)
     full.aborted_id = view->aborted_id;
     full.aborted_age_ns = view->aborted_id ? now - view->aborted_triggered_ns : -1;
     snprintf(full.aborted_reason, sizeof full.aborted_reason, "%s", view->aborted_reason);
+    full.saved = view->saved;
+    full.unsaved = view->unsaved;
+    full.saved_id = view->saved_id;
+    snprintf(full.unsaved_reason, sizeof full.unsaved_reason, "%s", view->unsaved_reason);
+    full.memory_recorded = atomic_load_explicit(&job->recorded, memory_order_relaxed);
     monitor_leave(view->monitor);
     add_tasks(job, &full);
     size_t size = status->size < sizeof full ? status->size : sizeof full;

@@ -14,7 +14,9 @@ struct weir_job {
     struct weir_job_options options; /* resolved: no member is "default" any more */
     struct weir_graph *graph;
     struct run run;
+    _Atomic uint64_t recorded, sealed; /* see struct run */
     struct store *store; /* NULL without */
+    struct store *savepoint; /* restored from, while it is read; else NULL */
     struct manifest_graph description;
     struct manifest restored; /* zeroed: a first start */
     struct transport *transport;
@@ -32,9 +34,12 @@ struct weir_job {
 enum weir_result job_take_options(const struct weir_job_options *given,
                                   struct weir_job_options *resolved,
                                   struct weir_error *error) WEIR_MUST_USE;
-/* job_restore.c: opens the store, finds the checkpoint to go on from and reads every task's part.
+/* job_restore.c: opens the store, finds the checkpoint to go on from, and reads every task's part
+ * and what was in flight.
  */
 enum weir_result job_open_store(struct weir_job *job, struct weir_error *error) WEIR_MUST_USE;
+/* A folder for what cycles spill, if there is a cycle. */
+enum weir_result job_open_scratch(struct weir_job *job, struct weir_error *error) WEIR_MUST_USE;
 enum weir_result job_read_parts(struct weir_job *job, struct weir_error *error) WEIR_MUST_USE;
 /* job_wire.c: inboxes and pipes of every actor. */
 enum weir_result job_wire(struct weir_job *job, uint64_t run_number,

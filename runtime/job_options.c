@@ -31,6 +31,12 @@ static void fill_in(struct weir_job_options *options)
         options->window_bytes = options->window_batches * options->batch_bytes;
     if (!options->endpoint)
         options->endpoint = "inproc";
+    if (!options->alignment_max_ns)
+        options->alignment_max_ns = SECOND_NS / 20;
+    if (!options->recording_max)
+        options->recording_max = (uint64_t)64 * KIB * KIB;
+    if (!options->rounds_at_once)
+        options->rounds_at_once = 2;
 }
 
 static enum weir_result check(const struct weir_job_options *options, struct weir_error *error)
@@ -46,8 +52,19 @@ static enum weir_result check(const struct weir_job_options *options, struct wei
         what = "batch_bytes: 1 KiB to 1 MiB";
     else if (options->window_batches > 1024)
         what = "window_batches: 1 to 1024";
-    else if ((unsigned)options->restore > WEIR_RESTORE_ID)
-        what = "restore: latest, none or an id";
+    else if ((unsigned)options->restore > WEIR_RESTORE_PATH)
+        what = "restore: latest, none, an id or a path";
+    else if (options->restore == WEIR_RESTORE_PATH &&
+             (!options->restore_path || !*options->restore_path || !options->store))
+        what = "restore_path: the directory of a savepoint; and a store, for what comes after it";
+    else if ((unsigned)options->mode > WEIR_UNALIGNED)
+        what = "mode: adaptive, aligned or unaligned";
+    else if (options->alignment_max_ns < 0)
+        what = "alignment_max_ns: not negative";
+    else if (options->rounds_at_once > ROUND_LIMIT)
+        what = "rounds_at_once: 1 to 8";
+    else if (options->scratch && !*options->scratch)
+        what = "scratch: it names no directory";
     else if (options->restore == WEIR_RESTORE_ID && (!options->restore_id || !options->store))
         what = "restore_id: an id above 0 needs a store";
     else if (strcmp(options->endpoint, "inproc") != 0 &&

@@ -15,6 +15,7 @@ struct notice {
     enum weir_level level;
     struct weir_event event;
     const char *text; /* behind the struct, or ended_text */
+    const char *last; /* behind that */
 };
 
 struct notices {
@@ -123,20 +124,22 @@ static void add(struct notices *notices, struct notice *notice)
     monitor_leave(notices->lock);
 }
 
-static struct notice *make(const struct notices *notices, const char *text)
+static struct notice *make(const struct notices *notices, const char *text, const char *last)
 {
-    size_t size = strlen(text) + 1;
-    struct notice *notice = memory_take(notices->allocator, sizeof *notice + size);
+    size_t size = strlen(text) + 1, last_size = strlen(last) + 1;
+    struct notice *notice = memory_take(notices->allocator, sizeof *notice + size + last_size);
     if (!notice)
         return NULL;
-    *notice = (struct notice){.text = (const char *)(notice + 1)};
-    memcpy(notice + 1, text, size);
+    char *texts = (char *)(notice + 1);
+    *notice = (struct notice){.text = texts, .last = texts + size};
+    memcpy(texts, text, size);
+    memcpy(texts + size, last, last_size);
     return notice;
 }
 
 void notices_log(struct notices *notices, enum weir_level level, const char *text)
 {
-    struct notice *notice = make(notices, text);
+    struct notice *notice = make(notices, text, "");
     if (notice)
         notice->level = level;
     add(notices, notice);
@@ -148,13 +151,15 @@ void notices_event(struct notices *notices, const struct weir_event *event)
     if (event->kind == WEIR_EVENT_ENDED) {
         snprintf(notices->ended_text, sizeof notices->ended_text, "%s", event->text);
         notice->text = notices->ended_text;
+        notice->last = "";
     } else {
-        notice = make(notices, event->text);
+        notice = make(notices, event->text, event->last);
     }
     if (notice) {
         notice->is_event = true;
         notice->event = *event;
         notice->event.text = notice->text;
+        notice->event.last = notice->last;
     }
     add(notices, notice);
 }

@@ -23,15 +23,42 @@ void pulse_queues(struct task_pulse *pulse, const struct gate *gate, const struc
     atomic_store_explicit(&pulse->blocked, blocked, memory_order_relaxed);
     atomic_store_explicit(&pulse->queued, gate->queued, memory_order_relaxed);
     atomic_store_explicit(&pulse->unsent, outlet->unsent, memory_order_relaxed);
+    atomic_store_explicit(&pulse->unsent_markers, outlet->owing, memory_order_relaxed);
 }
 
-void pulse_round(struct task_pulse *pulse, const struct aligner *aligner)
+/* 1 + a channel of the plan that has not brought what is waited for; 0: all have. */
+static uint32_t find_lacking(const struct gate *gate)
 {
-    uint64_t told = aligner->announced > aligner->closed ? aligner->announced : 0;
-    uint64_t round = aligner->open ? aligner->open : told;
-    uint32_t reached = aligner->open ? aligner->marked_count : 0;
-    atomic_store_explicit(&pulse->round, round, memory_order_relaxed);
-    atomic_store_explicit(&pulse->reached, reached, memory_order_relaxed);
+    const struct aligner *aligner = &gate->aligner;
+    bool reach = aligner->open != 0;
+    for (uint32_t i = 0; i < gate->input_count && (reach || aligner->recording); i++) {
+        const struct aligner_input *at = &gate->aligned[i];
+        bool there = reach ? at->reached == aligner->open || at->end_reached || at->feedback
+                           : at->arrived == aligner->recording || at->end_arrived;
+        if (!there)
+            return 1 + gate->inputs[i].channel;
+    }
+    return 0;
+}
+
+void pulse_round(struct task_pulse *pulse, const struct gate *gate)
+{
+    const struct aligner *aligner = &gate->aligner;
+    atomic_store_explicit(&pulse->round, aligner->open, memory_order_relaxed);
+    atomic_store_explicit(&pulse->reached, aligner->marked_count, memory_order_relaxed);
+    atomic_store_explicit(&pulse->cut, aligner->cut, memory_order_relaxed);
+    atomic_store_explicit(&pulse->lacking, find_lacking(gate), memory_order_relaxed);
+}
+
+void pulse_memory(struct task_pulse *pulse, uint64_t flight, uint64_t state)
+{
+    atomic_store_explicit(&pulse->flight, flight, memory_order_relaxed);
+    atomic_store_explicit(&pulse->state, state, memory_order_relaxed);
+}
+
+void pulse_recorded(struct task_pulse *pulse, uint64_t bytes)
+{
+    atomic_store_explicit(&pulse->recorded, bytes, memory_order_relaxed);
 }
 
 void pulse_outside(struct task_pulse *pulse)

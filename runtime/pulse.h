@@ -39,6 +39,13 @@ struct task_pulse {
     _Atomic uint32_t blocked;  /* 1 + the plan's channel that waits for credit; 0: none */
     _Atomic uint64_t round;   /* whose marker it has seen, or that it was told of; uncut; 0: none */
     _Atomic uint32_t reached; /* inputs that stand at that marker */
+    _Atomic uint64_t cut;     /* the newest cut; 0: none */
+    _Atomic uint32_t lacking; /* 1 + a channel whose marker of `round`, or of `cut`, has not come */
+    _Atomic uint32_t unsent_markers;          /* channels that its own marker has not left on */
+    _Atomic uint64_t flight, recorded, state; /* bytes of memory it holds: in queues, of a cut, of
+                                                 keyed state */
+    _Atomic uint32_t urgent; /* a command is in the inbox, so look there after the record in hand. A
+                                hint of this process's coordinator; the command itself decides */
     _Atomic uint64_t progress_done, progress_total;
     _Atomic int thread; /* thread_number of its thread; 0: not started */
 };
@@ -48,7 +55,9 @@ void pulse_turn(struct task_pulse *pulse, enum task_doing doing, int64_t since_n
 /* What lies in its queues, before a wait or a span of records. */
 void pulse_queues(struct task_pulse *pulse, const struct gate *gate, const struct outlet *outlet);
 /* Where it stands in a round. */
-void pulse_round(struct task_pulse *pulse, const struct aligner *aligner);
+void pulse_round(struct task_pulse *pulse, const struct gate *gate);
+void pulse_memory(struct task_pulse *pulse, uint64_t flight, uint64_t state);
+void pulse_recorded(struct task_pulse *pulse, uint64_t bytes);
 /* No callback runs any more. */
 void pulse_outside(struct task_pulse *pulse);
 
@@ -68,6 +77,18 @@ static inline struct pulse_call pulse_enter(struct task_pulse *pulse, uint32_t p
     atomic_store_explicit(&pulse->place, place, memory_order_relaxed);
     atomic_store_explicit(&pulse->call, call, memory_order_relaxed);
     return outer;
+}
+
+/* Between two records: nothing but a load. */
+static inline bool pulse_urgent(struct task_pulse *pulse)
+{
+    return atomic_load_explicit(&pulse->urgent, memory_order_relaxed) != 0;
+}
+/* The inbox is about to be drained. */
+static inline void pulse_heed(struct task_pulse *pulse)
+{
+    if (pulse_urgent(pulse))
+        atomic_store_explicit(&pulse->urgent, 0, memory_order_relaxed);
 }
 
 static inline void pulse_leave(struct task_pulse *pulse, struct pulse_call outer)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "task.h"
+#include "task_inside.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -10,12 +10,13 @@
 #include "memory.h"
 #include "plant.h"
 
-#define SPAN_NS_LONG 50000  /* a span that took longer is followed by a shorter one */
-#define SPAN_NS_SHORT 20000 /* and the other way round */
-#define RETRY_NS 1000000    /* pause before a message that a pipe refused is sent again */
-#define WAKE_NS 1000000     /* a busy task looks after a descriptor that often */
-#define SNAPSHOT_POOL_BYTES 65536
-#define OWN_WATERMARK UINT32_MAX /* "edge" of the task's own watermark in a snapshot */
+#define SPAN_NS_LONG 50000    /* a span that took longer is followed by a shorter one */
+#define SPAN_NS_SHORT 20000   /* and the other way round */
+#define RETRY_NS 1000000      /* pause before a message that a pipe refused is sent again */
+#define WAKE_NS 1000000       /* a busy task looks after a descriptor that often */
+#define GAP_NS 5000000000     /* an item that is missed so long, or twice that, is lost */
+#define PROMISE_NS 1000000000 /* over a network, readers are told that often how far was sent */
+#define MEMORY_STEPS 64       /* of the job's limit: so much more or less is told */
 
 void task_fail(struct task *task, const struct weir_error *error)
 {
@@ -55,9 +56,7 @@ static void fail_memory(struct task *task, const char *what)
     task_fail(task, &error);
 }
 
-/* Why a pipe did not take a message. Its reader has gone, or has so much to read that something is
- * wrong: credits keep all of it far below a pipe's room. */
-static void refused(const struct pipe *pipe, const char *reader, struct weir_error *error)
+void task_refused(const struct pipe *pipe, const char *reader, struct weir_error *error)
 {
     if (pipe_starved(pipe))
         error_set(error, WEIR_NO_MEMORY, 0, "out of memory for a message to %s", reader);
@@ -65,13 +64,13 @@ static void refused(const struct pipe *pipe, const char *reader, struct weir_err
         error_set(error, WEIR_PROTOCOL, 0, "%s does not read its inbox", reader);
 }
 
-static void tell_coordinator(struct task *task, enum message_kind kind, uint64_t id, uint64_t value)
+void task_tell(struct task *task, enum message_kind kind, uint64_t id, uint64_t value)
 {
     struct message message = {
         .kind = kind, .epoch = task->run->epoch, .channel = task->index, .id = id, .value = value};
     if (!pipe_send(task->coordinator, &message)) {
         struct weir_error error = {0};
-        refused(task->coordinator, "the coordinator", &error);
+        task_refused(task->coordinator, "the coordinator", &error);
         error_within(&error, "%s", task->name);
         task_fail(task, &error);
     }
@@ -79,8 +78,8 @@ static void tell_coordinator(struct task *task, enum message_kind kind, uint64_t
 
 /* A message with two texts, each with its zero: what happened, and in which node. Without memory
  * for them the code must do. */
-static bool tell_text(struct task *task, enum message_kind kind, uint64_t id,
-                      const struct weir_error *error)
+bool task_tell_error(struct task *task, enum message_kind kind, uint64_t id,
+                     const struct weir_error *error)
 {
     size_t text_size = strlen(error->text) + 1, node_size = strlen(error->node) + 1;
     struct batch *texts = batch_alone(task->run->allocator, text_size + node_size);
@@ -103,15 +102,14 @@ static bool tell_text(struct task *task, enum message_kind kind, uint64_t id,
 
 /* ---------------------------------------------------------------------------- the pulse -- */
 
-/* A callback that is called from no other. */
-static void begin_call(struct task *task, const struct weir_context *context, const char *call)
+void task_begin_call(struct task *task, const struct weir_context *context, const char *call)
 {
     task->now_ns = clock_now_ns();
     pulse_turn(&task->pulse, TASK_CALLING, task->now_ns);
     pulse_enter(&task->pulse, context->place, call);
 }
 
-static void end_call(struct task *task)
+void task_end_call(struct task *task)
 {
     pulse_outside(&task->pulse);
 }
@@ -129,265 +127,7 @@ static void note_wait(struct task *task)
     pulse_queues(&task->pulse, &task->gate, &task->outlet);
 }
 
-/* --------------------------------------------------------------------------- opening -- */
-
-static enum weir_result load_channel(struct task *task, struct snapshot_section *section,
-                                     struct weir_error *error)
-{
-    uint32_t edge = snapshot_get_u32(section), from = snapshot_get_u32(section);
-    int64_t watermark = (int64_t)snapshot_get_u64(section);
-    bool idle = snapshot_get_u32(section) != 0;
-    if (!snapshot_done(section))
-        return error_set(error, WEIR_DAMAGED, 0, "a channel's position is not well-formed");
-    if (edge == OWN_WATERMARK)
-        task->watermark = watermark;
-    for (uint32_t i = 0; i < task->gate.input_count; i++) {
-        struct gate_input *input = &task->gate.inputs[i];
-        if (input->edge == edge && input->from_subtask == from) {
-            input->watermark = watermark;
-            input->idle = idle;
-        }
-    }
-    return WEIR_OK;
-}
-
-static enum weir_result load_channels(struct task *task, struct weir_bytes part,
-                                      struct weir_error *error)
-{
-    struct snapshot_reader reader = {part.data, part.size, false};
-    struct snapshot_section section;
-    enum weir_result result = WEIR_OK;
-    while (!result && snapshot_next(&reader, &section))
-        if (section.tag == SNAPSHOT_CHANNEL)
-            result = load_channel(task, &section, error);
-    return result;
-}
-
-static void open_operator(struct task *task, uint32_t place)
-{
-    struct weir_context *context = &task->operators[place];
-    context->opened = true;
-    if (context->table->open) {
-        pulse_enter(&task->pulse, place, "open");
-        enum weir_result result =
-            context->table->open(context->self, context, context->node->config);
-        if (result && !task->failed)
-            weir_fail(context, result, "open answered %s", weir_result_name(result));
-        end_call(task);
-    }
-    if (task->failed || !task->parts)
-        return;
-    task->idle_told = -1;
-    struct weir_error error = {0};
-    struct weir_bytes part = {task->parts[place].data, task->parts[place].size};
-    enum weir_result result = place == 0 ? load_channels(task, part, &error) : WEIR_OK;
-    if (!result)
-        result = context_load(context, part, &error);
-    if (result)
-        task_fail(task, &error);
-    blob_buffer_free(&task->parts[place], task->run->allocator);
-}
-
-static void task_open(struct task *task)
-{
-    atomic_store_explicit(&task->pulse.thread, thread_number(), memory_order_relaxed);
-    pulse_turn(&task->pulse, TASK_OPENING, clock_now_ns());
-    for (uint32_t i = 0; i < task->operator_count && !task->failed; i++)
-        open_operator(task, i);
-    for (uint32_t i = 0; i < task->operator_count && !task->failed; i++) /* T3 */
-        context_commit(&task->operators[i], UINT64_MAX);
-    task->opened = true;
-    atomic_store_explicit(&task->pulse.position, task->operators[0].taken, memory_order_relaxed);
-    if (!task->failed)
-        tell_coordinator(task, MESSAGE_READY, 0, 0);
-}
-
-/* --------------------------------------------------------------------------- the cut -- */
-
-static unsigned char *grow_snapshot(void *pool_and_batch, unsigned char *data, size_t size,
-                                    size_t capacity)
-{
-    struct {
-        struct batch_pool *pool;
-        struct batch *batch;
-    } *room = pool_and_batch;
-    size_t doubled = room->batch ? room->batch->capacity * 2 : 0;
-    struct batch *larger = batch_new(room->pool, capacity > doubled ? capacity : doubled);
-    if (!larger)
-        return NULL;
-    if (size)
-        memcpy(larger->data, data, size);
-    batch_release(room->batch);
-    room->batch = larger;
-    return larger->data;
-}
-
-static void save_channels(const struct task *task, struct snapshot_writer *writer)
-{
-    for (uint32_t i = 0; i <= task->gate.input_count; i++) {
-        bool own = i == task->gate.input_count;
-        const struct gate_input *input = &task->gate.inputs[i];
-        snapshot_begin(writer, SNAPSHOT_CHANNEL, i);
-        snapshot_u32(writer, own ? OWN_WATERMARK : input->edge);
-        snapshot_u32(writer, own ? 0 : input->from_subtask);
-        snapshot_u64(writer, (uint64_t)(own ? task->watermark : input->watermark));
-        snapshot_u32(writer, own ? 0 : input->idle);
-        snapshot_end(writer);
-    }
-}
-
-/* TASK is the last section: what the operators say of themselves is known by then. */
-static void save_task(const struct task *task, const struct weir_context *context,
-                      struct snapshot_writer *writer, const char *note)
-{
-    snapshot_begin(writer, SNAPSHOT_TASK, context->instance);
-    snapshot_u32(writer, context->node_index);
-    snapshot_u32(writer, context->subtask);
-    snapshot_u32(writer, 1);
-    snapshot_u32(writer, task->end_placed);
-    snapshot_u64(writer, context->handle_count);
-    snapshot_u64(writer, context->letters.count);
-    snapshot_text(writer, note);
-    snapshot_end(writer);
-}
-
-static bool send_part(struct task *task, struct weir_context *context, uint64_t id,
-                      struct weir_error *error)
-{
-    struct {
-        struct batch_pool *pool;
-        struct batch *batch;
-    } room = {task->snapshots, NULL};
-    struct snapshot_writer writer = {.grow = grow_snapshot, .context = &room};
-    char note[201] = "";
-    size_t hint = context->part_size + context->part_size / 8 + 256;
-    writer.data = grow_snapshot(&room, NULL, 0, hint);
-    writer.capacity = room.batch ? room.batch->capacity : 0;
-    writer.failed = !writer.data;
-    bool saved = context_save(context, &writer, note, error);
-    if (context == task->operators)
-        save_channels(task, &writer);
-    save_task(task, context, &writer, note);
-    if (saved && writer.failed)
-        error_memory(error, "a snapshot", writer.size);
-    if (!saved || writer.failed) {
-        batch_release(room.batch);
-        return false;
-    }
-    room.batch->size = context->part_size = writer.size;
-    struct message message = {.kind = MESSAGE_PART,
-                              .epoch = task->run->epoch,
-                              .channel = context->instance,
-                              .id = id,
-                              .value = (uint64_t)(clock_now_ns() - task->cut_began_ns),
-                              .payload = room.batch};
-    if (pipe_send(task->writer, &message))
-        return true;
-    batch_release(room.batch);
-    refused(task->writer, "the writer", error);
-    return false;
-}
-
-static bool prepare(struct task *task, struct weir_context *context, uint64_t id)
-{
-    if (!context->table->prepare)
-        return true;
-    context->preparing = id;
-    pulse_enter(&task->pulse, context->place, "prepare");
-    enum weir_result result = context->table->prepare(context->self, context, id);
-    context->preparing = 0;
-    if (result && !task->failed)
-        weir_fail(context, result, "prepare answered %s", weir_result_name(result));
-    end_call(task);
-    return !task->failed;
-}
-
-/* P3, T1: one step. The markers go first, so that readers can start while this task saves itself.
- */
-static void task_cut(struct task *task, uint64_t id)
-{
-    task->cut_began_ns = clock_now_ns();
-    pulse_turn(&task->pulse, TASK_CUTTING, task->cut_began_ns);
-    struct weir_error error = {0};
-    bool saved = true;
-    outlet_marker(&task->outlet, id);
-    if (WEIR_PLANT(position_after_marker) && task->operators[0].table->poll && !task->input_done)
-        task->operators[0].table->poll(task->operators[0].self, task->operators);
-    task->mute = true; /* what were emitted now would lie behind the marker, yet before the state */
-    for (uint32_t i = 0; i < task->operator_count; i++) {
-        letters_cut(&task->operators[i].letters, id);
-        if (!prepare(task, &task->operators[i], id))
-            return;
-    }
-    for (uint32_t i = 0; saved && task->run->durable && i < task->operator_count; i++)
-        saved = send_part(task, &task->operators[i], id, &error);
-    task->mute = task->failed;
-    aligner_cut(&task->gate.aligner);
-    int64_t now_ns = clock_now_ns();
-    pulse_turn(&task->pulse, TASK_CALLING, now_ns);
-    task->cut_ns = now_ns - task->cut_began_ns;
-    task->sealing = id;
-    if (!saved && !task->failed && !tell_text(task, MESSAGE_REFUSED, id, &error))
-        task_fail(task, &error);
-}
-
-static void on_verdict(struct task *task, enum aligner_verdict verdict, uint32_t input, uint64_t id)
-{
-    if (verdict == ALIGNER_CUT)
-        task_cut(task, task->gate.aligner.open);
-    pulse_round(&task->pulse, &task->gate.aligner);
-    if (verdict != ALIGNER_ERROR)
-        return;
-    struct weir_error error = {0};
-    error_set(&error, WEIR_PROTOCOL, 0, "%s: marker %llu on input %u is out of order", task->name,
-              (unsigned long long)id, input);
-    task_fail(task, &error);
-}
-
-/* P8, T2: the markers, or the END that stands for them, have left every output. */
-static void seal(struct task *task)
-{
-    if (!task->sealing || task->outlet.controls)
-        return;
-    uint64_t id = task->sealing;
-    task->sealing = 0;
-    tell_coordinator(task, MESSAGE_SEALED, id, (uint64_t)task->cut_ns);
-}
-
 /* -------------------------------------------------------------------------- messages -- */
-
-static void on_abort(struct task *task, uint64_t id)
-{
-    on_verdict(task, aligner_abort(&task->gate.aligner, id), 0, id);
-    outlet_abort(&task->outlet, id); /* P9 */
-    if (task->sealing == id)
-        task->sealing = 0;
-    if (id <= task->aborted)
-        return;
-    task->aborted = id;
-    task->mute = true;
-    for (uint32_t i = 0; i < task->operator_count; i++) {
-        struct weir_context *context = &task->operators[i];
-        if (!context->table->aborted || !context->opened)
-            continue;
-        begin_call(task, context, "aborted");
-        context->table->aborted(context->self, context, id);
-        end_call(task);
-    }
-    task->mute = task->failed;
-}
-
-static void on_committed(struct task *task, uint64_t id)
-{
-    task->mute = true; /* a commit may come again after a restart: it must not emit */
-    pulse_turn(&task->pulse, TASK_CALLING, clock_now_ns());
-    for (uint32_t i = 0; i < task->operator_count; i++)
-        if (!context_commit(&task->operators[i], id))
-            return;
-    task->mute = task->failed;
-    task->careful = false;
-    tell_coordinator(task, MESSAGE_CONFIRMED, id, 0);
-}
 
 static bool knows_channel(const struct task *task, uint32_t channel, bool reads)
 {
@@ -398,54 +138,120 @@ static bool knows_channel(const struct task *task, uint32_t channel, bool reads)
     return (reads ? c->to_task : c->from_task) == task->index;
 }
 
+/* A loop that had come to rest stays so. */
+static bool disturbs_rest(struct task *task, uint32_t channel, struct weir_error *error)
+{
+    const struct plan *plan = &task->run->plan;
+    const struct plan_channel *c = &plan->channels[channel];
+    if (!task->at_rest || !c->feedback)
+        return false;
+    const struct weir_graph *graph = plan->graph;
+    error_set(error, WEIR_INVALID, 0,
+              "%s has emitted to %s after their cycle had come to rest: what finish emits must not "
+              "come back over a feedback edge",
+              graph->nodes[graph->edges[c->edge].from].name,
+              graph->nodes[graph->edges[c->edge].to].name);
+    return true;
+}
+
+/* An item, and those that were waiting for it: each has its own verdict. */
+static bool take_items(struct task *task, const struct message *message, struct weir_error *error)
+{
+    uint32_t slot = task->run->reader_slot[message->channel];
+    struct message next = *message;
+    do {
+        uint64_t recording = task->gate.aligner.recording;
+        unsigned verdict;
+        if (next.kind == MESSAGE_BATCH && disturbs_rest(task, next.channel, error)) {
+            batch_release(next.payload);
+            return false;
+        }
+        bool control = next.kind != MESSAGE_BATCH;
+        uint64_t id = next.id;
+        if (!gate_deliver(&task->gate, slot, &next, &verdict, error))
+            return false;
+        if (control) {
+            task_note_arrived(task, recording, message->channel);
+            task_verdict(task, verdict, slot, id);
+        }
+    } while (!task->failed && gate_deliver_aside(&task->gate, slot, &next));
+    return true;
+}
+
+static bool take_credit(struct task *task, const struct message *message, struct weir_error *error)
+{
+    uint32_t slot = task->run->writer_slot[message->channel];
+    batch_release(message->payload);
+    if (outlet_credit(&task->outlet, slot, message->value, message->id))
+        return true;
+    error_set(error, WEIR_PROTOCOL, 0, "%s: channel %u returns more than it was given", task->name,
+              message->channel);
+    return false;
+}
+
 static void on_channel(struct task *task, const struct message *message)
 {
     struct weir_error error = {0};
-    bool credit = message->kind == MESSAGE_CREDIT;
+    bool credit = message->kind == MESSAGE_CREDIT, taken = true;
     if (!knows_channel(task, message->channel, !credit)) {
         error_set(&error, WEIR_PROTOCOL, 0, "%s: a message of channel %u, which is not its own",
                   task->name, message->channel);
         batch_release(message->payload);
-        task_fail(task, &error);
-        return;
-    }
-    bool taken;
-    if (credit) {
+        taken = false;
+    } else if (message->kind == MESSAGE_PROMISE) {
         batch_release(message->payload);
-        uint32_t slot = task->run->writer_slot[message->channel];
-        taken = outlet_credit(&task->outlet, slot, message->value, message->id);
-        if (!taken)
-            error_set(&error, WEIR_PROTOCOL, 0, "%s: channel %u returns more than it was given",
-                      task->name, message->channel);
+        gate_promise(&task->gate, task->run->reader_slot[message->channel], message);
     } else {
-        taken =
-            gate_deliver(&task->gate, task->run->reader_slot[message->channel], message, &error);
+        taken = credit ? take_credit(task, message, &error) : take_items(task, message, &error);
     }
     if (!taken)
         task_fail(task, &error);
 }
 
+/* What comes into the loop from outside has ended: the coordinator may find out whether the loop is
+ * empty. And when it was, input is done. */
+static void note_ends(struct task *task)
+{
+    bool forward = aligner_ended(&task->gate.aligner) && task->gate.input_count;
+    bool feedback = task->gate.aligner.forward_count < task->gate.input_count;
+    task->input_done |= forward && (!feedback || task->at_rest);
+    if (!task->loop || task->looping || task->outside_count)
+        return;
+    task->looping = true;
+    task_tell(task, MESSAGE_LOOPING, 0, task->loop);
+}
+
 static void on_message(struct task *task, const struct message *message)
 {
+    struct aligner *aligner = &task->gate.aligner;
     switch (message->kind) {
     case MESSAGE_BATCH:
     case MESSAGE_MARKER:
     case MESSAGE_END:
     case MESSAGE_CREDIT:
+    case MESSAGE_PROMISE:
         on_channel(task, message);
         return;
     case MESSAGE_GO:
         task->going = true;
         task->mute = task->failed;
+        note_ends(task);
         break;
     case MESSAGE_ANNOUNCE: /* P2 */
-        on_verdict(task, aligner_announced(&task->gate.aligner, message->id), 0, message->id);
+        task_verdict(task, aligner_announced(aligner, message->id), 0, message->id);
+        break;
+    case MESSAGE_OVERTAKE:
+        task_verdict(task, aligner_overtake(aligner, message->id), 0, message->id);
         break;
     case MESSAGE_ABORT:
-        on_abort(task, message->id);
+        task_abort(task, message->id);
         break;
     case MESSAGE_COMMITTED:
-        on_committed(task, message->id);
+        task_committed(task, message->id);
+        break;
+    case MESSAGE_REST:
+        task->at_rest = true;
+        note_ends(task);
         break;
     case MESSAGE_DRAIN:
         if (task->operators[0].table->poll)
@@ -465,6 +271,7 @@ static void drain_inbox(struct task *task)
     struct message message;
     struct weir_error error = {0};
     int status;
+    pulse_heed(&task->pulse);
     while ((status = inbox_receive(task->inbox, &message, &error)) > 0) {
         if (!task->failed || message.kind == MESSAGE_QUIT)
             on_message(task, &message);
@@ -500,12 +307,12 @@ static bool fire_timer(struct task *task, enum weir_timer kind, int64_t wall_ns)
         if (now == WEIR_NO_TIME || !timers_due(&context->timers, kind, now, &timer))
             continue;
         context->reserve.open = false;
-        begin_call(task, context, "timer");
+        task_begin_call(task, context, "timer");
         enum weir_result result =
             context->table->timer(context->self, context, kind, timer.time, timer.tag);
         if (result && !task->failed)
             weir_fail(context, result, "timer answered %s", weir_result_name(result));
-        end_call(task);
+        task_end_call(task);
         return true;
     }
     return false;
@@ -547,9 +354,12 @@ static bool advance_time(struct task *task)
     int64_t passed = passed_watermark(task);
     if (passed > task->forwarded) {
         task->forwarded = passed;
-        /* END says the end of time, behind what finish still emits. */
-        if (task->forwarded == WEIR_END_OF_TIME)
+        /* END says the end of time, behind what finish still emits; but inside a loop, whose
+         * operators finish only when it has come to rest. */
+        if (task->forwarded == WEIR_END_OF_TIME) {
+            outlet_end_of_time(&task->outlet);
             return true;
+        }
         task->idle_told = 0;
         outlet_watermark(&task->outlet, task->forwarded);
         return true;
@@ -596,8 +406,8 @@ static uint32_t process_one_by_one(struct task *task, struct weir_context *head,
     uint32_t done = 0;
     while (done < count && !task->failed) {
         context_take(head, port, &task->gate.records[done++]);
-        /* P12: the overdraft is one record's output */
-        if (outlet_blocked(&task->outlet) || head->held)
+        /* P12: the overdraft is one record's output; and a marker waits for one record at most */
+        if (outlet_blocked(&task->outlet) || head->held || pulse_urgent(&task->pulse))
             break;
     }
     return done;
@@ -632,6 +442,22 @@ static void adapt_span(struct task *task, int64_t elapsed_ns)
         task->span_limit *= 2;
 }
 
+/* So that the coordinator knows who holds what, and hears of it before it is too much. */
+static void note_memory(struct task *task)
+{
+    uint64_t state = 0, limit = task->run->memory_max;
+    for (uint32_t i = 0; i < task->operator_count; i++)
+        for (uint32_t s = 0; s < task->operators[i].node->state_count; s++)
+            state += state_bytes(task->operators[i].states[s]);
+    uint64_t flight = task->gate.held + task->outlet.held;
+    pulse_memory(&task->pulse, flight, state);
+    uint64_t now = flight + state + task->content.held, told = task->memory_told;
+    if (!limit || (now > told ? now - told : told - now) < limit / MEMORY_STEPS)
+        return;
+    task->memory_told = now;
+    task_tell(task, MESSAGE_MEMORY, 0, now);
+}
+
 /* To the operator at the head; how many it took. */
 static uint32_t give(struct task *task, struct weir_context *head, uint32_t port, uint32_t count)
 {
@@ -642,7 +468,7 @@ static uint32_t give(struct task *task, struct weir_context *head, uint32_t port
                                               : process_one_by_one(task, head, port, count);
     head->span_count = 0;
     head->cell_count = 0;
-    end_call(task);
+    task_end_call(task);
     return done ? done : 1;
 }
 
@@ -666,6 +492,26 @@ static void process(struct task *task, const struct gate_next *next)
     atomic_store_explicit(&task->pulse.position, head->taken, memory_order_relaxed);
     task->now_ns = clock_now_ns();
     adapt_span(task, task->now_ns - began);
+    if (task->run->memory_max)
+        note_memory(task);
+}
+
+static void reach_marker(struct task *task, const struct gate_next *next)
+{
+    unsigned verdict = aligner_reached(&task->gate.aligner, next->input, next->id);
+    task_note_reached(task);
+    task_verdict(task, verdict, next->input, next->id);
+}
+
+static void reach_end(struct task *task, const struct gate_next *next)
+{
+    const struct plan_channel *channel =
+        &task->run->plan.channels[task->gate.inputs[next->input].channel];
+    unsigned verdict = aligner_end_reached(&task->gate.aligner, next->input);
+    task->outside_count -= !channel->loop;
+    task_verdict(task, verdict, next->input, 0);
+    note_ends(task);
+    raise_watermark(task);
 }
 
 /* True: something was done. */
@@ -680,13 +526,10 @@ static bool read_input(struct task *task)
         process(task, &next);
         return true;
     case GATE_MARKER:
-        on_verdict(task, aligner_marker(&task->gate.aligner, next.input, next.id), next.input,
-                   next.id);
+        reach_marker(task, &next);
         return true;
     case GATE_END:
-        on_verdict(task, aligner_end(&task->gate.aligner, next.input), next.input, 0);
-        task->input_done = task->gate.aligner.ended_count == task->gate.input_count;
-        raise_watermark(task);
+        reach_end(task, &next);
         return true;
     case GATE_TIME:
         raise_watermark(task);
@@ -696,22 +539,48 @@ static bool read_input(struct task *task)
                   task->name, next.input);
         task_fail(task, &error);
         return true;
+    case GATE_FAILED:
+        error = task->gate.error;
+        error_within(&error, "%s", task->name);
+        task_fail(task, &error);
+        return true;
     }
     return false;
 }
 
 static const struct step again = {STEP_AGAIN, -1, INT64_MAX};
 
+static int64_t sooner(int64_t a_ns, int64_t b_ns)
+{
+    return a_ns < b_ns ? a_ns : b_ns;
+}
+
+/* Now and then credits and promises are said again: a connection that broke may have swallowed the
+ * last ones. Answers when the next time is. */
+static int64_t promise(struct task *task)
+{
+    int64_t now_ns = clock_now_ns();
+    if (now_ns >= task->promise_ns) {
+        outlet_promise(&task->outlet);
+        gate_repeat_credits(&task->gate);
+        task->promise_ns = now_ns + PROMISE_NS;
+    }
+    return task->promise_ns;
+}
+
 /* Credit goes back, and the task waits; not for long when something it has to send was refused. */
 static struct step wait_until(struct task *task, int64_t deadline_ns, int fd)
 {
     task->rested = true;
     note_wait(task);
+    note_memory(task);
     bool returned = gate_return_credits(&task->gate);
-    if (!returned || task->outlet.refused) {
-        int64_t soon = clock_now_ns() + RETRY_NS;
-        deadline_ns = soon < deadline_ns ? soon : deadline_ns;
-    }
+    if (!returned || task->outlet.refused || task->unsent)
+        deadline_ns = sooner(deadline_ns, clock_now_ns() + RETRY_NS);
+    if (task->run->network)
+        deadline_ns = sooner(deadline_ns, promise(task));
+    if (task->gate.gap_count)
+        deadline_ns = sooner(deadline_ns, task->gap_look_ns);
     return (struct step){STEP_WAIT, fd, deadline_ns};
 }
 
@@ -761,9 +630,9 @@ static struct step poll_source(struct task *task)
     bool was_idle = task->idle_wanted;
     uint64_t emitted = source->emitted;
     task->idle_wanted = false;
-    begin_call(task, source, "poll");
+    task_begin_call(task, source, "poll");
     enum weir_progress progress = source->table->poll(source->self, source);
-    end_call(task);
+    task_end_call(task);
     task->idle_wanted |= was_idle && source->emitted == emitted; /* a record ends idleness */
     return follow(task, source, progress);
 }
@@ -786,9 +655,9 @@ static struct step finish(struct task *task)
         context->idle_until = 0;
         context->idle_fd = -1;
         context->reserve.open = false;
-        begin_call(task, context, "finish");
+        task_begin_call(task, context, "finish");
         enum weir_progress progress = context->table->finish(context->self, context);
-        end_call(task);
+        task_end_call(task);
         return follow(task, context, progress);
     }
     if (!task->end_placed) {
@@ -798,7 +667,7 @@ static struct step finish(struct task *task)
     }
     if (!task->told_end) { /* not blocked: END has left on every output */
         task->told_end = true;
-        tell_coordinator(task, MESSAGE_ENDED, 0, 0);
+        task_tell(task, MESSAGE_ENDED, 0, 0);
     }
     return rest(task, INT64_MAX, -1);
 }
@@ -825,12 +694,12 @@ static struct step wake(struct task *task, struct weir_context *head)
     head->wake_until = INT64_MAX;
     head->wake_fd = -1;
     head->reserve.open = false;
-    begin_call(task, head, "wake");
+    task_begin_call(task, head, "wake");
     task->look_at_ns = task->now_ns + WAKE_NS;
     enum weir_result result = head->table->wake(head->self, head);
     if (result && !task->failed)
         weir_fail(head, result, "wake answered %s", weir_result_name(result));
-    end_call(task);
+    task_end_call(task);
     return again;
 }
 
@@ -862,9 +731,9 @@ static struct step leave(struct task *task)
     for (uint32_t i = 0; i < task->operator_count; i++) {
         struct weir_context *context = &task->operators[i];
         if (context->opened && context->table->close) {
-            begin_call(task, context, "close");
+            task_begin_call(task, context, "close");
             context->table->close(context->self, context);
-            end_call(task);
+            task_end_call(task);
         }
         context->opened = false;
     }
@@ -880,8 +749,26 @@ static struct step report_failure(struct task *task)
 {
     note_wait(task);
     if (!task->told_failure)
-        task->told_failure = tell_text(task, MESSAGE_FAILED, 0, &task->error);
+        task->told_failure = task_tell_error(task, MESSAGE_FAILED, 0, &task->error);
     return (struct step){STEP_WAIT, -1, task->told_failure ? INT64_MAX : clock_now_ns() + RETRY_NS};
+}
+
+/* G1: what does not come for long is lost. */
+static void look_after_gaps(struct task *task)
+{
+    struct weir_error error = {0};
+    int64_t now_ns = clock_now_ns();
+    if (!task->gate.gap_count) {
+        task->gap_look_ns = 0;
+        return;
+    }
+    if (task->gap_look_ns && now_ns < task->gap_look_ns)
+        return;
+    if (task->gap_look_ns && gate_stuck(&task->gate, &error)) {
+        error_within(&error, "%s", task->name);
+        task_fail(task, &error);
+    }
+    task->gap_look_ns = now_ns + GAP_NS;
 }
 
 struct step task_step(void *self)
@@ -898,178 +785,11 @@ struct step task_step(void *self)
         task_open(task);
         return again;
     }
+    if (task->gate.gap_count || task->gap_look_ns)
+        look_after_gaps(task);
     outlet_push(&task->outlet);
-    seal(task);
+    task_attend_cut(task);
     if (!task->going || outlet_blocked(&task->outlet)) /* P12 */
         return wait_until(task, INT64_MAX, -1);
     return work(task);
-}
-
-/* ----------------------------------------------------------------------- construction -- */
-
-static bool add_target(struct weir_context *context, uint32_t output, struct context_target target)
-{
-    struct context_output *to = &context->outputs[output];
-    const struct weir_allocator *allocator = context->run->allocator;
-    struct context_target *more = memory_resize(allocator, to->targets, to->count * sizeof *more,
-                                                (to->count + 1) * sizeof *more);
-    if (!more)
-        return false;
-    to->targets = more;
-    more[to->count++] = target;
-    return true;
-}
-
-/* The channels of an edge that this subtask writes are consecutive: see struct plan. */
-static uint32_t written(const struct plan *plan, uint32_t edge, uint32_t subtask, uint32_t *first)
-{
-    uint32_t writers = plan->nodes[plan->graph->edges[edge].from].parallelism;
-    uint32_t count = (plan->edge_first[edge + 1] - plan->edge_first[edge]) / writers;
-    *first = plan->edge_first[edge] + subtask * count;
-    return count;
-}
-
-static bool wire_edge(struct task *task, uint32_t edge_index)
-{
-    const struct plan *plan = &task->run->plan;
-    const struct graph_edge *edge = &plan->graph->edges[edge_index];
-    struct weir_context *from = &task->operators[plan->nodes[edge->from].place];
-    if (plan_direct(plan, edge_index)) {
-        struct weir_context *to = &task->operators[plan->nodes[edge->to].place];
-        return add_target(from, edge->output,
-                          (struct context_target){.direct = to, .port = edge->input});
-    }
-    uint32_t first, count = written(plan, edge_index, task->subtask, &first);
-    outlet_add_edge(&task->outlet, edge->routing, first, count);
-    struct outlet_edge *way = &task->outlet.edges[task->outlet.edge_count - 1];
-    return add_target(from, edge->output, (struct context_target){.edge = way});
-}
-
-/* An output with one lane behind it is written to without looking around. */
-static void note_only_lanes(struct task *task)
-{
-    for (uint32_t i = 0; i < task->operator_count; i++) {
-        struct weir_context *context = &task->operators[i];
-        for (uint32_t o = 0; o < context->output_count; o++) {
-            const struct context_target *target = context->outputs[o].targets;
-            if (context->outputs[o].count == 1 && !target->direct && target->edge->lane_count == 1)
-                context->outputs[o].only = &task->outlet.lanes[target->edge->first_lane];
-        }
-    }
-}
-
-static bool make_outlet(struct task *task)
-{
-    const struct plan *plan = &task->run->plan;
-    uint32_t edges = 0, channels = 0;
-    for (uint32_t e = 0; e < plan->graph->edge_count; e++) {
-        if (plan->nodes[plan->graph->edges[e].from].chain != task->chain || plan_direct(plan, e))
-            continue;
-        uint32_t first;
-        edges++;
-        channels += written(plan, e, task->subtask, &first);
-    }
-    struct outlet_options options = {
-        .allocator = task->run->allocator,
-        .epoch = task->run->epoch,
-        .batch_bytes = task->run->batch_bytes,
-        .window_batches = task->run->window_batches,
-        .window_bytes = task->run->window_bytes,
-        .key_groups = task->run->key_groups,
-    };
-    if (!outlet_init(&task->outlet, &options, edges, channels, channels))
-        return false;
-    for (uint32_t e = 0; e < plan->graph->edge_count; e++)
-        if (plan->nodes[plan->graph->edges[e].from].chain == task->chain && !wire_edge(task, e))
-            return false;
-    note_only_lanes(task);
-    for (uint32_t c = 0; c < task->outlet.channel_count; c++)
-        task->run->writer_slot[task->outlet.channels[c].channel] = c;
-    return true;
-}
-
-static bool make_gate(struct task *task)
-{
-    const struct plan *plan = &task->run->plan;
-    uint32_t count = 0;
-    for (uint32_t c = 0; c < plan->channel_count; c++)
-        count += plan->channels[c].to_task == task->index;
-    if (!gate_init(&task->gate, task->run->allocator, count, task->run->window_batches,
-                   task->run->window_bytes, task->run->epoch, task->run->restored_id))
-        return false;
-    uint32_t slot = 0;
-    for (uint32_t c = 0; c < plan->channel_count; c++) {
-        const struct plan_channel *channel = &plan->channels[c];
-        if (channel->to_task != task->index)
-            continue;
-        struct gate_input *input = &task->gate.inputs[slot];
-        input->channel = c;
-        input->edge = channel->edge;
-        input->from_subtask = channel->from_subtask;
-        input->port = plan->graph->edges[channel->edge].input;
-        task->run->reader_slot[c] = slot++;
-    }
-    return true;
-}
-
-static bool make_operators(struct task *task)
-{
-    const struct plan_chain *chain = &task->run->plan.chains[task->chain];
-    task->operators = memory_zeroed(task->run->allocator, chain->length, sizeof *task->operators);
-    for (uint32_t i = 0; task->operators && i < chain->length; i++) {
-        task->operator_count = i + 1;
-        if (!context_init(&task->operators[i], task, task->run,
-                          plan_member(&task->run->plan, task->chain, i), task->subtask))
-            return false;
-    }
-    return task->operators;
-}
-
-enum weir_result task_init(struct task *task, const struct run *run, uint32_t index,
-                           struct weir_error *error)
-{
-    const struct plan *plan = &run->plan;
-    *task = (struct task){
-        .run = run, .index = index, .span_limit = 1, .mute = true, .careful = run->careful};
-    task->watermark = task->forwarded = WEIR_NO_TIME;
-    task->limit = WEIR_END_OF_TIME;
-    while (index >= plan->chains[task->chain].first_task + plan->chains[task->chain].parallelism)
-        task->chain++;
-    task->subtask = index - plan->chains[task->chain].first_task;
-    snprintf(task->name, sizeof task->name, "%.9s.%u",
-             plan->graph->nodes[plan->chains[task->chain].head].name, task->subtask);
-    task->snapshots = batch_pool_new(run->allocator, SNAPSHOT_POOL_BYTES, 2);
-    if (!task->snapshots || !make_operators(task) || !make_outlet(task) || !make_gate(task))
-        return error_memory(error, task->name, sizeof *task);
-    return WEIR_OK;
-}
-
-void task_free(struct task *task)
-{
-    const struct weir_allocator *allocator = task->run->allocator;
-    for (uint32_t i = 0; i < task->pipe_count; i++)
-        pipe_close(&task->pipes[i]);
-    pipe_close(&task->coordinator);
-    pipe_close(&task->writer);
-    if (task->inbox)
-        inbox_close(&task->inbox);
-    for (uint32_t i = 0; i < task->operator_count; i++) {
-        if (task->parts)
-            blob_buffer_free(&task->parts[i], allocator);
-        context_free(&task->operators[i]);
-    }
-    gate_free(&task->gate);
-    outlet_free(&task->outlet);
-    memory_release(allocator, task->parts);
-    memory_release(allocator, task->operators);
-    memory_release(allocator, task->pipes);
-    memory_release(allocator, task->pipe_tasks);
-}
-
-struct pipe *task_pipe(const struct task *task, uint32_t to)
-{
-    for (uint32_t i = 0; i < task->pipe_count; i++)
-        if (task->pipe_tasks[i] == to)
-            return task->pipes[i];
-    return NULL;
 }

@@ -10,13 +10,15 @@
  *     5  time to forward? fire timers, one a step
  *     6  gate_read: RECORDS -> operator, MARKER -> aligner -> cut, END -> finish; sources poll; an
  *        operator that holds gets nothing
+ *   A cut that overtakes falls in 1, at the first notice; one that aligns in 6.
  *
  *   life:  created -> opened (READY) -> GO -> running -> finishing -> ended (ENDED) -> QUIT -> done
  *          a failure at any point: FAILED is told, then only QUIT is heard
  *
  * T1  a cut is one step: markers, prepare and save happen with no record, timer or poll in between
  *     (P3).
- * T2  SEALED is sent once for a cut, when the markers have left every output (P8).
+ * T2  SEALED is sent once for a cut, when the markers have come in on every input and left on every
+ *     output, and what was recorded is with the writer (P8).
  * T3  recovered handles are committed before the first record.
  * T4  outside process, poll, timer, wake and finish the task is mute: callbacks can't emit or use
  *     state.
@@ -26,13 +28,17 @@
 
 #include "blob.h"
 #include "context.h"
+#include "cut.h"
 #include "gate.h"
 #include "pulse.h"
+
+#define TASK_OWN_WATERMARK UINT32_MAX /* "edge" of a task's own watermark in a snapshot */
 
 struct task {
     /* set before start */
     const struct run *run;
     uint32_t index, chain, subtask;
+    uint32_t loop; /* of the plan; 0: none */
     char name[16];
     struct inbox *inbox;
     struct pipe **pipes; /* one for each task this one talks to */
@@ -53,22 +59,35 @@ struct task {
     bool opened, going, quitting;
     bool input_done; /* sources: END; others: END on every input */
     bool end_placed, told_end;
-    uint64_t sealing; /* cut and not yet reported, 0: none */
-    int64_t cut_began_ns;
-    int64_t cut_ns;   /* how long that cut took */
-    uint64_t aborted; /* highest id operators were told of */
+    uint64_t sealing;       /* cut and not yet reported, 0: none */
+    struct content content; /* of that cut */
+    struct cut_report report;
+    bool unsent;         /* the writer's pipe refused some of it: try again soon */
+    uint32_t spent_told; /* P11: 1 over the budget, 2 far over */
+    uint64_t marked_id;  /* the id of which an input had reached the marker, */
+    int64_t marked_ns;   /* and when the first one had */
+    struct {
+        uint64_t id;
+        uint32_t channel;   /* of the plan */
+    } last_arrival;         /* of a marker or END, and for which id */
+    uint32_t outside_count; /* inputs from outside of the loop that have not ended */
+    bool looping;           /* there is none left, and the coordinator was told */
+    bool at_rest;           /* the loop is empty for good */
     int64_t watermark, forwarded;
     int64_t limit;         /* of the watermark behind the head: weir_watermark_limit */
     bool idle_wanted;      /* an operator has said so */
     int idle_told;         /* what readers know: 1 idle, 0 not, -1 unknown */
     uint64_t idle_emitted; /* records of all operators when they were told */
     uint32_t span_limit;
-    bool careful;       /* spans of one, until a round of this run is committed */
-    uint64_t taken;     /* records from input, in this run */
-    bool rested;        /* it has waited since then */
-    bool woken;         /* wake was called last: now the others have their turn */
-    int64_t now_ns;     /* read last: before a callback, or after a span */
-    int64_t look_at_ns; /* when a busy task looks after its operator's descriptor */
+    bool careful;         /* spans of one, until a round of this run is committed */
+    uint64_t taken;       /* records from input, in this run */
+    bool rested;          /* it has waited since then */
+    bool woken;           /* wake was called last: now the others have their turn */
+    int64_t now_ns;       /* read last: before a callback, or after a span */
+    int64_t look_at_ns;   /* when a busy task looks after its operator's descriptor */
+    int64_t gap_look_ns;  /* when a missing item is looked after; 0: none is missing */
+    int64_t promise_ns;   /* when readers are told again how far was sent */
+    uint64_t memory_told; /* bytes held, when the coordinator was told last */
 
     /* any thread */
     struct task_pulse pulse;

@@ -121,8 +121,7 @@ static bool wire_edge(struct task *task, uint32_t edge_index)
     uint32_t first, count = written(plan, edge_index, task->subtask, &first);
     outlet_add_edge(&task->outlet, edge->routing, first, count);
     uint32_t loop = plan->nodes[edge->from].loop;
-    outlet_mark_edge(&task->outlet, edge->feedback,
-                     loop && loop == plan->nodes[edge->to].loop);
+    outlet_mark_edge(&task->outlet, edge->feedback, loop && loop == plan->nodes[edge->to].loop);
     struct outlet_edge *way = &task->outlet.edges[task->outlet.edge_count - 1];
     return add_target(from, edge->output, (struct context_target){.edge = way});
 }

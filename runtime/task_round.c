@@ -95,8 +95,11 @@ static bool send_part(struct task *task, struct weir_context *context, uint64_t 
                               .channel = context->instance,
                               .id = id,
                               .payload = room.batch};
+    uint64_t weight = content_weight(room.batch);
+    atomic_fetch_add_explicit(task->run->sealed, weight, memory_order_relaxed);
     if (pipe_send(task->writer, &message))
         return true;
+    content_returned(task->run->sealed, weight);
     batch_release(room.batch);
     task_refused(task->writer, "the writer", error);
     return false;

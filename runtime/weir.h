@@ -306,15 +306,16 @@ WEIR_API enum weir_progress weir_idle(struct weir_context *context, int64_t dead
 
 /* For operators with `wake`: call it at `deadline` (as weir_now; INT64_MAX: never) or when `fd` is
  * readable (-1: none), whichever is first. Replaces the wish before it; a call of wake, for
- * whatever reason, uses the wish up: wake has to wish again. The fd is borrowed, and must stay open
- * while it is wished for. From open, load, process, process_many, timer and wake. A task that is
+ * whatever reason, uses the wish up: wake has to wish again (an operator that has nothing to wait for
+ * should not: a cycle is not at rest while one of its operators wishes). The fd is borrowed, and must
+ * stay open while it is wished for. From open, load, process, process_many, timer and wake. A task that is
  * busy keeps to it within a millisecond or one callback, whichever is longer. Without `wake`, it
  * fails the run. */
 WEIR_API void weir_wake(struct weir_context *context, int64_t deadline_ns, int fd);
 /* For operators with `wake`. true: after the record in hand the task takes no more input until the
  * operator says false, from timer, wake, commit or aborted; all of these are still called, and
- * process_many should return. It is back-pressure: markers behind the input wait too, so a hold
- * should be short; and so does the end of input, which calls finish. Watermarks wait as well; for
+ * process_many should return. It is back-pressure: markers in their turn behind the input wait too,
+ * so a hold should be short; and so does the end of input, which calls finish. Watermarks wait as well; for
  * records that an operator keeps without a hold, see weir_watermark_limit. Not kept over a restart.
  * From wherever weir_wake is. Without `wake`, it fails the run. */
 WEIR_API void weir_hold(struct weir_context *context, bool held);
@@ -466,10 +467,12 @@ enum weir_event_kind {
     /* id: the checkpoint it was restored from, or 0; duration_ns: since weir_job_start was called;
      * bytes: read from the store */
     WEIR_EVENT_STARTED,
-    /* Before any sink publishes what the checkpoint holds. */
-    WEIR_EVENT_COMMITTED, /* id, duration_ns, bytes, cut_ns, write_ns, text: what for */
-    WEIR_EVENT_ABORTED,   /* id, duration_ns, text: why */
-    WEIR_EVENT_ENDED,     /* text: how */
+    /* Before any sink publishes what the checkpoint holds. All members; text: what for */
+    WEIR_EVENT_COMMITTED,
+    WEIR_EVENT_ABORTED, /* id, duration_ns, text: why; who had not answered, and what it waited for */
+    WEIR_EVENT_ENDED,   /* text: how */
+    WEIR_EVENT_SAVED,   /* a savepoint: id of the checkpoint that was copied, text: where to */
+    WEIR_EVENT_UNSAVED, /* one that came to nothing: text: why; id, 0: it was not even begun */
 };
 struct weir_event {
     enum weir_event_kind kind;
@@ -478,11 +481,37 @@ struct weir_event {
     uint64_t bytes;      /* in the store, of this checkpoint */
     const char *text;    /* never NULL; lives until the callback returns */
     int64_t cut_ns;      /* the longest time this round's cut held a task */
-    int64_t align_ns;    /* from the trigger to the last task's cut */
-    int64_t write_ns;    /* from there to the commit */
+    int64_t align_ns; /* from the trigger until all tasks had cut, and their markers were in */
+    int64_t write_ns; /* from there to the commit */
+    uint32_t tasks;   /* of the job */
+    uint32_t overtook;      /* tasks that cut before the marker was reached, or moved theirs ahead */
+    uint64_t channel_bytes; /* of records in flight that it holds: what lay on the readers' side, */
+    uint64_t outlet_bytes;  /* and what had waited on the writers' and was overtaken */
+    /* Who was last, and on which channel: "count.0, by the marker of split.1". Never NULL; lives
+     * until the callback returns. */
+    const char *last;
 };
 
-enum weir_restore { WEIR_RESTORE_LATEST, WEIR_RESTORE_NONE, WEIR_RESTORE_ID };
+/* How a checkpoint's marker passes what is queued before it. */
+enum weir_mode {
+    /* Aligned; a checkpoint that is older than alignment_max goes on as an unaligned one. */
+    WEIR_ADAPTIVE,
+    /* In its turn. A task reads nothing behind a marker before the markers of all its inputs have
+     * come: nothing in flight is saved, and a checkpoint waits for the slowest operator. */
+    WEIR_ALIGNED,
+    /* Ahead of it. Every task saves itself at the first notice, what is in flight is saved with it,
+     * and a checkpoint waits for one record of the slowest operator. */
+    WEIR_UNALIGNED,
+};
+
+enum weir_restore {
+    WEIR_RESTORE_LATEST,
+    WEIR_RESTORE_NONE,
+    WEIR_RESTORE_ID,
+    /* The savepoint in the directory restore_path: for the first start on a store of its own, which
+     * must hold no checkpoint. Nothing is changed there, ever. */
+    WEIR_RESTORE_PATH,
+};
 
 /* A record that is not to be given to its operator any more: see weir_failure, from which it is
  * filled. Instead it becomes a dead letter. It counts as given: positions do not change. */
@@ -536,6 +565,24 @@ struct weir_job_options {
     const struct weir_poison *poison; /* copied */
     size_t poison_count;
     const char *dead_letters;
+    const char *restore_path; /* for WEIR_RESTORE_PATH: what weir_job_savepoint has written */
+    enum weir_mode mode;
+    int64_t alignment_max_ns; /* of WEIR_ADAPTIVE; since the trigger; default 50 ms */
+    /* Memory that checkpoints may hold in batches in flight that they record, over all of them that
+     * are not written yet; default 64 MiB. When it is used up, tasks stop reading what is still to
+     * be recorded; an adaptive checkpoint becomes unaligned first. At twice that, the checkpoint is
+     * given up. What is recorded of feedback edges goes to `scratch` then. */
+    uint64_t recording_max;
+    /* Of batches in flight, recorded ones, and keyed state together; default no limit. At nine
+     * tenths of it a warning says who holds what. Beyond it, checkpoints are given up for what they
+     * hold; and when that is not enough, the run fails. */
+    uint64_t memory_max;
+    /* Unfinished checkpoints: one is being cut, the others written; default 2, at most 8. With a
+     * minimum pause it is 1. */
+    uint32_t rounds_at_once;
+    /* A directory for what waits on feedback edges beyond the window, made when missing; default:
+     * "scratch" in the store. Without either it waits in memory. Files there have no names. */
+    const char *scratch;
 };
 
 enum weir_outcome {
@@ -581,6 +628,12 @@ struct weir_status {
     char aborted_reason[200];    /* as the ABORTED event said it, shortened */
     uint64_t dead_letters;       /* published in this run; again, those of which an earlier run did
                                     not know whether they were */
+    uint64_t saved, unsaved;     /* savepoints of this run that were written, and could not be */
+    uint64_t saved_id;           /* checkpoint of the newest that was, 0: none */
+    char unsaved_reason[200];    /* of the newest that was not, shortened */
+    uint64_t memory_flight;      /* bytes: of batches in queues, over all tasks, */
+    uint64_t memory_recorded;    /* of batches that checkpoints hold until they are written, */
+    uint64_t memory_state;       /* of keyed state */
 };
 
 /* Where an operator stood. */
@@ -617,6 +670,18 @@ WEIR_API enum weir_result weir_job_stop(struct weir_job *job, enum weir_stop mod
  * store. */
 WEIR_API enum weir_result weir_job_checkpoint(struct weir_job *job,
                                               struct weir_error *error) WEIR_MUST_USE;
+/* Asks for a savepoint: a checkpoint soon, which is then copied to `path`, a directory that is not
+ * there yet, or is empty, outside of the store; its parent must be there. It stands for itself, is
+ * readable like a store, and weir never changes or removes it. The SAVED or UNSAVED event tells;
+ * an UNSAVED one, a full disk say, does the job no harm. At most 8 at a time. WEIR_INVALID without a
+ * store. */
+WEIR_API enum weir_result weir_job_savepoint(struct weir_job *job, const char *path,
+                                             struct weir_error *error) WEIR_MUST_USE;
+/* Stops by SUSPEND or DRAIN, with the last checkpoint copied to `path` as weir_job_savepoint does.
+ * If it can't be, a job that was to be suspended goes on, and says so. */
+WEIR_API enum weir_result weir_job_stop_at(struct weir_job *job, enum weir_stop mode,
+                                           const char *path,
+                                           struct weir_error *error) WEIR_MUST_USE;
 WEIR_API void weir_job_status(struct weir_job *job, struct weir_status *status);
 /* For event loops: a descriptor that is readable when weir_job_poll has something to do. It stays
  * the same until weir_job_close, and is the job's: poll it, do not read or close it. -1 when the

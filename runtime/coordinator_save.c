@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Savepoints: a checkpoint is asked for, and when it is committed the writer copies it to the path.
+ * Those that were asked for while one was not claimed yet share it.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "coordinator.h"
+#include "memory.h"
+
+static void tell(struct coordinator *coordinator, enum weir_event_kind kind, uint64_t id,
+                 const char *text)
+{
+    struct view *view = coordinator->view;
+    monitor_enter(view->monitor);
+    if (kind == WEIR_EVENT_SAVED) {
+        view->saved++;
+        view->saved_id = id;
+    } else {
+        view->unsaved++;
+        snprintf(view->unsaved_reason, sizeof view->unsaved_reason, "%s", text);
+    }
+    monitor_leave(view->monitor);
+    run_event(coordinator->run,
+              &(struct weir_event){.kind = kind, .id = id, .text = text, .last = ""});
+}
+
+bool coordinator_save_add(struct coordinator *coordinator, enum request request,
+                          const struct batch *path)
+{
+    const struct weir_allocator *allocator = coordinator->run->allocator;
+    char *copy = NULL;
+    if (coordinator->save_count < COORDINATOR_SAVES)
+        copy = memory_text(allocator, (const char *)path->data, path->size);
+    if (!copy) {
+        tell(coordinator, WEIR_EVENT_UNSAVED, 0,
+             coordinator->save_count < COORDINATOR_SAVES
+                 ? "out of memory for a savepoint"
+                 : "eight savepoints are under way: ask again when one is written");
+        return false;
+    }
+    coordinator->saves[coordinator->save_count++] =
+        (struct coordinator_save){.path = copy, .request = request};
+    return true;
+}
+
+void coordinator_save_claimed(struct coordinator *coordinator, uint64_t id, uint32_t purposes)
+{
+    for (uint32_t i = 0; i < coordinator->save_count; i++) {
+        struct coordinator_save *save = &coordinator->saves[i];
+        bool fits = save->request == REQUEST_DRAIN     ? (purposes & ROUND_FINAL) != 0
+                    : save->request == REQUEST_SUSPEND ? (purposes & ROUND_STOP) != 0
+                                                       : (purposes & ROUND_SAVEPOINT) != 0;
+        if (!save->id && fits)
+            save->id = id;
+    }
+}
+
+bool coordinator_save_aborted(struct coordinator *coordinator, uint64_t id)
+{
+    bool again = false;
+    for (uint32_t i = 0; i < coordinator->save_count; i++) {
+        if (coordinator->saves[i].id != id)
+            continue;
+        coordinator->saves[i].id = 0;
+        again = again || coordinator->saves[i].request == REQUEST_SAVEPOINT;
+    }
+    return again;
+}
+
+void coordinator_save_committed(struct coordinator *coordinator, uint64_t id)
+{
+    const struct weir_allocator *allocator = coordinator->run->allocator;
+    for (uint32_t i = 0; i < coordinator->save_count; i++) {
+        struct coordinator_save *save = &coordinator->saves[i];
+        if (save->id != id || save->sent)
+            continue;
+        size_t size = strlen(save->path) + 1;
+        struct batch *path = batch_alone(allocator, size);
+        if (!path) {
+            coordinator->untold = true;
+            return;
+        }
+        memcpy(path->data, save->path, size);
+        path->size = size;
+        save->sent = true;
+        coordinator_tell_writer(coordinator, MESSAGE_SAVE, id, 0, 0, path);
+    }
+}
+
+/* The job that was to stop here goes on: its only copy elsewhere does not exist. */
+static void go_on(struct coordinator *coordinator, const struct coordinator_save *save)
+{
+    if (save->request != REQUEST_SUSPEND)
+        return;
+    coordinator->paused = false;
+    run_log(coordinator->run, WEIR_LOG_ERROR,
+            "the savepoint %s could not be written, so the job is not stopped", save->path);
+}
+
+void coordinator_save_done(struct coordinator *coordinator, uint64_t id, enum weir_result result,
+                           const char *text)
+{
+    uint32_t at = 0;
+    while (at < coordinator->save_count &&
+           (coordinator->saves[at].id != id || !coordinator->saves[at].sent))
+        at++;
+    if (at == coordinator->save_count)
+        return;
+    struct coordinator_save save = coordinator->saves[at];
+    coordinator->save_count--;
+    memmove(&coordinator->saves[at], &coordinator->saves[at + 1],
+            (coordinator->save_count - at) * sizeof save);
+    if (result) {
+        tell(coordinator, WEIR_EVENT_UNSAVED, id, text);
+        go_on(coordinator, &save);
+    } else {
+        tell(coordinator, WEIR_EVENT_SAVED, id, save.path);
+        if (save.request == REQUEST_SUSPEND && coordinator->paused) {
+            coordinator->paused = false;
+            coordinator->awaited = id;
+            coordinator->then = WEIR_OUTCOME_STOPPED;
+            rounds_cancel(&coordinator->rounds);
+        }
+    }
+    memory_release(coordinator->run->allocator, save.path);
+    coordinator_end_if_done(coordinator);
+}
+
+bool coordinator_save_pending(const struct coordinator *coordinator, uint64_t id)
+{
+    for (uint32_t i = 0; i < coordinator->save_count; i++)
+        if (coordinator->saves[i].id == id)
+            return true;
+    return false;
+}
+
+bool coordinator_save_stops(const struct coordinator *coordinator, uint64_t id)
+{
+    for (uint32_t i = 0; i < coordinator->save_count; i++)
+        if (coordinator->saves[i].id == id && coordinator->saves[i].request == REQUEST_SUSPEND)
+            return true;
+    return false;
+}
