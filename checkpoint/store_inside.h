@@ -20,17 +20,20 @@ struct store_segment {
 struct store_kept {
     uint64_t id;
     struct store_segment *segments; /* each once */
-    size_t count;
+    size_t count, capacity;
     bool unreadable; /* its manifest is damaged: it may name anything */
     bool stuck;      /* removing it failed: left alone until the next start */
 };
 
+/* I5: what one round has, and nobody else. */
 struct store_open_round {
-    uint64_t id;           /* 0: none */
-    uint64_t first_number; /* of the containers it has used: first_number .. next_number - 1 */
-    int file;              /* the container being written, -1: none */
-    uint64_t offset;       /* bytes written into it */
-    bool failed;           /* a write or a sync failed: nothing more is written for it (I1) */
+    uint64_t id;
+    bool claimed;      /* durably (I3) */
+    uint64_t *numbers; /* of its containers, in the order written */
+    size_t count, capacity;
+    int file;        /* the last of them while it is written, -1: none */
+    uint64_t offset; /* bytes written into it */
+    bool failed;     /* a write or a sync failed: nothing more is written for it (I1) */
     bool synced;
 };
 
@@ -48,10 +51,12 @@ struct store {
     uint64_t root_device, root_inode, lock_inode;
 
     /* the run's */
-    uint64_t highest; /* id ever claimed */
+    uint64_t highest; /* id that is used up: found, or tried by this run */
+    uint64_t claimed; /* the highest that was claimed: its folder stays (I3) */
     uint64_t next_number;
     bool stopped; /* another run is here, or the outcome is unknown: write and remove nothing */
-    struct store_open_round round;
+    struct store_open_round rounds[STORE_ROUNDS]; /* ascending by id */
+    uint32_t round_count;
     uint64_t empty_id; /* folder without manifest, kept because it was the highest (I3); 0: none */
     struct blob_buffer sealed, stored;
 
@@ -62,6 +67,10 @@ struct store {
 };
 
 void store_warn(const struct store *store, const char *format, ...) WEIR_PRINTF(2, 3);
+
+/* Room for one more element of a growing array; false: no memory. */
+bool store_grow(const struct store *store, void **array, size_t count, size_t *capacity,
+                size_t element);
 
 /* The names in checkpoints/ or data/ that are ours. Released with memory_release. */
 struct store_ids {
@@ -87,6 +96,11 @@ int store_open_folder(const struct store *store, uint64_t id);
 /* unlinks a half-written manifest and removes the folder; reports through warn. */
 void store_remove_folder(const struct store *store, uint64_t id);
 void store_remove_segment(const struct store *store, struct store_segment segment);
+
+/* NULL when that round is not open. */
+struct store_open_round *store_find_round(struct store *store, uint64_t id);
+/* Closes what is open of all rounds and forgets them; nothing is removed. */
+void store_leave_rounds(struct store *store);
 
 /* WEIR_REFUSED when this run no longer owns the store; WEIR_IO when that can't be found out. */
 enum weir_result store_fence(struct store *store, struct weir_error *error) WEIR_MUST_USE;

@@ -77,11 +77,13 @@ static void make(uint64_t ids, int lie)
         struct manifest manifest;
         struct weir_error error;
         sample_manifest(&manifest, store_epoch(store), id);
+        sample_aligned(&manifest);
         cr_assert_eq(store_claim(store, id, &error), WEIR_OK);
         for (uint32_t i = 0; i < 3; i++) {
             struct snapshot_writer writer = {.grow = grow};
             put_part(&writer, i, id == ids ? lie : 0);
-            cr_assert_eq(store_part(store, id, i, (struct weir_bytes){writer.data, writer.size},
+            cr_assert_eq(store_part(store, id, BLOB_SNAPSHOT, i,
+                                    (struct weir_bytes){writer.data, writer.size},
                                     &manifest.tasks[i].part, &error),
                          WEIR_OK);
             free(writer.data);
