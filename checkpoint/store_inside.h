@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store_inside: what the store's own files share. store.c opens and closes, store_read.c reads and
- * recovers, store_round.c writes one round, store_retain.c removes what is no longer needed.
+ * store_inside: what the store's own files share. store.c opens and closes, store_directory.c finds
+ * and makes the directory, store_read.c reads and recovers, store_round.c writes rounds,
+ * store_retain.c removes what is no longer needed, store_save.c copies one checkpoint.
  */
 #ifndef STORE_INSIDE_H
 #define STORE_INSIDE_H
 
+#include "disk.h"
 #include "lock.h"
 #include "name.h"
 #include "store.h"
@@ -67,6 +69,47 @@ struct store {
 };
 
 void store_warn(const struct store *store, const char *format, ...) WEIR_PRINTF(2, 3);
+
+/* "2026-11-22 17:39:29 UTC" of nanoseconds since 1970. */
+void store_print_time(int64_t since_1970_ns, char text[64]);
+
+/* Not open yet. NULL: no memory, and says so. */
+struct store *store_new(const struct weir_allocator *allocator, struct weir_error *error);
+
+/* --- store_directory.c, in the order of use ------------------------------------------------- */
+
+/* Trouble with the store as a whole, said so that it can be put right. */
+enum weir_result store_unusable(const struct store *store, int failure, const char *what,
+                                struct weir_error *error);
+/* Sets path, base and parent: the fence looks the store up from its parent. */
+enum weir_result store_open_parent(struct store *store, const char *path,
+                                   struct weir_error *error) WEIR_MUST_USE;
+/* Opens the directory. `own`: makes it when it is missing; it must be ours alone. */
+enum weir_result store_open_root(struct store *store, bool own,
+                                 struct weir_error *error) WEIR_MUST_USE;
+enum weir_result store_check_owner(const struct store *store, const char *name,
+                                   const struct disk_status *status,
+                                   struct weir_error *error) WEIR_MUST_USE;
+
+/* What the directory holds. */
+struct store_census {
+    const struct store *store;
+    bool lock, folders, savepoint;
+    bool report;
+    char foreign[64]; /* a name that is not ours, "" when there is none */
+};
+/* With `report`, what is not ours goes to warn. */
+enum weir_result store_take_census(const struct store *store, bool report,
+                                   struct store_census *census,
+                                   struct weir_error *error) WEIR_MUST_USE;
+enum weir_result store_refuse_foreign(const struct store *store, const struct store_census *census,
+                                      struct weir_error *error) WEIR_MUST_USE;
+/* Makes what is inside, and its names durable. */
+enum weir_result store_make_folders(struct store *store, struct weir_error *error) WEIR_MUST_USE;
+enum weir_result store_open_folders(struct store *store, bool owned,
+                                    struct weir_error *error) WEIR_MUST_USE;
+
+/* --- lists, rounds, leftovers ---------------------------------------------------------------- */
 
 /* Room for one more element of a growing array; false: no memory. */
 bool store_grow(const struct store *store, void **array, size_t count, size_t *capacity,
