@@ -35,7 +35,10 @@
 #define BLOB_VERSION 0
 #define BLOB_RAW_LIMIT ((uint64_t)1 << 36)
 
-enum blob_kind { BLOB_SNAPSHOT = 1 }; /* what one task saved; later: state segments */
+enum blob_kind {
+    BLOB_SNAPSHOT = 1, /* what one task saved: its part */
+    BLOB_INFLIGHT,     /* what was on its way to it or from it: sections INFLIGHT of snapshot.h */
+};
 
 /* What a header says, and what the manifest repeats of it. */
 struct blob {
@@ -67,9 +70,12 @@ enum weir_result blob_seal(struct blob *blob, struct weir_bytes raw, struct blob
 enum weir_result blob_header(const unsigned char header[BLOB_HEADER_SIZE], struct blob *blob,
                              struct weir_error *error) WEIR_MUST_USE;
 
-/* Opens `stored` (header and frame) into out, which is resized to the raw size. Everything in
- * *expected - kind, epoch, task, id, sizes, checksum - must match: a right blob in a wrong place is
- * damage. */
+/* Is `stored` (header and frame) what is expected? Everything in *expected - kind, epoch, task, id,
+ * sizes, checksum - must match: a right blob in a wrong place is damage. The frame is not opened. */
+enum weir_result blob_check(const struct blob *expected, struct weir_bytes stored,
+                            struct weir_error *error) WEIR_MUST_USE;
+
+/* Checks `stored` and opens it into out, which is resized to the raw size. */
 enum weir_result blob_open(const struct blob *expected, struct weir_bytes stored,
                            struct blob_buffer *out, const struct weir_allocator *allocator,
                            struct weir_error *error) WEIR_MUST_USE;

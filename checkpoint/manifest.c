@@ -4,16 +4,22 @@
  *
  *   { "weir": 0,                       format version
  *     "store": "<32 hex digits>", "job": text, "epoch": n, "id": n, "restored_from": n,
- *     "final": bool, "reason": text, "triggered_ns": n, "duration_ns": n, "key_groups": n,
+ *     "final": bool, "reason": text, "mode": text, "overtaken": bool,
+ *     "triggered_ns": n, "duration_ns": n, "sealed_ns": n, "last_task": n, "key_groups": n,
  *     "nodes": [{"name", "kind", "version", "parallelism",
  *                "states": [{"name", "format", "version", "value_size"}]}],
- *     "edges": [{"from", "to", "output", "input", "routing", "key_format", "value_format"}],
+ *     "edges": [{"from", "to", "output", "input", "routing", "key_format", "value_format",
+ *                "feedback"}],
  *     "tasks": [{"node", "subtask", "ended", "handles", "letters", "cut_ns", "note",
- *                "part": {"epoch", "number", "offset", "raw", "stored", "checksum"}}],
+ *                "part": {"epoch", "number", "offset", "raw", "stored", "checksum"},
+ *                "inflight": [{as a part}], "channel_bytes", "outlet_bytes", "overtook",
+ *                "phases": {"wait_ns", "align_ns", "record_ns", "write_ns"},
+ *                "last_edge", "last_from"}],
  *     "seal": "<16 hex digits>"
  *   }
  *
- * "from", "to" and "node" count nodes from 0. A part lies in data/<epoch>-<number>.seg at `offset`.
+ * "from", "to" and "node" count nodes from 0, "last_edge" edges and "last_task" tasks; there -1 says
+ * none. A blob lies in data/<epoch>-<number>.seg at `offset`. All members are always there.
  *
  * M1  the tail from the comma before "seal" on has one spelling: any other byte is refused.
  * M2  nothing of the text is parsed before its seal holds.
@@ -34,6 +40,7 @@
 #define PARALLELISM_LIMIT 65536u
 #define GROUP_LIMIT 65536u
 #define VALUE_LIMIT ((uint64_t)16 << 20)
+#define INFLIGHT_LIMIT 65536u /* blobs of one task */
 
 #define SEAL_BEFORE ",\n \"seal\": \""
 #define SEAL_AFTER "\"\n}\n"
@@ -46,6 +53,14 @@ bool manifest_name_ok(const char *name)
     static const char later[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
     size_t size = name == NULL ? 0 : strnlen(name, 65);
     return size >= 1 && size <= 64 && strspn(name, first) >= 1 && strspn(name, later) == size;
+}
+
+static const char *const mode_texts[] = {"aligned", "unaligned", "adaptive"};
+#define MODES (sizeof mode_texts / sizeof mode_texts[0])
+
+const char *manifest_mode_text(enum manifest_mode mode)
+{
+    return (size_t)mode < MODES ? mode_texts[mode] : "?";
 }
 
 /* --------------------------------------------------------------------------------- freeing -- */
@@ -78,8 +93,10 @@ void manifest_free(struct manifest *manifest)
 {
     const struct weir_allocator *allocator = manifest->allocator;
     free_graph(&manifest->graph, allocator);
-    for (uint32_t i = 0; manifest->tasks != NULL && i < manifest->task_count; i++)
+    for (uint32_t i = 0; manifest->tasks != NULL && i < manifest->task_count; i++) {
         memory_release(allocator, manifest->tasks[i].note);
+        memory_release(allocator, manifest->tasks[i].inflight);
+    }
     memory_release(allocator, manifest->tasks);
     memory_release(allocator, manifest->job);
     memory_release(allocator, manifest->reason);
@@ -105,6 +122,22 @@ static void put_number(struct printer *printer, json_t *object, const char *name
     if (value > NAME_NUMBER_LIMIT)
         printer->invalid = name;
     put(printer, object, name, json_integer((json_int_t)(value & NAME_NUMBER_LIMIT)));
+}
+
+/* A clock that somebody set wrong is no reason to lose a checkpoint. */
+static void put_ns(struct printer *printer, json_t *object, const char *name, int64_t ns)
+{
+    put_number(printer, object, name, ns < 0 ? 0 : (uint64_t)ns);
+}
+
+static void put_index(struct printer *printer, json_t *object, const char *name, uint32_t index)
+{
+    put(printer, object, name, json_integer(index == MANIFEST_NONE ? -1 : (json_int_t)index));
+}
+
+static void put_bool(struct printer *printer, json_t *object, const char *name, bool value)
+{
+    put(printer, object, name, json_boolean(value));
 }
 
 /* A position in a text that came from users: JSON takes UTF-8 only, so other bytes become '?'. */
@@ -156,6 +189,14 @@ static json_t *put_array(struct printer *printer, json_t *object, const char *na
     return printer->no_memory ? NULL : array;
 }
 
+/* A new member that is an object; NULL, which json_object_set_new takes, when there is no memory. */
+static json_t *put_object(struct printer *printer, json_t *object, const char *name)
+{
+    json_t *value = json_object();
+    put(printer, object, name, value);
+    return printer->no_memory ? NULL : value;
+}
+
 static json_t *add_object(struct printer *printer, json_t *array)
 {
     json_t *object = json_object();
@@ -199,24 +240,55 @@ static void print_edges(struct printer *printer, json_t *root, const struct mani
         put_text(printer, object, "routing", edge->routing);
         put_text(printer, object, "key_format", edge->key_format);
         put_text(printer, object, "value_format", edge->value_format);
+        put_bool(printer, object, "feedback", edge->feedback);
     }
 }
 
-static void print_part(struct printer *printer, json_t *task, const struct manifest_blob *part)
+static void print_blob(struct printer *printer, json_t *object, const struct manifest_blob *place)
 {
     unsigned char checksum[8];
     for (int i = 0; i < 8; i++)
-        checksum[i] = (unsigned char)(part->blob.checksum >> (56 - 8 * i));
-    json_t *object = json_object();
-    put(printer, task, "part", object);
-    if (printer->no_memory)
-        return;
-    put_number(printer, object, "epoch", part->file_epoch);
-    put_number(printer, object, "number", part->file_number);
-    put_number(printer, object, "offset", part->offset);
-    put_number(printer, object, "raw", part->blob.raw_size);
-    put_number(printer, object, "stored", part->blob.stored_size);
+        checksum[i] = (unsigned char)(place->blob.checksum >> (56 - 8 * i));
+    put_number(printer, object, "epoch", place->file_epoch);
+    put_number(printer, object, "number", place->file_number);
+    put_number(printer, object, "offset", place->offset);
+    put_number(printer, object, "raw", place->blob.raw_size);
+    put_number(printer, object, "stored", place->blob.stored_size);
     put_hex(printer, object, "checksum", checksum, sizeof checksum);
+}
+
+static void print_phases(struct printer *printer, json_t *task,
+                         const struct manifest_phases *phases)
+{
+    json_t *object = put_object(printer, task, "phases");
+    put_ns(printer, object, "wait_ns", phases->wait_ns);
+    put_ns(printer, object, "align_ns", phases->align_ns);
+    put_ns(printer, object, "record_ns", phases->record_ns);
+    put_ns(printer, object, "write_ns", phases->write_ns);
+}
+
+/* What the text does not repeat of a blob must be what a reader takes for granted. */
+static bool blob_fits(const struct manifest *manifest, uint32_t task, enum blob_kind kind,
+                      const struct manifest_blob *place)
+{
+    const struct blob *blob = &place->blob;
+    return blob->task == task && blob->id == manifest->id && blob->epoch == place->file_epoch &&
+           blob->kind == kind;
+}
+
+static void print_blobs(struct printer *printer, json_t *object, const struct manifest *manifest,
+                        uint32_t index)
+{
+    const struct manifest_task *task = &manifest->tasks[index];
+    if (!blob_fits(manifest, index, BLOB_SNAPSHOT, &task->part))
+        printer->invalid = "part";
+    print_blob(printer, put_object(printer, object, "part"), &task->part);
+    json_t *pieces = put_array(printer, object, "inflight");
+    for (uint32_t i = 0; i < task->inflight_count && !printer->no_memory; i++) {
+        if (!blob_fits(manifest, index, BLOB_INFLIGHT, &task->inflight[i]))
+            printer->invalid = "inflight";
+        print_blob(printer, add_object(printer, pieces), &task->inflight[i]);
+    }
 }
 
 static void print_tasks(struct printer *printer, json_t *root, const struct manifest *manifest)
@@ -224,20 +296,21 @@ static void print_tasks(struct printer *printer, json_t *root, const struct mani
     json_t *tasks = put_array(printer, root, "tasks");
     for (uint32_t i = 0; i < manifest->task_count && !printer->no_memory; i++) {
         const struct manifest_task *task = &manifest->tasks[i];
-        const struct blob *blob = &task->part.blob;
-        if (blob->task != i || blob->id != manifest->id || blob->epoch != task->part.file_epoch ||
-            blob->kind != BLOB_SNAPSHOT)
-            printer->invalid = "part"; /* these are not repeated in the text */
         json_t *object = add_object(printer, tasks);
         put_number(printer, object, "node", task->node);
         put_number(printer, object, "subtask", task->subtask);
-        put(printer, object, "ended", json_boolean(task->ended));
+        put_bool(printer, object, "ended", task->ended);
         put_number(printer, object, "handles", task->handles);
         put_number(printer, object, "letters", task->letters);
         put_number(printer, object, "cut_ns", task->cut_ns);
         put_text(printer, object, "note", task->note);
-        if (!printer->no_memory)
-            print_part(printer, object, &task->part);
+        print_blobs(printer, object, manifest, i);
+        put_number(printer, object, "channel_bytes", task->channel_bytes);
+        put_number(printer, object, "outlet_bytes", task->outlet_bytes);
+        put_bool(printer, object, "overtook", task->overtook);
+        print_phases(printer, object, &task->phases);
+        put_index(printer, object, "last_edge", task->last_edge);
+        put_index(printer, object, "last_from", task->last_from);
     }
 }
 
@@ -249,13 +322,16 @@ static void print_head(struct printer *printer, json_t *root, const struct manif
     put_number(printer, root, "epoch", manifest->epoch);
     put_number(printer, root, "id", manifest->id);
     put_number(printer, root, "restored_from", manifest->restored_from);
-    put(printer, root, "final", json_boolean(manifest->final));
+    put_bool(printer, root, "final", manifest->final);
     put_text(printer, root, "reason", manifest->reason);
-    /* A wall clock before 1970 is somebody's wrong clock, not a reason to lose a checkpoint. */
-    put_number(printer, root, "triggered_ns",
-               manifest->triggered_ns < 0 ? 0 : (uint64_t)manifest->triggered_ns);
-    put_number(printer, root, "duration_ns",
-               manifest->duration_ns < 0 ? 0 : (uint64_t)manifest->duration_ns);
+    if ((size_t)manifest->mode >= MODES)
+        printer->invalid = "mode";
+    put_text(printer, root, "mode", manifest_mode_text(manifest->mode));
+    put_bool(printer, root, "overtaken", manifest->overtaken);
+    put_ns(printer, root, "triggered_ns", manifest->triggered_ns);
+    put_ns(printer, root, "duration_ns", manifest->duration_ns);
+    put_ns(printer, root, "sealed_ns", manifest->sealed_ns);
+    put_index(printer, root, "last_task", manifest->last_task);
     put_number(printer, root, "key_groups", manifest->graph.key_groups);
 }
 
@@ -365,6 +441,24 @@ static uint32_t get_u32(struct parser *parser, const json_t *object, const char 
                         uint32_t least, uint32_t most)
 {
     return (uint32_t)get_number(parser, object, name, least, most);
+}
+
+/* -1 reads as MANIFEST_NONE. */
+static uint32_t get_index(struct parser *parser, const json_t *object, const char *name,
+                          uint32_t count)
+{
+    const json_t *value = json_object_get(object, name);
+    if (json_is_integer(value) && json_integer_value(value) == -1)
+        return MANIFEST_NONE;
+    uint64_t index = get_number(parser, object, name, 0, MANIFEST_NONE - 1);
+    if (index >= count)
+        wrong(parser, name, "is out of range");
+    return (uint32_t)index;
+}
+
+static int64_t get_ns(struct parser *parser, const json_t *object, const char *name)
+{
+    return (int64_t)get_number(parser, object, name, 0, NAME_NUMBER_LIMIT);
 }
 
 static bool get_bool(struct parser *parser, const json_t *object, const char *name)
@@ -495,6 +589,8 @@ static void parse_edges(struct parser *parser, const json_t *root, struct manife
     if (graph->edges == NULL)
         return;
     graph->edge_count = count;
+    if (graph->node_count == 0)
+        wrong(parser, "edges", "has ends that are no nodes");
     uint32_t last = graph->node_count == 0 ? 0 : graph->node_count - 1;
     for (uint32_t i = 0; i < count; i++) {
         const json_t *from = json_array_get(array, i);
@@ -506,32 +602,74 @@ static void parse_edges(struct parser *parser, const json_t *root, struct manife
         edge->routing = get_text(parser, from, "routing");
         edge->key_format = get_text(parser, from, "key_format");
         edge->value_format = get_text(parser, from, "value_format");
+        edge->feedback = get_bool(parser, from, "feedback");
         if (!routing_ok(edge->routing))
             wrong(parser, "routing", "is none that this version knows");
     }
 }
 
-static void parse_part(struct parser *parser, const json_t *task, const struct manifest *manifest,
-                       uint32_t index, struct manifest_blob *part)
+static void parse_blob(struct parser *parser, const json_t *from, const struct manifest *manifest,
+                       const struct blob *of, struct manifest_blob *place)
 {
     unsigned char checksum[8] = {0};
-    const json_t *from = get(parser, task, "part", JSON_OBJECT);
-    if (from == NULL)
-        return;
-    part->file_epoch = get_u32(parser, from, "epoch", 0, manifest->epoch);
-    part->file_number = get_number(parser, from, "number", 0, NAME_NUMBER_LIMIT);
-    part->offset = get_number(parser, from, "offset", 0, NAME_NUMBER_LIMIT);
+    place->file_epoch = get_u32(parser, from, "epoch", 0, manifest->epoch);
+    place->file_number = get_number(parser, from, "number", 0, NAME_NUMBER_LIMIT);
+    place->offset = get_number(parser, from, "offset", 0, NAME_NUMBER_LIMIT);
     get_hex(parser, from, "checksum", checksum, sizeof checksum);
-    part->blob = (struct blob){
-        .kind = BLOB_SNAPSHOT,
-        .epoch = part->file_epoch,
-        .task = index,
-        .id = manifest->id,
-        .raw_size = get_number(parser, from, "raw", 0, BLOB_RAW_LIMIT),
-        .stored_size = get_number(parser, from, "stored", 0, 2 * BLOB_RAW_LIMIT),
-    };
+    place->blob = *of;
+    place->blob.epoch = place->file_epoch;
+    place->blob.raw_size = get_number(parser, from, "raw", 0, BLOB_RAW_LIMIT);
+    place->blob.stored_size = get_number(parser, from, "stored", 0, 2 * BLOB_RAW_LIMIT);
     for (int i = 0; i < 8; i++)
-        part->blob.checksum = part->blob.checksum << 8 | checksum[i];
+        place->blob.checksum = place->blob.checksum << 8 | checksum[i];
+}
+
+/* The part, the blobs of content in flight, and how much of it there is. */
+static void parse_blobs(struct parser *parser, const json_t *from, const struct manifest *manifest,
+                        uint32_t index, struct manifest_task *task)
+{
+    struct blob of = {.kind = BLOB_SNAPSHOT, .task = index, .id = manifest->id};
+    uint32_t count;
+    uint64_t raw = 0; /* at most INFLIGHT_LIMIT * BLOB_RAW_LIMIT */
+    const json_t *part = get(parser, from, "part", JSON_OBJECT);
+    if (part != NULL)
+        parse_blob(parser, part, manifest, &of, &task->part);
+    const json_t *array = get_array(parser, from, "inflight", INFLIGHT_LIMIT, &count);
+    task->inflight = count == 0 ? NULL : take(parser, count, sizeof *task->inflight);
+    task->inflight_count = task->inflight == NULL ? 0 : count;
+    of.kind = BLOB_INFLIGHT;
+    for (uint32_t i = 0; i < task->inflight_count; i++) {
+        parse_blob(parser, json_array_get(array, i), manifest, &of, &task->inflight[i]);
+        raw += task->inflight[i].blob.raw_size;
+    }
+    task->channel_bytes = get_number(parser, from, "channel_bytes", 0, raw);
+    task->outlet_bytes = get_number(parser, from, "outlet_bytes", 0, raw - task->channel_bytes);
+}
+
+static void parse_phases(struct parser *parser, const json_t *from, struct manifest_phases *phases)
+{
+    const json_t *object = get(parser, from, "phases", JSON_OBJECT);
+    if (object == NULL)
+        return;
+    phases->wait_ns = get_ns(parser, object, "wait_ns");
+    phases->align_ns = get_ns(parser, object, "align_ns");
+    phases->record_ns = get_ns(parser, object, "record_ns");
+    phases->write_ns = get_ns(parser, object, "write_ns");
+}
+
+/* An edge and a subtask of the node it comes from; or neither. */
+static void parse_last(struct parser *parser, const json_t *from, const struct manifest *manifest,
+                       struct manifest_task *task)
+{
+    const struct manifest_graph *graph = &manifest->graph;
+    task->last_edge = get_index(parser, from, "last_edge", graph->edge_count);
+    task->last_from = get_index(parser, from, "last_from", PARALLELISM_LIMIT);
+    if (parser->result != WEIR_OK)
+        return;
+    bool none = task->last_edge == MANIFEST_NONE;
+    if (none != (task->last_from == MANIFEST_NONE) ||
+        (!none && task->last_from >= graph->nodes[graph->edges[task->last_edge].from].parallelism))
+        wrong(parser, "last_from", "is no subtask of the edge's writer");
 }
 
 static void parse_tasks(struct parser *parser, const json_t *root, struct manifest *manifest)
@@ -552,7 +690,10 @@ static void parse_tasks(struct parser *parser, const json_t *root, struct manife
         task->letters = get_number(parser, from, "letters", 0, NAME_NUMBER_LIMIT);
         task->cut_ns = get_number(parser, from, "cut_ns", 0, NAME_NUMBER_LIMIT);
         task->note = get_text(parser, from, "note");
-        parse_part(parser, from, manifest, i, &task->part);
+        parse_blobs(parser, from, manifest, i, task);
+        task->overtook = get_bool(parser, from, "overtook");
+        parse_phases(parser, from, &task->phases);
+        parse_last(parser, from, manifest, task);
     }
 }
 
@@ -600,6 +741,16 @@ static void check_names(struct parser *parser, const struct manifest_graph *grap
     }
 }
 
+static enum manifest_mode get_mode(struct parser *parser, const json_t *root)
+{
+    const json_t *value = get(parser, root, "mode", JSON_STRING);
+    for (size_t i = 0; value != NULL && i < MODES; i++)
+        if (strcmp(json_string_value(value), mode_texts[i]) == 0)
+            return (enum manifest_mode)i;
+    wrong(parser, "mode", "is none that this version knows");
+    return MANIFEST_ALIGNED;
+}
+
 static void parse_head(struct parser *parser, const json_t *root, struct manifest *manifest)
 {
     get_hex(parser, root, "store", manifest->store_id, STORE_ID_SIZE);
@@ -609,9 +760,11 @@ static void parse_head(struct parser *parser, const json_t *root, struct manifes
     manifest->restored_from = get_number(parser, root, "restored_from", 0, NAME_NUMBER_LIMIT);
     manifest->final = get_bool(parser, root, "final");
     manifest->reason = get_text(parser, root, "reason");
-    manifest->triggered_ns =
-        (int64_t)get_number(parser, root, "triggered_ns", 0, NAME_NUMBER_LIMIT);
-    manifest->duration_ns = (int64_t)get_number(parser, root, "duration_ns", 0, NAME_NUMBER_LIMIT);
+    manifest->mode = get_mode(parser, root);
+    manifest->overtaken = get_bool(parser, root, "overtaken");
+    manifest->triggered_ns = get_ns(parser, root, "triggered_ns");
+    manifest->duration_ns = get_ns(parser, root, "duration_ns");
+    manifest->sealed_ns = get_ns(parser, root, "sealed_ns");
     manifest->graph.key_groups = get_u32(parser, root, "key_groups", 1, GROUP_LIMIT);
     if (parser->result == WEIR_OK && manifest->restored_from >= manifest->id)
         wrong(parser, "restored_from", "is not older than the checkpoint itself");
@@ -648,6 +801,7 @@ static void parse_root(struct parser *parser, const json_t *root, struct manifes
     parse_nodes(parser, root, &manifest->graph);
     parse_edges(parser, root, &manifest->graph);
     parse_tasks(parser, root, manifest);
+    manifest->last_task = get_index(parser, root, "last_task", manifest->task_count);
     if (parser->result == WEIR_OK)
         check_names(parser, &manifest->graph);
     if (parser->result == WEIR_OK)

@@ -17,6 +17,7 @@
 #define MANIFEST_LIMIT ((size_t)16 << 20)
 #define MANIFEST_VERSION 0
 #define STORE_ID_SIZE 16
+#define MANIFEST_NONE UINT32_MAX /* no such edge, subtask or task; -1 in the text */
 
 /* --- the graph, as far as a checkpoint depends on it -------------------------------------- */
 
@@ -41,6 +42,7 @@ struct manifest_edge {
     char *output, *input;
     char *routing; /* "forward" "spread" "by_key" "broadcast" */
     char *key_format, *value_format;
+    bool feedback; /* leads back to where its records come from */
 };
 
 struct manifest_graph {
@@ -61,6 +63,14 @@ struct manifest_blob {
     uint64_t offset; /* bytes; of the header */
 };
 
+/* Where the time of one task's share of the round went. */
+struct manifest_phases {
+    int64_t wait_ns;   /* the round's trigger to the cut */
+    int64_t align_ns;  /* the first marker reached to the cut */
+    int64_t record_ns; /* the cut to the last marker's arrival */
+    int64_t write_ns;  /* sealing and writing its blobs */
+};
+
 struct manifest_task {
     uint32_t node;    /* index into graph.nodes */
     uint32_t subtask; /* 0 .. parallelism-1 */
@@ -70,6 +80,20 @@ struct manifest_task {
     uint64_t cut_ns;  /* how long the cut held the task */
     char *note;       /* what its operators say of their position, for people; "" when nothing */
     struct manifest_blob part;
+    /* What was on its way, in the order of each channel; of the instance at the head of a chain. */
+    struct manifest_blob *inflight;
+    uint32_t inflight_count;
+    uint64_t channel_bytes, outlet_bytes; /* raw, of the items in them: snapshot.h, the two sides */
+    bool overtook;                        /* it cut before the last marker was reached */
+    struct manifest_phases phases;
+    uint32_t last_edge, last_from; /* the channel whose marker came last: edge, writer's subtask */
+};
+
+/* When tasks cut. */
+enum manifest_mode {
+    MANIFEST_ALIGNED,   /* at the last marker */
+    MANIFEST_UNALIGNED, /* at the first notice of the round */
+    MANIFEST_ADAPTIVE,  /* at the last marker, unless that takes too long */
 };
 
 struct manifest {
@@ -79,9 +103,13 @@ struct manifest {
     uint64_t id;
     uint64_t restored_from; /* id this run started from; 0: a first start */
     bool final;             /* all input had ended: nothing is left to run */
-    char *reason;           /* "interval" "request" "stop" "final" */
-    int64_t triggered_ns;   /* wall clock, since 1970 */
-    int64_t duration_ns;    /* trigger to durable parts */
+    char *reason;           /* "interval" "loop" "request" "savepoint" "stop" "final" */
+    enum manifest_mode mode;
+    bool overtaken;       /* tasks were told to cut at once: OVERTAKE was sent, or unaligned */
+    int64_t triggered_ns; /* wall clock, since 1970 */
+    int64_t duration_ns;  /* trigger to durable parts */
+    int64_t sealed_ns;    /* trigger to the last task's seal */
+    uint32_t last_task;   /* the one that sealed last */
     struct manifest_graph graph;
     struct manifest_task *tasks;
     uint32_t task_count;
@@ -96,7 +124,8 @@ enum weir_result manifest_print(const struct manifest *manifest, char **text, si
                                 struct weir_error *error) WEIR_MUST_USE;
 
 /* Trusts nothing: seal, version, shape, types, ranges, names; counts agree with each other (tasks
- * are each node's subtasks in order, each task's part names that task and this id). */
+ * are each node's subtasks in order, each task's blobs name that task and this id, the content in
+ * flight is no more than its blobs hold). */
 enum weir_result manifest_parse(const char *text, size_t size,
                                 const struct weir_allocator *allocator, struct manifest *manifest,
                                 struct weir_error *error) WEIR_MUST_USE;
@@ -107,6 +136,9 @@ enum weir_result manifest_parse(const char *text, size_t size,
 enum weir_result manifest_compare(const struct manifest_graph *then,
                                   const struct manifest_graph *now,
                                   struct weir_error *error) WEIR_MUST_USE;
+
+/* "aligned" "unaligned" "adaptive"; "?" for other numbers. */
+const char *manifest_mode_text(enum manifest_mode mode);
 
 /* [A-Za-z0-9_][A-Za-z0-9_-]{0,63} */
 bool manifest_name_ok(const char *name);

@@ -88,6 +88,19 @@ static bool edges_equal(const struct manifest_edge *then, const struct manifest_
            strcmp(then->routing, now->routing) == 0;
 }
 
+/* Content in flight on a feedback edge is placed otherwise than on a forward one. */
+static enum weir_result compare_feedback(const struct manifest_graph *then, uint32_t index,
+                                         bool feedback_now, struct weir_error *error)
+{
+    const struct manifest_edge *was = &then->edges[index];
+    if (was->feedback == feedback_now)
+        return WEIR_OK;
+    return error_set(error, WEIR_MISMATCH, 0,
+                     "edge %u, %s.%s -> %s.%s, was %s feedback edge and is %s: " WHAT_TO_DO, index,
+                     then->nodes[was->from].name, was->output, then->nodes[was->to].name,
+                     was->input, was->feedback ? "a" : "no", feedback_now ? "one" : "none");
+}
+
 static enum weir_result compare_edges(const struct manifest_graph *then,
                                       const struct manifest_graph *now, struct weir_error *error)
 {
@@ -101,6 +114,9 @@ static enum weir_result compare_edges(const struct manifest_graph *then,
                              i, then->nodes[was->from].name, was->output, then->nodes[was->to].name,
                              was->input, was->routing, now->nodes[is->from].name, is->output,
                              now->nodes[is->to].name, is->input, is->routing);
+        enum weir_result result = compare_feedback(then, i, is->feedback, error);
+        if (result != WEIR_OK)
+            return result;
     }
     if (then->edge_count != now->edge_count)
         return error_set(error, WEIR_MISMATCH, 0,

@@ -24,6 +24,7 @@
 #define NAME_MANIFEST "MANIFEST.json"
 #define NAME_MANIFEST_NEW "MANIFEST.json.tmp" /* counts for nothing until it is renamed */
 #define NAME_PROBE "PROBE.tmp"
+#define NAME_SAVEPOINT "SAVEPOINT" /* for people; a directory that has it is never changed */
 
 #define NAME_ID_SIZE 21      /* bytes with the zero */
 #define NAME_SEGMENT_SIZE 36 /* bytes with the zero */

@@ -105,11 +105,22 @@ void snapshot_bytes(struct snapshot_writer *writer, const void *data, size_t siz
         memcpy(room, data, size);
 }
 
+void snapshot_inflight(struct snapshot_writer *writer, const struct snapshot_inflight *inflight)
+{
+    snapshot_begin(writer, SNAPSHOT_INFLIGHT, (uint32_t)inflight->side);
+    snapshot_u32(writer, inflight->edge);
+    snapshot_u32(writer, inflight->from_subtask);
+    snapshot_u32(writer, inflight->to_subtask);
+    snapshot_u32(writer, inflight->records);
+    snapshot_bytes(writer, inflight->items.data, inflight->items.size);
+    snapshot_end(writer);
+}
+
 /* --- reading ------------------------------------------------------------------------------ */
 
 static bool tag_known(uint32_t tag)
 {
-    return tag >= SNAPSHOT_TASK && tag <= SNAPSHOT_LETTER;
+    return tag >= SNAPSHOT_TASK && tag <= SNAPSHOT_INFLIGHT;
 }
 
 static bool all_zero(const unsigned char *data, size_t size)
@@ -187,6 +198,20 @@ struct weir_bytes snapshot_get_text(struct snapshot_section *section)
 struct weir_bytes snapshot_get_rest(struct snapshot_section *section)
 {
     return snapshot_get_bytes(section, section->left);
+}
+
+bool snapshot_get_inflight(struct snapshot_section *section, struct snapshot_inflight *inflight)
+{
+    if (section->tag != SNAPSHOT_INFLIGHT || section->index > SNAPSHOT_OUTLET_SIDE)
+        return false;
+    inflight->side =
+        section->index == SNAPSHOT_OUTLET_SIDE ? SNAPSHOT_OUTLET_SIDE : SNAPSHOT_CHANNEL_SIDE;
+    inflight->edge = snapshot_get_u32(section);
+    inflight->from_subtask = snapshot_get_u32(section);
+    inflight->to_subtask = snapshot_get_u32(section);
+    inflight->records = snapshot_get_u32(section);
+    inflight->items = snapshot_get_rest(section);
+    return !section->failed;
 }
 
 bool snapshot_done(const struct snapshot_section *section)

@@ -22,6 +22,13 @@
  *                               of its first cut, u64 position, i64 time, text cause, u64 size of
  *                               the key, key, value
  *
+ *   INFLIGHT   side             u32 edge, u32 from subtask, u32 to subtask, u32 records (0: not
+ *                               counted), then a batch's items as they are (item.h)
+ *
+ * A blob of kind BLOB_INFLIGHT holds sections INFLIGHT and no others, in the order of each channel,
+ * over all such blobs of the task; a part holds none. They are in the blobs of the instance at the
+ * head of the chain that recorded them: the reader's for side 0, the writer's for side 1.
+ *
  * Unknown tags are an error: a newer version is refused by the blob header before it comes to that.
  */
 #ifndef SNAPSHOT_H
@@ -39,6 +46,21 @@ enum snapshot_tag {
     SNAPSHOT_CHANNEL,
     SNAPSHOT_POSITION,
     SNAPSHOT_LETTER,
+    SNAPSHOT_INFLIGHT,
+};
+
+/* Who recorded it, which is also the order on a channel: all of the first, then the second. */
+enum snapshot_side {
+    SNAPSHOT_CHANNEL_SIDE, /* lay at the reader, or arrived there, before the marker */
+    SNAPSHOT_OUTLET_SIDE,  /* waited at the writer and was overtaken by the marker */
+};
+
+/* One section INFLIGHT. */
+struct snapshot_inflight {
+    enum snapshot_side side;
+    uint32_t edge, from_subtask, to_subtask;
+    uint32_t records; /* 0: not counted */
+    struct weir_bytes items;
 };
 
 /* --- writing: sticky; check `failed` once at the end -------------------------------------- */
@@ -64,6 +86,9 @@ void snapshot_bytes(struct snapshot_writer *writer, const void *data, size_t siz
 /* Room for `size` bytes to be filled in by the caller before the next call; NULL once failed. */
 void *snapshot_room(struct snapshot_writer *writer, size_t size);
 
+/* A whole section. */
+void snapshot_inflight(struct snapshot_writer *writer, const struct snapshot_inflight *inflight);
+
 /* --- reading: sticky too; everything is bounds-checked ------------------------------------ */
 
 struct snapshot_section {
@@ -87,6 +112,9 @@ uint64_t snapshot_get_u64(struct snapshot_section *section);
 struct weir_bytes snapshot_get_text(struct snapshot_section *section);
 struct weir_bytes snapshot_get_bytes(struct snapshot_section *section, size_t size);
 struct weir_bytes snapshot_get_rest(struct snapshot_section *section);
+/* Takes a section INFLIGHT whole; false when it is none, or is cut short. The items are not looked
+ * at. */
+bool snapshot_get_inflight(struct snapshot_section *section, struct snapshot_inflight *inflight);
 /* All taken, nothing missing. */
 bool snapshot_done(const struct snapshot_section *section);
 

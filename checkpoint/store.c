@@ -40,178 +40,11 @@ void store_warn(const struct store *store, const char *format, ...)
     store->warn(store->warn_context, printable.text);
 }
 
-/* Trouble with the store as a whole, said so that it can be put right. */
-static enum weir_result unusable(const struct store *store, int failure, const char *what,
-                                 struct weir_error *error)
-{
-    int code = -failure;
-    const char *hint = NULL;
-    if (code == EROFS)
-        hint = "the file system is read-only";
-    else if (code == ENOSPC || code == EDQUOT)
-        hint = "the disk or the quota is full; free some space";
-    else if (code == EACCES || code == EPERM)
-        hint = "this user may not; check owner and mode";
-    if (hint == NULL)
-        return error_os(error, code, "store %s: %s", store->path, what);
-    return error_set(error, WEIR_IO, code, "store %s: %s: %s", store->path, what, hint);
-}
-
-/* -------------------------------------------------------------------------- the directory -- */
-
-/* Splits the path: `base` is the last component, `parent` (allocated) what stands before it. */
-static enum weir_result split_path(struct store *store, const char *path, char **parent,
-                                   struct weir_error *error)
-{
-    size_t size = strlen(path);
-    if (size == 0)
-        return error_set(error, WEIR_INVALID, 0, "the store's path is empty");
-    while (size > 1 && path[size - 1] == '/')
-        size--; /* "dir/" would follow a symbolic link */
-    size_t start = size;
-    while (start > 0 && path[start - 1] != '/')
-        start--;
-    store->path = memory_text(store->allocator, path, size);
-    store->base = start == size ? memory_text(store->allocator, ".", 1)
-                                : memory_text(store->allocator, path + start, size - start);
-    *parent = start == 0 ? memory_text(store->allocator, ".", 1)
-                         : memory_text(store->allocator, path, start);
-    if (store->path == NULL || store->base == NULL || *parent == NULL)
-        return error_memory(error, "a store's path", size);
-    return WEIR_OK;
-}
-
-/* The fence looks the store up from its parent, so that neither chdir nor a renamed parent matters.
- * A parent that may be passed but not read is no reason to fail. */
-static enum weir_result open_parent(struct store *store, const char *path, struct weir_error *error)
-{
-    char *parent = NULL;
-    enum weir_result result = split_path(store, path, &parent, error);
-    if (result == WEIR_OK) {
-        store->parent = disk_open(DISK_CWD, parent, DISK_DIRECTORY_FOLLOW);
-        if (store->parent == -ENOENT || store->parent == -ENOTDIR)
-            result = error_set(error, WEIR_IO, -store->parent,
-                               "store %s: the directory %s, which should hold it, does not exist: "
-                               "make it first",
-                               store->path, parent);
-        else if (store->parent < 0 && store->parent != -EACCES)
-            result = unusable(store, store->parent, "opening the directory that holds it", error);
-    }
-    memory_release(store->allocator, parent);
-    if (result != WEIR_OK || store->parent >= 0)
-        return result;
-    store->parent = DISK_CWD;
-    memory_release(store->allocator, store->base);
-    store->base = memory_text(store->allocator, store->path, strlen(store->path));
-    return store->base == NULL ? error_memory(error, "a store's path", strlen(path)) : WEIR_OK;
-}
-
-static enum weir_result make_root(struct store *store, struct weir_error *error)
-{
-    int failure = disk_make_folder(store->parent, store->base);
-    if (failure < 0 && failure != -EEXIST)
-        return unusable(store, failure, "making the directory", error);
-    return WEIR_OK;
-}
-
-static enum weir_result open_root(struct store *store, bool make, struct weir_error *error)
-{
-    store->root = disk_open(store->parent, store->base, DISK_DIRECTORY);
-    if (store->root == -ENOENT && make) {
-        enum weir_result result = make_root(store, error);
-        if (result != WEIR_OK)
-            return result;
-        store->root = disk_open(store->parent, store->base, DISK_DIRECTORY);
-    }
-    if (store->root == -ENOENT)
-        return error_set(error, WEIR_NOT_FOUND, ENOENT, "store %s does not exist", store->path);
-    if (store->root == -ENOTDIR || store->root == -ELOOP)
-        return error_set(error, WEIR_REFUSED, -store->root,
-                         "store %s is not a directory (symbolic links are not followed): name "
-                         "another",
-                         store->path);
-    if (store->root < 0)
-        return unusable(store, store->root, "opening the directory", error);
-    return WEIR_OK;
-}
-
-/* Whoever can write here can make us load anything (F68). */
-static enum weir_result check_owner(const struct store *store, const char *name,
-                                    const struct disk_status *status, struct weir_error *error)
-{
-    const char *dot = name[0] == 0 ? "" : "/";
-    if (status->owner != disk_user())
-        return error_set(error, WEIR_REFUSED, 0,
-                         "store %s%s%s belongs to user %u, and this is user %u: run as the owner, "
-                         "or take another directory",
-                         store->path, dot, name, status->owner, disk_user());
-    if ((status->mode & 022) != 0)
-        return error_set(error, WEIR_REFUSED, 0,
-                         "store %s%s%s may be written by others (mode %04o): chmod go-w",
-                         store->path, dot, name, status->mode);
-    return WEIR_OK;
-}
-
-static enum weir_result check_root(struct store *store, bool owned, struct weir_error *error)
-{
-    struct disk_status status;
-    int failure = disk_status(store->root, &status);
-    if (failure < 0)
-        return unusable(store, failure, "looking at the directory", error);
-    store->root_device = status.device;
-    store->root_inode = status.inode;
-    return owned ? check_owner(store, "", &status, error) : WEIR_OK;
-}
-
-/* What the directory holds besides our own names. */
-struct census {
-    const struct store *store;
-    bool lock, folders;
-    bool report;
-    char foreign[64]; /* one of the others, "" when there is none */
-};
-
-static int count_name(void *context, const char *name, enum disk_kind kind)
-{
-    struct census *census = context;
-    (void)kind;
-    if (strcmp(name, NAME_LOCK) == 0) {
-        census->lock = true;
-    } else if (strcmp(name, NAME_DATA) == 0 || strcmp(name, NAME_CHECKPOINTS) == 0 ||
-               strcmp(name, NAME_NODES) == 0) {
-        census->folders = true;
-    } else if (strcmp(name, NAME_PROBE) != 0) {
-        snprintf(census->foreign, sizeof census->foreign, "%.*s", (int)sizeof census->foreign - 1,
-                 name);
-        if (census->report)
-            store_warn(census->store, "'%s' is not weir's: ignored", name);
-    }
-    return 0;
-}
-
-static enum weir_result take_census(const struct store *store, bool report, struct census *census,
-                                    struct weir_error *error)
-{
-    *census = (struct census){.store = store, .report = report};
-    int failure = disk_list(store->root, count_name, census);
-    return failure < 0 ? unusable(store, failure, "listing the directory", error) : WEIR_OK;
-}
-
-static enum weir_result refuse_foreign(const struct store *store, const struct census *census,
-                                       struct weir_error *error)
-{
-    if (census->foreign[0] != 0)
-        return error_set(error, WEIR_REFUSED, 0,
-                         "%s is not a store and not empty (it holds '%s'): take another directory",
-                         store->path, census->foreign);
-    return WEIR_OK;
-}
-
 /* ------------------------------------------------------------------------------- the lock -- */
 
-/* "2026-11-22 17:39:29 UTC" of nanoseconds since 1970. Days to date as Howard Hinnant's
+/* Days to date as Howard Hinnant's
  * civil_from_days; the C library's way needs <time.h>, and this folder has no clock. */
-static void print_time(int64_t since_1970_ns, char text[64])
+void store_print_time(int64_t since_1970_ns, char text[64])
 {
     int64_t seconds = since_1970_ns / 1000000000;
     int64_t shifted = seconds / 86400 + 719468;
@@ -239,7 +72,7 @@ static enum weir_result name_owner(const struct store *store, struct weir_error 
         disk_status(store->lock, &status) < 0 || status.modified_ns < 0)
         return error_set(error, WEIR_LOCKED, 0,
                          "store %s is in use by another run: wait for it, or stop it", store->path);
-    print_time(status.modified_ns, since);
+    store_print_time(status.modified_ns, since);
     return error_set(error, WEIR_LOCKED, 0,
                      "store %s is in use by another run: process %u, epoch %u, since %s: wait for "
                      "it, or stop it",
@@ -251,20 +84,25 @@ static enum weir_result check_lock_file(struct store *store, struct weir_error *
     struct disk_status status;
     int failure = disk_status(store->lock, &status);
     if (failure < 0)
-        return unusable(store, failure, "looking at " NAME_LOCK, error);
+        return store_unusable(store, failure, "looking at " NAME_LOCK, error);
     if (status.kind != DISK_FILE)
         return error_set(error, WEIR_REFUSED, 0, "store %s: " NAME_LOCK " is not a regular file",
                          store->path);
     store->lock_inode = status.inode;
-    return check_owner(store, NAME_LOCK, &status, error);
+    return store_check_owner(store, NAME_LOCK, &status, error);
 }
 
 static enum weir_result take_lock(struct store *store, struct weir_error *error)
 {
-    struct census census;
-    enum weir_result result = take_census(store, false, &census, error);
+    struct store_census census;
+    enum weir_result result = store_take_census(store, false, &census, error);
+    if (result == WEIR_OK && census.savepoint)
+        return error_set(error, WEIR_REFUSED, 0,
+                         "%s is a savepoint, and is never changed: give the run a store of its own "
+                         "and --restore %s",
+                         store->path, store->path);
     if (result == WEIR_OK && !census.lock)
-        result = refuse_foreign(store, &census, error);
+        result = store_refuse_foreign(store, &census, error);
     if (result != WEIR_OK)
         return result;
     if (!census.lock && census.folders)
@@ -274,62 +112,14 @@ static enum weir_result take_lock(struct store *store, struct weir_error *error)
         return error_set(error, WEIR_REFUSED, 0, "store %s: " NAME_LOCK " is not a regular file",
                          store->path);
     if (store->lock < 0)
-        return unusable(store, store->lock, "opening " NAME_LOCK, error);
+        return store_unusable(store, store->lock, "opening " NAME_LOCK, error);
     result = check_lock_file(store, error);
     if (result != WEIR_OK)
         return result;
     int failure = disk_lock(store->lock);
     if (failure == -EAGAIN)
         return name_owner(store, error);
-    return failure < 0 ? unusable(store, failure, "locking", error) : WEIR_OK;
-}
-
-/* ---------------------------------------------------------------------------- the folders -- */
-
-static enum weir_result open_inner(struct store *store, const char *name, bool owned, int *folder,
-                                   struct weir_error *error)
-{
-    struct disk_status status;
-    *folder = disk_open(store->root, name, DISK_DIRECTORY);
-    if (*folder == -ENOENT || *folder == -ENOTDIR || *folder == -ELOOP)
-        return error_set(error, WEIR_DAMAGED, -*folder,
-                         "store %s: %s/ is missing or not a directory", store->path, name);
-    if (*folder < 0)
-        return unusable(store, *folder, name, error);
-    if (!owned)
-        return WEIR_OK;
-    int failure = disk_status(*folder, &status);
-    return failure < 0 ? unusable(store, failure, name, error)
-                       : check_owner(store, name, &status, error);
-}
-
-static enum weir_result open_folders(struct store *store, bool owned, struct weir_error *error)
-{
-    enum weir_result result = open_inner(store, NAME_DATA, owned, &store->data, error);
-    if (result == WEIR_OK)
-        result = open_inner(store, NAME_CHECKPOINTS, owned, &store->checkpoints, error);
-    return result;
-}
-
-/* Whoever made the directory may have died before its name was durable, so that is seen to here.
- * LOCK's name is durable before the folders': without it they would look like a store that lost it.
- */
-static enum weir_result make_folders(struct store *store, struct weir_error *error)
-{
-    const char *const names[] = {NAME_DATA, NAME_CHECKPOINTS};
-    int failure = store->parent == DISK_CWD ? 0 : disk_sync(store->parent);
-    if (failure < 0)
-        return unusable(store, failure, "syncing the directory that holds it", error);
-    failure = disk_sync(store->root);
-    if (failure < 0)
-        return unusable(store, failure, "syncing the directory", error);
-    for (int i = 0; i < 2; i++) {
-        failure = disk_make_folder(store->root, names[i]);
-        if (failure < 0 && failure != -EEXIST)
-            return unusable(store, failure, "making its folders", error);
-    }
-    failure = disk_sync(store->root);
-    return failure < 0 ? unusable(store, failure, "syncing the directory", error) : WEIR_OK;
+    return failure < 0 ? store_unusable(store, failure, "locking", error) : WEIR_OK;
 }
 
 /* -------------------------------------------------------------------------- what is inside -- */
@@ -349,6 +139,7 @@ static enum weir_result survey(struct store *store, uint32_t *largest_epoch, boo
                 *largest_epoch = segments.segments[i].epoch;
         store->highest = ids.count == 0 ? 0 : ids.ids[ids.count - 1];
         store->highest -= WEIR_PLANT(id_used_again) && ids.count > 1;
+        store->claimed = store->highest;
         *anything = ids.count > 0 || segments.count > 0;
     }
     memory_release(store->allocator, ids.ids);
@@ -370,7 +161,7 @@ static enum weir_result probe(struct store *store, struct weir_error *error)
     if (failure == 0 || failure == -ENOENT)
         failure = disk_open(store->root, NAME_PROBE, DISK_CREATE);
     if (failure < 0)
-        return unusable(store, failure, "making a file", error);
+        return store_unusable(store, failure, "making a file", error);
     int file = failure;
     failure = file_write(file, text, sizeof text - 1, 0);
     if (failure == 0)
@@ -379,7 +170,8 @@ static enum weir_result probe(struct store *store, struct weir_error *error)
     int removing = disk_remove(store->root, NAME_PROBE);
     if (failure == 0)
         failure = closing < 0 ? closing : removing;
-    return failure < 0 ? unusable(store, failure, "writing and syncing a file", error) : WEIR_OK;
+    return failure < 0 ? store_unusable(store, failure, "writing and syncing a file", error)
+                       : WEIR_OK;
 }
 
 static enum weir_result raise_epoch(struct store *store, const struct lock_content *before,
@@ -389,6 +181,8 @@ static enum weir_result raise_epoch(struct store *store, const struct lock_conte
         return error_set(error, WEIR_TOO_LARGE, 0, "store %s: epochs are used up", store->path);
     store->record.epoch = largest + 1;
     store->record.process = disk_process();
+    if (WEIR_PLANT(epoch_in_memory_only))
+        return WEIR_OK;
     enum weir_result result = lock_write(store->lock, before, &store->record, error);
     return result == WEIR_OK ? result : error_within(error, "store %s", store->path);
 }
@@ -396,12 +190,12 @@ static enum weir_result raise_epoch(struct store *store, const struct lock_conte
 static enum weir_result begin_new(struct store *store, const struct store_options *options,
                                   struct weir_error *error)
 {
-    struct census census;
-    enum weir_result result = take_census(store, false, &census, error);
+    struct store_census census;
+    enum weir_result result = store_take_census(store, false, &census, error);
     if (result == WEIR_OK)
-        result = refuse_foreign(store, &census, error); /* LOCK is a common name */
+        result = store_refuse_foreign(store, &census, error); /* LOCK is a common name */
     if (result == WEIR_OK)
-        result = make_folders(store, error);
+        result = store_make_folders(store, error);
     store->record.key_groups = options->key_groups;
     memcpy(store->record.store_id, options->new_id, STORE_ID_SIZE);
     return result;
@@ -411,7 +205,7 @@ static enum weir_result begin(struct store *store, const struct store_options *o
                               struct weir_error *error)
 {
     struct lock_content content;
-    struct census census;
+    struct store_census census;
     uint32_t largest = 0;
     bool anything = false;
     enum weir_result result = lock_read(store->lock, &content, error);
@@ -422,12 +216,12 @@ static enum weir_result begin(struct store *store, const struct store_options *o
     } else {
         store->record = content.record;
         largest = largest_in(&content);
-        result = take_census(store, true, &census, error);
+        result = store_take_census(store, true, &census, error);
         if (content.sound_count == 1)
             store_warn(store, "one of the two records in " NAME_LOCK " is torn or damaged");
     }
     if (result == WEIR_OK)
-        result = open_folders(store, true, error);
+        result = store_open_folders(store, true, error);
     if (result == WEIR_OK)
         result = survey(store, &largest, &anything, error);
     if (result != WEIR_OK)
@@ -444,7 +238,7 @@ static enum weir_result begin(struct store *store, const struct store_options *o
 
 /* ------------------------------------------------------------------------- open and close -- */
 
-static struct store *store_new(const struct weir_allocator *allocator, struct weir_error *error)
+struct store *store_new(const struct weir_allocator *allocator, struct weir_error *error)
 {
     struct store *store = memory_zeroed(allocator, 1, sizeof *store);
     if (store == NULL) {
@@ -453,7 +247,6 @@ static struct store *store_new(const struct weir_allocator *allocator, struct we
     }
     store->allocator = allocator;
     store->parent = store->root = store->data = store->checkpoints = store->lock = -1;
-    store->round.file = -1;
     store->next_number = 1;
     return store;
 }
@@ -470,11 +263,9 @@ enum weir_result store_open(const struct store_options *options, struct store **
         return WEIR_NO_MEMORY;
     made->warn = options->warn;
     made->warn_context = options->warn_context;
-    enum weir_result result = open_parent(made, options->path, error);
+    enum weir_result result = store_open_parent(made, options->path, error);
     if (result == WEIR_OK)
-        result = open_root(made, true, error);
-    if (result == WEIR_OK)
-        result = check_root(made, true, error);
+        result = store_open_root(made, true, error);
     if (result == WEIR_OK)
         result = take_lock(made, error);
     if (result == WEIR_OK)
@@ -493,7 +284,7 @@ static enum weir_result read_identity(struct store *store, struct weir_error *er
         return error_set(error, WEIR_NOT_FOUND, 0, "%s is not a store: it has no " NAME_LOCK,
                          store->path);
     if (file < 0)
-        return unusable(store, file, "opening " NAME_LOCK, error);
+        return store_unusable(store, file, "opening " NAME_LOCK, error);
     enum weir_result result = lock_read(file, &content, error);
     disk_close(file);
     if (result != WEIR_OK)
@@ -515,15 +306,13 @@ enum weir_result store_view(const char *path, const struct weir_allocator *alloc
     struct store *made = store_new(allocator, error);
     if (made == NULL)
         return WEIR_NO_MEMORY;
-    enum weir_result result = open_parent(made, path, error);
+    enum weir_result result = store_open_parent(made, path, error);
     if (result == WEIR_OK)
-        result = open_root(made, false, error);
-    if (result == WEIR_OK)
-        result = check_root(made, false, error);
+        result = store_open_root(made, false, error);
     if (result == WEIR_OK)
         result = read_identity(made, error);
     if (result == WEIR_OK)
-        result = open_folders(made, false, error);
+        result = store_open_folders(made, false, error);
     if (result == WEIR_OK)
         result = survey(made, &ignored, &anything, error);
     made->stopped = true; /* a view neither writes nor removes */
@@ -545,7 +334,7 @@ void store_close(struct store **store)
     *store = NULL;
     if (gone == NULL)
         return;
-    close_if_open(gone->round.file);
+    store_leave_rounds(gone);
     close_if_open(gone->checkpoints);
     close_if_open(gone->data);
     close_if_open(gone->lock); /* the lock is free */

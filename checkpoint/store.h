@@ -9,7 +9,7 @@
  *
  * The commit protocol, in steps; a crash between any two leaves the old checkpoint or the new one:
  *    1  store_claim    mkdir checkpoints/<id>, fsync checkpoints/
- *    2  store_part     blobs into a new container, written in full
+ *    2  store_part     blobs into new containers, written in full
  *    3  store_sync     fsync the container, close; 4 fsync data/
  *    5  store_commit   MANIFEST.json.tmp written, fsynced, closed
  *    6                 fence: lock held, epoch in LOCK is mine, the store's inode is unchanged
@@ -22,8 +22,11 @@
  *
  * I1  a file that was synced without success is never synced again, nor believed.
  * I2  a blob that a manifest names is never removed; retention removes the manifest first.
- * I3  the folder of the highest id ever claimed stays, so that ids never repeat.
+ * I3  the folder of the highest id ever claimed stays, so that ids never repeat. An id is claimed
+ *     when store_claim has answered WEIR_OK; nobody was told of another.
  * I4  one thread at a time (the writer's; start and close are fenced by thread creation and join).
+ * I5  rounds share nothing but the directory: each has containers of its own, and the trouble of
+ *     one is no other's. Commits go in order of id.
  */
 #ifndef STORE_H
 #define STORE_H
@@ -31,6 +34,8 @@
 #include "manifest.h"
 
 struct store;
+
+#define STORE_ROUNDS 8 /* that may be open at a time */
 
 struct store_options {
     const char *path;
@@ -66,6 +71,10 @@ enum weir_result store_manifest(struct store *store, uint64_t id, struct manifes
 /* Reads and opens one task's part into `out`. Damage names file, offset, checkpoint and reason. */
 enum weir_result store_read(struct store *store, const struct manifest *manifest, uint32_t task,
                             struct blob_buffer *out, struct weir_error *error) WEIR_MUST_USE;
+/* The same of one piece of what was in flight at a task: index < its inflight_count. */
+enum weir_result store_read_inflight(struct store *store, const struct manifest *manifest,
+                                     uint32_t task, uint32_t index, struct blob_buffer *out,
+                                     struct weir_error *error) WEIR_MUST_USE;
 /* Reads and checks everything a checkpoint names. */
 enum weir_result store_verify(struct store *store, uint64_t id,
                               struct weir_error *error) WEIR_MUST_USE;
@@ -82,21 +91,26 @@ enum weir_result store_explain(struct store *store, uint64_t id, struct weir_err
 /* After recovery: removes unfinished rounds (but I3) and unnamed blobs of older epochs. */
 enum weir_result store_sweep(struct store *store, struct weir_error *error) WEIR_MUST_USE;
 
+/* Opens round `id`, which is above every one before. WEIR_INVALID when it is not, and when
+ * STORE_ROUNDS are open. After WEIR_IO and WEIR_NO_MEMORY the caller aborts it. */
 enum weir_result store_claim(struct store *store, uint64_t id,
                              struct weir_error *error) WEIR_MUST_USE;
-/* Seals and writes one task's part of the open round; *place says where. */
-enum weir_result store_part(struct store *store, uint64_t id, uint32_t task, struct weir_bytes raw,
-                            struct manifest_blob *place, struct weir_error *error) WEIR_MUST_USE;
+/* Seals and writes a blob of an open round: one task's part, or the next piece of what was in
+ * flight at it (any number of them); *place says where. */
+enum weir_result store_part(struct store *store, uint64_t id, enum blob_kind kind, uint32_t task,
+                            struct weir_bytes raw, struct manifest_blob *place,
+                            struct weir_error *error) WEIR_MUST_USE;
 enum weir_result store_sync(struct store *store, uint64_t id,
                             struct weir_error *error) WEIR_MUST_USE;
-/* store_id, epoch and the parts' places are the caller's to fill; see the protocol above. */
+/* store_id, epoch and the blobs' places are the caller's to fill; see the protocol above.
+ * WEIR_INVALID while a round of a lower id is open: it is committed or aborted first. */
 enum weir_result store_commit(struct store *store, const struct manifest *manifest,
                               struct weir_error *error) WEIR_MUST_USE;
-/* Removes what round `id` wrote (but I3). Errors are reported through warn: leftovers are garbage.
- */
+/* Removes what round `id` wrote (but I3); nothing when it is not open. Errors are reported through
+ * warn: leftovers are garbage. */
 void store_abort(struct store *store, uint64_t id);
 /* Keeps the newest `keep` (>= 1) checkpoints and `pinned` (0: none); removes older ones and blobs
- * nobody names. Errors are reported through warn. */
+ * nobody names and no open round has written. Errors are reported through warn. */
 void store_retain(struct store *store, uint32_t keep, uint64_t pinned);
 
 #endif

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store_inside: what the store's own files share. store.c opens and closes, store_read.c reads and
- * recovers, store_round.c writes one round, store_retain.c removes what is no longer needed.
+ * store_inside: what the store's own files share. store.c opens and closes, store_directory.c finds
+ * and makes the directory, store_read.c reads and recovers, store_round.c writes rounds,
+ * store_retain.c removes what is no longer needed, store_save.c copies one checkpoint.
  */
 #ifndef STORE_INSIDE_H
 #define STORE_INSIDE_H
 
+#include "disk.h"
 #include "lock.h"
 #include "name.h"
 #include "store.h"
@@ -20,17 +22,20 @@ struct store_segment {
 struct store_kept {
     uint64_t id;
     struct store_segment *segments; /* each once */
-    size_t count;
+    size_t count, capacity;
     bool unreadable; /* its manifest is damaged: it may name anything */
     bool stuck;      /* removing it failed: left alone until the next start */
 };
 
+/* I5: what one round has, and nobody else. */
 struct store_open_round {
-    uint64_t id;           /* 0: none */
-    uint64_t first_number; /* of the containers it has used: first_number .. next_number - 1 */
-    int file;              /* the container being written, -1: none */
-    uint64_t offset;       /* bytes written into it */
-    bool failed;           /* a write or a sync failed: nothing more is written for it (I1) */
+    uint64_t id;
+    bool claimed;      /* durably (I3) */
+    uint64_t *numbers; /* of its containers, in the order written */
+    size_t count, capacity;
+    int file;        /* the last of them while it is written, -1: none */
+    uint64_t offset; /* bytes written into it */
+    bool failed;     /* a write or a sync failed: nothing more is written for it (I1) */
     bool synced;
 };
 
@@ -48,10 +53,12 @@ struct store {
     uint64_t root_device, root_inode, lock_inode;
 
     /* the run's */
-    uint64_t highest; /* id ever claimed */
+    uint64_t highest; /* id that is used up: found, or tried by this run */
+    uint64_t claimed; /* the highest that was claimed: its folder stays (I3) */
     uint64_t next_number;
     bool stopped; /* another run is here, or the outcome is unknown: write and remove nothing */
-    struct store_open_round round;
+    struct store_open_round rounds[STORE_ROUNDS]; /* ascending by id */
+    uint32_t round_count;
     uint64_t empty_id; /* folder without manifest, kept because it was the highest (I3); 0: none */
     struct blob_buffer sealed, stored;
 
@@ -62,6 +69,51 @@ struct store {
 };
 
 void store_warn(const struct store *store, const char *format, ...) WEIR_PRINTF(2, 3);
+
+/* "2026-11-22 17:39:29 UTC" of nanoseconds since 1970. */
+void store_print_time(int64_t since_1970_ns, char text[64]);
+
+/* Not open yet. NULL: no memory, and says so. */
+struct store *store_new(const struct weir_allocator *allocator, struct weir_error *error);
+
+/* --- store_directory.c, in the order of use ------------------------------------------------- */
+
+/* Trouble with the store as a whole, said so that it can be put right. */
+enum weir_result store_unusable(const struct store *store, int failure, const char *what,
+                                struct weir_error *error);
+/* Sets path, base and parent: the fence looks the store up from its parent. */
+enum weir_result store_open_parent(struct store *store, const char *path,
+                                   struct weir_error *error) WEIR_MUST_USE;
+/* Opens the directory. `own`: makes it when it is missing; it must be ours alone. */
+enum weir_result store_open_root(struct store *store, bool own,
+                                 struct weir_error *error) WEIR_MUST_USE;
+enum weir_result store_check_owner(const struct store *store, const char *name,
+                                   const struct disk_status *status,
+                                   struct weir_error *error) WEIR_MUST_USE;
+
+/* What the directory holds. */
+struct store_census {
+    const struct store *store;
+    bool lock, folders, savepoint;
+    bool report;
+    char foreign[64]; /* a name that is not ours, "" when there is none */
+};
+/* With `report`, what is not ours goes to warn. */
+enum weir_result store_take_census(const struct store *store, bool report,
+                                   struct store_census *census,
+                                   struct weir_error *error) WEIR_MUST_USE;
+enum weir_result store_refuse_foreign(const struct store *store, const struct store_census *census,
+                                      struct weir_error *error) WEIR_MUST_USE;
+/* Makes what is inside, and its names durable. */
+enum weir_result store_make_folders(struct store *store, struct weir_error *error) WEIR_MUST_USE;
+enum weir_result store_open_folders(struct store *store, bool owned,
+                                    struct weir_error *error) WEIR_MUST_USE;
+
+/* --- lists, rounds, leftovers ---------------------------------------------------------------- */
+
+/* Room for one more element of a growing array; false: no memory. */
+bool store_grow(const struct store *store, void **array, size_t count, size_t *capacity,
+                size_t element);
 
 /* The names in checkpoints/ or data/ that are ours. Released with memory_release. */
 struct store_ids {
@@ -87,6 +139,11 @@ int store_open_folder(const struct store *store, uint64_t id);
 /* unlinks a half-written manifest and removes the folder; reports through warn. */
 void store_remove_folder(const struct store *store, uint64_t id);
 void store_remove_segment(const struct store *store, struct store_segment segment);
+
+/* NULL when that round is not open. */
+struct store_open_round *store_find_round(struct store *store, uint64_t id);
+/* Closes what is open of all rounds and forgets them; nothing is removed. */
+void store_leave_rounds(struct store *store);
 
 /* WEIR_REFUSED when this run no longer owns the store; WEIR_IO when that can't be found out. */
 enum weir_result store_fence(struct store *store, struct weir_error *error) WEIR_MUST_USE;

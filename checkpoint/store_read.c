@@ -28,19 +28,18 @@ struct lister {
     struct store_segments *segments;
 };
 
-/* Room for one more element; doubles. */
-static int grow(const struct store *store, void **array, size_t count, size_t *capacity,
+bool store_grow(const struct store *store, void **array, size_t count, size_t *capacity,
                 size_t element)
 {
     if (count < *capacity)
-        return 0;
+        return true;
     size_t next = *capacity == 0 ? 16 : 2 * *capacity;
     void *grown = memory_resize(store->allocator, *array, count * element, next * element);
     if (grown == NULL)
-        return -ENOMEM;
+        return false;
     *array = grown;
     *capacity = next;
-    return 0;
+    return true;
 }
 
 static int add_id(void *context, const char *name, enum disk_kind kind)
@@ -54,11 +53,11 @@ static int add_id(void *context, const char *name, enum disk_kind kind)
     if (!named)
         return 0;
     void *array = list->ids; /* one of another kind too: its id can't be claimed any more */
-    int failure = grow(lister->store, &array, list->count, &list->capacity, sizeof *list->ids);
+    bool room = store_grow(lister->store, &array, list->count, &list->capacity, sizeof *list->ids);
     list->ids = array;
-    if (failure == 0)
+    if (room)
         list->ids[list->count++] = id;
-    return failure;
+    return room ? 0 : -ENOMEM;
 }
 
 static int add_segment(void *context, const char *name, enum disk_kind kind)
@@ -72,11 +71,12 @@ static int add_segment(void *context, const char *name, enum disk_kind kind)
     if (!named)
         return 0;
     void *array = list->segments;
-    int failure = grow(lister->store, &array, list->count, &list->capacity, sizeof *list->segments);
+    bool room =
+        store_grow(lister->store, &array, list->count, &list->capacity, sizeof *list->segments);
     list->segments = array;
-    if (failure == 0)
+    if (room)
         list->segments[list->count++] = segment;
-    return failure;
+    return room ? 0 : -ENOMEM;
 }
 
 /* Few, and mostly in order already. */
@@ -317,45 +317,81 @@ static enum weir_result open_segment(const struct store *store, const char *name
     return *file < 0 ? error_os(error, -*file, "opening the file") : WEIR_OK;
 }
 
-enum weir_result store_read(struct store *store, const struct manifest *manifest, uint32_t task,
-                            struct blob_buffer *out, struct weir_error *error)
+/* One blob of a task, opened into `out`. NULL: checked, and left as it is stored in store->stored. */
+static enum weir_result read_blob(struct store *store, const struct manifest *manifest,
+                                  uint32_t task, const struct manifest_blob *place,
+                                  struct blob_buffer *out, struct weir_error *error)
 {
-    if (task >= manifest->task_count)
-        return error_set(error, WEIR_INVALID, 0, "checkpoint %" PRIu64 " has no task %u",
-                         manifest->id, task);
     const struct manifest_task *of = &manifest->tasks[task];
-    const struct manifest_blob *place = &of->part;
     char name[NAME_SEGMENT_SIZE];
     int file = -1;
     name_of_segment(place->file_epoch, place->file_number, name);
     enum weir_result result = open_segment(store, name, &file, error);
     if (result == WEIR_OK)
         result = read_stored(store, file, place, error);
-    if (result == WEIR_OK) {
-        struct weir_bytes stored = {store->stored.data, store->stored.size};
+    struct weir_bytes stored = {store->stored.data, store->stored.size};
+    if (result == WEIR_OK && out == NULL)
+        result = blob_check(&place->blob, stored, error);
+    else if (result == WEIR_OK)
         result = blob_open(&place->blob, stored, out, store->allocator, error);
-    }
     if (file >= 0)
         disk_close(file);
     if (result != WEIR_OK)
         (void)error_within(error,
                            "store %s: checkpoint %" PRIu64 ": " NAME_DATA "/%s at offset %" PRIu64
-                           " (node '%s', subtask %u)",
+                           " (node '%s', subtask %u%s)",
                            store->path, manifest->id, name, place->offset,
-                           manifest->graph.nodes[of->node].name, of->subtask);
+                           manifest->graph.nodes[of->node].name, of->subtask,
+                           place->blob.kind == BLOB_INFLIGHT ? ", in flight" : "");
     return result;
+}
+
+static enum weir_result check_task(const struct manifest *manifest, uint32_t task,
+                                   struct weir_error *error)
+{
+    if (task >= manifest->task_count)
+        return error_set(error, WEIR_INVALID, 0, "checkpoint %" PRIu64 " has no task %u",
+                         manifest->id, task);
+    return WEIR_OK;
+}
+
+enum weir_result store_read(struct store *store, const struct manifest *manifest, uint32_t task,
+                            struct blob_buffer *out, struct weir_error *error)
+{
+    enum weir_result result = check_task(manifest, task, error);
+    if (result != WEIR_OK)
+        return result;
+    return read_blob(store, manifest, task, &manifest->tasks[task].part, out, error);
+}
+
+enum weir_result store_read_inflight(struct store *store, const struct manifest *manifest,
+                                     uint32_t task, uint32_t index, struct blob_buffer *out,
+                                     struct weir_error *error)
+{
+    enum weir_result result = check_task(manifest, task, error);
+    if (result != WEIR_OK)
+        return result;
+    const struct manifest_task *of = &manifest->tasks[task];
+    if (index >= of->inflight_count)
+        return error_set(error, WEIR_INVALID, 0,
+                         "checkpoint %" PRIu64 " has %u pieces in flight at task %u, no %u",
+                         manifest->id, of->inflight_count, task, index);
+    return read_blob(store, manifest, task, &of->inflight[index], out, error);
 }
 
 enum weir_result store_verify(struct store *store, uint64_t id, struct weir_error *error)
 {
     struct manifest manifest;
-    struct blob_buffer part = {0};
+    struct blob_buffer out = {0};
     enum weir_result result = store_manifest(store, id, &manifest, error);
     if (result != WEIR_OK)
         return result;
-    for (uint32_t task = 0; task < manifest.task_count && result == WEIR_OK; task++)
-        result = store_read(store, &manifest, task, &part, error);
-    blob_buffer_free(&part, store->allocator);
+    for (uint32_t task = 0; task < manifest.task_count && result == WEIR_OK; task++) {
+        result = store_read(store, &manifest, task, &out, error);
+        for (uint32_t i = 0; i < manifest.tasks[task].inflight_count && result == WEIR_OK; i++)
+            result = store_read_inflight(store, &manifest, task, i, &out, error);
+    }
+    blob_buffer_free(&out, store->allocator);
     manifest_free(&manifest);
     return result;
 }
@@ -463,6 +499,8 @@ enum weir_result store_recover(struct store *store, uint64_t wanted, struct mani
     if (result != WEIR_OK)
         return result;
     result = store_manifest(store, id, manifest, error);
+    while (WEIR_PLANT(falls_back) && wanted == 0 && result != WEIR_OK && id > 1)
+        result = store_manifest(store, --id, manifest, error);
     if (result == WEIR_DAMAGED || result == WEIR_NOT_FOUND)
         return store_explain(store, id, error);
     if (result != WEIR_OK)

@@ -78,39 +78,68 @@ static bool names(const struct store_kept *kept, struct store_segment segment)
     return false;
 }
 
+/* L4: an open round's containers are in no manifest yet. */
+static bool is_being_written(const struct store *store, struct store_segment segment)
+{
+    for (uint32_t i = 0; i < store->round_count; i++)
+        for (size_t k = 0; k < store->rounds[i].count; k++)
+            if (store->rounds[i].numbers[k] == segment.number &&
+                store->record.epoch == segment.epoch)
+                return true;
+    return false;
+}
+
 static bool anybody_names(const struct store *store, struct store_segment segment)
 {
+    if (is_being_written(store, segment))
+        return true;
     for (size_t i = 0; i < store->kept_count; i++)
         if (store->kept[i].unreadable || names(&store->kept[i], segment))
             return true;
     return false;
 }
 
+static bool add_segment(const struct store *store, struct store_kept *kept,
+                        const struct manifest_blob *place)
+{
+    struct store_segment segment = {place->file_epoch, place->file_number};
+    void *segments = kept->segments;
+    if (names(kept, segment))
+        return true;
+    bool room = store_grow(store, &segments, kept->count, &kept->capacity, sizeof *kept->segments);
+    kept->segments = segments;
+    if (room)
+        kept->segments[kept->count++] = segment;
+    return room;
+}
+
+/* Every container that the manifest names, each once. */
+static bool add_segments(const struct store *store, struct store_kept *kept,
+                         const struct manifest *manifest)
+{
+    bool room = true;
+    for (uint32_t i = 0; i < manifest->task_count && room; i++) {
+        const struct manifest_task *task = &manifest->tasks[i];
+        room = add_segment(store, kept, &task->part);
+        for (uint32_t k = 0; k < task->inflight_count && room; k++)
+            room = add_segment(store, kept, &task->inflight[k]);
+    }
+    return room;
+}
+
 /* manifest NULL: it could not be read. */
 static bool add_kept(struct store *store, uint64_t id, const struct manifest *manifest)
 {
     struct store_kept kept = {.id = id, .unreadable = manifest == NULL};
-    if (store->kept_count == store->kept_capacity) {
-        size_t next = store->kept_capacity + 16;
-        void *grown =
-            memory_resize(store->allocator, store->kept, store->kept_count * sizeof *store->kept,
-                          next * sizeof *store->kept);
-        if (grown == NULL)
-            return false;
-        store->kept = grown;
-        store->kept_capacity = next;
-    }
-    if (manifest != NULL) {
-        kept.segments = memory_zeroed(store->allocator, manifest->task_count + (size_t)1,
-                                      sizeof *kept.segments);
-        if (kept.segments == NULL)
-            return false;
-        for (uint32_t i = 0; i < manifest->task_count; i++) {
-            const struct manifest_blob *part = &manifest->tasks[i].part;
-            struct store_segment segment = {part->file_epoch, part->file_number};
-            if (!names(&kept, segment))
-                kept.segments[kept.count++] = segment;
-        }
+    void *all = store->kept;
+    bool room =
+        store_grow(store, &all, store->kept_count, &store->kept_capacity, sizeof *store->kept);
+    store->kept = all;
+    if (!room)
+        return false;
+    if (manifest != NULL && !add_segments(store, &kept, manifest)) {
+        memory_release(store->allocator, kept.segments);
+        return false;
     }
     store->kept[store->kept_count++] = kept;
     return true;
@@ -163,6 +192,10 @@ static void drop(struct store *store, size_t index)
     for (size_t i = 0; i < gone.count; i++)
         if (!anybody_names(store, gone.segments[i]))
             store_remove_segment(store, gone.segments[i]);
+    for (uint32_t i = 0; WEIR_PLANT(gc_takes_open_round) && i < store->round_count; i++)
+        if (store->rounds[i].count > 0)
+            store_remove_segment(
+                store, (struct store_segment){store->record.epoch, store->rounds[i].numbers[0]});
     memory_release(store->allocator, gone.segments);
 }
 
@@ -171,7 +204,7 @@ void store_retain(struct store *store, uint32_t keep, uint64_t pinned)
     struct weir_error error;
     if (store->stopped)
         return;
-    if (store->empty_id != 0 && store->empty_id < store->highest) {
+    if (store->empty_id != 0 && store->empty_id < store->claimed) {
         store_remove_folder(store, store->empty_id);
         store->empty_id = 0;
     }
@@ -202,9 +235,9 @@ static enum weir_result sweep_folders(struct store *store, struct weir_error *er
     for (size_t i = 0; i < list.count && result == WEIR_OK; i++) {
         bool has = false;
         result = store_has_manifest(store, list.ids[i], &has, error);
-        if (result != WEIR_OK || has || list.ids[i] == store->round.id)
+        if (result != WEIR_OK || has || store_find_round(store, list.ids[i]) != NULL)
             continue;
-        if (list.ids[i] < store->highest)
+        if (list.ids[i] < store->claimed)
             store_remove_folder(store, list.ids[i]);
         else
             store->empty_id = list.ids[i]; /* I3 */
@@ -229,12 +262,15 @@ enum weir_result store_sweep(struct store *store, struct weir_error *error)
     if (store->stopped)
         return error_set(error, WEIR_REFUSED, 0, "store %s: this run may remove nothing",
                          store->path);
+    int failure = disk_sync(store->checkpoints); /* I3: the highest is there before others go */
+    if (failure < 0)
+        return error_os(error, -failure, "store %s: syncing " NAME_CHECKPOINTS "/", store->path);
     enum weir_result result = sweep_folders(store, error);
     if (result == WEIR_OK)
         result = load_kept(store, error);
     if (result != WEIR_OK)
         return result;
-    int failure = disk_sync(store->checkpoints); /* nothing swept comes back and names a blob */
+    failure = disk_sync(store->checkpoints); /* nothing swept comes back and names a blob */
     if (failure < 0)
         return error_os(error, -failure, "store %s: syncing " NAME_CHECKPOINTS "/", store->path);
     return sweep_segments(store, error);

@@ -62,8 +62,8 @@ WEIR_API const char *weir_store_identity(const struct weir_store *store);
 WEIR_API enum weir_result weir_store_list(struct weir_store *store, const uint64_t **ids,
                                           size_t *count, struct weir_error *error) WEIR_MUST_USE;
 
-/* Reads and checks all that checkpoint `id` names, down to the last entry of state. WEIR_DAMAGED
- * names the first thing that is wrong. */
+/* Reads and checks all that checkpoint `id` names, down to the last entry of state and the last
+ * record in flight. WEIR_DAMAGED names the first thing that is wrong. */
 WEIR_API enum weir_result weir_store_verify(struct weir_store *store, uint64_t id,
                                             struct weir_error *error) WEIR_MUST_USE;
 
@@ -91,12 +91,18 @@ struct weir_checkpoint_info {
     bool final;             /* all input had ended: nothing is left to run */
     int64_t triggered_ns;   /* wall clock, since 1970 */
     int64_t duration_ns;    /* trigger to durable parts */
-    uint64_t stored_bytes;  /* of the parts, in the store */
-    uint64_t raw_bytes;     /* of the parts, decompressed */
+    uint64_t stored_bytes;  /* in the store: parts and what was in flight */
+    uint64_t raw_bytes;     /* the same, decompressed */
     uint32_t key_groups;
     uint32_t nodes, edges, tasks; /* how many there are */
     const char *job;
-    const char *reason; /* "interval" "request" "stop" "final" */
+    const char *reason; /* "interval" "loop" "request" "savepoint" "stop" "final" */
+    const char *mode;   /* "aligned" "unaligned" "adaptive" */
+    bool overtaken;     /* tasks were told not to wait for markers any longer */
+    int64_t sealed_ns;  /* trigger to the moment when the last task had cut and sent its markers */
+    uint64_t channel_bytes; /* of records that lay at their readers, or arrived there */
+    uint64_t outlet_bytes;  /* of records that waited at their writers */
+    uint32_t last_task;     /* the one that sealed last; UINT32_MAX: not known */
 };
 WEIR_API void weir_checkpoint_describe(const struct weir_checkpoint *checkpoint,
                                        struct weir_checkpoint_info *info);
@@ -123,6 +129,7 @@ struct weir_checkpoint_edge {
     const char *output, *input;
     const char *routing; /* "forward" "spread" "by_key" "broadcast" */
     const char *key_format, *value_format;
+    bool feedback; /* leads back to where its records come from */
 };
 /* What one subtask of one node saved. */
 struct weir_checkpoint_task {
@@ -138,6 +145,18 @@ struct weir_checkpoint_task {
     uint64_t file_number;
     uint64_t offset;  /* bytes, of the part's header */
     uint64_t letters; /* dead letters whose publication was not confirmed yet */
+    /* What was in flight at this task; operators that are chained say it of their first. */
+    uint64_t channel_bytes; /* came in before the markers, and was not yet read at the cut */
+    uint64_t outlet_bytes;  /* waited to be sent, and was overtaken by the markers */
+    bool overtook;          /* it cut before the last marker was reached */
+    int64_t wait_ns;        /* the checkpoint's trigger to the cut */
+    int64_t align_ns;       /* the first marker reached to the cut */
+    int64_t record_ns;      /* the cut to the last marker's arrival */
+    int64_t write_ns;       /* compressing and writing */
+    /* The channel whose marker came last: an edge, and a subtask of the node it comes from.
+     * UINT32_MAX: none. */
+    uint32_t last_edge, last_from;
+    uint64_t inflight_stored_bytes; /* in the store, besides stored_bytes */
 };
 WEIR_API bool weir_checkpoint_get_node(const struct weir_checkpoint *checkpoint, uint32_t index,
                                        struct weir_checkpoint_node *node);
@@ -154,20 +173,29 @@ enum weir_rows {
     WEIR_ROWS_STATE,   /* the entries of one keyed state, over all subtasks */
     WEIR_ROWS_ITEMS,   /* the items of a node's operator state */
     WEIR_ROWS_HANDLES, /* staged output of a node that was not confirmed yet */
+    /* Records on their way: sent, but not yet processed. Those of one channel - one subtask to
+     * another, by one edge - come in the order sent. Those that lay at their readers come before
+     * all that waited at their writers, so the later part of a channel may come much later. */
+    WEIR_ROWS_INFLIGHT,
 };
 
 struct weir_row {
-    size_t size; /* WEIR_SIZED(struct weir_row), set before the first call */
-    uint32_t subtask;
+    size_t size;      /* WEIR_SIZED(struct weir_row), set before the first call */
+    uint32_t subtask; /* INFLIGHT: the reader's */
     /* Views into the part: no copy; at any alignment; valid until the next call on the cursor. */
-    struct weir_bytes key;   /* STATE */
-    struct weir_bytes value; /* STATE: the value; ITEMS: the item; HANDLES: the handle */
+    struct weir_bytes key;   /* STATE, INFLIGHT */
+    struct weir_bytes value; /* STATE, INFLIGHT: the value; ITEMS: the item; HANDLES: the handle */
     uint32_t kind;           /* ITEMS: how it is shared out, enum weir_item of weir.h */
     uint64_t id;             /* HANDLES: the checkpoint it was prepared for */
+    uint32_t edge;           /* INFLIGHT */
+    uint32_t from_subtask;   /* INFLIGHT: the writer's */
+    int64_t time;            /* INFLIGHT: the event time; INT64_MIN: none */
+    bool in_outlet;          /* INFLIGHT: it waited at its writer, and was overtaken */
 };
 
-/* `state` is the state's name for WEIR_ROWS_STATE, otherwise NULL. WEIR_NOT_FOUND: no such node or
- * state. One part at a time is held in memory, decompressed. */
+/* `state` is the state's name for WEIR_ROWS_STATE, otherwise NULL. With WEIR_ROWS_INFLIGHT `node` is
+ * the one that the records are on their way to; NULL: whichever. WEIR_NOT_FOUND: no such node or
+ * state. One part, or piece of what was in flight, is held in memory at a time, decompressed. */
 WEIR_API enum weir_result weir_cursor_open(struct weir_checkpoint *checkpoint, enum weir_rows rows,
                                            const char *node, const char *state,
                                            struct weir_cursor **cursor,

@@ -6,6 +6,7 @@
 
 #include "clock.h"
 #include "error.h"
+#include "item.h"
 #include "memory.h"
 #include "name.h"
 #include "plant.h"
@@ -386,7 +387,7 @@ enum weir_result weir_emit(struct weir_context *context, unsigned output,
 static unsigned char *reserve_scratch(struct weir_context *context, struct weir_record *record)
 {
     struct context_reserve *reserve = &context->reserve;
-    size_t wanted = batch_round(record->key.size) + batch_round(record->value.size) + 8;
+    size_t wanted = item_round(record->key.size) + item_round(record->value.size) + 8;
     if (wanted > reserve->capacity) {
         memory_release(context->run->allocator, reserve->room);
         reserve->capacity = wanted < 4096 ? 4096 : wanted;

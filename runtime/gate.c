@@ -5,8 +5,13 @@
 #include <string.h>
 
 #include "error.h"
+#include "item.h"
 #include "memory.h"
 #include "plant.h"
+
+_Static_assert(ITEM_SIZE_LIMIT == WEIR_KEY_LIMIT && ITEM_SIZE_LIMIT == WEIR_VALUE_LIMIT,
+               "what travels may be recorded");
+_Static_assert(ITEM_NO_TIME == WEIR_NO_TIME, "no time is spelled the same way everywhere");
 
 /* Markers and END need no credit, so a few of them may be under way besides a window of batches. */
 #define ASIDE_CONTROLS 16
@@ -466,17 +471,17 @@ static void finish_batch(struct gate *gate, uint32_t index)
 static inline size_t decode_one(const unsigned char *at, size_t left, struct weir_record *record,
                                 bool *mark)
 {
-    struct batch_item item;
+    struct item_head item;
     if (left < sizeof item)
         return 0;
     memcpy(&item, at, sizeof item);
-    if (item.key_size == BATCH_MARK) {
-        *mark = left >= sizeof(struct batch_mark_item);
+    if (item.key_size == ITEM_MARK) {
+        *mark = left >= sizeof(struct item_mark);
         return 0;
     }
-    bool timed = (item.value_size & BATCH_TIMED) != 0;
-    size_t value_size = item.value_size & ~BATCH_TIMED;
-    size_t size = batch_item_size(item.key_size, value_size, timed);
+    bool timed = (item.value_size & ITEM_TIMED) != 0;
+    size_t value_size = item.value_size & ~ITEM_TIMED;
+    size_t size = item_size(item.key_size, value_size, timed);
     if (size > left)
         return 0;
     const unsigned char *key = at + sizeof item;
@@ -486,7 +491,7 @@ static inline size_t decode_one(const unsigned char *at, size_t left, struct wei
         key += sizeof record->time;
     }
     record->key = (struct weir_bytes){key, item.key_size};
-    record->value = (struct weir_bytes){key + batch_round(item.key_size), value_size};
+    record->value = (struct weir_bytes){key + item_round(item.key_size), value_size};
     return size;
 }
 
@@ -517,9 +522,9 @@ static void take_mark(struct gate *gate, uint32_t index)
 {
     struct gate_input *input = &gate->inputs[index];
     const struct batch *batch = input->queue[input->head].batch;
-    struct batch_mark_item item;
+    struct item_mark item;
     memcpy(&item, batch->data + input->offset, sizeof item);
-    input->idle = item.head.value_size == BATCH_IDLE;
+    input->idle = item.head.value_size == ITEM_IDLE;
     if (!input->idle && item.time > input->watermark) /* never goes back */
         input->watermark = item.time;
     input->offset += sizeof item;
@@ -581,7 +586,7 @@ void gate_consumed(struct gate *gate, uint32_t index, uint32_t count)
     const struct batch *batch = input->queue[input->head].batch;
     const struct weir_record *last = &gate->records[count - 1];
     const unsigned char *end =
-        (const unsigned char *)last->value.data + batch_round(last->value.size);
+        (const unsigned char *)last->value.data + item_round(last->value.size);
     input->offset = (size_t)(end - batch->data);
     assert(input->offset <= batch->size);
     if (input->offset == batch->size)

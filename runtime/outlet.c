@@ -312,7 +312,7 @@ unsigned char *outlet_reserve(struct outlet *outlet, struct outlet_edge *edge,
     if (edge->lane_count > 1)
         lane = outlet_route(outlet, edge, record->key);
     bool timed = record->time != WEIR_NO_TIME;
-    size_t size = batch_item_size(record->key.size, record->value.size, timed);
+    size_t size = item_size(record->key.size, record->value.size, timed);
     unsigned char *to = outlet_room(outlet, lane, size);
     if (!to)
         return NULL;
@@ -323,7 +323,7 @@ unsigned char *outlet_reserve(struct outlet *outlet, struct outlet_edge *edge,
                                        .key_size = record->key.size,
                                        .value_size = record->value.size,
                                        .timed = timed};
-    to += sizeof(struct batch_item);
+    to += sizeof(struct item_head);
     if (timed) {
         memcpy(to, &record->time, sizeof record->time);
         to += sizeof record->time;
@@ -337,12 +337,12 @@ bool outlet_commit(const struct outlet_reserve *reserve, size_t used)
     if (!batch || batch != reserve->batch || batch->size != reserve->offset ||
         used > reserve->value_size)
         return false;
-    struct batch_item head = {(uint32_t)reserve->key_size,
-                              (uint32_t)used | (reserve->timed ? BATCH_TIMED : 0)};
-    size_t size = batch_item_size(reserve->key_size, used, reserve->timed);
+    struct item_head head = {(uint32_t)reserve->key_size,
+                             (uint32_t)used | (reserve->timed ? ITEM_TIMED : 0)};
+    size_t size = item_size(reserve->key_size, used, reserve->timed);
     unsigned char *item = batch->data + batch->size;
     memcpy(item, &head, sizeof head);
-    memset(item + size - (batch_round(used) - used), 0, batch_round(used) - used);
+    memset(item + size - (item_round(used) - used), 0, item_round(used) - used);
     batch->size += size;
     batch->count++;
     return true;
@@ -354,42 +354,42 @@ void outlet_flush(struct outlet *outlet)
         ship(outlet, &outlet->lanes[l]);
 }
 
-static void put_mark(struct outlet *outlet, struct outlet_lane *lane, enum batch_mark mark,
+static void put_mark(struct outlet *outlet, struct outlet_lane *lane, enum item_mark_kind mark,
                      int64_t time)
 {
     if (lane->timeless || outlet->channels[lane->first_channel].ended) /* O3 */
         return;
-    struct batch_mark_item item = {{BATCH_MARK, mark}, time};
+    struct item_mark item = {{ITEM_MARK, mark}, time};
     unsigned char *to;
     /* The newer one of two watermarks in a row says it all. An idle mark is never written over, nor
      * does it write over a watermark: the reader needs that time when this task wakes up. */
-    if (mark == BATCH_WATERMARK && lane->mark_end && lane->mark_end == lane->open->size)
+    if (mark == ITEM_WATERMARK && lane->mark_end && lane->mark_end == lane->open->size)
         to = lane->open->data + lane->mark_end - sizeof item;
     else
         to = outlet_room(outlet, lane, sizeof item);
     if (!to)
         return;
     memcpy(to, &item, sizeof item);
-    lane->mark_end = mark == BATCH_WATERMARK ? lane->open->size : 0;
+    lane->mark_end = mark == ITEM_WATERMARK ? lane->open->size : 0;
 }
 
 void outlet_watermark(struct outlet *outlet, int64_t time)
 {
     for (uint32_t l = 0; l < outlet->lane_count; l++)
-        put_mark(outlet, &outlet->lanes[l], BATCH_WATERMARK, time);
+        put_mark(outlet, &outlet->lanes[l], ITEM_WATERMARK, time);
 }
 
 void outlet_idle(struct outlet *outlet)
 {
     for (uint32_t l = 0; l < outlet->lane_count; l++)
-        put_mark(outlet, &outlet->lanes[l], BATCH_IDLE, WEIR_NO_TIME);
+        put_mark(outlet, &outlet->lanes[l], ITEM_IDLE, WEIR_NO_TIME);
 }
 
 void outlet_end_of_time(struct outlet *outlet)
 {
     for (uint32_t l = 0; l < outlet->lane_count; l++)
         if (outlet->lanes[l].inside)
-            put_mark(outlet, &outlet->lanes[l], BATCH_WATERMARK, WEIR_END_OF_TIME);
+            put_mark(outlet, &outlet->lanes[l], ITEM_WATERMARK, WEIR_END_OF_TIME);
 }
 
 /* ------------------------------------------------------------------- control items -- */

@@ -28,6 +28,7 @@
 
 #include "batch.h"
 #include "content.h"
+#include "item.h"
 #include "transport.h"
 #include "weir.h"
 
@@ -192,7 +193,7 @@ static inline unsigned char *outlet_put(unsigned char *to, struct weir_bytes byt
     }
     if (bytes.size == 0)
         return to;
-    size_t padded = batch_round(bytes.size);
+    size_t padded = item_round(bytes.size);
     memset(to + padded - 8, 0, 8);
     memcpy(to, bytes.data, bytes.size);
     return to + padded;
@@ -203,11 +204,11 @@ static inline bool outlet_append_to(struct outlet *outlet, struct outlet_lane *l
 {
     bool timed = record->time != WEIR_NO_TIME;
     unsigned char *to =
-        outlet_room(outlet, lane, batch_item_size(record->key.size, record->value.size, timed));
+        outlet_room(outlet, lane, item_size(record->key.size, record->value.size, timed));
     if (!to)
         return false;
-    struct batch_item head = {(uint32_t)record->key.size,
-                              (uint32_t)record->value.size | (timed ? BATCH_TIMED : 0)};
+    struct item_head head = {(uint32_t)record->key.size,
+                             (uint32_t)record->value.size | (timed ? ITEM_TIMED : 0)};
     memcpy(to, &head, sizeof head);
     to += sizeof head;
     if (timed) {

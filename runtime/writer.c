@@ -24,10 +24,13 @@ enum weir_result writer_init(struct writer *writer, const struct run *run, struc
     manifest->restored_from = run->restored_id;
     manifest->graph = *description;
     manifest->job = memory_text(run->allocator, run->job_name, strlen(run->job_name));
+    manifest->last_task = MANIFEST_NONE;
     manifest->task_count = run->plan.instance_count;
     manifest->tasks = memory_zeroed(run->allocator, manifest->task_count, sizeof *manifest->tasks);
     if (!manifest->job || !manifest->tasks)
         return error_memory(error, "the writer", manifest->task_count * sizeof *manifest->tasks);
+    for (uint32_t i = 0; i < manifest->task_count; i++)
+        manifest->tasks[i].last_edge = manifest->tasks[i].last_from = MANIFEST_NONE;
     return WEIR_OK;
 }
 
@@ -119,7 +122,7 @@ static enum weir_result write_part(struct writer *writer, const struct message *
         return error_memory(error, "a task's description", part->size);
     task->cut_ns = (uint64_t)message->value;
     enum weir_result result =
-        store_part(writer->store, message->id, message->channel,
+        store_part(writer->store, message->id, BLOB_SNAPSHOT, message->channel,
                    (struct weir_bytes){part->data, part->size}, &task->part, error);
     if (result)
         return result;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * checkpoint_sample: a small job's graph - "lines" (1 task) and "count" (2 tasks, one state) - and
- * its checkpoints, for tests of what is stored.
+ * its checkpoints, for tests of what is stored. Something was in flight at each: in two pieces on
+ * its way into count's first task, in one at the outlet of lines.
  */
 #ifndef CHECKPOINT_SAMPLE_H
 #define CHECKPOINT_SAMPLE_H
@@ -36,32 +37,72 @@ static inline void sample_graph(struct manifest_graph *graph)
                                              sample_text("in"),
                                              sample_text("by_key"),
                                              sample_text("utf8"),
-                                             sample_text("")};
+                                             sample_text(""),
+                                             false};
 }
 
-/* Everything but the parts. */
+/* How many blobs of content in flight a task has. */
+static inline uint32_t sample_pieces(uint32_t task)
+{
+    return task == 2 ? 0 : task + 1;
+}
+
+static inline void sample_task(struct manifest_task *task, uint32_t index, uint32_t epoch,
+                               uint64_t id)
+{
+    *task = (struct manifest_task){
+        .node = index == 0 ? 0 : 1,
+        .subtask = index == 2 ? 1 : 0,
+        .handles = index,
+        .letters = 10 * index,
+        .note = sample_text("at \"byte\" 17\n"),
+        .inflight = memory_zeroed(NULL, 2, sizeof *task->inflight),
+        .inflight_count = sample_pieces(index),
+        .channel_bytes = index == 1 ? 30 : 0,
+        .outlet_bytes = index == 0 ? 20 : 0,
+        .overtook = index == 1,
+        .phases = {11, 12, 13, 14 + index},
+        .last_edge = index == 0 ? MANIFEST_NONE : 0,
+        .last_from = index == 0 ? MANIFEST_NONE : 0,
+    };
+    struct manifest_blob place = {
+        {BLOB_SNAPSHOT, epoch, index, id, 100, 36, 0xfedcba9876543210u}, epoch, 1, index * 100};
+    task->part = place;
+    place.blob.kind = BLOB_INFLIGHT;
+    for (uint32_t i = 0; i < task->inflight_count; i++) {
+        place.offset += 1000;
+        task->inflight[i] = place;
+    }
+}
+
+/* Everything but the blobs. */
 static inline void sample_manifest(struct manifest *manifest, uint32_t epoch, uint64_t id)
 {
     *manifest = (struct manifest){.epoch = epoch, .id = id, .triggered_ns = 1000 * (int64_t)id};
     for (unsigned i = 0; i < STORE_ID_SIZE; i++)
         manifest->store_id[i] = (unsigned char)(i + 1);
     manifest->duration_ns = 5;
+    manifest->sealed_ns = 4;
+    manifest->mode = MANIFEST_ADAPTIVE;
+    manifest->overtaken = true;
+    manifest->last_task = 1;
     manifest->job = sample_text("words");
     manifest->reason = sample_text("interval");
     sample_graph(&manifest->graph);
     manifest->task_count = 3;
     manifest->tasks = memory_zeroed(NULL, 3, sizeof *manifest->tasks);
-    for (uint32_t i = 0; i < 3; i++) {
+    for (uint32_t i = 0; i < 3; i++)
+        sample_task(&manifest->tasks[i], i, epoch, id);
+}
+
+/* Nothing was in flight after all. */
+static inline void sample_aligned(struct manifest *manifest)
+{
+    for (uint32_t i = 0; i < manifest->task_count; i++) {
         struct manifest_task *task = &manifest->tasks[i];
-        task->node = i == 0 ? 0 : 1;
-        task->subtask = i == 2 ? 1 : 0;
-        task->handles = i;
-        task->letters = 10 * i;
-        task->note = sample_text("at \"byte\" 17\n");
-        task->part.file_epoch = epoch;
-        task->part.file_number = 1;
-        task->part.offset = i * 100;
-        task->part.blob = (struct blob){BLOB_SNAPSHOT, epoch, i, id, 100, 36, 0xfedcba9876543210u};
+        task->inflight_count = 0;
+        task->channel_bytes = task->outlet_bytes = 0;
+        task->overtook = false;
     }
 }
 
@@ -88,17 +129,53 @@ static inline size_t sample_part(char part[64], uint64_t id, uint32_t task)
     return (size_t)snprintf(part, 64, "checkpoint %llu of task %u", (unsigned long long)id, task);
 }
 
-/* Steps 2-4 of round `id`; manifest is filled, ready to be committed. */
+/* The same of one piece of what was in flight. */
+static inline size_t sample_piece(char piece[64], uint64_t id, uint32_t task, uint32_t index)
+{
+    return (size_t)snprintf(piece, 64, "checkpoint %llu, in flight at task %u: piece %u",
+                            (unsigned long long)id, task, index);
+}
+
+/* Step 2 of round `id`; manifest is filled, ready to be committed once it is synced. */
 static inline void sample_parts(struct store *store, uint64_t id, struct manifest *manifest)
 {
     struct weir_error error;
+    char raw[64];
     sample_manifest(manifest, store_epoch(store), id);
     for (uint32_t i = 0; i < 3; i++) {
-        char part[64];
-        struct weir_bytes raw = {part, sample_part(part, id, i)};
-        cr_assert_eq(store_part(store, id, i, raw, &manifest->tasks[i].part, &error), WEIR_OK, "%s",
-                     error.text);
+        struct manifest_task *task = &manifest->tasks[i];
+        size_t size = sample_part(raw, id, i);
+        cr_assert_eq(store_part(store, id, BLOB_SNAPSHOT, i, (struct weir_bytes){raw, size},
+                                &task->part, &error),
+                     WEIR_OK, "%s", error.text);
+        for (uint32_t k = 0; k < task->inflight_count; k++) {
+            size = sample_piece(raw, id, i, k);
+            cr_assert_eq(store_part(store, id, BLOB_INFLIGHT, i, (struct weir_bytes){raw, size},
+                                    &task->inflight[k], &error),
+                         WEIR_OK, "%s", error.text);
+        }
     }
+}
+
+/* All blobs of a checkpoint that sample_parts wrote read back. */
+static inline void sample_expect(struct store *store, const struct manifest *manifest)
+{
+    struct weir_error error;
+    struct blob_buffer out = {0};
+    char raw[64];
+    for (uint32_t i = 0; i < 3; i++) {
+        size_t size = sample_part(raw, manifest->id, i);
+        cr_assert_eq(store_read(store, manifest, i, &out, &error), WEIR_OK, "%s", error.text);
+        cr_assert(out.size == size && memcmp(out.data, raw, size) == 0);
+        cr_assert_eq(manifest->tasks[i].inflight_count, sample_pieces(i));
+        for (uint32_t k = 0; k < sample_pieces(i); k++) {
+            size = sample_piece(raw, manifest->id, i, k);
+            cr_assert_eq(store_read_inflight(store, manifest, i, k, &out, &error), WEIR_OK, "%s",
+                         error.text);
+            cr_assert(out.size == size && memcmp(out.data, raw, size) == 0);
+        }
+    }
+    blob_buffer_free(&out, NULL);
 }
 
 static inline void sample_commit(struct store *store, uint64_t id)

@@ -18,13 +18,16 @@ static struct blob seal(const void *raw, size_t size, struct blob_buffer *out)
     return blob;
 }
 
+/* And what opens checks too; what does not check does not open. */
 static enum weir_result open_bytes(const struct blob *expected, const unsigned char *bytes,
                                    size_t size)
 {
     struct blob_buffer out = {0};
     struct weir_error error;
-    enum weir_result result =
-        blob_open(expected, (struct weir_bytes){bytes, size}, &out, NULL, &error);
+    const struct weir_bytes stored = {bytes, size};
+    enum weir_result result = blob_open(expected, stored, &out, NULL, &error);
+    enum weir_result checked = blob_check(expected, stored, &error);
+    cr_assert(result == WEIR_OK ? checked == WEIR_OK : checked == result || checked == WEIR_OK);
     blob_buffer_free(&out, NULL);
     return result;
 }
@@ -68,6 +71,8 @@ Test(blob, every_flipped_bit_and_every_cut_is_found)
     for (size_t i = 0; i < sealed.size * 8; i++) {
         sealed.data[i / 8] ^= (unsigned char)(1 << i % 8);
         cr_assert_eq(open_bytes(&blob, sealed.data, sealed.size), WEIR_DAMAGED, "bit %zu", i);
+        cr_assert_eq(blob_check(&blob, (struct weir_bytes){sealed.data, sealed.size}, NULL),
+                     WEIR_DAMAGED, "found without opening it");
         sealed.data[i / 8] ^= (unsigned char)(1 << i % 8);
     }
     for (size_t size = 0; size < sealed.size; size++)
@@ -80,14 +85,15 @@ Test(blob, a_right_blob_in_a_wrong_place_is_damage)
 {
     struct blob_buffer sealed = {0};
     const struct blob blob = seal("abc", 3, &sealed);
-    struct blob wrong[6] = {blob, blob, blob, blob, blob, blob};
+    struct blob wrong[7] = {blob, blob, blob, blob, blob, blob, blob};
     wrong[0].epoch++;
     wrong[1].task++;
     wrong[2].id++;
     wrong[3].raw_size++;
     wrong[4].stored_size++;
     wrong[5].checksum++;
-    for (int i = 0; i < 6; i++)
+    wrong[6].kind = BLOB_INFLIGHT;
+    for (int i = 0; i < 7; i++)
         cr_assert_eq(open_bytes(&wrong[i], sealed.data, sealed.size), WEIR_DAMAGED, "%d", i);
     blob_buffer_free(&sealed, NULL);
 }
@@ -103,6 +109,26 @@ Test(blob, a_newer_version_and_another_byte_order_are_refused_as_such)
     sealed.data[14] = (unsigned char)(3 - sealed.data[14]);
     repair(sealed.data);
     cr_assert_eq(open_bytes(&blob, sealed.data, sealed.size), WEIR_UNSUPPORTED);
+    blob_buffer_free(&sealed, NULL);
+}
+
+Test(blob, kinds_are_told_apart_and_an_unknown_one_is_refused_as_such)
+{
+    struct blob_buffer sealed = {0};
+    struct weir_error error;
+    struct blob blob = of, read;
+    blob.kind = BLOB_INFLIGHT;
+    cr_assert_eq(blob_seal(&blob, (struct weir_bytes){"abc", 3}, &sealed, NULL, &error), WEIR_OK);
+    cr_assert_eq(blob_header(sealed.data, &read, &error), WEIR_OK);
+    cr_assert_eq(read.kind, BLOB_INFLIGHT);
+    cr_assert_eq(open_bytes(&blob, sealed.data, sealed.size), WEIR_OK);
+    blob.kind = BLOB_SNAPSHOT;
+    cr_assert_eq(open_bytes(&blob, sealed.data, sealed.size), WEIR_DAMAGED);
+    for (unsigned kind = 0; kind < 256; kind += kind == 0 ? 3 : 1) {
+        sealed.data[13] = (unsigned char)kind;
+        repair(sealed.data);
+        cr_assert_eq(blob_header(sealed.data, &read, &error), WEIR_UNSUPPORTED, "kind %u", kind);
+    }
     blob_buffer_free(&sealed, NULL);
 }
 

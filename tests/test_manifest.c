@@ -70,7 +70,63 @@ Test(manifest, reads_back_what_was_printed)
     cr_assert_str_eq(manifest.tasks[2].note, "at \"byte\" 17\n");
     cr_assert(manifest.tasks[2].part.blob.checksum == 0xfedcba9876543210u);
     cr_assert(manifest.tasks[2].part.blob.task == 2 && manifest.tasks[2].part.offset == 200);
+    cr_assert(manifest.mode == MANIFEST_ADAPTIVE && manifest.overtaken && manifest.last_task == 1);
+    cr_assert(manifest.sealed_ns == 4 && manifest.duration_ns == 5);
+    cr_assert(!manifest.graph.edges[0].feedback);
     manifest_free(&manifest);
+}
+
+Test(manifest, reads_back_what_was_in_flight_and_where_the_time_went)
+{
+    struct manifest manifest;
+    struct weir_error error;
+    cr_assert_eq(manifest_parse(text, size, NULL, &manifest, &error), WEIR_OK, "%s", error.text);
+    for (uint32_t i = 0; i < 3; i++) {
+        const struct manifest_task *task = &manifest.tasks[i];
+        cr_assert_eq(task->inflight_count, sample_pieces(i));
+        for (uint32_t k = 0; k < task->inflight_count; k++) {
+            const struct manifest_blob *place = &task->inflight[k];
+            cr_assert(place->blob.kind == BLOB_INFLIGHT && place->blob.task == i);
+            cr_assert(place->blob.id == 7 && place->blob.epoch == 3 && place->file_epoch == 3);
+            cr_assert(place->blob.raw_size == 100 && place->blob.stored_size == 36);
+            cr_assert(place->offset == 100 * i + 1000 * (k + 1) && place->file_number == 1);
+        }
+        cr_assert(task->part.blob.kind == BLOB_SNAPSHOT && task->overtook == (i == 1));
+        cr_assert(task->channel_bytes == (i == 1 ? 30 : 0) && task->outlet_bytes == (i ? 0 : 20));
+        cr_assert(task->phases.wait_ns == 11 && task->phases.align_ns == 12);
+        cr_assert(task->phases.record_ns == 13 && task->phases.write_ns == 14 + (int64_t)i);
+        cr_assert(task->last_edge == (i == 0 ? MANIFEST_NONE : 0));
+        cr_assert(task->last_from == (i == 0 ? MANIFEST_NONE : 0));
+    }
+    manifest_free(&manifest);
+}
+
+Test(manifest, a_checkpoint_without_statistics_is_one_too)
+{
+    struct manifest manifest, again;
+    struct weir_error error;
+    char *other;
+    size_t other_size;
+    sample_manifest(&manifest, 3, 7);
+    sample_aligned(&manifest);
+    manifest.mode = MANIFEST_ALIGNED;
+    manifest.overtaken = false;
+    manifest.last_task = MANIFEST_NONE;
+    manifest.sealed_ns = -5; /* somebody set a clock */
+    for (uint32_t i = 0; i < 3; i++) {
+        manifest.tasks[i].last_edge = manifest.tasks[i].last_from = MANIFEST_NONE;
+        manifest.tasks[i].phases = (struct manifest_phases){.wait_ns = INT64_MIN};
+    }
+    cr_assert_eq(manifest_print(&manifest, &other, &other_size, &error), WEIR_OK);
+    cr_assert_eq(manifest_parse(other, other_size, NULL, &again, &error), WEIR_OK, "%s",
+                 error.text);
+    cr_assert(again.mode == MANIFEST_ALIGNED && again.last_task == MANIFEST_NONE);
+    cr_assert(again.sealed_ns == 0 && again.tasks[2].phases.wait_ns == 0);
+    cr_assert(again.tasks[1].inflight == NULL && again.tasks[1].inflight_count == 0);
+    cr_assert(again.tasks[1].last_edge == MANIFEST_NONE);
+    memory_release(NULL, other);
+    manifest_free(&manifest);
+    manifest_free(&again);
 }
 
 Test(manifest, every_flipped_bit_and_every_cut_is_found)
@@ -124,6 +180,39 @@ Test(manifest, a_seal_does_not_make_nonsense_true)
         {"\"number\": 1", "\"number\": \"../../x\""},
         {"\"tasks\": [", "\"tasks\": [1,"},
         {"\"nodes\": [", "\"nodes\": [],\"other\": ["},
+        {"\"mode\": \"adaptive\"", "\"mode\": \"hasty\""},
+        {"\"mode\": \"adaptive\"", "\"mode\": 2"},
+        {"\"mode\": \"adaptive\",\n", ""},
+        {"\"overtaken\": true", "\"overtaken\": 1"},
+        {"\"sealed_ns\": 4", "\"sealed_ns\": -4"},
+        {"\"sealed_ns\": 4,\n", ""},
+        {"\"last_task\": 1", "\"last_task\": 3"},
+        {"\"last_task\": 1", "\"last_task\": -2"},
+        {"\"last_task\": 1", "\"last_task\": 4294967295"},
+        {"\"last_task\": 1", "\"last_task\": null"},
+        {"\"feedback\": false", "\"feedback\": 0"},
+        {"\"feedback\": false", "\"other\": false"},
+        {"\"inflight\": []", "\"inflight\": {}"},
+        {"\"inflight\": []", "\"inflight\": [5]"},
+        {"\"inflight\": []", "\"inflight\": [{}]"},
+        {"\"inflight\": []", "\"other\": []"}, /* empty is not missing */
+        {"\"offset\": 1100", "\"offset\": -1"},
+        {"\"channel_bytes\": 30", "\"channel_bytes\": -1"},
+        {"\"channel_bytes\": 30", "\"channel_bytes\": 201"}, /* more than its blobs hold */
+        {"\"channel_bytes\": 30", "\"other\": 30"},
+        {"\"outlet_bytes\": 20", "\"outlet_bytes\": 101"},
+        {"\"overtook\": true", "\"overtook\": \"true\""},
+        {"\"phases\": {", "\"other\": {"},
+        {"\"phases\": {", "\"phases\": 5, \"other\": {"},
+        {"\"wait_ns\": 11", "\"wait_ns\": 1.5"},
+        {"\"align_ns\": 12,\n", ""},
+        {"\"record_ns\": 13", "\"record_ns\": -13"},
+        {"\"write_ns\": 14", "\"write_ns\": 9223372036854775808"},
+        {"\"last_edge\": 0", "\"last_edge\": 1"},
+        {"\"last_edge\": 0", "\"last_edge\": -1"}, /* but a writer */
+        {"\"last_from\": 0", "\"last_from\": 1"},  /* there is one "lines" */
+        {"\"last_from\": 0", "\"last_from\": -1"},
+        {"\"last_from\": 0", "\"last_from\": \"0\""},
     };
     struct weir_error error;
     cr_assert_eq(parse_with("\"id\": 7", "\"id\": 7", &error), WEIR_OK, "%s", error.text);
@@ -184,7 +273,51 @@ Test(manifest, refuses_to_print_what_could_not_be_read)
     manifest.tasks[1].part.blob.task = 1;
     manifest.tasks[1].handles = UINT64_MAX;
     cr_assert_eq(manifest_print(&manifest, &other, &other_size, &error), WEIR_INVALID);
+    manifest.tasks[1].handles = 0;
+    manifest.tasks[1].inflight[1].blob.kind = BLOB_SNAPSHOT;
+    cr_assert_eq(manifest_print(&manifest, &other, &other_size, &error), WEIR_INVALID);
+    manifest.tasks[1].inflight[1].blob.kind = BLOB_INFLIGHT;
+    manifest.tasks[1].inflight[0].blob.id = 8;
+    cr_assert_eq(manifest_print(&manifest, &other, &other_size, &error), WEIR_INVALID);
+    manifest.tasks[1].inflight[0].blob.id = 7;
+    manifest.mode = (enum manifest_mode)3;
+    cr_assert_eq(manifest_print(&manifest, &other, &other_size, &error), WEIR_INVALID);
     manifest_free(&manifest);
+}
+
+Test(manifest, an_edge_between_no_nodes_is_refused)
+{
+    struct manifest manifest;
+    struct weir_error error;
+    char *other;
+    size_t other_size;
+    sample_manifest(&manifest, 3, 7);
+    manifest.graph.node_count = 0;
+    manifest.graph.edges[0].to = 0;
+    manifest.task_count = 1;
+    manifest.tasks[0].last_edge = manifest.tasks[0].last_from = 0;
+    manifest.last_task = 0;
+    cr_assert_eq(manifest_print(&manifest, &other, &other_size, &error), WEIR_OK);
+    cr_assert_eq(parse(other, other_size, &error), WEIR_DAMAGED);
+    cr_assert_not_null(strstr(error.text, "\"edges\""), "%s", error.text);
+    memory_release(NULL, other);
+    manifest.graph.node_count = 2;
+    manifest.task_count = 3;
+    manifest_free(&manifest);
+}
+
+Test(manifest, more_blobs_than_a_task_may_have_are_refused)
+{
+    const size_t pieces = 65537, room = pieces * 3 + 64;
+    struct weir_error error;
+    char *many = malloc(room);
+    int used = snprintf(many, room, "\"inflight\": [{}");
+    for (size_t i = 1; i < pieces; i++)
+        used += snprintf(many + used, room - (size_t)used, ",{}");
+    snprintf(many + used, room - (size_t)used, "]");
+    cr_assert_eq(parse_with("\"inflight\": []", many, &error), WEIR_DAMAGED);
+    cr_assert_not_null(strstr(error.text, "too many"), "%s", error.text);
+    free(many);
 }
 
 Test(manifest, a_chained_node_has_no_tasks_of_its_own)
@@ -196,6 +329,7 @@ Test(manifest, a_chained_node_has_no_tasks_of_its_own)
     sample_manifest(&manifest, 3, 7);
     strcpy(manifest.graph.edges[0].routing, "spread");
     manifest.task_count = 1;
+    manifest.last_task = 0;
     cr_assert_eq(manifest_print(&manifest, &other, &other_size, &error), WEIR_OK);
     cr_assert_eq(parse(other, other_size, &error), WEIR_DAMAGED);
     memory_release(NULL, other);
@@ -269,6 +403,9 @@ static void change(struct manifest_graph *now, int what)
         now->nodes[1] = swapped;
         break;
     }
+    case 9:
+        now->edges[0].feedback = true;
+        break;
     default:
         set_text(&node->kind, "other"); /* for people: */
         set_text(&node->states[0].format, "i64");
@@ -280,22 +417,40 @@ static void change(struct manifest_graph *now, int what)
 
 Test(manifest, names_the_first_difference_between_graphs)
 {
-    static const char *const named[] = {"'count'", "parallelism", "bytes",
-                                        "version", "'total'",     "by_key",
-                                        "left",    "key groups",  "order"};
-    for (int what = 0; what <= 9; what++) {
+    static const char *const named[] = {"'count'", "parallelism", "bytes", "version",
+                                        "'total'", "by_key",      "left",  "key groups",
+                                        "order",   "feedback"};
+    for (int what = 0; what <= 10; what++) {
         struct manifest then, now;
         struct weir_error error;
         sample_manifest(&then, 1, 1);
         sample_manifest(&now, 1, 1);
         change(&now.graph, what);
         enum weir_result result = manifest_compare(&then.graph, &now.graph, &error);
-        cr_assert_eq(result, what == 9 ? WEIR_OK : WEIR_MISMATCH, "%d", what);
-        if (what < 9)
+        cr_assert_eq(result, what == 10 ? WEIR_OK : WEIR_MISMATCH, "%d", what);
+        if (what < 10)
             cr_assert_not_null(strstr(error.text, named[what]), "%s", error.text);
         manifest_free(&then);
         manifest_free(&now);
     }
+}
+
+Test(manifest, a_feedback_edge_that_was_none_is_named_and_so_is_the_reverse)
+{
+    struct manifest one, other;
+    struct weir_error error;
+    sample_manifest(&one, 1, 1);
+    sample_manifest(&other, 1, 1);
+    other.graph.edges[0].feedback = true;
+    cr_assert_eq(manifest_compare(&one.graph, &other.graph, &error), WEIR_MISMATCH);
+    cr_assert_not_null(
+        strstr(error.text, "edge 0, lines.out -> count.in, was no feedback edge and is one"), "%s",
+        error.text);
+    cr_assert_eq(manifest_compare(&other.graph, &one.graph, &error), WEIR_MISMATCH);
+    cr_assert_not_null(strstr(error.text, "was a feedback edge and is none"), "%s", error.text);
+    cr_assert_eq(manifest_compare(&other.graph, &other.graph, &error), WEIR_OK);
+    manifest_free(&one);
+    manifest_free(&other);
 }
 
 Test(manifest, a_state_more_or_less_is_a_difference)

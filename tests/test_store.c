@@ -82,21 +82,14 @@ static unsigned count_files(const char *folder)
     return count;
 }
 
-/* The newest checkpoint has this id and every part of it reads back. */
+/* The newest checkpoint has this id, and everything of it reads back. */
 static void expect_newest(struct store *store, uint64_t id)
 {
     struct manifest manifest;
     struct weir_error error;
-    struct blob_buffer out = {0};
     cr_assert_eq(store_recover(store, 0, &manifest, &error), WEIR_OK, "%s", error.text);
     cr_assert_eq(manifest.id, id);
-    for (uint32_t i = 0; i < 3; i++) {
-        char part[64];
-        size_t size = sample_part(part, id, i);
-        cr_assert_eq(store_read(store, &manifest, i, &out, &error), WEIR_OK, "%s", error.text);
-        cr_assert(out.size == size && memcmp(out.data, part, size) == 0);
-    }
-    blob_buffer_free(&out, NULL);
+    sample_expect(store, &manifest);
     manifest_free(&manifest);
 }
 
@@ -386,23 +379,300 @@ Test(store, steps_out_of_order_are_refused)
     struct manifest manifest;
     struct manifest_blob place;
     const struct weir_bytes raw = {"x", 1};
-    cr_assert_eq(store_part(store, 1, 0, raw, &place, &error), WEIR_INVALID);
+    cr_assert_eq(store_part(store, 1, BLOB_SNAPSHOT, 0, raw, &place, &error), WEIR_INVALID);
     cr_assert_eq(store_sync(store, 1, &error), WEIR_INVALID);
     cr_assert_eq(store_claim(store, 1, &error), WEIR_OK);
-    cr_assert_eq(store_claim(store, 2, &error), WEIR_INVALID);
+    cr_assert_eq(store_claim(store, 1, &error), WEIR_INVALID);
     sample_parts(store, 1, &manifest);
     cr_assert_eq(store_commit(store, &manifest, &error), WEIR_INVALID, "not synced");
     cr_assert_eq(store_sync(store, 1, &error), WEIR_OK);
-    cr_assert_eq(store_part(store, 1, 0, raw, &place, &error), WEIR_INVALID, "synced already");
+    cr_assert_eq(store_part(store, 1, BLOB_INFLIGHT, 0, raw, &place, &error), WEIR_INVALID,
+                 "synced already");
     manifest.tasks[1].part.file_number = 9;
     cr_assert_eq(store_commit(store, &manifest, &error), WEIR_INVALID, "no such container");
     manifest.tasks[1].part.file_number = 1;
+    manifest.tasks[1].inflight[1].file_number = 9;
+    cr_assert_eq(store_commit(store, &manifest, &error), WEIR_INVALID, "no such container");
+    manifest.tasks[1].inflight[1].file_number = 1;
+    manifest.tasks[1].channel_bytes = 1000;
+    cr_assert_eq(store_commit(store, &manifest, &error), WEIR_INVALID, "more than there is");
+    manifest.tasks[1].channel_bytes = 30;
     strcpy(manifest.graph.edges[0].routing, "x");
     cr_assert_eq(store_commit(store, &manifest, &error), WEIR_INVALID, "no reader would take it");
     cr_assert_not(scratch_exists(manifest_of(1)));
     manifest_free(&manifest);
     store_close(&store);
 }
+
+/* --- several rounds at once ------------------------------------------------------------------ */
+
+static void claim(struct store *store, uint64_t id)
+{
+    struct weir_error error;
+    cr_assert_eq(store_claim(store, id, &error), WEIR_OK, "%s", error.text);
+}
+
+static void sync_round(struct store *store, uint64_t id)
+{
+    struct weir_error error;
+    cr_assert_eq(store_sync(store, id, &error), WEIR_OK, "%s", error.text);
+}
+
+static void commit(struct store *store, struct manifest *manifest)
+{
+    struct weir_error error;
+    cr_assert_eq(store_commit(store, manifest, &error), WEIR_OK, "%s", error.text);
+    manifest_free(manifest);
+}
+
+Test(store, rounds_written_at_once_are_committed_in_order_and_read_back)
+{
+    struct store *store = sample_store(path);
+    struct manifest manifests[4];
+    struct weir_error error;
+    for (uint64_t id = 1; id <= 3; id++)
+        claim(store, id);
+    for (uint64_t id = 3; id >= 1; id--)
+        sample_parts(store, id, &manifests[id]);
+    sync_round(store, 2);
+    cr_assert_eq(store_commit(store, &manifests[2], &error), WEIR_INVALID, "1 is open");
+    cr_assert_not_null(strstr(error.text, "checkpoint 2 can't be committed while 1"), "%s",
+                       error.text);
+    sync_round(store, 3);
+    sync_round(store, 1);
+    for (uint64_t id = 1; id <= 3; id++) {
+        commit(store, &manifests[id]);
+        expect_newest(store, id);
+    }
+    cr_assert_eq(count_files("data"), 3, "each has a container of its own");
+    store_close(&store);
+    store = sample_store(path);
+    expect_newest(store, 3);
+    cr_assert_eq(store_verify(store, 1, &error), WEIR_OK);
+    cr_assert_eq(store_verify(store, 2, &error), WEIR_OK);
+    store_close(&store);
+}
+
+Test(store, no_more_rounds_are_open_than_it_says)
+{
+    struct store *store = sample_store(path);
+    struct weir_error error;
+    for (uint64_t id = 1; id <= STORE_ROUNDS; id++)
+        claim(store, 10 * id);
+    cr_assert_eq(store_claim(store, 99, &error), WEIR_INVALID);
+    cr_assert_not(scratch_exists(folder_of(99)));
+    store_abort(store, 30);
+    claim(store, 99);
+    cr_assert_eq(store_claim(store, 100, &error), WEIR_INVALID);
+    store_close(&store);
+    cr_assert_eq(count_files("checkpoints"), STORE_ROUNDS);
+}
+
+/* I3, I5 */
+Test(store, an_aborted_round_takes_its_own_files_and_leaves_the_highest_folder)
+{
+    struct store *store = sample_store(path);
+    struct manifest manifests[4];
+    for (uint64_t id = 1; id <= 3; id++) {
+        claim(store, id);
+        sample_parts(store, id, &manifests[id]);
+    }
+    store_abort(store, 2);
+    store_abort(store, 2); /* it is not open any more */
+    cr_assert_not(scratch_exists(folder_of(2)), "3 is higher, and stays");
+    cr_assert_not(scratch_exists(segment_of(1, 2)));
+    cr_assert_eq(count_files("data"), 2);
+    store_abort(store, 3);
+    cr_assert(scratch_exists(folder_of(3)), "the highest claimed");
+    cr_assert_eq(count_files("data"), 1);
+    sync_round(store, 1);
+    commit(store, &manifests[1]);
+    expect_newest(store, 1);
+    store_retain(store, 1, 0);
+    cr_assert(scratch_exists(folder_of(3)));
+    manifest_free(&manifests[2]);
+    manifest_free(&manifests[3]);
+    store_close(&store);
+    store = sample_store(path);
+    cr_assert_eq(store_next_id(store), 4);
+    cr_assert_eq(store_sweep(store, NULL), WEIR_OK);
+    claim(store, 4);
+    store_abort(store, 4);
+    cr_assert_not(scratch_exists(folder_of(3)), "4 is the highest now");
+    cr_assert(scratch_exists(folder_of(4)));
+    store_close(&store);
+}
+
+Test(store, the_trouble_of_one_round_is_no_others)
+{
+    struct store *store = sample_store(path);
+    struct manifest manifests[3];
+    struct weir_error error;
+    for (uint64_t id = 1; id <= 2; id++) {
+        claim(store, id);
+        sample_parts(store, id, &manifests[id]);
+        sync_round(store, id);
+    }
+    cr_assert_eq(rmdir(folder_of(1)), 0);
+    cr_assert_eq(store_commit(store, &manifests[1], &error), WEIR_IO);
+    cr_assert_eq(store_commit(store, &manifests[2], &error), WEIR_INVALID, "1 is still open");
+    store_abort(store, 1);
+    commit(store, &manifests[2]);
+    expect_newest(store, 2);
+    manifest_free(&manifests[1]);
+    store_close(&store);
+}
+
+Test(store, a_blob_of_another_round_can_not_be_committed)
+{
+    struct store *store = sample_store(path);
+    struct manifest manifests[3];
+    struct weir_error error;
+    for (uint64_t id = 1; id <= 2; id++) {
+        claim(store, id);
+        sample_parts(store, id, &manifests[id]);
+        sync_round(store, id);
+    }
+    manifests[1].tasks[1].inflight[0].file_number = 2;
+    cr_assert_eq(store_commit(store, &manifests[1], &error), WEIR_INVALID);
+    cr_assert_not_null(strstr(error.text, "piece 0 in flight at task 1"), "%s", error.text);
+    manifests[1].tasks[1].inflight[0].file_number = 1;
+    manifests[1].tasks[2].part.file_number = 2;
+    cr_assert_eq(store_commit(store, &manifests[1], &error), WEIR_INVALID);
+    manifests[1].tasks[2].part.file_number = 1;
+    commit(store, &manifests[1]);
+    commit(store, &manifests[2]);
+    store_close(&store);
+}
+
+/* L4 */
+Test(store, retention_and_sweeping_leave_open_rounds_alone)
+{
+    struct store *store = sample_store(path);
+    struct manifest manifests[9];
+    struct weir_error error;
+    sample_commit(store, 1);
+    for (uint64_t id = 2; id <= 8; id++)
+        claim(store, id);
+    for (uint64_t id = 2; id <= 8; id++)
+        sample_parts(store, id, &manifests[id]);
+    for (uint64_t id = 2; id <= 8; id++) {
+        cr_assert_eq(store_sweep(store, &error), WEIR_OK, "%s", error.text);
+        sync_round(store, id);
+        if (id % 3 == 0) {
+            store_abort(store, id);
+            manifest_free(&manifests[id]);
+        } else {
+            commit(store, &manifests[id]);
+            expect_newest(store, id);
+        }
+        store_retain(store, 1, 0);
+        for (uint64_t later = id + 1; later <= 8; later++)
+            cr_assert(scratch_exists(segment_of(1, later)) && scratch_exists(folder_of(later)));
+    }
+    cr_assert_eq(count_files("data"), 1);
+    cr_assert_eq(count_files("checkpoints"), 1);
+    store_close(&store);
+}
+
+/* Of each round the first `steps` of claim, parts, sync, commit are done, the lower one first. */
+static void two_rounds(struct store *store, const int steps[2], uint64_t first)
+{
+    struct manifest manifests[2];
+    for (int step = 1; step <= 4; step++) {
+        for (int i = 0; i < 2; i++) {
+            uint64_t id = first + (uint64_t)i;
+            if (step > steps[i])
+                continue;
+            if (step == 1)
+                claim(store, id);
+            else if (step == 2)
+                sample_parts(store, id, &manifests[i]);
+            else if (step == 3)
+                sync_round(store, id);
+            else
+                commit(store, &manifests[i]);
+        }
+    }
+    for (int i = 0; i < 2; i++)
+        if (steps[i] == 2 || steps[i] == 3)
+            manifest_free(&manifests[i]);
+}
+
+Test(store, two_rounds_stopped_after_any_steps_leave_what_was_committed)
+{
+    uint64_t last = 1;
+    make_with(1);
+    for (int first = 1; first <= 4; first++) {
+        for (int second = 0; second <= (first == 4 ? 4 : 3); second++) {
+            struct weir_error error;
+            struct store *store = sample_store(path);
+            expect_newest(store, last);
+            uint64_t id = store_next_id(store);
+            cr_assert_gt(id, last);
+            two_rounds(store, (const int[]){first, second}, id);
+            last = first < 4 ? last : second < 4 ? id : id + 1;
+            store_close(&store); /* as a death would leave it */
+            store = sample_store(path);
+            cr_assert_gt(store_next_id(store), id + (second > 0));
+            cr_assert_eq(store_sweep(store, &error), WEIR_OK, "%s", error.text);
+            expect_newest(store, last);
+            store_close(&store);
+        }
+    }
+}
+
+/* Every way in which two rounds may be carried on, step by step in any order, to a commit or an
+ * abort: the newest checkpoint is always the last that was committed. */
+static void carry_on(unsigned order, unsigned aborts, int *commits)
+{
+    struct store *store = sample_store(path);
+    struct manifest manifests[2];
+    struct weir_error error;
+    uint64_t first = store_next_id(store), newest = 0;
+    int step[2] = {1, 1};
+    memset(manifests, 0, sizeof manifests);
+    claim(store, first);
+    claim(store, first + 1);
+    for (; step[0] < 4 || step[1] < 4; order /= 2) {
+        int i = step[0] == 4 ? 1 : step[1] == 4 ? 0 : (int)(order % 2);
+        bool abort = (aborts >> i) % 2 != 0;
+        uint64_t id = first + (uint64_t)i;
+        step[i]++;
+        if (step[i] == 2) {
+            sample_parts(store, id, &manifests[i]);
+        } else if (step[i] == 3) {
+            sync_round(store, id);
+        } else if (abort || store_commit(store, &manifests[i], &error) != WEIR_OK) {
+            cr_assert(abort || (error.code == WEIR_INVALID && i == 1 && step[0] < 4));
+            store_abort(store, id);
+        } else {
+            newest = id;
+            ++*commits;
+        }
+        cr_assert(scratch_exists(folder_of(first + 1)), "the highest (I3)");
+        store_retain(store, 1, 0);
+        if (newest != 0)
+            expect_newest(store, newest);
+    }
+    manifest_free(&manifests[0]);
+    manifest_free(&manifests[1]);
+    cr_assert_eq(store_sweep(store, &error), WEIR_OK);
+    cr_assert_leq(count_files("data"), 1);
+    store_close(&store);
+}
+
+Test(store, two_rounds_interleaved_in_every_way)
+{
+    int commits = 0;
+    for (unsigned order = 0; order < 64; order++)
+        for (unsigned aborts = 0; aborts < 4; aborts++)
+            carry_on(order, aborts, &commits);
+    cr_assert(commits > 128 && commits < 256, "%d: some are refused, for a lower one is open",
+              commits);
+}
+
+/* --- a store that is no longer ours ---------------------------------------------------------- */
 
 /* Claims, writes and syncs 2 on a store of one checkpoint; then `spoil`; then commits. */
 static enum weir_result commit_after(void (*spoil)(void), struct weir_error *error)
@@ -511,8 +781,10 @@ Test(store, large_parts_roll_into_several_containers)
         raw[i] = (unsigned char)(raw[i] ^ raw[(i * 7919) % big]);
     sample_manifest(&manifest, store_epoch(store), 1);
     cr_assert_eq(store_claim(store, 1, &error), WEIR_OK);
+    sample_aligned(&manifest);
     for (uint32_t i = 0; i < 3; i++)
-        cr_assert_eq(store_part(store, 1, i, (struct weir_bytes){raw, i == 2 ? 10 : big},
+        cr_assert_eq(store_part(store, 1, BLOB_SNAPSHOT, i,
+                                (struct weir_bytes){raw, i == 2 ? 10 : big},
                                 &manifest.tasks[i].part, &error),
                      WEIR_OK);
     cr_assert_eq(store_sync(store, 1, &error), WEIR_OK);
@@ -529,7 +801,7 @@ Test(store, large_parts_roll_into_several_containers)
 Test(store, a_container_is_open_to_ordinary_lz4)
 {
     unsigned char bytes[4096], out[4096];
-    char expected[256] = "";
+    char expected[512] = "";
     size_t used = 0;
     LZ4F_dctx *context;
     make_with(1);
@@ -547,6 +819,10 @@ Test(store, a_container_is_open_to_ordinary_lz4)
         char part[64];
         sample_part(part, 1, i);
         strcat(expected, part);
+        for (uint32_t k = 0; k < sample_pieces(i); k++) {
+            sample_piece(part, 1, i, k);
+            strcat(expected, part);
+        }
     }
     cr_assert(used == strlen(expected) && memcmp(out, expected, used) == 0);
 }
@@ -612,12 +888,19 @@ Test(store, swapped_blobs_and_files_are_found)
     expect_damage(store, "belongs elsewhere", "swapped", 0);
     struct manifest manifest;
     cr_assert_eq(store_manifest(store, 1, &manifest, &error), WEIR_OK);
-    size_t each = (size_t)manifest.tasks[1].part.offset;
-    manifest_free(&manifest);
+    const struct manifest_blob *part = &manifest.tasks[1].part, *piece = manifest.tasks[1].inflight;
+    size_t each = BLOB_HEADER_SIZE + (size_t)part->blob.stored_size;
     memcpy(two, one, size);
-    memcpy(two, one + each, each); /* task 1's blob where task 0's should be */
+    memcpy(two, one + part->offset, each); /* task 1's blob where task 0's should be */
     scratch_write(segment_of(1, 1), two, size);
     expect_damage(store, "belongs elsewhere", "swapped", 1);
+    each = BLOB_HEADER_SIZE + (size_t)piece[0].blob.stored_size;
+    cr_assert_eq(piece[1].blob.stored_size, piece[0].blob.stored_size);
+    memcpy(two, one, size);
+    memcpy(two + piece[0].offset, one + piece[1].offset, each); /* the second piece twice */
+    scratch_write(segment_of(1, 1), two, size);
+    expect_damage(store, "in flight", "swapped", 2);
+    manifest_free(&manifest);
     scratch_write(segment_of(1, 1), one, size);
     size = scratch_read(manifest_of(2), two, sizeof two);
     scratch_write(manifest_of(1), two, size);
@@ -772,6 +1055,50 @@ Test(store, no_container_is_removed_while_a_manifest_can_not_be_read)
     store_close(&store);
 }
 
+Test(store, retention_keeps_containers_that_only_content_in_flight_lies_in)
+{
+    struct store *store = sample_store(path);
+    struct manifest manifest;
+    struct weir_error error;
+    const size_t big = (size_t)65 << 20; /* more than a container takes: the rest goes elsewhere */
+    unsigned char *raw = malloc(big);
+    for (uint32_t i = 0, seed = 1; i < big; i++)
+        raw[i] = (unsigned char)((seed = seed * 1664525 + 1013904223) >> 24);
+    claim(store, 1);
+    sample_parts(store, 1, &manifest);
+    for (uint32_t k = 0; k < 2; k++)
+        cr_assert_eq(store_part(store, 1, BLOB_INFLIGHT, 1, (struct weir_bytes){raw, k ? 5 : big},
+                                &manifest.tasks[1].inflight[k], &error),
+                     WEIR_OK);
+    sync_round(store, 1);
+    commit(store, &manifest);
+    sample_commit(store, 2);
+    store_retain(store, 2, 0);
+    cr_assert_eq(store_verify(store, 1, &error), WEIR_OK, "%s", error.text);
+    cr_assert_eq(count_files("data"), 4, "1 has three");
+    store_retain(store, 1, 0);
+    cr_assert_eq(count_files("data"), 1);
+    expect_newest(store, 2);
+    store_close(&store);
+    free(raw);
+}
+
+Test(store, a_piece_or_a_task_that_is_not_there_can_not_be_read)
+{
+    struct store *store = sample_store(path);
+    struct manifest manifest;
+    struct weir_error error;
+    struct blob_buffer out = {0};
+    sample_commit(store, 1);
+    cr_assert_eq(store_manifest(store, 1, &manifest, &error), WEIR_OK);
+    cr_assert_eq(store_read(store, &manifest, 3, &out, &error), WEIR_INVALID);
+    cr_assert_eq(store_read_inflight(store, &manifest, 3, 0, &out, &error), WEIR_INVALID);
+    cr_assert_eq(store_read_inflight(store, &manifest, 1, 2, &out, &error), WEIR_INVALID);
+    cr_assert_eq(store_read_inflight(store, &manifest, 2, 0, &out, &error), WEIR_INVALID);
+    manifest_free(&manifest);
+    store_close(&store);
+}
+
 Test(store, sweeping_leaves_the_open_round_alone)
 {
     struct store *store = sample_store(path);
@@ -845,7 +1172,7 @@ static bool live(const struct weir_allocator *allocator)
         sample_manifest(&manifest, store_epoch(store), id);
         result = store_claim(store, id, &error);
         for (uint32_t i = 0; i < 3 && result == WEIR_OK; i++)
-            result = store_part(store, id, i, (struct weir_bytes){"abc", 3},
+            result = store_part(store, id, BLOB_SNAPSHOT, i, (struct weir_bytes){"abc", 3},
                                 &manifest.tasks[i].part, &error);
         if (result == WEIR_OK)
             result = store_sync(store, id, &error);

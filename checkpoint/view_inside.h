@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * view_inside: what the files behind weir_checkpoint.h share. view.c opens stores and checkpoints
+ * and describes them, view_check.c knows what is well-formed inside a blob, view_cursor.c hands out
+ * rows. The layouts stand in snapshot.h (sections), state.h (the body of a STATE section) and
+ * item.h (what an INFLIGHT section holds).
+ */
+#ifndef VIEW_INSIDE_H
+#define VIEW_INSIDE_H
+
+#include "item.h"
+#include "snapshot.h"
+#include "store.h"
+#include "weir_checkpoint.h"
+
+struct weir_store {
+    const struct weir_allocator *allocator;
+    struct store *store;
+    uint64_t *ids; /* of the last weir_store_list */
+    char identity[2 * STORE_ID_SIZE + 1];
+};
+
+struct weir_checkpoint {
+    struct store *store;
+    const struct weir_allocator *allocator;
+    struct manifest manifest;
+};
+
+/* Public structs start with the size the caller knows; what is newer than that is left out. */
+void view_give(void *to, const void *from, size_t from_size);
+
+/* The entries of one STATE section. */
+struct view_entries {
+    struct snapshot_section section; /* what is left of it */
+    uint64_t left;                   /* entries not yet taken */
+    uint32_t value_size;             /* 0: any */
+};
+
+/* Takes what stands before the entries; it must be what the manifest says of the state. */
+bool view_entries_begin(struct view_entries *entries, const struct snapshot_section *section,
+                        const struct manifest_state *state);
+/* False when the entry is not sound; to be called while entries->left > 0. */
+bool view_entries_next(struct view_entries *entries, struct weir_bytes *key,
+                       struct weir_bytes *value);
+
+/* The items of one INFLIGHT section. */
+struct view_items {
+    struct snapshot_inflight inflight; /* its channel, and whose it is */
+    struct weir_bytes left;            /* not yet taken */
+};
+
+/* What is wrong with the section, found in a blob of that task; NULL: nothing. */
+const char *view_items_begin(struct view_items *items, struct snapshot_section *section,
+                             const struct manifest *manifest, uint32_t task);
+/* False when the item is not sound; to be called while items->left.size > 0. */
+bool view_items_next(struct view_items *items, struct item *item);
+
+/* What is wrong with a blob whose checksums hold, that `place` of that task names: NULL when
+ * nothing is. */
+const char *view_check(const struct manifest *manifest, uint32_t task,
+                       const struct manifest_blob *place, const struct blob_buffer *raw);
+/* Says so. */
+enum weir_result view_damaged(const struct manifest *manifest, uint32_t task,
+                              const struct manifest_blob *place, const char *what,
+                              struct weir_error *error);
+
+#endif
