@@ -232,6 +232,8 @@ static enum weir_result begin(struct store *store, const struct store_options *o
                          " are damaged, but the store is in use: restore " NAME_LOCK
                          " from a copy, or start a new store",
                          store->path);
+    if (largest < options->above_epoch)
+        largest = options->above_epoch;
     result = probe(store, error);
     return result == WEIR_OK ? raise_epoch(store, &content, largest, error) : result;
 }
@@ -297,6 +299,16 @@ static enum weir_result read_identity(struct store *store, struct weir_error *er
     return WEIR_OK;
 }
 
+static enum weir_result look_for_savepoint(struct store *store, struct weir_error *error)
+{
+    struct disk_status status;
+    int failure = disk_status_at(store->root, NAME_SAVEPOINT, &status);
+    store->savepoint = failure >= 0;
+    if (failure < 0 && failure != -ENOENT)
+        return store_unusable(store, failure, "looking for " NAME_SAVEPOINT, error);
+    return WEIR_OK;
+}
+
 enum weir_result store_view(const char *path, const struct weir_allocator *allocator,
                             struct store **store, struct weir_error *error)
 {
@@ -311,6 +323,8 @@ enum weir_result store_view(const char *path, const struct weir_allocator *alloc
         result = store_open_root(made, false, error);
     if (result == WEIR_OK)
         result = read_identity(made, error);
+    if (result == WEIR_OK)
+        result = look_for_savepoint(made, error);
     if (result == WEIR_OK)
         result = store_open_folders(made, false, error);
     if (result == WEIR_OK)
@@ -346,6 +360,11 @@ void store_close(struct store **store)
     memory_release(gone->allocator, gone->base);
     memory_release(gone->allocator, gone->path);
     memory_release(gone->allocator, gone);
+}
+
+bool store_is_savepoint(const struct store *store)
+{
+    return store->savepoint;
 }
 
 uint32_t store_epoch(const struct store *store)

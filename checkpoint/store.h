@@ -6,6 +6,7 @@
  *   STORE/data/<epoch>-<n>.seg             containers of blobs, written once
  *   STORE/checkpoints/<id>/MANIFEST.json   id zero-padded to 20 digits
  *   STORE/nodes/<node>/                    operators' own (weir_store_folder); left alone here
+ *   STORE/SAVEPOINT                        a text for people: this is a savepoint, and no run's store
  *
  * The commit protocol, in steps; a crash between any two leaves the old checkpoint or the new one:
  *    1  store_claim    mkdir checkpoints/<id>, fsync checkpoints/
@@ -41,6 +42,7 @@ struct store_options {
     const char *path;
     uint32_t key_groups;                 /* for a new store; an existing one keeps its own */
     unsigned char new_id[STORE_ID_SIZE]; /* random; for a new store */
+    uint32_t above_epoch; /* the run's is above that: of a savepoint it begins with */
     const struct weir_allocator *allocator;
     void (*warn)(void *context, const char *text); /* odd files and leftovers; may be NULL */
     void *warn_context;
@@ -49,14 +51,16 @@ struct store_options {
 /* Creates the store when the path does not exist or is an empty directory; takes the lock; probes
  * that files can be written and synced; raises the epoch durably. WEIR_LOCKED names the owner as
  * far as known (pid, epoch, and since when stand in LOCK). Refuses a directory that is not a store
- * and not empty, a store owned by others or writable by others, another byte order. */
+ * and not empty, a savepoint, a store owned by others or writable by others, another byte order. */
 enum weir_result store_open(const struct store_options *options, struct store **store,
                             struct weir_error *error) WEIR_MUST_USE;
-/* Read only, without the lock and without raising the epoch: for tools. */
+/* Read only, without the lock and without raising the epoch: for tools, and for a run that begins
+ * with a savepoint. */
 enum weir_result store_view(const char *path, const struct weir_allocator *allocator,
                             struct store **store, struct weir_error *error) WEIR_MUST_USE;
 void store_close(struct store **store);
 
+bool store_is_savepoint(const struct store *store); /* of a view */
 uint32_t store_epoch(const struct store *store);
 uint32_t store_key_groups(const struct store *store);
 const unsigned char *store_id(const struct store *store); /* STORE_ID_SIZE bytes */
@@ -83,7 +87,7 @@ enum weir_result store_verify(struct store *store, uint64_t id,
  * damaged, says what is damaged, which older ids are sound, and how to name one. WEIR_NOT_FOUND
  * when there is none at all (a first start) or the wanted one is missing. Syncs the checkpoint's
  * folder, checkpoints/ and data/ before it returns (a rename may exist only in memory). Does not
- * read parts: the caller does, and calls store_explain when one is damaged. */
+ * read parts: the caller does, and calls store_explain when one is damaged. Serves a view too. */
 enum weir_result store_recover(struct store *store, uint64_t wanted, struct manifest *manifest,
                                struct weir_error *error) WEIR_MUST_USE;
 /* Appends to an error about checkpoint `id` which older ids are sound; returns error->code. */
@@ -112,5 +116,13 @@ void store_abort(struct store *store, uint64_t id);
 /* Keeps the newest `keep` (>= 1) checkpoints and `pinned` (0: none); removes older ones and blobs
  * nobody names and no open round has written. Errors are reported through warn. */
 void store_retain(struct store *store, uint32_t keep, uint64_t pinned);
+
+/* Copies committed checkpoint `id`, as it is stored, into the directory `path`, which must be empty
+ * or not there, in a directory that is, and not inside the store: a savepoint. It is whole or, after
+ * a crash, without manifest; when this fails, it is taken back or the error says to remove it. The
+ * store and its rounds are not touched. WEIR_NOT_FOUND, WEIR_DAMAGED: of the checkpoint;
+ * WEIR_REFUSED: of the path, in which nothing was changed; WEIR_IO, WEIR_NO_MEMORY. */
+enum weir_result store_save_copy(struct store *store, uint64_t id, const char *path,
+                                 struct weir_error *error) WEIR_MUST_USE;
 
 #endif

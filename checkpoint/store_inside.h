@@ -48,7 +48,8 @@ struct store {
     char *base; /* its name as seen from `parent` */
     int parent; /* directory that holds the store, or DISK_CWD */
     int root, data, checkpoints;
-    int lock; /* -1 for a view */
+    int lock;       /* -1 for a view */
+    bool savepoint; /* a view of one */
     struct lock_record record;
     uint64_t root_device, root_inode, lock_inode;
 
@@ -144,6 +145,15 @@ void store_remove_segment(const struct store *store, struct store_segment segmen
 struct store_open_round *store_find_round(struct store *store, uint64_t id);
 /* Closes what is open of all rounds and forgets them; nothing is removed. */
 void store_leave_rounds(struct store *store);
+
+/* Appends a blob that is sealed already to an open round's containers. */
+enum weir_result store_put(struct store *store, uint64_t id, const struct blob *blob,
+                           struct weir_bytes sealed, struct manifest_blob *place,
+                           struct weir_error *error) WEIR_MUST_USE;
+/* Reads one blob into store->stored, as it is stored, and checks it. */
+enum weir_result store_read_stored(struct store *store, const struct manifest *manifest,
+                                   uint32_t task, const struct manifest_blob *place,
+                                   struct weir_error *error) WEIR_MUST_USE;
 
 /* WEIR_REFUSED when this run no longer owns the store; WEIR_IO when that can't be found out. */
 enum weir_result store_fence(struct store *store, struct weir_error *error) WEIR_MUST_USE;

@@ -317,7 +317,7 @@ static enum weir_result open_segment(const struct store *store, const char *name
     return *file < 0 ? error_os(error, -*file, "opening the file") : WEIR_OK;
 }
 
-/* One blob of a task, opened into `out`. NULL: checked, and left as it is stored in store->stored. */
+/* One blob of a task, opened into `out`; NULL: only checked. */
 static enum weir_result read_blob(struct store *store, const struct manifest *manifest,
                                   uint32_t task, const struct manifest_blob *place,
                                   struct blob_buffer *out, struct weir_error *error)
@@ -344,6 +344,13 @@ static enum weir_result read_blob(struct store *store, const struct manifest *ma
                            manifest->graph.nodes[of->node].name, of->subtask,
                            place->blob.kind == BLOB_INFLIGHT ? ", in flight" : "");
     return result;
+}
+
+enum weir_result store_read_stored(struct store *store, const struct manifest *manifest,
+                                   uint32_t task, const struct manifest_blob *place,
+                                   struct weir_error *error)
+{
+    return read_blob(store, manifest, task, place, NULL, error);
 }
 
 static enum weir_result check_task(const struct manifest *manifest, uint32_t task,
@@ -421,10 +428,23 @@ static uint64_t sound_ids(struct store *store, uint64_t id, char *text, size_t s
     return newest;
 }
 
+/* It holds one checkpoint; what the job's own store holds is not known here. */
+static enum weir_result explain_savepoint(const struct store *store, struct weir_error *error)
+{
+    char what[380];
+    snprintf(what, sizeof what, "%.*s", (int)sizeof what - 1, error->text);
+    return error_set(error, error->code, error->os_error,
+                     "%s; %s is a savepoint and holds nothing else: --restore another one, or a "
+                     "checkpoint of the job's store",
+                     what, store->path);
+}
+
 enum weir_result store_explain(struct store *store, uint64_t id, struct weir_error *error)
 {
     if (error == NULL)
         return WEIR_DAMAGED;
+    if (store->savepoint)
+        return explain_savepoint(store, error);
     char sound[96], what[380];
     bool absent = error->code == WEIR_NOT_FOUND; /* then newer ones serve as well */
     size_t count;
@@ -462,9 +482,22 @@ static enum weir_result newest_id(struct store *store, uint64_t *id, struct weir
         return result;
     *id = count == 0 ? 0 : ids[count - 1];
     memory_release(store->allocator, ids);
+    if (*id == 0 && store->savepoint)
+        return error_set(error, WEIR_NOT_FOUND, 0,
+                         "savepoint %s was never finished: it has no " NAME_MANIFEST
+                         "; remove the directory",
+                         store->path);
     if (*id == 0)
         return error_set(error, WEIR_NOT_FOUND, 0, "store %s holds no checkpoint", store->path);
     return WEIR_OK;
+}
+
+/* What a view looks at may lie where nothing can be written, and then nothing waits to be. */
+static int sync_folder(const struct store *store, int folder)
+{
+    int failure = disk_sync(folder);
+    bool settled = failure == -EROFS || failure == -EINVAL;
+    return settled && store->lock < 0 ? 0 : failure;
 }
 
 /* After a crash between rename and sync the name may exist in memory alone: output committed now
@@ -475,13 +508,13 @@ static enum weir_result make_durable(const struct store *store, uint64_t id,
     if (WEIR_PLANT(recovery_sync_skipped))
         return WEIR_OK;
     int folder = store_open_folder(store, id);
-    int failure = folder < 0 ? folder : disk_sync(folder);
+    int failure = folder < 0 ? folder : sync_folder(store, folder);
     if (folder >= 0)
         disk_close(folder);
     if (failure == 0)
-        failure = disk_sync(store->checkpoints);
+        failure = sync_folder(store, store->checkpoints);
     if (failure == 0)
-        failure = disk_sync(store->data);
+        failure = sync_folder(store, store->data);
     if (failure < 0)
         return error_os(error, -failure, "store %s: syncing checkpoint %" PRIu64 " before using it",
                         store->path, id);

@@ -234,6 +234,15 @@ enum weir_result store_part(struct store *store, uint64_t id, enum blob_kind kin
     return append(store, round, &blob, sealed, place, error);
 }
 
+enum weir_result store_put(struct store *store, uint64_t id, const struct blob *blob,
+                           struct weir_bytes sealed, struct manifest_blob *place,
+                           struct weir_error *error)
+{
+    struct store_open_round *round;
+    enum weir_result result = take_open(store, id, false, &round, error);
+    return result == WEIR_OK ? append(store, round, blob, sealed, place, error) : result;
+}
+
 enum weir_result store_sync(struct store *store, uint64_t id, struct weir_error *error)
 {
     struct store_open_round *round;

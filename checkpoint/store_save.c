@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * store_save: a savepoint is one committed checkpoint in a directory of its own. The copy is a store
+ * of one round, written by the steps of store.h, so tools read it like any other:
+ *
+ *   1  the directory, made or found empty; SAVEPOINT in it, and both durable: from here on no run
+ *      takes this for its store
+ *   2  LOCK with the store's id and key groups and the checkpoint's epoch; data/, checkpoints/
+ *   3  the blobs as they are stored, each checked on its way; containers and data/ synced
+ *   4  MANIFEST.json with the new places, as in any commit: its rename makes the savepoint
+ *
+ * V1  before the rename it is nothing. What has failed is taken back; what a death leaves behind is
+ *     garbage, and the next attempt at the same path says so and touches nothing.
+ * V2  after the rename nothing in it is ever changed or removed, also when a sync has failed and
+ *     nobody knows whether it is whole.
+ */
+#include "store_inside.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "disk.h"
+#include "error.h"
+#include "file.h"
+#include "memory.h"
+
+struct saving {
+    struct store *from, *to;
+    struct manifest manifest; /* of the checkpoint; its places become those in the copy */
+    bool made;                /* the directory was not there before */
+    bool begun;               /* what is in it is ours */
+};
+
+/* ---------------------------------------------------------------------------- the directory -- */
+
+#define UP_ROOM 1024 /* "./../.." as far as anybody's directories are deep */
+
+/* Walks up from what holds the copy, as far as the root, above which is the root or nothing. */
+static enum weir_result refuse_inside(const struct saving *saving, struct weir_error *error)
+{
+    const struct store *from = saving->from, *to = saving->to;
+    struct disk_status status, below = {0};
+    char up[UP_ROOM] = ".";
+    for (size_t size = 1; size + 4 <= sizeof up; size += 3) {
+        int failure = disk_status_at(to->parent, up, &status);
+        if (failure == -ENOENT && size > 1)
+            return WEIR_OK;
+        if (failure < 0)
+            return store_unusable(to, failure, "looking at the directories above it", error);
+        if (status.device == from->root_device && status.inode == from->root_inode)
+            return error_set(error, WEIR_REFUSED, 0,
+                             "%s lies inside the store %s: a savepoint needs a place of its own",
+                             to->path, from->path);
+        if (size > 1 && status.device == below.device && status.inode == below.inode)
+            return WEIR_OK;
+        below = status;
+        memcpy(up + size, "/..", 4);
+    }
+    return error_set(error, WEIR_REFUSED, 0, "%s lies too deep: name another directory", to->path);
+}
+
+static bool is_whole(struct store *to)
+{
+    uint64_t *ids = NULL;
+    size_t count = 0;
+    bool whole = store_open_folders(to, false, NULL) == WEIR_OK &&
+                 store_list(to, &ids, &count, NULL) == WEIR_OK && count > 0;
+    memory_release(to->allocator, ids);
+    return whole;
+}
+
+static enum weir_result refuse_taken(struct store *to, struct weir_error *error)
+{
+    struct store_census census;
+    enum weir_result result = store_take_census(to, false, &census, error);
+    if (result != WEIR_OK)
+        return result;
+    if (census.savepoint && is_whole(to))
+        return error_set(error, WEIR_REFUSED, 0,
+                         "%s is a savepoint already, and is never changed: name another directory",
+                         to->path);
+    if (census.savepoint)
+        return error_set(error, WEIR_REFUSED, 0,
+                         "%s holds what is left of a savepoint that was never finished: remove "
+                         "that directory, or name another",
+                         to->path);
+    if (census.lock || census.folders)
+        return error_set(error, WEIR_REFUSED, 0, "%s is a store: name another directory", to->path);
+    return store_refuse_foreign(to, &census, error);
+}
+
+/* A directory that can't be read can't be synced: the copy's own name would not be durable. */
+static enum weir_result open_place(struct saving *saving, const char *path,
+                                   struct weir_error *error)
+{
+    struct store *to = saving->to;
+    enum weir_result result = store_open_parent(to, path, error);
+    if (result == WEIR_OK && to->parent == DISK_CWD)
+        result = store_unusable(to, -EACCES, "opening the directory that holds it", error);
+    if (result == WEIR_OK)
+        result = refuse_inside(saving, error);
+    if (result != WEIR_OK)
+        return result;
+    int failure = disk_make_folder(to->parent, to->base);
+    saving->made = failure == 0;
+    if (failure < 0 && failure != -EEXIST)
+        return store_unusable(to, failure, "making the directory", error);
+    result = store_open_root(to, true, error);
+    if (result == WEIR_OK && !saving->made)
+        result = refuse_taken(to, error);
+    saving->begun = saving->made || result == WEIR_OK;
+    return result;
+}
+
+/* ------------------------------------------------------------------------------- what is in -- */
+
+static enum weir_result write_file(struct store *to, const char *name, const char *text,
+                                   size_t size, struct weir_error *error)
+{
+    int file = disk_open(to->root, name, DISK_CREATE);
+    if (file < 0)
+        return store_unusable(to, file, name, error);
+    int failure = file_write(file, text, size, 0);
+    if (failure == 0)
+        failure = disk_sync(file);
+    int closing = disk_close(file);
+    if (failure == 0)
+        failure = closing;
+    return failure < 0 ? store_unusable(to, failure, name, error) : WEIR_OK;
+}
+
+static enum weir_result write_note(const struct saving *saving, struct weir_error *error)
+{
+    const struct manifest *manifest = &saving->manifest;
+    char text[1024], when[64], id[NAME_ID_SIZE];
+    name_of_id(manifest->id, id);
+    store_print_time(manifest->triggered_ns, when);
+    int size = snprintf(
+        text, sizeof text,
+        "This is a savepoint of weir: one checkpoint of a job, whole and by itself.\n\n"
+        "job:        %s\ncheckpoint: %" PRIu64 "\ntaken:      %s\n\n"
+        "weir never changes or removes it. To start the job from it, name it to a run with a\n"
+        "store of its own:\n\n    --store NEW_DIRECTORY --restore THIS_DIRECTORY\n\n"
+        "It is whole when there is " NAME_CHECKPOINTS "/%s/" NAME_MANIFEST ".\n"
+        "Without that file the copy was interrupted, and the directory may be removed.\n",
+        manifest->job, manifest->id, when, id);
+    enum weir_result result = write_file(saving->to, NAME_SAVEPOINT, text, (size_t)size, error);
+    if (result != WEIR_OK)
+        return result;
+    int failure = disk_sync(saving->to->root);
+    return failure < 0 ? store_unusable(saving->to, failure, "syncing the directory", error)
+                       : WEIR_OK;
+}
+
+static enum weir_result write_lock(struct store *to, struct weir_error *error)
+{
+    const struct lock_content none = {0};
+    struct disk_status status;
+    to->lock = disk_open(to->root, NAME_LOCK, DISK_CREATE);
+    if (to->lock < 0)
+        return store_unusable(to, to->lock, "making " NAME_LOCK, error);
+    int failure = disk_status(to->lock, &status);
+    if (failure < 0)
+        return store_unusable(to, failure, "looking at " NAME_LOCK, error);
+    to->lock_inode = status.inode;
+    enum weir_result result = lock_write(to->lock, &none, &to->record, error);
+    return result == WEIR_OK ? result : error_within(error, "store %s", to->path);
+}
+
+/* Steps 1 and 2. */
+static enum weir_result begin(struct saving *saving, const char *path, struct weir_error *error)
+{
+    enum weir_result result = open_place(saving, path, error);
+    if (result == WEIR_OK)
+        result = write_note(saving, error);
+    if (result == WEIR_OK)
+        result = write_lock(saving->to, error);
+    if (result == WEIR_OK)
+        result = store_make_folders(saving->to, error);
+    if (result == WEIR_OK)
+        result = store_open_folders(saving->to, true, error);
+    return result;
+}
+
+static enum weir_result copy_blob(struct saving *saving, uint32_t task, struct manifest_blob *place,
+                                  struct weir_error *error)
+{
+    struct store *from = saving->from;
+    const struct blob blob = place->blob;
+    enum weir_result result = store_read_stored(from, &saving->manifest, task, place, error);
+    if (result != WEIR_OK)
+        return result;
+    struct weir_bytes stored = {from->stored.data, from->stored.size};
+    return store_put(saving->to, saving->manifest.id, &blob, stored, place, error);
+}
+
+/* Step 3. */
+static enum weir_result copy_blobs(struct saving *saving, struct weir_error *error)
+{
+    const struct manifest *manifest = &saving->manifest;
+    enum weir_result result = store_claim(saving->to, manifest->id, error);
+    for (uint32_t i = 0; i < manifest->task_count && result == WEIR_OK; i++) {
+        const struct manifest_task *task = &manifest->tasks[i];
+        result = copy_blob(saving, i, &manifest->tasks[i].part, error);
+        for (uint32_t k = 0; k < task->inflight_count && result == WEIR_OK; k++)
+            result = copy_blob(saving, i, &task->inflight[k], error);
+    }
+    return result == WEIR_OK ? store_sync(saving->to, manifest->id, error) : result;
+}
+
+/* ---------------------------------------------------------------------------------- the end -- */
+
+static bool is_gone(int failure)
+{
+    return failure == 0 || failure == -ENOENT;
+}
+
+/* V1. SAVEPOINT goes last, for it guards what is left over. */
+static void take_back(const struct saving *saving)
+{
+    struct store *to = saving->to;
+    uint64_t id = saving->manifest.id;
+    bool gone = true;
+    store_abort(to, id);
+    if (to->root >= 0) {
+        if (to->checkpoints >= 0)
+            store_remove_folder(to, id);
+        gone = is_gone(disk_remove_folder(to->root, NAME_CHECKPOINTS)) &&
+               is_gone(disk_remove_folder(to->root, NAME_DATA)) &&
+               is_gone(disk_remove(to->root, NAME_LOCK)) &&
+               is_gone(disk_remove(to->root, NAME_SAVEPOINT));
+    }
+    if (gone && saving->made)
+        gone = is_gone(disk_remove_folder(to->parent, to->base));
+    if (!gone)
+        store_warn(to, "a savepoint that failed is left over: remove the directory");
+}
+
+/* The commit found something else than it left, or it ended in the middle: V2. */
+static enum weir_result stopped(const struct store *to, enum weir_result result,
+                                struct weir_error *error)
+{
+    if (result == WEIR_REFUSED)
+        return error_set(error, WEIR_IO, 0,
+                         "%s was moved or changed while a savepoint was written to it: do not use "
+                         "it, and save to another directory",
+                         to->path);
+    (void)error_within(error,
+                       "nobody knows whether %s is whole: do not use it, and save to another "
+                       "directory",
+                       to->path);
+    error->code = WEIR_IO;
+    return WEIR_IO;
+}
+
+static enum weir_result save(struct saving *saving, const char *path, struct weir_error *error)
+{
+    enum weir_result result = begin(saving, path, error);
+    if (result == WEIR_OK)
+        result = copy_blobs(saving, error);
+    if (result == WEIR_OK)
+        result = store_commit(saving->to, &saving->manifest, error);
+    if (result == WEIR_OK)
+        return result;
+    if (saving->to->stopped)
+        result = stopped(saving->to, result, error);
+    else if (saving->begun)
+        take_back(saving);
+    return error_within(error, "saving checkpoint %" PRIu64, saving->manifest.id);
+}
+
+enum weir_result store_save_copy(struct store *store, uint64_t id, const char *path,
+                                 struct weir_error *error)
+{
+    struct saving saving = {.from = store};
+    struct weir_error own;
+    if (error == NULL)
+        error = &own;
+    enum weir_result result = store_manifest(store, id, &saving.manifest, error);
+    if (result != WEIR_OK)
+        return result;
+    struct store *to = saving.to = store_new(store->allocator, error);
+    if (to != NULL) {
+        to->warn = store->warn;
+        to->warn_context = store->warn_context;
+        to->record.epoch = saving.manifest.epoch;
+        to->record.process = disk_process();
+        to->record.key_groups = store->record.key_groups;
+        memcpy(to->record.store_id, store->record.store_id, STORE_ID_SIZE);
+    }
+    result = to == NULL ? WEIR_NO_MEMORY : save(&saving, path, error);
+    store_close(&saving.to);
+    manifest_free(&saving.manifest);
+    return result;
+}
