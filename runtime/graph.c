@@ -535,6 +535,7 @@ enum weir_result graph_describe(const struct weir_graph *graph, uint32_t paralle
             .routing = borrow(graph_routing_text(edge->routing)),
             .key_format = borrow(edge->key_format),
             .value_format = borrow(edge->value_format),
+            .feedback = edge->feedback,
         };
     }
     out->edge_count = graph->edge_count;

@@ -251,7 +251,8 @@ void weir_job_close(struct weir_job **job)
     struct weir_job *mine = *job;
     if (mine->thread_count) {
         monitor_enter(mine->view.monitor);
-        while (request(mine, REQUEST_NOW, NULL, NULL)) /* no memory: the coordinator gives some back */
+        while (
+            request(mine, REQUEST_NOW, NULL, NULL)) /* no memory: the coordinator gives some back */
             monitor_wait(mine->view.monitor, clock_now_ns() + RETRY_NS);
         monitor_leave(mine->view.monitor);
     }

@@ -15,8 +15,8 @@ struct weir_job {
     struct weir_graph *graph;
     struct run run;
     _Atomic uint64_t recorded, sealed; /* see struct run */
-    struct store *store; /* NULL without */
-    struct store *savepoint; /* restored from, while it is read; else NULL */
+    struct store *store;               /* NULL without */
+    struct store *savepoint;           /* restored from, while it is read; else NULL */
     struct manifest_graph description;
     struct manifest restored; /* zeroed: a first start */
     struct transport *transport;

@@ -5,6 +5,8 @@
 #include "error.h"
 #include "job.h"
 #include "memory.h"
+#include "name.h"
+#include "plant.h"
 
 #define KEY_GROUPS 128
 
@@ -23,10 +25,14 @@ static void print_id(char hex[2 * STORE_ID_SIZE + 1], const unsigned char *id)
     hex[2 * STORE_ID_SIZE] = 0;
 }
 
+static void note_restored(struct weir_job *job)
+{
+    job->run.restored_id = job->restored.id;
+    job->run.restored_final = job->restored.final;
+}
+
 static enum weir_result find_checkpoint(struct weir_job *job, struct weir_error *error)
 {
-    if (job->options.restore == WEIR_RESTORE_NONE)
-        return WEIR_OK;
     bool named = job->options.restore == WEIR_RESTORE_ID;
     uint64_t wanted = named ? job->options.restore_id : 0;
     struct weir_error trouble = {0};
@@ -38,13 +44,67 @@ static enum weir_result find_checkpoint(struct weir_job *job, struct weir_error 
             *error = trouble;
         return result;
     }
-    job->run.restored_id = job->restored.id;
-    job->run.restored_final = job->restored.final;
+    note_restored(job);
     return WEIR_OK;
+}
+
+/* A savepoint is the beginning of a store, not a station on its way. */
+static enum weir_result refuse_used(struct weir_job *job, struct weir_error *error)
+{
+    uint64_t *ids = NULL;
+    size_t count = 0;
+    enum weir_result result = store_list(job->store, &ids, &count, error);
+    memory_release(job->run.allocator, ids);
+    if (result || count == 0)
+        return result;
+    return error_set(error, WEIR_REFUSED, 0,
+                     "store %s holds checkpoints already: to go on from the newest, leave out "
+                     "--restore %s; to begin with that savepoint, name another store",
+                     job->options.store, job->options.restore_path);
+}
+
+/* What is restored from stays as it is: it is read, and that is all. */
+static enum weir_result open_savepoint(struct weir_job *job, struct weir_error *error)
+{
+    const char *path = job->options.restore_path;
+    struct weir_error trouble = {0};
+    enum weir_result result = store_view(path, job->run.allocator, &job->savepoint, &trouble);
+    if (!result)
+        result = store_recover(job->savepoint, 0, &job->restored, &trouble);
+    if (!result)
+        note_restored(job);
+    if (result && error)
+        *error = trouble;
+    return result ? error_within(error, "the savepoint %s", path) : WEIR_OK;
+}
+
+/* The new store carries on the identity of the old one: by it sinks know their output, and its
+ * epochs, by which they tell what is newer. */
+static enum weir_result adopt_savepoint(struct weir_job *job, struct store_options *options,
+                                        struct weir_error *error)
+{
+    enum weir_result result = open_savepoint(job, error);
+    if (result)
+        return result;
+    memcpy(options->new_id, store_id(job->savepoint), sizeof options->new_id);
+    options->above_epoch = job->restored.epoch;
+    options->key_groups = job->restored.graph.key_groups;
+    return WEIR_OK;
+}
+
+static enum weir_result check_adopted(struct weir_job *job, struct weir_error *error)
+{
+    if (memcmp(store_id(job->store), store_id(job->savepoint), STORE_ID_SIZE) != 0)
+        return error_set(error, WEIR_REFUSED, 0,
+                         "store %s is another job's than the savepoint %s: name a directory that "
+                         "is not there yet",
+                         job->options.store, job->options.restore_path);
+    return refuse_used(job, error);
 }
 
 enum weir_result job_open_store(struct weir_job *job, struct weir_error *error)
 {
+    bool savepoint = job->options.restore == WEIR_RESTORE_PATH;
     struct store_options options = {
         .path = job->options.store,
         .key_groups = KEY_GROUPS,
@@ -52,10 +112,16 @@ enum weir_result job_open_store(struct weir_job *job, struct weir_error *error)
         .warn = warn,
         .warn_context = &job->run,
     };
+    enum weir_result result = WEIR_OK;
     int status = clock_random(options.new_id, sizeof options.new_id);
     if (status < 0)
         return error_os(error, -status, "no random numbers for a store's identity");
-    enum weir_result result = store_open(&options, &job->store, error);
+    if (savepoint)
+        result = adopt_savepoint(job, &options, error);
+    if (!result)
+        result = store_open(&options, &job->store, error);
+    if (!result && savepoint)
+        result = check_adopted(job, error);
     if (result)
         return result;
     job->run.store = memory_text(job->run.allocator, options.path, strlen(options.path));
@@ -65,7 +131,30 @@ enum weir_result job_open_store(struct weir_job *job, struct weir_error *error)
     job->run.epoch = store_epoch(job->store);
     job->run.key_groups = store_key_groups(job->store);
     print_id(job->run.store_id, store_id(job->store));
+    if (savepoint || job->options.restore == WEIR_RESTORE_NONE)
+        return WEIR_OK;
     return find_checkpoint(job, error);
+}
+
+enum weir_result job_open_scratch(struct weir_job *job, struct weir_error *error)
+{
+    static const char name[] = "/" NAME_SCRATCH;
+    const struct weir_allocator *allocator = job->run.allocator;
+    const char *given = job->options.scratch ? job->options.scratch : job->options.store;
+    if (!job->run.plan.loop_count || !given)
+        return WEIR_OK;
+    size_t size = strlen(given), more = job->options.scratch ? 0 : sizeof name - 1;
+    job->run.scratch = memory_zeroed(allocator, size + more + 1, 1);
+    if (!job->run.scratch)
+        return error_memory(error, "the scratch folder's path", size);
+    memcpy(job->run.scratch, given, size);
+    memcpy(job->run.scratch + size, name, more);
+    return spill_folder(job->run.scratch, error);
+}
+
+static struct store *from_store(const struct weir_job *job)
+{
+    return job->savepoint ? job->savepoint : job->store;
 }
 
 static enum weir_result read_part(struct weir_job *job, uint32_t instance, struct weir_error *error)
@@ -78,7 +167,117 @@ static enum weir_result read_part(struct weir_job *job, uint32_t instance, struc
         task->parts = memory_zeroed(job->run.allocator, task->operator_count, sizeof *task->parts);
     if (!task->parts)
         return error_memory(error, "restored parts", sizeof *task->parts);
-    return store_read(job->store, &job->restored, instance, &task->parts[node->place], error);
+    job->run.restored_bytes += saved->part.blob.stored_size + BLOB_HEADER_SIZE;
+    return store_read(from_store(job), &job->restored, instance, &task->parts[node->place], error);
+}
+
+/* --------------------------------------------------------------- what was in flight -- */
+
+/* The channel it was on; false: there is none. The manifest's graph fits this one, and channels are
+ * ordered by edge, writer, reader. */
+static bool find_channel(const struct plan *plan, const struct snapshot_inflight *inflight,
+                         uint32_t *index)
+{
+    const struct weir_graph *graph = plan->graph;
+    if (inflight->edge >= graph->edge_count)
+        return false;
+    const struct graph_edge *edge = &graph->edges[inflight->edge];
+    uint32_t first = plan->edge_first[inflight->edge], end = plan->edge_first[inflight->edge + 1];
+    uint32_t writers = plan->nodes[edge->from].parallelism;
+    uint32_t readers = (end - first) / writers; /* of each */
+    if (inflight->from_subtask >= writers || readers == 0)
+        return false;
+    bool forward = edge->routing == WEIR_FORWARD;
+    *index = first + inflight->from_subtask * readers + (forward ? 0 : inflight->to_subtask);
+    return *index < end && plan->channels[*index].from_subtask == inflight->from_subtask &&
+           plan->channels[*index].to_subtask == inflight->to_subtask;
+}
+
+static enum weir_result refuse_inflight(const struct plan *plan,
+                                        const struct snapshot_inflight *inflight,
+                                        struct weir_error *error)
+{
+    const struct weir_graph *graph = plan->graph;
+    if (inflight->edge >= graph->edge_count || !plan_direct(plan, inflight->edge))
+        return error_set(error, WEIR_DAMAGED, 0,
+                         "what was in flight was on no channel of the graph");
+    const struct graph_edge *edge = &graph->edges[inflight->edge];
+    return error_set(error, WEIR_MISMATCH, 0,
+                     "records were on their way from %s to %s, which now run in one task: go on "
+                     "with the program as it was, and stop it by an aligned checkpoint first",
+                     graph->nodes[edge->from].name, graph->nodes[edge->to].name);
+}
+
+/* P14: what lay at the reader lies there again, and takes its writer's window; what waited at the
+ * writer waits there again. */
+static enum weir_result place_batch(struct weir_job *job, enum snapshot_side side, uint32_t index,
+                                    struct batch *batch, struct weir_error *error)
+{
+    const struct plan_channel *channel = &job->run.plan.channels[index];
+    struct outlet *outlet = &job->tasks[channel->from_task].outlet;
+    uint32_t slot = job->run.writer_slot[index];
+    bool outside = side == SNAPSHOT_OUTLET_SIDE;
+    if (WEIR_PLANT(content_out_of_order))
+        outside = true;
+    if (outside)
+        return outlet_restore(outlet, slot, batch)
+                   ? WEIR_OK
+                   : error_memory(error, "what was in flight", batch->size);
+    if (!channel->feedback && !WEIR_PLANT(window_granted_twice))
+        outlet_charge(outlet, slot, 1, batch->size);
+    return gate_restore(&job->tasks[channel->to_task].gate, job->run.reader_slot[index], batch,
+                        error);
+}
+
+static enum weir_result place_inflight(struct weir_job *job,
+                                       const struct snapshot_inflight *inflight,
+                                       struct weir_error *error)
+{
+    uint32_t index;
+    if (!find_channel(&job->run.plan, inflight, &index))
+        return refuse_inflight(&job->run.plan, inflight, error);
+    struct batch *batch = batch_alone(job->run.allocator, inflight->items.size);
+    if (!batch)
+        return error_memory(error, "what was in flight", inflight->items.size);
+    if (inflight->items.size)
+        memcpy(batch->data, inflight->items.data, inflight->items.size);
+    batch->size = inflight->items.size;
+    batch->count = inflight->records;
+    return place_batch(job, inflight->side, index, batch, error);
+}
+
+static enum weir_result read_piece(struct weir_job *job, uint32_t instance, uint32_t index,
+                                   struct blob_buffer *piece, struct weir_error *error)
+{
+    struct snapshot_section section;
+    struct snapshot_inflight inflight;
+    enum weir_result result =
+        store_read_inflight(from_store(job), &job->restored, instance, index, piece, error);
+    struct snapshot_reader reader = {piece->data, piece->size, false};
+    while (!result && snapshot_next(&reader, &section)) {
+        if (!snapshot_get_inflight(&section, &inflight))
+            return error_set(error, WEIR_DAMAGED, 0, "what was in flight is not well-formed");
+        result = place_inflight(job, &inflight, error);
+    }
+    if (!result && reader.failed)
+        result = error_set(error, WEIR_DAMAGED, 0, "what was in flight is not well-formed");
+    return result;
+}
+
+static enum weir_result read_inflight(struct weir_job *job, uint32_t instance,
+                                      struct weir_error *error)
+{
+    const struct manifest_task *saved = &job->restored.tasks[instance];
+    struct blob_buffer piece = {0};
+    enum weir_result result = WEIR_OK;
+    for (uint32_t i = 0; !result && i < saved->inflight_count; i++) {
+        job->run.restored_bytes += saved->inflight[i].blob.stored_size + BLOB_HEADER_SIZE;
+        result = read_piece(job, instance, i, &piece, error);
+    }
+    blob_buffer_free(&piece, job->run.allocator);
+    if (result)
+        error_within(error, "checkpoint %llu", (unsigned long long)job->run.restored_id);
+    return result;
 }
 
 static enum weir_result restore(struct weir_job *job, struct weir_error *error)
@@ -94,7 +293,9 @@ static enum weir_result restore(struct weir_job *job, struct weir_error *error)
                          job->run.plan.instance_count);
     for (uint32_t i = 0; !result && i < job->restored.task_count; i++)
         result = read_part(job, i, error);
-    if (result == WEIR_DAMAGED)
+    for (uint32_t i = 0; !result && i < job->restored.task_count; i++)
+        result = read_inflight(job, i, error);
+    if (result == WEIR_DAMAGED && !job->savepoint)
         result = store_explain(job->store, job->run.restored_id, error);
     return result;
 }
@@ -105,6 +306,7 @@ enum weir_result job_read_parts(struct weir_job *job, struct weir_error *error)
     enum weir_result result = WEIR_OK;
     if (job->run.restored_id)
         result = restore(job, &trouble);
+    store_close(&job->savepoint);
     if (!result && job->store) /* after reading: what was found damaged is left as it is */
         result = store_sweep(job->store, &trouble);
     if (result && error)

@@ -95,8 +95,10 @@ static enum weir_result connect_control(struct weir_job *job, struct weir_error 
         result = connect(job, job->coordinator.inbox, &job->writer.coordinator, error);
     if (!result && job->store)
         result = connect(job, job->writer.inbox, &job->coordinator.writer, error);
-    for (uint32_t i = 0; !result && i < job->task_count; i++)
+    for (uint32_t i = 0; !result && i < job->task_count; i++) {
+        job->coordinator.tasks[i].pulse = &job->tasks[i].pulse;
         result = connect(job, job->tasks[i].inbox, &job->coordinator.tasks[i].pipe, error);
+    }
     return result;
 }
 

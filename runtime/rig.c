@@ -141,6 +141,10 @@ static void make_run(struct rig *rig)
         .window_bytes = (uint64_t)options->manner.window * options->manner.batch_bytes,
         .reader_slot = rig->plan->reader_slot,
         .writer_slot = rig->plan->writer_slot,
+        .mode = WEIR_ALIGNED,
+        .recording_max = UINT64_MAX / 4,
+        .recorded = &rig->recorded,
+        .sealed = &rig->sealed_bytes,
     };
     _Static_assert(sizeof STORE_ID == sizeof run->store_id, "a store's id");
     memcpy(run->store_id, STORE_ID, sizeof STORE_ID);
@@ -217,10 +221,17 @@ static enum weir_result make_neighbours(struct rig *rig, struct weir_error *erro
     bool made = rig->feeders;
     for (uint32_t i = 0; made && i < inputs; i++)
         made = make_feeder(rig, i);
-    made = made && gate_init(&rig->collector, NULL, outputs, rig->run.window_batches,
-                             rig->run.window_bytes, rig->run.epoch, rig->options.restored);
+    struct gate_options collector = {
+        .input_count = outputs,
+        .window_batches = rig->run.window_batches,
+        .window_bytes = rig->run.window_bytes,
+        .epoch = rig->run.epoch,
+        .restored_id = rig->options.restored,
+    };
+    made = made && gate_init(&rig->collector, &collector);
     if (!made)
         return error_memory(error, "the rig", sizeof *rig);
+    gate_align(&rig->collector);
     for (uint32_t i = 0; i < outputs; i++) {
         rig->collector.inputs[i].channel = inputs + i;
         rig->collector.inputs[i].credits = rig->into;
@@ -295,16 +306,31 @@ static void on_refused(struct rig *rig, const struct message *message)
     fail(rig, &error);
 }
 
+static void on_verdict(struct rig *rig, unsigned verdict)
+{
+    if (verdict & ALIGNER_CUT) { /* R2 */
+        rig->reached |= rig->collector.aligner.open == rig->round;
+        rig->mark = rig->heard->now;
+        aligner_cut(&rig->collector.aligner);
+    } else if (verdict & ALIGNER_ERROR) {
+        struct weir_error error = {0};
+        error_set(&error, WEIR_PROTOCOL, 0, "the task's markers are out of order");
+        fail(rig, &error);
+    }
+}
+
 static void on_channel(struct rig *rig, const struct message *message)
 {
     struct weir_error error = {0};
+    unsigned verdict = ALIGNER_NONE;
     uint32_t inputs = rig->plan->input_count;
     if (message->kind == MESSAGE_CREDIT) {
         batch_release(message->payload);
         if (!outlet_credit(&rig->feeders[message->channel], 0, message->value, message->id))
             error_set(&error, WEIR_PROTOCOL, 0, "the task returns more credit than it was given");
     } else {
-        (void)!gate_deliver(&rig->collector, message->channel - inputs, message, &error);
+        (void)!gate_deliver(&rig->collector, message->channel - inputs, message, &verdict, &error);
+        on_verdict(rig, verdict);
     }
     if (error.code)
         fail(rig, &error);
@@ -359,19 +385,6 @@ static bool hear(struct rig *rig)
     return heard;
 }
 
-static void on_verdict(struct rig *rig, enum aligner_verdict verdict)
-{
-    if (verdict == ALIGNER_CUT) { /* R2 */
-        rig->reached |= rig->collector.aligner.open == rig->round;
-        rig->mark = rig->heard->now;
-        aligner_cut(&rig->collector.aligner);
-    } else if (verdict == ALIGNER_ERROR) {
-        struct weir_error error = {0};
-        error_set(&error, WEIR_PROTOCOL, 0, "the task's markers are out of order");
-        fail(rig, &error);
-    }
-}
-
 static void write_down(struct rig *rig, const struct gate_next *next)
 {
     for (uint32_t i = 0; i < next->count; i++)
@@ -392,15 +405,16 @@ static bool take(struct rig *rig)
         write_down(rig, &next);
         break;
     case GATE_MARKER:
-        on_verdict(rig, aligner_marker(&gate->aligner, next.input, next.id));
+        on_verdict(rig, aligner_reached(&gate->aligner, next.input, next.id));
         break;
     case GATE_END:
-        on_verdict(rig, aligner_end(&gate->aligner, next.input));
+        on_verdict(rig, aligner_end_reached(&gate->aligner, next.input));
         break;
     case GATE_TIME:
         transcript_watermark(rig->heard, next.input, gate->inputs[next.input].watermark);
         break;
     case GATE_BROKEN:
+    case GATE_FAILED:
         fail_memory(rig, "a batch of output: it is not well-formed");
         break;
     }
@@ -596,7 +610,7 @@ void rig_announce(struct rig *rig, uint64_t id)
     on_verdict(rig, aligner_announced(&rig->collector.aligner, id));
     command(rig, MESSAGE_ANNOUNCE, id);
     for (uint32_t i = 0; i < rig->plan->input_count; i++)
-        outlet_marker(&rig->feeders[i], id);
+        outlet_marker(&rig->feeders[i], id, NULL);
 }
 
 enum weir_result rig_complete(struct rig *rig, struct weir_error *error)
@@ -607,7 +621,7 @@ enum weir_result rig_complete(struct rig *rig, struct weir_error *error)
 void rig_abort(struct rig *rig)
 {
     for (uint32_t i = 0; i < rig->plan->input_count; i++)
-        outlet_abort(&rig->feeders[i], rig->round);
+        outlet_abort(&rig->feeders[i]);
     command(rig, MESSAGE_ABORT, rig->round);
     on_verdict(rig, aligner_abort(&rig->collector.aligner, rig->round));
 }

@@ -6,8 +6,10 @@
  *
  *     feeder 0..n-1 --BATCH, MARKER, END--> the task --BATCH, MARKER, END--> collector
  *                                            ^    |
- *       GO, ANNOUNCE, ABORT, COMMITTED, QUIT |    | READY, PART, SEALED, CONFIRMED, ENDED
+ *       GO, ANNOUNCE, ABORT, COMMITTED, QUIT |    | READY, PART, RECORDED, SEALED, CONFIRMED, ENDED
  *                                          (coordinator and writer)
+ *
+ * Rounds are aligned: a cut then falls exactly where the marker was fed.
  *
  * A feeder is a real outlet, the collector a real gate, so credits, sequences and markers are those
  * of a job. Everything goes through one inbox on either side: in one thread nothing is under way
@@ -63,6 +65,7 @@ struct rig {
     struct rig_options options;
     struct guard guard;
     struct run run;
+    _Atomic uint64_t recorded, sealed_bytes; /* the run's */
     struct transport *transport;
     struct inbox *outside;
     struct pipe *into;

@@ -35,12 +35,13 @@ struct run {
     char *scratch;          /* folder for what cycles spill; NULL: there is none */
     uint64_t recording_max; /* bytes of memory that rounds may hold in recorded batches (P11), */
     _Atomic uint64_t *recorded; /* and what they hold now; any thread */
-    _Atomic uint64_t *sealed;   /* bytes of memory in snapshots that are not written yet; any thread */
-    uint64_t memory_max;        /* bytes for batches, recording and state; 0: no limit */
-    uint32_t *reader_slot;      /* of each channel: its index in the reader's gate */
-    uint32_t *writer_slot;      /* of each channel: its index in the writer's outlet */
-    struct notices *notices;    /* of polled jobs; else NULL, and the hooks are called at once, */
-    struct monitor *log_lock;   /* one message or event at a time */
+    _Atomic uint64_t
+        *sealed;             /* bytes of memory in snapshots that are not written yet; any thread */
+    uint64_t memory_max;     /* bytes for batches, recording and state; 0: no limit */
+    uint32_t *reader_slot;   /* of each channel: its index in the reader's gate */
+    uint32_t *writer_slot;   /* of each channel: its index in the writer's outlet */
+    struct notices *notices; /* of polled jobs; else NULL, and the hooks are called at once, */
+    struct monitor *log_lock; /* one message or event at a time */
     void (*log)(void *context, enum weir_level level, const char *text);
     void *log_context;
     void (*event)(void *context, const struct weir_event *event);

@@ -481,10 +481,10 @@ struct weir_event {
     uint64_t bytes;      /* in the store, of this checkpoint */
     const char *text;    /* never NULL; lives until the callback returns */
     int64_t cut_ns;      /* the longest time this round's cut held a task */
-    int64_t align_ns; /* from the trigger until all tasks had cut, and their markers were in */
-    int64_t write_ns; /* from there to the commit */
-    uint32_t tasks;   /* of the job */
-    uint32_t overtook;      /* tasks that cut before the marker was reached, or moved theirs ahead */
+    int64_t align_ns;    /* from the trigger until all tasks had cut, and their markers were in */
+    int64_t write_ns;    /* from there to the commit */
+    uint32_t tasks;      /* of the job */
+    uint32_t overtook;   /* tasks that cut before the marker was reached, or moved theirs ahead */
     uint64_t channel_bytes; /* of records in flight that it holds: what lay on the readers' side, */
     uint64_t outlet_bytes;  /* and what had waited on the writers' and was overtaken */
     /* Who was last, and on which channel: "count.0, by the marker of split.1". Never NULL; lives

@@ -1,37 +1,105 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "writer.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "batch.h"
 #include "clock.h"
+#include "content.h"
 #include "error.h"
 #include "memory.h"
+#include "plant.h"
 #include "round.h"
 #include "snapshot.h"
 
-#define RETRY_NS 1000000 /* pause before an answer is sent again */
+#define RETRY_NS 1000000                /* pause before an answer is sent again */
+#define CONTENT_PIECE ((size_t)1 << 20) /* bytes; W3 */
+
+_Static_assert(STORE_ROUNDS >= ROUND_LIMIT, "every unfinished round has a place");
+
+static bool make_round(struct writer *writer, struct writer_round *round)
+{
+    const struct weir_allocator *allocator = writer->run->allocator;
+    uint32_t tasks = writer->run->plan.task_count;
+    round->tasks = memory_zeroed(allocator, writer->manifest.task_count, sizeof *round->tasks);
+    round->contents = memory_zeroed(allocator, tasks, sizeof *round->contents);
+    return round->tasks && round->contents;
+}
 
 enum weir_result writer_init(struct writer *writer, const struct run *run, struct store *store,
                              const struct manifest_graph *description, uint32_t retain,
                              struct weir_error *error)
 {
+    static const enum manifest_mode modes[] = {[WEIR_ADAPTIVE] = MANIFEST_ADAPTIVE,
+                                               [WEIR_ALIGNED] = MANIFEST_ALIGNED,
+                                               [WEIR_UNALIGNED] = MANIFEST_UNALIGNED};
     *writer = (struct writer){.run = run, .store = store, .retain = retain};
     struct manifest *manifest = &writer->manifest;
     manifest->allocator = run->allocator;
     memcpy(manifest->store_id, store_id(store), STORE_ID_SIZE);
     manifest->epoch = run->epoch;
     manifest->restored_from = run->restored_id;
+    manifest->mode = modes[run->mode];
     manifest->graph = *description;
     manifest->job = memory_text(run->allocator, run->job_name, strlen(run->job_name));
-    manifest->last_task = MANIFEST_NONE;
     manifest->task_count = run->plan.instance_count;
-    manifest->tasks = memory_zeroed(run->allocator, manifest->task_count, sizeof *manifest->tasks);
-    if (!manifest->job || !manifest->tasks)
+    bool made = manifest->job;
+    for (uint32_t i = 0; made && i < STORE_ROUNDS; i++)
+        made = make_round(writer, &writer->rounds[i]);
+    if (!made)
         return error_memory(error, "the writer", manifest->task_count * sizeof *manifest->tasks);
-    for (uint32_t i = 0; i < manifest->task_count; i++)
-        manifest->tasks[i].last_edge = manifest->tasks[i].last_from = MANIFEST_NONE;
     return WEIR_OK;
+}
+
+/* ------------------------------------------------------------------------- the rounds -- */
+
+static struct writer_round *find_round(struct writer *writer, uint64_t id)
+{
+    for (uint32_t i = 0; i < STORE_ROUNDS; i++)
+        if (writer->rounds[i].id == id)
+            return &writer->rounds[i];
+    return NULL;
+}
+
+/* W4 */
+static void release_item(const struct writer *writer, struct message *message)
+{
+    if (message->kind == MESSAGE_SPILLED && message->payload) {
+        struct spill_slice slice;
+        memcpy(&slice, message->payload->data, sizeof slice);
+        spill_release(&slice);
+    } else if (message->kind == MESSAGE_CONTENT && message->payload) {
+        content_returned(writer->run->recorded, content_weight(message->payload));
+    }
+    batch_release(message->payload);
+    message->payload = NULL;
+}
+
+static void drop_content(const struct writer *writer, struct writer_content *content)
+{
+    for (uint32_t i = 0; i < content->count; i++)
+        release_item(writer, &content->items[i]);
+    content->count = 0;
+}
+
+static void clear_tasks(const struct writer *writer, struct writer_round *round)
+{
+    const struct weir_allocator *allocator = writer->run->allocator;
+    for (uint32_t i = 0; round->tasks && i < writer->manifest.task_count; i++) {
+        memory_release(allocator, round->tasks[i].note);
+        memory_release(allocator, round->tasks[i].inflight);
+        round->tasks[i] =
+            (struct manifest_task){.last_edge = MANIFEST_NONE, .last_from = MANIFEST_NONE};
+    }
+}
+
+static void close_round(struct writer *writer, struct writer_round *round)
+{
+    for (uint32_t i = 0; round->contents && i < writer->run->plan.task_count; i++)
+        drop_content(writer, &round->contents[i]);
+    clear_tasks(writer, round);
+    round->id = 0;
 }
 
 void writer_free(struct writer *writer)
@@ -39,24 +107,30 @@ void writer_free(struct writer *writer)
     if (!writer->run)
         return;
     const struct weir_allocator *allocator = writer->run->allocator;
-    for (uint32_t i = 0; writer->manifest.tasks && i < writer->manifest.task_count; i++)
-        memory_release(allocator, writer->manifest.tasks[i].note);
-    memory_release(allocator, writer->manifest.tasks);
+    for (uint32_t i = 0; i < STORE_ROUNDS; i++) {
+        struct writer_round *round = &writer->rounds[i];
+        close_round(writer, round);
+        for (uint32_t t = 0; round->contents && t < writer->run->plan.task_count; t++)
+            memory_release(allocator, round->contents[t].items);
+        memory_release(allocator, round->contents);
+        memory_release(allocator, round->tasks);
+    }
+    for (uint32_t i = 0; i < writer->unsent_count; i++)
+        batch_release(writer->unsent[i].payload);
     memory_release(allocator, writer->manifest.job);
     memory_release(allocator, writer->manifest.reason);
+    blob_buffer_free(&writer->piece, allocator);
     pipe_close(&writer->coordinator);
     inbox_close(&writer->inbox);
 }
 
-/* `bytes` is what the round has written so far. */
-static void answer(struct writer *writer, enum message_kind kind, uint64_t id,
+/* ----------------------------------------------------------------------------- answers -- */
+
+static void answer(struct writer *writer, enum message_kind kind, uint64_t id, uint64_t bytes,
                    enum weir_result result, const struct weir_error *error)
 {
-    struct message message = {.kind = kind,
-                              .epoch = writer->run->epoch,
-                              .id = id,
-                              .value = result,
-                              .sequence = writer->bytes};
+    struct message message = {
+        .kind = kind, .epoch = writer->run->epoch, .id = id, .value = result, .sequence = bytes};
     if (result) {
         size_t size = strlen(error->text) + 1;
         message.payload = batch_alone(writer->run->allocator, size);
@@ -65,29 +139,54 @@ static void answer(struct writer *writer, enum message_kind kind, uint64_t id,
             message.payload->size = size;
         }
     }
-    batch_release(writer->unsent.payload); /* of a round that was given up meanwhile */
-    writer->unsent = message;
+    assert(writer->unsent_count < WRITER_ANSWERS); /* none is asked for twice */
+    writer->unsent[writer->unsent_count++] = message;
 }
 
 /* An answer that was lost would leave the round open for ever. */
 static bool answered(struct writer *writer)
 {
-    if (writer->unsent.kind && pipe_send(writer->coordinator, &writer->unsent))
-        writer->unsent = (struct message){0};
-    return !writer->unsent.kind;
+    uint32_t sent = 0;
+    while (sent < writer->unsent_count && pipe_send(writer->coordinator, &writer->unsent[sent]))
+        sent++;
+    writer->unsent_count -= sent;
+    memmove(writer->unsent, writer->unsent + sent, writer->unsent_count * sizeof *writer->unsent);
+    return writer->unsent_count == 0;
 }
+
+/* ------------------------------------------------------------------------------- claim -- */
 
 static void on_claim(struct writer *writer, const struct message *message)
 {
     struct weir_error error = {0};
-    writer->open = message->id;
-    writer->failed = false;
-    writer->part_count = 0;
-    writer->bytes = 0;
-    writer->triggered_wall_ns = (int64_t)message->sequence;
+    struct writer_round *round = find_round(writer, 0);
+    assert(round); /* the coordinator has no more than that unfinished */
+    clear_tasks(writer, round);
+    round->id = message->id;
+    round->durable = false;
+    round->part_count = round->recorded_count = 0;
+    round->bytes = 0;
+    round->triggered_wall_ns = (int64_t)message->sequence;
     enum weir_result result = store_claim(writer->store, message->id, &error);
-    writer->failed = result != WEIR_OK;
-    answer(writer, MESSAGE_CLAIMED, message->id, result, &error);
+    round->failed = result != WEIR_OK;
+    answer(writer, MESSAGE_CLAIMED, message->id, 0, result, &error);
+}
+
+/* ------------------------------------------------------------------------------- parts -- */
+
+/* When the last of it is written, all of it is made durable. */
+static void settle(struct writer *writer, struct writer_round *round, enum weir_result result,
+                   struct weir_error *error)
+{
+    bool all = round->part_count == writer->manifest.task_count &&
+               round->recorded_count == writer->run->plan.task_count;
+    if (!result && !all)
+        return;
+    if (!result)
+        result = store_sync(writer->store, round->id, error);
+    round->failed = result != WEIR_OK;
+    round->durable = !round->failed;
+    answer(writer, MESSAGE_DURABLE, round->id, round->bytes, result, error);
 }
 
 /* What the part says of its task, for the manifest. */
@@ -113,76 +212,318 @@ static bool describe_task(const struct writer *writer, const struct batch *part,
     return false;
 }
 
-static enum weir_result write_part(struct writer *writer, const struct message *message,
-                                   struct weir_error *error)
+static enum weir_result write_part(struct writer *writer, struct writer_round *round,
+                                   const struct message *message, struct weir_error *error)
 {
     const struct batch *part = message->payload;
-    struct manifest_task *task = &writer->manifest.tasks[message->channel];
+    struct manifest_task *task = &round->tasks[message->channel];
+    int64_t began_ns = clock_now_ns();
     if (!describe_task(writer, part, task))
         return error_memory(error, "a task's description", part->size);
-    task->cut_ns = (uint64_t)message->value;
     enum weir_result result =
-        store_part(writer->store, message->id, BLOB_SNAPSHOT, message->channel,
+        store_part(writer->store, round->id, BLOB_SNAPSHOT, message->channel,
                    (struct weir_bytes){part->data, part->size}, &task->part, error);
     if (result)
         return result;
-    writer->bytes += task->part.blob.stored_size + BLOB_HEADER_SIZE;
-    writer->part_count++;
+    task->phases.write_ns += clock_now_ns() - began_ns;
+    round->bytes += task->part.blob.stored_size + BLOB_HEADER_SIZE;
+    round->part_count++;
     return WEIR_OK;
 }
 
 static void on_part(struct writer *writer, const struct message *message)
 {
-    if (message->id != writer->open || writer->failed || !message->payload || /* W1, W2 */
+    struct weir_error error = {0};
+    struct writer_round *round = find_round(writer, message->id);
+    if (message->payload)
+        content_returned(writer->run->sealed, content_weight(message->payload));
+    if (!round || !message->id || round->failed || !message->payload || /* W1, W2 */
         message->channel >= writer->manifest.task_count)
         return;
-    struct weir_error error = {0};
-    enum weir_result result = write_part(writer, message, &error);
-    if (!result && writer->part_count < writer->manifest.task_count)
-        return;
-    if (!result)
-        result = store_sync(writer->store, message->id, &error);
-    writer->failed = result != WEIR_OK;
-    answer(writer, MESSAGE_DURABLE, message->id, result, &error);
+    settle(writer, round, write_part(writer, round, message, &error), &error);
 }
 
-static void on_commit(struct writer *writer, const struct message *message)
+/* ----------------------------------------------------------------------------- content -- */
+
+static struct message *next_place(const struct writer *writer, struct writer_content *content)
 {
-    if (message->id != writer->open || writer->failed)
+    if (content->count == content->room) {
+        uint32_t room = content->room ? 2 * content->room : 16;
+        struct message *larger =
+            memory_resize(writer->run->allocator, content->items, content->count * sizeof *larger,
+                          room * sizeof *larger);
+        if (!larger)
+            return NULL;
+        content->items = larger;
+        content->room = room;
+    }
+    return &content->items[content->count++];
+}
+
+/* Takes the payload. */
+static void on_content(struct writer *writer, struct message *message)
+{
+    struct weir_error error = {0};
+    struct writer_round *round = find_round(writer, message->id);
+    bool wanted = round && message->id && !round->failed && /* W1, W2 */
+                  message->sequence < writer->run->plan.task_count &&
+                  message->channel < writer->run->plan.channel_count;
+    struct message *place = wanted ? next_place(writer, &round->contents[message->sequence]) : NULL;
+    if (place)
+        *place = *message;
+    else
+        release_item(writer, message);
+    if (wanted && !place)
+        settle(writer, round, error_memory(&error, "content in flight", sizeof *place), &error);
+    message->payload = NULL;
+}
+
+static unsigned char *grow_piece(void *context, unsigned char *data, size_t size, size_t capacity)
+{
+    struct writer *writer = context;
+    struct blob_buffer *piece = &writer->piece;
+    size_t room = capacity < 2 * CONTENT_PIECE ? 2 * CONTENT_PIECE : capacity;
+    (void)data;
+    unsigned char *larger =
+        memory_resize(writer->run->allocator, piece->data, size < piece->capacity ? size : 0, room);
+    if (!larger)
+        return NULL;
+    piece->data = larger;
+    piece->capacity = room;
+    return larger;
+}
+
+static struct snapshot_writer begin_piece(struct writer *writer)
+{
+    return (struct snapshot_writer){.grow = grow_piece,
+                                    .context = writer,
+                                    .data = writer->piece.data,
+                                    .capacity = writer->piece.capacity};
+}
+
+static enum weir_result write_piece(struct writer *writer, struct writer_round *round,
+                                    uint32_t instance, struct snapshot_writer *sections,
+                                    struct weir_error *error)
+{
+    const struct weir_allocator *allocator = writer->run->allocator;
+    struct manifest_task *task = &round->tasks[instance];
+    if (sections->failed)
+        return error_memory(error, "content in flight", CONTENT_PIECE);
+    if (!sections->size)
+        return WEIR_OK;
+    struct manifest_blob *more =
+        memory_resize(allocator, task->inflight, task->inflight_count * sizeof *more,
+                      (task->inflight_count + 1) * sizeof *more);
+    if (!more)
+        return error_memory(error, "content in flight", sizeof *more);
+    task->inflight = more;
+    struct manifest_blob *place = &more[task->inflight_count];
+    enum weir_result result =
+        store_part(writer->store, round->id, BLOB_INFLIGHT, instance,
+                   (struct weir_bytes){sections->data, sections->size}, place, error);
+    if (result)
+        return result;
+    task->inflight_count++;
+    round->bytes += place->blob.stored_size + BLOB_HEADER_SIZE;
+    *sections = begin_piece(writer);
+    return WEIR_OK;
+}
+
+/* One batch as a section. */
+static enum weir_result write_item(struct writer *writer, const struct message *item,
+                                   struct snapshot_writer *sections, struct weir_error *error)
+{
+    const struct plan_channel *channel = &writer->run->plan.channels[item->channel];
+    struct batch *batch = item->payload, *read = NULL;
+    if (item->kind == MESSAGE_SPILLED) {
+        struct spill_slice slice;
+        memcpy(&slice, batch->data, sizeof slice);
+        enum weir_result result = spill_get(&slice, writer->run->allocator, &read, error);
+        if (result)
+            return result;
+        batch = read;
+    }
+    struct snapshot_inflight inflight = {
+        .side = item->count ? SNAPSHOT_OUTLET_SIDE : SNAPSHOT_CHANNEL_SIDE,
+        .edge = channel->edge,
+        .from_subtask = channel->from_subtask,
+        .to_subtask = channel->to_subtask,
+        .records = item->value ? 0 : batch->count,
+        .items = {batch->data + item->value, batch->size - item->value},
+    };
+    snapshot_inflight(sections, &inflight);
+    batch_release(read);
+    return WEIR_OK;
+}
+
+/* The number of a task's first operator. */
+static uint32_t head_instance(const struct plan *plan, uint32_t task)
+{
+    uint32_t chain = 0;
+    while (task >= plan->chains[chain].first_task + plan->chains[chain].parallelism)
+        chain++;
+    return plan->nodes[plan->chains[chain].head].first_instance + task -
+           plan->chains[chain].first_task;
+}
+
+static enum weir_result write_content(struct writer *writer, struct writer_round *round,
+                                      uint32_t task, struct weir_error *error)
+{
+    struct writer_content *content = &round->contents[task];
+    uint32_t instance = head_instance(&writer->run->plan, task);
+    struct snapshot_writer sections = begin_piece(writer);
+    enum weir_result result = WEIR_OK;
+    int64_t began_ns = clock_now_ns();
+    for (uint32_t i = 0; !result && i < content->count; i++) {
+        result = write_item(writer, &content->items[i], &sections, error);
+        release_item(writer, &content->items[i]);
+        if (!result && sections.size >= CONTENT_PIECE)
+            result = write_piece(writer, round, instance, &sections, error);
+    }
+    if (!result)
+        result = write_piece(writer, round, instance, &sections, error);
+    drop_content(writer, content);
+    round->tasks[instance].phases.write_ns += clock_now_ns() - began_ns;
+    return result;
+}
+
+static void on_recorded(struct writer *writer, const struct message *message)
+{
+    struct weir_error error = {0};
+    struct writer_round *round = find_round(writer, message->id);
+    if (!round || !message->id || round->failed || /* W1, W2 */
+        message->channel >= writer->run->plan.task_count)
         return;
+    struct writer_content *content = &round->contents[message->channel];
+    enum weir_result result = WEIR_OK;
+    if (content->count != message->value)
+        result = error_set(&error, WEIR_FAILED, 0, "content in flight was lost on its way");
+    else
+        result = write_content(writer, round, message->channel, &error);
+    round->recorded_count += result == WEIR_OK;
+    settle(writer, round, result, &error);
+}
+
+/* ------------------------------------------------------------------------------ commit -- */
+
+static int64_t span(int64_t from_ns, int64_t to_ns)
+{
+    return from_ns && to_ns > from_ns ? to_ns - from_ns : 0;
+}
+
+static void fill_head(const struct plan *plan, const struct cut_report *report,
+                      struct manifest_task *task)
+{
+    task->channel_bytes = report->channel_bytes;
+    task->outlet_bytes = report->outlet_bytes;
+    if (report->last_channel >= plan->channel_count)
+        return;
+    task->last_edge = plan->channels[report->last_channel].edge;
+    task->last_from = plan->channels[report->last_channel].from_subtask;
+}
+
+static void fill_task(const struct plan *plan, const struct cut_summary *summary,
+                      const struct cut_report *report, uint32_t chain, uint32_t subtask,
+                      struct writer_round *round)
+{
+    for (uint32_t place = 0; place < plan->chains[chain].length; place++) {
+        uint32_t node = plan_member(plan, chain, place);
+        struct manifest_task *task = &round->tasks[plan->nodes[node].first_instance + subtask];
+        task->cut_ns = (uint64_t)report->took_ns;
+        task->overtook = report->overtook;
+        task->phases.wait_ns = span(summary->triggered_ns, report->cut_ns);
+        task->phases.align_ns = span(report->marked_ns, report->cut_ns);
+        task->phases.record_ns = span(report->cut_ns + report->took_ns, report->complete_ns);
+        if (place == 0)
+            fill_head(plan, report, task);
+    }
+}
+
+/* What the tasks have told of their cuts. Without memory there was nothing to tell it in. */
+static void fill_figures(struct writer *writer, struct writer_round *round,
+                         const struct batch *payload)
+{
+    const struct plan *plan = &writer->run->plan;
+    struct manifest *manifest = &writer->manifest;
+    struct cut_summary summary = {.last_task = UINT32_MAX};
+    size_t wanted = sizeof summary + plan->task_count * sizeof(struct cut_report);
+    bool given = payload && payload->size == wanted;
+    if (given)
+        memcpy(&summary, payload->data, sizeof summary);
+    manifest->overtaken = summary.overtaken || writer->run->mode == WEIR_UNALIGNED;
+    manifest->sealed_ns = span(summary.triggered_ns, summary.sealed_ns);
+    manifest->last_task = summary.last_task < plan->task_count
+                              ? head_instance(plan, summary.last_task)
+                              : MANIFEST_NONE;
+    for (uint32_t c = 0; given && c < plan->chain_count; c++) {
+        for (uint32_t s = 0; s < plan->chains[c].parallelism; s++) {
+            struct cut_report report;
+            size_t at = plan->chains[c].first_task + s;
+            memcpy(&report, payload->data + sizeof summary + at * sizeof report, sizeof report);
+            fill_task(plan, &summary, &report, c, s, round);
+        }
+    }
+}
+
+static enum weir_result commit(struct writer *writer, struct writer_round *round,
+                               const struct message *message, struct weir_error *error)
+{
     struct manifest *manifest = &writer->manifest;
     uint32_t purposes = (uint32_t)message->value;
-    manifest->id = message->id;
+    fill_figures(writer, round, message->payload);
+    manifest->id = round->id;
+    manifest->tasks = round->tasks;
     manifest->final = (purposes & ROUND_FINAL) != 0;
-    manifest->triggered_ns = writer->triggered_wall_ns;
-    manifest->duration_ns = clock_wall_ns() - writer->triggered_wall_ns;
+    manifest->triggered_ns = round->triggered_wall_ns;
+    manifest->duration_ns = clock_wall_ns() - round->triggered_wall_ns;
     if (manifest->duration_ns < 0) /* the wall clock was set back */
         manifest->duration_ns = 0;
     const char *reason = round_purpose_text(purposes);
     memory_release(manifest->allocator, manifest->reason);
     manifest->reason = memory_text(manifest->allocator, reason, strlen(reason));
+    if (!manifest->reason)
+        return error_memory(error, "the manifest", strlen(reason));
+    return store_commit(writer->store, manifest, error);
+}
+
+static void on_commit(struct writer *writer, const struct message *message)
+{
     struct weir_error error = {0};
-    enum weir_result result = manifest->reason
-                                  ? store_commit(writer->store, manifest, &error)
-                                  : error_memory(&error, "the manifest", strlen(reason));
-    writer->failed = result != WEIR_OK;
-    answer(writer, MESSAGE_DONE, message->id, result, &error);
+    struct writer_round *round = find_round(writer, message->id);
+    if (!round || !message->id || round->failed || !round->durable)
+        return;
+    enum weir_result result = commit(writer, round, message, &error);
+    round->failed = result != WEIR_OK;
+    answer(writer, MESSAGE_DONE, message->id, round->bytes, result, &error);
     answered(writer); /* sinks need not wait for the clearing up */
-    if (!result) {
-        writer->open = 0;
-        store_retain(writer->store, writer->retain, 0);
-    }
+    if (result)
+        return;
+    close_round(writer, round);
+    store_retain(writer->store, writer->retain, 0);
 }
 
 static void on_abort(struct writer *writer, const struct message *message)
 {
-    if (message->id != writer->open)
+    struct writer_round *round = find_round(writer, message->id);
+    if (!round || !message->id)
         return;
     store_abort(writer->store, message->id);
-    writer->open = 0;
+    close_round(writer, round);
 }
 
-static bool on_message(struct writer *writer, const struct message *message)
+static void on_save(struct writer *writer, const struct message *message)
+{
+    struct weir_error error = {0};
+    enum weir_result result =
+        message->payload ? store_save_copy(writer->store, message->id,
+                                           (const char *)message->payload->data, &error)
+                         : error_set(&error, WEIR_INVALID, 0, "a savepoint without a path");
+    answer(writer, MESSAGE_SAVED, message->id, 0, result, &error);
+}
+
+/* ---------------------------------------------------------------------------- the switch -- */
+
+static bool on_message(struct writer *writer, struct message *message)
 {
     switch (message->kind) {
     case MESSAGE_CLAIM:
@@ -191,24 +532,36 @@ static bool on_message(struct writer *writer, const struct message *message)
     case MESSAGE_PART:
         on_part(writer, message);
         return true;
+    case MESSAGE_CONTENT:
+    case MESSAGE_SPILLED:
+        on_content(writer, message);
+        return true;
+    case MESSAGE_RECORDED:
+        on_recorded(writer, message);
+        return true;
     case MESSAGE_COMMIT:
         on_commit(writer, message);
         return true;
     case MESSAGE_ABORT:
         on_abort(writer, message);
         return true;
+    case MESSAGE_SAVE:
+        on_save(writer, message);
+        return true;
     default:
         return message->kind != MESSAGE_QUIT;
     }
 }
 
-/* A round that was open when the job ended is nobody's: its files go at once. */
+/* Rounds that were open when the job ended are nobody's: their files go at once. */
 static struct step leave(struct writer *writer)
 {
-    if (writer->open)
-        store_abort(writer->store, writer->open);
-    batch_release(writer->unsent.payload);
-    writer->unsent = (struct message){0};
+    for (uint32_t i = 0; i < STORE_ROUNDS; i++) {
+        if (!writer->rounds[i].id)
+            continue;
+        store_abort(writer->store, writer->rounds[i].id);
+        close_round(writer, &writer->rounds[i]);
+    }
     pipe_close(&writer->coordinator);
     inbox_close(&writer->inbox);
     return (struct step){STEP_DONE, -1, INT64_MAX};
@@ -229,7 +582,7 @@ struct step writer_step(void *self)
         going = on_message(writer, &message);
         batch_release(message.payload);
     } else {
-        answer(writer, MESSAGE_DONE, writer->open, WEIR_PROTOCOL, &error);
+        answer(writer, MESSAGE_DONE, 0, 0, WEIR_PROTOCOL, &error);
     }
     answered(writer);
     return going ? (struct step){STEP_AGAIN, -1, INT64_MAX} : leave(writer);
