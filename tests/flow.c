@@ -69,6 +69,13 @@ void watch_event(void *self, const struct weir_event *event)
         snprintf(watch->last_abort, sizeof watch->last_abort, "%s", event->text);
         watch->aborted++;
         break;
+    case WEIR_EVENT_SAVED:
+        watch->saved++;
+        break;
+    case WEIR_EVENT_UNSAVED:
+        snprintf(watch->last_unsaved, sizeof watch->last_unsaved, "%s", event->text);
+        watch->unsaved++;
+        break;
     case WEIR_EVENT_ENDED:
         snprintf(watch->end_text, sizeof watch->end_text, "%s", event->text);
         watch->ended++;

@@ -23,11 +23,11 @@
 struct watch {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    unsigned started, committed, aborted, ended, logs;
+    unsigned started, committed, aborted, ended, logs, saved, unsaved;
     uint64_t restored_from, newest;
     atomic_uint inside; /* callbacks running now: more than one is a fault */
     atomic_bool overlapped;
-    char last_abort[200], last_log[400], end_text[700];
+    char last_abort[1200], last_log[400], end_text[700], last_unsaved[400];
 };
 
 void watch_init(struct watch *watch);

@@ -928,7 +928,7 @@ static void explore_from_start(struct search *search)
 /* All choices of `count` scripts for the inputs. */
 static void choose(struct search *search, uint32_t input, size_t count)
 {
-    if (search->kinds[input] == '\0') {
+    if (input == EVERY_INPUTS || search->kinds[input] == '\0') {
         explore_from_start(search);
         return;
     }

@@ -79,6 +79,8 @@ static void on_event(void *context, const struct weir_event *event)
     case WEIR_EVENT_ABORTED:
         aborted(report, event);
         break;
+    case WEIR_EVENT_SAVED:
+    case WEIR_EVENT_UNSAVED:
     case WEIR_EVENT_ENDED: /* report_end says it, and knows more */
         break;
     }
