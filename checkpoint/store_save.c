@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store_save: a savepoint is one committed checkpoint in a directory of its own. The copy is a store
- * of one round, written by the steps of store.h, so tools read it like any other:
+ * store_save: a savepoint is one committed checkpoint in a directory of its own. The copy is a
+ * store of one round, written by the steps of store.h, so tools read it like any other:
  *
  *   1  the directory, made or found empty; SAVEPOINT in it, and both durable: from here on no run
  *      takes this for its store
