@@ -71,7 +71,7 @@ enum weir_result blob_header(const unsigned char header[BLOB_HEADER_SIZE], struc
                              struct weir_error *error) WEIR_MUST_USE;
 
 /* Is `stored` (header and frame) what is expected? Everything in *expected - kind, epoch, task, id,
- * sizes, checksum - must match: a right blob in a wrong place is damage. The frame is not opened. */
+ * sizes, checksum - must match: a right blob in a wrong place is damage. The frame stays closed. */
 enum weir_result blob_check(const struct blob *expected, struct weir_bytes stored,
                             struct weir_error *error) WEIR_MUST_USE;
 

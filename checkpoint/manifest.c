@@ -18,8 +18,8 @@
  *     "seal": "<16 hex digits>"
  *   }
  *
- * "from", "to" and "node" count nodes from 0, "last_edge" edges and "last_task" tasks; there -1 says
- * none. A blob lies in data/<epoch>-<number>.seg at `offset`. All members are always there.
+ * "from", "to" and "node" count nodes from 0, "last_edge" edges and "last_task" tasks: -1 is none.
+ * A blob lies in data/<epoch>-<number>.seg at `offset`. All members are always there.
  *
  * M1  the tail from the comma before "seal" on has one spelling: any other byte is refused.
  * M2  nothing of the text is parsed before its seal holds.
@@ -189,7 +189,7 @@ static json_t *put_array(struct printer *printer, json_t *object, const char *na
     return printer->no_memory ? NULL : array;
 }
 
-/* A new member that is an object; NULL, which json_object_set_new takes, when there is no memory. */
+/* A new member that is an object; NULL when there is no memory (json_object_set_new takes that). */
 static json_t *put_object(struct printer *printer, json_t *object, const char *name)
 {
     json_t *value = json_object();

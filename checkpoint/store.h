@@ -6,7 +6,7 @@
  *   STORE/data/<epoch>-<n>.seg             containers of blobs, written once
  *   STORE/checkpoints/<id>/MANIFEST.json   id zero-padded to 20 digits
  *   STORE/nodes/<node>/                    operators' own (weir_store_folder); left alone here
- *   STORE/SAVEPOINT                        a text for people: this is a savepoint, and no run's store
+ *   STORE/SAVEPOINT                        a text for people: a savepoint, and no run's store
  *
  * The commit protocol, in steps; a crash between any two leaves the old checkpoint or the new one:
  *    1  store_claim    mkdir checkpoints/<id>, fsync checkpoints/
@@ -117,11 +117,12 @@ void store_abort(struct store *store, uint64_t id);
  * nobody names and no open round has written. Errors are reported through warn. */
 void store_retain(struct store *store, uint32_t keep, uint64_t pinned);
 
-/* Copies committed checkpoint `id`, as it is stored, into the directory `path`, which must be empty
- * or not there, in a directory that is, and not inside the store: a savepoint. It is whole or, after
- * a crash, without manifest; when this fails, it is taken back or the error says to remove it. The
- * store and its rounds are not touched. WEIR_NOT_FOUND, WEIR_DAMAGED: of the checkpoint;
- * WEIR_REFUSED: of the path, in which nothing was changed; WEIR_IO, WEIR_NO_MEMORY. */
+/* Copies committed checkpoint `id`, as it is stored, into the directory `path`: a savepoint. The
+ * path is empty or not there, what holds it is there, and it lies outside the store. A copy is
+ * whole or, after a crash, without manifest; one that failed is taken back, or the error says that
+ * it is not to be used. The store and its rounds are not touched, whatever comes of it.
+ * WEIR_NOT_FOUND, WEIR_DAMAGED: of the checkpoint; WEIR_REFUSED: of the path, where nothing was
+ * changed; WEIR_IO, WEIR_NO_MEMORY. */
 enum weir_result store_save_copy(struct store *store, uint64_t id, const char *path,
                                  struct weir_error *error) WEIR_MUST_USE;
 

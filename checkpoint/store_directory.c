@@ -203,6 +203,13 @@ enum weir_result store_open_folders(struct store *store, bool owned, struct weir
     return result;
 }
 
+int store_sync_root(struct store *store)
+{
+    int failure = disk_sync(store->root);
+    store->doubtful |= failure < 0;
+    return failure;
+}
+
 /* Whoever made the directory may have died before its name was durable, so that is seen to here.
  * LOCK's name is durable before the folders': without it they would look like a store that lost it.
  */
@@ -212,7 +219,7 @@ enum weir_result store_make_folders(struct store *store, struct weir_error *erro
     int failure = store->parent == DISK_CWD ? 0 : disk_sync(store->parent);
     if (failure < 0)
         return store_unusable(store, failure, "syncing the directory that holds it", error);
-    failure = disk_sync(store->root);
+    failure = store_sync_root(store);
     if (failure < 0)
         return store_unusable(store, failure, "syncing the directory", error);
     for (int i = 0; i < 2; i++) {
@@ -220,6 +227,6 @@ enum weir_result store_make_folders(struct store *store, struct weir_error *erro
         if (failure < 0 && failure != -EEXIST)
             return store_unusable(store, failure, "making its folders", error);
     }
-    failure = disk_sync(store->root);
+    failure = store_sync_root(store);
     return failure < 0 ? store_unusable(store, failure, "syncing the directory", error) : WEIR_OK;
 }

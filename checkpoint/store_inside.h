@@ -52,6 +52,7 @@ struct store {
     bool savepoint; /* a view of one */
     struct lock_record record;
     uint64_t root_device, root_inode, lock_inode;
+    bool doubtful; /* a sync of the directory has failed: no later one is believed (I1) */
 
     /* the run's */
     uint64_t highest; /* id that is used up: found, or tried by this run */
@@ -88,6 +89,7 @@ enum weir_result store_open_parent(struct store *store, const char *path,
 /* Opens the directory. `own`: makes it when it is missing; it must be ours alone. */
 enum weir_result store_open_root(struct store *store, bool own,
                                  struct weir_error *error) WEIR_MUST_USE;
+int store_sync_root(struct store *store); /* 0 or -errno */
 enum weir_result store_check_owner(const struct store *store, const char *name,
                                    const struct disk_status *status,
                                    struct weir_error *error) WEIR_MUST_USE;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * store_save: a savepoint is one committed checkpoint in a directory of its own. The copy is a store
- * of one round, written by the steps of store.h, so tools read it like any other:
+ * store_save: a savepoint is one committed checkpoint in a directory of its own. The copy is a
+ * store of one round, written by the steps of store.h, so tools read it like any other:
  *
  *   1  the directory, made or found empty; SAVEPOINT in it, and both durable: from here on no run
  *      takes this for its store
@@ -149,7 +149,7 @@ static enum weir_result write_note(const struct saving *saving, struct weir_erro
     enum weir_result result = write_file(saving->to, NAME_SAVEPOINT, text, (size_t)size, error);
     if (result != WEIR_OK)
         return result;
-    int failure = disk_sync(saving->to->root);
+    int failure = store_sync_root(saving->to);
     return failure < 0 ? store_unusable(saving->to, failure, "syncing the directory", error)
                        : WEIR_OK;
 }
@@ -217,21 +217,23 @@ static bool is_gone(int failure)
     return failure == 0 || failure == -ENOENT;
 }
 
-/* V1. SAVEPOINT goes last, for it guards what is left over. */
+/* SAVEPOINT guards the rest, so the rest is gone for good before it goes. */
+static bool clear(struct store *to)
+{
+    return is_gone(disk_remove_folder(to->root, NAME_CHECKPOINTS)) &&
+           is_gone(disk_remove_folder(to->root, NAME_DATA)) &&
+           is_gone(disk_remove(to->root, NAME_LOCK)) && !to->doubtful && store_sync_root(to) == 0 &&
+           is_gone(disk_remove(to->root, NAME_SAVEPOINT));
+}
+
+/* V1 */
 static void take_back(const struct saving *saving)
 {
     struct store *to = saving->to;
-    uint64_t id = saving->manifest.id;
-    bool gone = true;
-    store_abort(to, id);
-    if (to->root >= 0) {
-        if (to->checkpoints >= 0)
-            store_remove_folder(to, id);
-        gone = is_gone(disk_remove_folder(to->root, NAME_CHECKPOINTS)) &&
-               is_gone(disk_remove_folder(to->root, NAME_DATA)) &&
-               is_gone(disk_remove(to->root, NAME_LOCK)) &&
-               is_gone(disk_remove(to->root, NAME_SAVEPOINT));
-    }
+    store_abort(to, saving->manifest.id);
+    if (to->checkpoints >= 0)
+        store_remove_folder(to, saving->manifest.id);
+    bool gone = to->root < 0 || clear(to);
     if (gone && saving->made)
         gone = is_gone(disk_remove_folder(to->parent, to->base));
     if (!gone)

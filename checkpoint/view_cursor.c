@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * view_cursor: rows, one blob at a time. A cursor over parts walks the parts of its node's subtasks;
- * one over content in flight walks all blobs of that kind twice, first for what the readers recorded,
- * then for what the writers did: that is the order on every channel, and the two lie in different
- * tasks' blobs.
+ * view_cursor: rows, one blob at a time. A cursor over parts walks those of its node's subtasks.
+ * One over content in flight walks all blobs of that kind twice, first for what the readers
+ * recorded, then for what the writers did: that is the order on every channel, and the two lie in
+ * different tasks' blobs.
  */
 #include "view_inside.h"
 

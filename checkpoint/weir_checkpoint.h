@@ -193,9 +193,9 @@ struct weir_row {
     bool in_outlet;          /* INFLIGHT: it waited at its writer, and was overtaken */
 };
 
-/* `state` is the state's name for WEIR_ROWS_STATE, otherwise NULL. With WEIR_ROWS_INFLIGHT `node` is
- * the one that the records are on their way to; NULL: whichever. WEIR_NOT_FOUND: no such node or
- * state. One part, or piece of what was in flight, is held in memory at a time, decompressed. */
+/* `state` is the state's name for WEIR_ROWS_STATE, otherwise NULL. With WEIR_ROWS_INFLIGHT records
+ * that are on their way to `node`; NULL: to whichever. WEIR_NOT_FOUND: no such node or state. One
+ * part, or piece of what was in flight, is held in memory at a time, decompressed. */
 WEIR_API enum weir_result weir_cursor_open(struct weir_checkpoint *checkpoint, enum weir_rows rows,
                                            const char *node, const char *state,
                                            struct weir_cursor **cursor,

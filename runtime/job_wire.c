@@ -6,17 +6,25 @@
 #include "job.h"
 #include "memory.h"
 
+static void name_inside(char *endpoint, size_t room, uint64_t run_number, const char *role,
+                        uint32_t index)
+{
+    snprintf(endpoint, room, "inproc://weir-%016llx-%s-%u", (unsigned long long)run_number, role,
+             index);
+}
+
 static enum weir_result open_inbox(struct weir_job *job, uint64_t run_number, const char *role,
                                    uint32_t index, bool network, struct inbox **inbox,
                                    struct weir_error *error)
 {
     /* The run's number makes the name its own: a name of an earlier run never answers. */
-    char endpoint[96];
-    snprintf(endpoint, sizeof endpoint, "inproc://weir-%016llx-%s-%u",
-             (unsigned long long)run_number, role, index);
-    if (network)
-        snprintf(endpoint, sizeof endpoint, "%s:*", job->options.endpoint);
-    return inbox_open(job->transport, endpoint, inbox, error);
+    char inside[96], outside[96];
+    name_inside(inside, sizeof inside, run_number, role, index);
+    snprintf(outside, sizeof outside, "%s:*", job->options.endpoint);
+    enum weir_result result = inbox_open(job->transport, network ? outside : inside, inbox, error);
+    if (!result && network)
+        result = inbox_open_inside(*inbox, inside, error);
+    return result;
 }
 
 static enum weir_result connect(struct weir_job *job, const struct inbox *inbox, struct pipe **pipe,
@@ -88,7 +96,9 @@ static enum weir_result open_inboxes(struct weir_job *job, uint64_t run_number, 
     return result;
 }
 
-static enum weir_result connect_control(struct weir_job *job, struct weir_error *error)
+/* By the way inside, so that no broken connection swallows a command. */
+static enum weir_result connect_control(struct weir_job *job, uint64_t run_number,
+                                        struct weir_error *error)
 {
     enum weir_result result = connect(job, job->coordinator.inbox, &job->requests, error);
     if (!result && job->store)
@@ -97,7 +107,9 @@ static enum weir_result connect_control(struct weir_job *job, struct weir_error 
         result = connect(job, job->writer.inbox, &job->coordinator.writer, error);
     for (uint32_t i = 0; !result && i < job->task_count; i++) {
         job->coordinator.tasks[i].pulse = &job->tasks[i].pulse;
-        result = connect(job, job->tasks[i].inbox, &job->coordinator.tasks[i].pipe, error);
+        char inside[96];
+        name_inside(inside, sizeof inside, run_number, "task", i);
+        result = pipe_open(job->transport, inside, &job->coordinator.tasks[i].pipe, error);
     }
     return result;
 }
@@ -128,7 +140,7 @@ enum weir_result job_wire(struct weir_job *job, uint64_t run_number, struct weir
             hand_out_pipes(plan, &job->tasks[i]);
     }
     if (!result)
-        result = connect_control(job, error);
+        result = connect_control(job, run_number, error);
     memory_release(job->run.allocator, peers);
     return result;
 }

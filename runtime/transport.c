@@ -106,6 +106,7 @@ struct inbox {
     bool network;
     int ready_fd; /* of the socket */
     char endpoint[ENDPOINT_SIZE];
+    char inside[ENDPOINT_SIZE]; /* the second one; "": none */
 
     /* the actor's thread only */
     void *socket;
@@ -436,6 +437,21 @@ enum weir_result inbox_open(struct transport *transport, const char *endpoint, s
     return WEIR_OK;
 }
 
+enum weir_result inbox_open_inside(struct inbox *inbox, const char *endpoint,
+                                   struct weir_error *error)
+{
+    enum weir_result result = endpoint_check(inbox->transport, endpoint, error);
+    if (result != WEIR_OK)
+        return result;
+    if (endpoint_is_network(endpoint) || inbox->inside[0] != '\0')
+        return error_set(error, WEIR_INVALID, 0, "%s is no second endpoint of %s", endpoint,
+                         inbox->endpoint);
+    if (zmq_bind(inbox->socket, endpoint) != 0)
+        return zmq_failed(error, errno, "the inbox", endpoint);
+    snprintf(inbox->inside, sizeof inbox->inside, "%s", endpoint);
+    return WEIR_OK;
+}
+
 const char *inbox_endpoint(const struct inbox *inbox)
 {
     return inbox->endpoint;
@@ -461,8 +477,7 @@ void inbox_close(struct inbox **inbox)
 
     if (old == NULL)
         return;
-    if (!old->network)
-        inbox_drain(old);
+    inbox_drain(old);
     zmq_close(old->socket);
     old->socket = NULL; /* T2 */
     *inbox = NULL;
@@ -553,6 +568,16 @@ static int frame_receive(struct inbox *inbox, zmq_msg_t *frame)
     return got;
 }
 
+/* A letter holds an address, so it must come from within: what came over a connection bears its
+ * peer's address, and no sender can take that off. */
+static bool is_letter(const struct inbox *inbox, zmq_msg_t *frame)
+{
+    if (!inbox->network)
+        return true;
+    return zmq_msg_size(frame) == sizeof(struct letter) && inbox->inside[0] != '\0' &&
+           zmq_msg_gets(frame, "Peer-Address") == NULL;
+}
+
 /* 1, 0 and -1 as inbox_receive, 2: dropped one. */
 static int receive_one(struct inbox *inbox, struct message *message, struct weir_error *error)
 {
@@ -566,10 +591,10 @@ static int receive_one(struct inbox *inbox, struct message *message, struct weir
         inbox->look = false;
         return failure == EAGAIN ? 0 : socket_failed(inbox, failure, error);
     }
-    if (inbox->network)
-        verdict = open_frame(inbox, &frame, message, error);
-    else
+    if (is_letter(inbox, &frame))
         verdict = open_letter(inbox, &frame, message);
+    else
+        verdict = open_frame(inbox, &frame, message, error);
     zmq_msg_close(&frame);
     if (verdict == VERDICT_FOREIGN)
         inbox->dropped++;
@@ -642,7 +667,8 @@ static struct inbox *inbox_named(const struct transport *transport, const char *
 {
     struct inbox *inbox = transport->inboxes;
 
-    while (inbox != NULL && (inbox->socket == NULL || strcmp(inbox->endpoint, endpoint) != 0))
+    while (inbox != NULL && (inbox->socket == NULL || (strcmp(inbox->endpoint, endpoint) != 0 &&
+                                                       strcmp(inbox->inside, endpoint) != 0)))
         inbox = inbox->next;
     return inbox;
 }

@@ -387,6 +387,52 @@ Test(transport, drops_and_counts_strangers, .timeout = 60)
     world_close(&world);
 }
 
+/* Whoever knows the run's number may not make the inbox follow an address. */
+Test(transport, believes_no_letter_that_came_from_outside, .timeout = 60)
+{
+    struct world world;
+    struct stranger stranger;
+    unsigned char frame[FRAME_HEADER_SIZE + 6], letter[24] = {0};
+    struct message message;
+    uint64_t run = RUN, address = 0xdead0000;
+
+    world_open(&world, "tcp://127.0.0.1:*");
+    cr_assert_eq(inbox_open_inside(world.inbox, "inproc://inside", &world.error), WEIR_OK);
+    memcpy(letter, (uint32_t[]){0x4C424557u}, 4); /* as transport.c has it */
+    memcpy(letter + 8, &run, 8);
+    memcpy(letter + 16, &address, 8);
+    stranger_open(&stranger, inbox_endpoint(world.inbox));
+    zmq_send(stranger.socket, letter, sizeof letter, 0);
+    size_t size = frame_of(frame, RUN);
+    zmq_send(stranger.socket, frame, size, 0);
+    cr_assert_eq(receive_within(world.inbox, &message, &world.error), 1);
+    batch_release(message.payload);
+    stranger_close(&stranger);
+    cr_assert_eq(inbox_dropped(world.inbox), 1);
+    world_close(&world);
+}
+
+Test(transport, takes_letters_by_the_way_inside_and_frames_by_the_other, .timeout = 60)
+{
+    struct world world;
+    struct pipe *inside = NULL;
+
+    world_open(&world, "tcp://127.0.0.1:*");
+    cr_assert_eq(inbox_open_inside(world.inbox, "inproc://inside", &world.error), WEIR_OK);
+    cr_assert_eq(inbox_open_inside(world.inbox, "inproc://third", &world.error), WEIR_INVALID);
+    cr_assert_eq(pipe_open(world.transport, "inproc://inside", &inside, &world.error), WEIR_OK);
+    send_text(&world, 1, "outside");
+    expect_text(&world, 1, "outside");
+    struct pipe *outside = world.pipe;
+    world.pipe = inside;
+    send_text(&world, 2, "inside");
+    expect_text(&world, 2, "inside");
+    send_text(&world, 3, NULL);
+    expect_text(&world, 3, NULL);
+    pipe_close(&outside);
+    world_close(&world);
+}
+
 /* Sends one frame as a stranger would; returns what the inbox said. */
 static int judge(const unsigned char *frame, size_t size, int flags, struct weir_error *error)
 {

@@ -43,6 +43,7 @@ struct inbox {
     struct transport *transport;
     struct inbox *next;
     char endpoint[ENDPOINT_SIZE];
+    char inside[ENDPOINT_SIZE];
     int wake_fd; /* -1 under control */
 
     pthread_mutex_t mutex; /* guards what follows, and the queues of its pipes */
@@ -57,6 +58,7 @@ struct pipe {
     struct transport *transport;
     struct pipe *next;
     struct inbox *inbox;
+    bool network;
     /* the writer's thread only */
     bool closed;
     bool starved;
@@ -171,7 +173,8 @@ static struct inbox *inbox_named(const struct transport *transport, const char *
 {
     struct inbox *inbox = transport->inboxes;
 
-    while (inbox != NULL && (inbox->closed || strcmp(inbox->endpoint, endpoint) != 0))
+    while (inbox != NULL && (inbox->closed || (strcmp(inbox->endpoint, endpoint) != 0 &&
+                                               strcmp(inbox->inside, endpoint) != 0)))
         inbox = inbox->next;
     return inbox;
 }
@@ -220,6 +223,16 @@ enum weir_result inbox_open(struct transport *transport, const char *endpoint, s
     transport->inboxes = new;
     *inbox = new;
     return WEIR_OK;
+}
+
+enum weir_result inbox_open_inside(struct inbox *inbox, const char *endpoint,
+                                   struct weir_error *error)
+{
+    enum weir_result result = endpoint_check(inbox->transport, endpoint, error);
+
+    if (result == WEIR_OK)
+        snprintf(inbox->inside, sizeof inbox->inside, "%s", endpoint);
+    return result;
 }
 
 const char *inbox_endpoint(const struct inbox *inbox)
@@ -370,6 +383,7 @@ enum weir_result pipe_open(struct transport *transport, const char *endpoint, st
         return error_memory(error, "a pipe", sizeof *new);
     new->transport = transport;
     new->inbox = inbox;
+    new->network = is_network(endpoint);
     new->next = transport->pipes;
     transport->pipes = new;
     pthread_mutex_lock(&inbox->mutex);
@@ -409,7 +423,7 @@ static struct parcel *parcel_new(const struct pipe *pipe, const struct message *
     if (parcel == NULL)
         return NULL;
     parcel->message = *message;
-    if (message->payload == NULL || !is_network(pipe->inbox->endpoint))
+    if (message->payload == NULL || !pipe->network)
         return parcel;
     assert(message->payload->size <= TRANSPORT_PAYLOAD_MAX);
     parcel->message.payload = copy_of(message->payload, allocator);
