@@ -155,6 +155,7 @@ static void prepare(struct attempts *attempts)
     if (atomic_load(&attempts->slate->commits) > 0) { /* A1 */
         job->restore = WEIR_RESTORE_LATEST;
         job->restore_id = 0;
+        job->restore_path = NULL;
     }
     job->careful = suspects_careful(&attempts->memory.suspects);
     job->poison = attempts->poison;

@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "duration.h"
 #include "digits.h"
 #include "refusal.h"
@@ -54,22 +55,63 @@ static enum weir_result take_restore(struct options *options, const char *value,
     job->restore = WEIR_RESTORE_NONE;
     if (strcmp(value, "none") == 0)
         return WEIR_OK;
+    if (strchr(value, '/') != NULL) {
+        job->restore = WEIR_RESTORE_PATH;
+        job->restore_path = value;
+        return WEIR_OK;
+    }
     job->restore = WEIR_RESTORE_ID;
     const char *rest = digits_take(value, &job->restore_id);
     if (rest == NULL || *rest != '\0' || job->restore_id == 0)
-        return refuse(error, "--restore %s: say latest, none, or the id of a checkpoint", value);
+        return refuse(error,
+                      "--restore %s: say latest, none, the id of a checkpoint, or the path of a "
+                      "savepoint, with a / in it",
+                      value);
     return WEIR_OK;
 }
 
 static enum weir_result take_mode(struct options *options, const char *value,
                                   struct weir_error *error)
 {
-    (void)options;
-    if (strcmp(value, "aligned") == 0)
-        return WEIR_OK;
-    if (strcmp(value, "unaligned") == 0 || strcmp(value, "adaptive") == 0)
-        return refuse(error, "--mode %s: this version has aligned checkpoints only", value);
-    return refuse(error, "--mode %s: say aligned", value);
+    static const char *const names[] = {
+        [WEIR_ADAPTIVE] = "adaptive", [WEIR_ALIGNED] = "aligned", [WEIR_UNALIGNED] = "unaligned"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(value, names[i]) == 0) {
+            options->job.mode = (enum weir_mode)i;
+            return WEIR_OK;
+        }
+    }
+    return refuse(error, "--mode %s: say adaptive, aligned or unaligned", value);
+}
+
+static enum weir_result take_recording_max(struct options *options, const char *value,
+                                           struct weir_error *error)
+{
+    enum weir_result result =
+        bytes_parse("--recording-max", value, &options->job.recording_max, error);
+    if (result == WEIR_OK && options->job.recording_max == 0)
+        return refuse(error, "--recording-max %s: say at least 1B", value);
+    return result;
+}
+
+static enum weir_result take_memory_max(struct options *options, const char *value,
+                                        struct weir_error *error)
+{
+    enum weir_result result = bytes_parse("--memory-max", value, &options->job.memory_max, error);
+    if (result == WEIR_OK && options->job.memory_max == 0)
+        return refuse(error, "--memory-max %s: say at least 1B; without the option there is none",
+                      value);
+    return result;
+}
+
+static enum weir_result take_scratch(struct options *options, const char *value,
+                                     struct weir_error *error)
+{
+    if (*value == '\0')
+        return refuse(error, "--scratch: the directory's name is empty");
+    options->job.scratch = value;
+    return WEIR_OK;
 }
 
 static enum weir_result take_endpoint(struct options *options, const char *value,
@@ -166,13 +208,17 @@ static const struct option {
     {.name = "parallelism", .value = "N", .verbs = JOB, .kind = NUMBER, .least = 1,
      .most = PARALLELISM_LIMIT, .offset = AT(job.parallelism),
      .help = "tasks of each node (default 1)"},
+    {.name = "memory-max", .value = "4GiB", .verbs = JOB, .kind = OWN, .take = take_memory_max,
+     .help = "of queued records, saved ones and keyed state (default no limit)"},
+    {.name = "scratch", .value = "DIR", .verbs = JOB, .kind = OWN, .take = take_scratch,
+     .help = "where a cycle's queued records go (default in the store)"},
     {.name = "endpoint", .value = "inproc|tcp://127.0.0.1", .verbs = JOB, .kind = OWN,
      .take = take_endpoint,
      .help = "how tasks reach each other (default inproc)"},
-    {.name = "restore", .value = "latest|none|ID", .verbs = JOB, .kind = OWN,
+    {.name = "restore", .value = "latest|none|ID|PATH", .verbs = JOB, .kind = OWN,
      .take = take_restore,
      .needs_store = true,
-     .help = "the checkpoint to go on from (default latest)"},
+     .help = "the checkpoint, or the savepoint, to go on from (default latest)"},
 
     {.heading = "checkpoints:",
      .name = "interval", .value = "100ms|1s|off", .verbs = JOB, .kind = OWN,
@@ -193,9 +239,19 @@ static const struct option {
      .most = UINT32_MAX, .offset = AT(job.retain),
      .needs_store = true,
      .help = "how many the store keeps (default 3)"},
-    {.name = "mode", .value = "aligned", .verbs = JOB, .kind = OWN, .take = take_mode,
+    {.name = "mode", .value = "adaptive|aligned|unaligned", .verbs = JOB, .kind = OWN,
+     .take = take_mode,
      .needs_store = true,
-     .help = "how they pass queued records (default aligned, the only one)"},
+     .help = "how they pass queued records (default adaptive)"},
+    {.name = "alignment-max", .value = "50ms", .verbs = JOB, .kind = DURATION,
+     .needs_store = true, .offset = AT(job.alignment_max_ns),
+     .help = "an adaptive one that is older overtakes what is queued (default 50ms)"},
+    {.name = "recording-max", .value = "64MiB", .verbs = JOB, .kind = OWN,
+     .take = take_recording_max, .needs_store = true,
+     .help = "memory for queued records that they save (default 64MiB)"},
+    {.name = "rounds", .value = "N", .verbs = JOB, .kind = NUMBER, .least = 1, .most = 8,
+     .needs_store = true, .offset = AT(job.rounds_at_once),
+     .help = "so many at once: one is taken, others written (default 2)"},
     {.name = "stop-deadline", .value = "30s", .verbs = JOB, .kind = DURATION,
      .needs_store = true, .offset = AT(stop_deadline_ns),
      .help = "a stop waits no longer for the last one (default 30s)"},
