@@ -95,9 +95,13 @@ static void draw_options(struct life *life)
     options->interval_ns = intervals[below(life, 5)] * (MS / 10);
     options->interval_ns *= below(life, 2) ? 10 : 1;
     options->min_pause_ns = below(life, 3) == 0 ? (int64_t)below(life, 5000000) : 0;
-    options->timeout_ns = below(life, 4) == 0 ? (1 + (int64_t)below(life, 10)) * MS : 1000 * MS;
+    options->timeout_ns = below(life, 4) == 0 ? (5 + (int64_t)below(life, 50)) * MS : 1000 * MS;
     options->retain = 1 + (uint32_t)below(life, 3);
     options->endpoint = below(life, 4) == 0 ? "tcp://127.0.0.1" : NULL;
+    options->mode = (enum weir_mode)below(life, 3);
+    options->alignment_max_ns = 1 + (int64_t)below(life, below(life, 2) ? 100000 : 5000000);
+    options->recording_max = below(life, 4) == 0 ? 1 + below(life, 100000) : 0;
+    options->rounds_at_once = 1 + (uint32_t)below(life, 4);
     life->step_cost_ns = 500 + (int64_t)below(life, below(life, 2) ? 2000 : 30000);
     life->delay_ns = below(life, 2) ? (int64_t)below(life, 300000) : 0;
     life->short_one_in = below(life, 3) == 0 ? 2 + below(life, 6) : 0;
@@ -110,7 +114,9 @@ static void draw_options(struct life *life)
                                          .batch_bytes = 1024,
                                          .window_batches = 2,
                                          .interval_ns = MS / 4,
-                                         .retain = 2};
+                                         .retain = 2,
+                                         .mode = WEIR_ADAPTIVE,
+                                         .alignment_max_ns = MS / 20};
     life->step_cost_ns = 4000;
     life->delay_ns = 0;
     life->short_one_in = 0;
