@@ -401,7 +401,7 @@ static enum weir_result keep_file(struct weir_context *context, struct sim_world
         result = weir_file_close(&file, &error);
     if (result == WEIR_OK)
         result = weir_folder_sync(folder, &error);
-    world->kept |= result == WEIR_OK && !sim_disk_killed();
+    world->kept |= result == WEIR_OK && !sim_killed();
     return result == WEIR_OK ? WEIR_OK : weir_fail_with(context, &error);
 }
 
@@ -796,7 +796,7 @@ static enum weir_result sink_prepare(void *self, struct weir_context *context, u
     struct sink *sink = self;
     uint64_t number;
 
-    if (sim_disk_killed())
+    if (sim_killed())
         return weir_fail(context, WEIR_IO, "killed");
     number = world_prepare(sink->node->graph->world, id, sink->staged);
     return weir_handle(context, bytes_of(&number, sizeof number));
@@ -809,7 +809,7 @@ static enum weir_result sink_commit(void *self, struct weir_context *context,
     uint64_t number;
     bool fails = graph->commits_left > 0 && --graph->commits_left == 0;
 
-    if (sim_disk_killed())
+    if (sim_killed())
         return weir_fail(context, WEIR_IO, "killed");
     memcpy(&number, handle.data, sizeof number);
     graph->commit_failed |= fails;

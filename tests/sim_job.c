@@ -254,7 +254,7 @@ static void watch(struct life *life, struct weir_job *job)
     life->outcome = WEIR_OUTCOME_RUNNING;
     while (weir_job_wait(job, slice_ns(life, began_ns), &life->outcome, &life->error) ==
            WEIR_TIMEOUT) {
-        if (sim_disk_killed() || life->world.breach[0] != '\0')
+        if (sim_killed() || life->world.breach[0] != '\0')
             return;
         if (clock_now_ns() - began_ns > PATIENCE_NS) {
             world_breach(&life->world, "the job does not end");
@@ -287,7 +287,7 @@ static void run_job(struct life *life)
     life->outcome = WEIR_OUTCOME_FAILED;
     if (life->started)
         watch(life, job);
-    life->dead = sim_disk_killed();
+    life->dead = sim_killed();
     if (life->dead && life->trouble.harder) {
         drop_all();
         return;

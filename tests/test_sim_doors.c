@@ -416,7 +416,7 @@ Test(sim, killed_disk_does_nothing_more)
     sim_disk_kill(1);
     cr_assert_eq(disk_open(DISK_CWD, "after", DISK_CREATE), -EIO);
     cr_assert_eq(disk_remove(DISK_CWD, "before"), -EIO);
-    cr_assert(sim_disk_killed());
+    cr_assert(sim_killed());
     sim_disk_release();
     cr_assert_eq(disk_has("before", "x"), 1);
     file = disk_open(DISK_CWD, "after", DISK_READ);
