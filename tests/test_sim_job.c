@@ -1,14 +1,15 @@
-/* links: sim sim_job sim_graph sim_world */
+/* links: sim sim_job sim_plan sim_trial sim_graph sim_world */
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Whole jobs over the simulated doors, in one thread, from a seed; killed, cut from power, refused
- * memory, served by bad disks, restarted: the output is exact. And the bugs planted in weir to test
- * these tests are found by them.
+ * memory, served by bad disks and networks, restarted: the output is exact. And the bugs planted in
+ * weir to test these tests are found by them.
  *
- *   WEIR_SIM_SEEDS=N   how many seeds of random lives (tests/sim/run --seeds N)
+ *   WEIR_SIM_SEEDS=N   how many seeds of random lives, each lived twice (tests/sim/run --seeds N)
+ *   WEIR_SIM_FIRST=S   the first of them
  *   WEIR_TEST_SEED=S   that one alone, told at length
- *   WEIR_SIM_FAULTS=F  bit set of the faults that may come, as a planted bug has it
- *   WEIR_SIM_PLANT=P   with this bug awake
+ *   WEIR_SIM_LIFE=...  what else a life is to be: see sim_plan.h
+ *   WEIR_SIM_SHRINK=1  with WEIR_TEST_SEED: the smallest life that fails as this one does
  */
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -17,15 +18,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "explore.h"
-#include "plant.h"
-#include "sim.h"
-#include "sim_job.h"
+#include "sim_trial.h"
 
 static uint64_t number_of(const char *name, uint64_t standard)
 {
@@ -41,9 +38,9 @@ static void print_lines(void)
 
 TestSuite(sim_job, .init = print_lines);
 
-/* ---- a failing seed says how to repeat it, also when an assertion ends the program ---- */
+/* ---- a failing life says how to repeat it, also when an assertion ends the program ---- */
 
-static char replay[400];
+static char replay[1000];
 
 static void on_abort(int signal_number)
 {
@@ -53,48 +50,39 @@ static void on_abort(int signal_number)
     raise(signal_number);
 }
 
-static void name_seed(uint64_t seed)
+static void name_life(const struct sim_plan *plan)
 {
+    char text[SIM_PLAN_TEXT];
+
+    sim_plan_write(plan, text);
     snprintf(replay, sizeof replay,
-             "sim: FAILED. To repeat it:\n  WEIR_TEST_SEED=%" PRIu64
-             " %s/tests/test_sim_job --filter sim_job/random_lives --verbose\n",
-             seed, WEIR_BINARY_DIR);
+             "sim: FAILED. To repeat it:\n  tests/sim/run --seed %s\nTo make it smaller:\n"
+             "  tests/sim/run --shrink --seed %s\n",
+             text, text);
     signal(SIGABRT, on_abort);
     signal(SIGSEGV, on_abort);
 }
 
-static struct sim_result total;
-
-static void add(const struct sim_result *one)
+/* What is to be said of every life. */
+static void read_options(struct sim_plan *plan)
 {
-    for (int i = 0; i < SIM_FAULTS; i++)
-        total.faults_hit[i] += one->faults_hit[i];
-    total.runs += one->runs;
-    total.commits += one->commits;
-    total.aborts += one->aborts;
-    total.events += one->events;
-    total.hash = explore_mix(total.hash ^ one->hash);
+    const char *text = getenv("WEIR_SIM_LIFE");
+    char why[SIM_PLAN_TEXT];
+
+    if (text != NULL && !sim_plan_read(plan, text, why))
+        cr_assert_fail("WEIR_SIM_LIFE: %s", why);
 }
 
-static bool live(uint64_t seed, bool twice)
+static bool live(const struct sim_plan *plan, struct sim_result *result)
 {
-    struct sim_plan plan = {.seed = seed,
-                            .allowed = (uint32_t)number_of("WEIR_SIM_FAULTS", SIM_ALL_FAULTS)};
-    struct sim_result first, second;
-    bool well;
-
-    name_seed(seed);
-    well = sim_job_live(&plan, &first);
-    plan.other_bytes = true;
-    if (well && twice && sim_job_live(&plan, &second) && first.hash != second.hash) {
-        snprintf(first.failure, sizeof first.failure, "the same seed ran in two ways");
-        well = false;
-    }
-    if (!well)
-        fprintf(stderr, "sim: seed %" PRIu64 ": %s\n%s", seed, first.failure, replay);
-    add(&first);
-    return well;
+    name_life(plan);
+    if (sim_job_live_twice(plan, result))
+        return true;
+    fprintf(stderr, "sim: seed %" PRIu64 ": %s\n%s", plan->seed, result->failure, replay);
+    return false;
 }
+
+/* ---- random lives ---- */
 
 static double seconds(void)
 {
@@ -104,49 +92,135 @@ static double seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-static void print_total(uint64_t lives, double began)
-{
-    const uint32_t *hit = total.faults_hit;
+struct tally {
+    struct sim_result total;
+    uint64_t lives, failed;
+    double took, slowest;
+    uint64_t slowest_seed;
+};
 
-    printf("figure: %" PRIu64
-           " simulated lives of random jobs: %u runs, %u checkpoints, %u aborted "
-           "rounds, %" PRIu64 " events (hash %016" PRIx64 "), in %.1f s\n",
-           lives, total.runs, total.commits, total.aborts, total.events, total.hash,
-           seconds() - began);
-    printf(
-        "figure: of these runs %u were killed, %u cut from power, %u had a failing file call, %u "
-        "a full disk, %u failing allocations, %u a stop, %u a failing sink\n",
-        hit[SIM_FAULT_KILL], hit[SIM_FAULT_POWER], hit[SIM_FAULT_DISK], hit[SIM_FAULT_FULL],
-        hit[SIM_FAULT_MEMORY], hit[SIM_FAULT_STOP], hit[SIM_FAULT_SINK]);
+static void live_and_count(struct tally *tally, const struct sim_plan *plan)
+{
+    struct sim_result result;
+    double began = seconds(), took;
+
+    tally->failed += !live(plan, &result);
+    took = seconds() - began;
+    sim_result_add(&tally->total, &result);
+    tally->lives++;
+    tally->took += took;
+    if (took > tally->slowest) {
+        tally->slowest = took;
+        tally->slowest_seed = plan->seed;
+    }
+}
+
+static void print_tally(const struct tally *tally)
+{
+    const struct sim_result *total = &tally->total;
+    const struct sim_network_counts *network = &total->network;
+
+    printf("figure: %" PRIu64 " simulated lives of random jobs, each lived twice the same way: %u "
+           "runs, %u checkpoints, %u aborted rounds, %" PRIu64 " events (hash %016" PRIx64
+           "), %.0f virtual seconds, in %.1f s\n",
+           tally->lives, total->runs, total->commits, total->aborts, total->events, total->hash,
+           (double)total->virtual_ns / 1e9, tally->took);
+    printf("figure: the slowest life took %.2f s twice (seed %" PRIu64 "), the average %.3f s\n",
+           tally->slowest, tally->slowest_seed, tally->took / (double)tally->lives);
+    printf("figure: troubles that came:");
+    for (int i = SIM_FAULT_NONE + 1; i < SIM_FAULTS; i++)
+        printf(" %s %u%s", sim_fault_name((enum sim_fault)i), total->faults_hit[i],
+               i + 1 < SIM_FAULTS ? "," : "\n");
+    printf("figure: of %" PRIu64 " items %" PRIu64 " overtook another, %" PRIu64
+           " came twice, %" PRIu64 " were lost; %" PRIu64 " credits came twice, %" PRIu64
+           " connections broke with "
+           "%" PRIu64 " messages; %" PRIu64 " runs stood still after a loss\n",
+           network->items, network->overtook, network->duplicated, network->lost,
+           network->credits_duplicated, network->cuts, network->cut, total->stuck);
+    printf("figure: the wall clock jumped %" PRIu64 " times, %" PRIu64 " pauses\n", total->jumps,
+           total->pauses);
+}
+
+/* A plan with a bug has to fail with it, which shows that the seed still means what it meant, and
+ * to be well without. */
+static void live_kept(struct tally *tally, struct sim_plan *plan, const char *line)
+{
+    struct sim_result result;
+
+    if (plan->plant[0] != '\0')
+        cr_assert(!sim_trial(plan, true, &result), "sim/seeds: its bug is not caught: %s", line);
+    plan->plant[0] = '\0';
+    live_and_count(tally, plan);
+}
+
+static void live_all_kept(struct tally *tally)
+{
+    FILE *file = fopen(WEIR_SOURCE_DIR "/tests/sim/seeds", "r");
+    char line[SIM_PLAN_TEXT], why[SIM_PLAN_TEXT];
+
+    cr_assert_not_null(file);
+    while (fgets(line, sizeof line, file) != NULL) {
+        struct sim_plan plan = sim_plan_of(0);
+        line[strcspn(line, "#\n")] = '\0';
+        if (line[strspn(line, " \t")] == '\0')
+            continue;
+        cr_assert(sim_plan_read(&plan, line, why) && plan.seed > 0, "sim/seeds: %s: %s", line, why);
+        live_kept(tally, &plan, line);
+    }
+    fclose(file);
+}
+
+static void live_alone(uint64_t seed)
+{
+    struct sim_plan plan = sim_plan_of(seed);
+    struct sim_result result;
+    char text[SIM_PLAN_TEXT];
+    uint32_t tries;
+
+    read_options(&plan);
+    if (getenv("WEIR_SIM_SHRINK") == NULL) {
+        sim_job_verbose(true);
+        cr_assert(live(&plan, &result));
+        return;
+    }
+    tries = sim_trial_shrink(&plan, &result);
+    cr_assert_gt(tries, 0, "the life does not fail");
+    sim_plan_write(&plan, text);
+    printf("sim: the smallest of %u lives that fails like it, with %" PRIu64
+           " records a source:\n  tests/sim/run --seed %s\n  %s\n",
+           tries, result.records, text, result.failure);
 }
 
 Test(sim_job, random_lives)
 {
     uint64_t seeds = number_of("WEIR_SIM_SEEDS", 1000), first = number_of("WEIR_SIM_FIRST", 1);
-    uint64_t failed = 0;
-    double began = seconds();
+    struct tally tally = {0};
 
-    sim_planted = getenv("WEIR_SIM_PLANT");
     if (getenv("WEIR_TEST_SEED") != NULL) {
-        sim_job_verbose(true);
-        cr_assert(live(number_of("WEIR_TEST_SEED", 1), true));
+        live_alone(number_of("WEIR_TEST_SEED", 1));
         return;
     }
-    for (uint64_t seed = first; seed < first + seeds && failed < 10; seed++)
-        failed += !live(seed, seed % 4 == 0);
-    print_total(seeds, began);
-    cr_assert_eq(failed, 0);
+    live_all_kept(&tally);
+    for (uint64_t seed = first; seed < first + seeds && tally.failed < 10; seed++) {
+        struct sim_plan plan = sim_plan_of(seed);
+        read_options(&plan);
+        live_and_count(&tally, &plan);
+    }
+    print_tally(&tally);
+    cr_assert_eq(tally.failed, 0);
 }
 
 /* ---- equal seeds, equal runs ---- */
 
 static uint64_t hash_of(uint64_t seed, bool small, bool other_bytes)
 {
-    struct sim_plan plan = {
-        .seed = seed, .small = small, .other_bytes = other_bytes, .forced = true};
+    struct sim_plan plan = sim_plan_of(seed);
     struct sim_result result;
 
-    name_seed(seed);
+    plan.allowed = 0;
+    plan.small = small;
+    plan.other_bytes = other_bytes;
+    name_life(&plan);
     cr_assert(sim_job_live(&plan, &result), "%s", result.failure);
     return result.hash;
 }
@@ -272,52 +346,30 @@ static const struct plant plants[] = {
 #define PLANT_SEEDS 1000
 #define PLANTS (sizeof plants / sizeof plants[0])
 
-/* In a child: a plant may end in an assertion. Says how far it came in *seed. */
-static void live_planted(const struct plant *plant, volatile uint64_t *seed)
-{
-    signal(SIGABRT, SIG_DFL);
-    signal(SIGSEGV, SIG_DFL);
-    if (freopen("/dev/null", "w", stderr) == NULL)
-        _exit(2);
-    sim_planted = plant->name;
-    for (*seed = 1; *seed <= PLANT_SEEDS; ++*seed) {
-        struct sim_plan plan = {.seed = *seed, .allowed = plant->allowed};
-        struct sim_result result;
-        if (!sim_job_live(&plan, &result))
-            _exit(1);
-    }
-    _exit(0);
-}
-
-static uint64_t seeds_until_caught(const struct plant *plant, volatile uint64_t *seed)
+static uint64_t seeds_until_caught(const struct plant *plant)
 {
     struct sim_result result;
-    struct sim_plan plan;
-    int status = 0;
-    pid_t child = fork();
 
-    cr_assert_geq(child, 0);
-    if (child == 0)
-        live_planted(plant, seed);
-    cr_assert_eq(waitpid(child, &status, 0), child);
-    cr_assert(!WIFEXITED(status) || WEXITSTATUS(status) != 2);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-        return 0;
-    plan = (struct sim_plan){.seed = *seed, .allowed = plant->allowed};
-    name_seed(*seed);
-    cr_assert(sim_job_live(&plan, &result), "%s: without it too: %s", plant->name, result.failure);
-    return *seed;
+    for (uint64_t seed = 1; seed <= PLANT_SEEDS; seed++) {
+        struct sim_plan plan = sim_plan_of(seed);
+        plan.allowed = plant->allowed;
+        snprintf(plan.plant, sizeof plan.plant, "%s", plant->name);
+        if (sim_trial(&plan, false, &result))
+            continue;
+        plan.plant[0] = '\0';
+        cr_assert(sim_trial(&plan, false, &result), "%s: seed %d fails without it too: %s",
+                  plant->name, (int)seed, result.failure);
+        return seed;
+    }
+    return 0;
 }
 
 Test(sim_job, planted_bugs_are_caught)
 {
-    volatile uint64_t *seed =
-        mmap(NULL, sizeof *seed, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     uint32_t caught = 0;
 
-    cr_assert_neq((void *)(uintptr_t)seed, MAP_FAILED);
     for (size_t i = 0; i < PLANTS; i++) {
-        uint64_t seeds = seeds_until_caught(&plants[i], seed);
+        uint64_t seeds = seeds_until_caught(&plants[i]);
         printf("figure: planted %s: %s %" PRIu64 " seeds\n", plants[i].name,
                seeds == 0 ? "NOT caught in" : "caught within", seeds == 0 ? PLANT_SEEDS : seeds);
         caught += seeds > 0;

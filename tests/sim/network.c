@@ -74,6 +74,18 @@ struct sim_network_counts sim_network_counts(void)
     return network.counts;
 }
 
+void sim_network_add(struct sim_network_counts *total, struct sim_network_counts one)
+{
+    total->items += one.items;
+    total->overtook += one.overtook;
+    total->duplicated += one.duplicated;
+    total->credits_duplicated += one.credits_duplicated;
+    total->lost += one.lost;
+    total->cuts += one.cuts;
+    total->cut += one.cut;
+    total->gaps += one.gaps;
+}
+
 uint64_t sim_network_left(void)
 {
     return network.transports;
@@ -129,7 +141,7 @@ struct network_fate network_fate(const struct message *message)
     network.counts.items++;
     fate.lost = network.counts.items == network.lose_at || one_in(network.lose_one_in);
     fate.twice = one_in(network.duplicate_one_in);
-    fate.late = one_in(network.reorder_one_in);
+    fate.late = one_in(network.reorder_one_in) && !fate.twice; /* two are always in order */
     if (fate.late)
         fate.late_ns = 1 + (int64_t)control->draw((uint64_t)late_ns);
     return fate;

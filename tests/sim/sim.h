@@ -145,6 +145,7 @@ struct sim_network_counts {
     uint64_t gaps; /* losses that a reader can be sure of, by what it was given since */
 };
 struct sim_network_counts sim_network_counts(void); /* since the control was set */
+void sim_network_add(struct sim_network_counts *total, struct sim_network_counts one);
 /* Called with each message sent. */
 void sim_message_hook(void (*hook)(void *context, const struct message *message), void *context);
 /* When the next message can be taken; INT64_MAX: none is on the way. */

@@ -37,6 +37,7 @@ struct parcel {
     struct message message;
     int64_t due_ns;
     uint64_t order; /* of arrival at the inbox */
+    bool again;     /* the second one of two, and behind the first */
     struct parcel *next;
 };
 
@@ -502,9 +503,10 @@ static bool deliver(struct pipe *pipe, struct parcel *parcel, const struct netwo
     return room;
 }
 
-static void note_lost(struct pipe *pipe, const char *what, const struct message *message)
+static void note_lost(struct pipe *pipe, const char *what, const struct parcel *parcel)
 {
-    bool item = network_is_item(message);
+    const struct message *message = &parcel->message;
+    bool item = network_is_item(message) && !parcel->again;
 
     network_control()->event(what, pipe->inbox->endpoint, message);
     network_counts()->lost += item;
@@ -520,6 +522,7 @@ static void send_again(struct pipe *pipe, const struct message *message)
 
     if (parcel == NULL)
         return;
+    parcel->again = true;
     if (message->payload != NULL && parcel->message.payload == message->payload)
         batch_share(message->payload, 1);
     if (deliver(pipe, parcel, &fate)) {
@@ -555,7 +558,7 @@ static void cut_one(struct transport *transport)
     network_counts()->cuts++;
     while (pipe->first != NULL) {
         struct parcel *parcel = queue_take(pipe);
-        note_lost(pipe, "cut", &parcel->message);
+        note_lost(pipe, "cut", parcel);
         network_counts()->cut++;
         parcel_free(pipe, parcel);
     }
@@ -570,7 +573,7 @@ static bool send_by_fate(struct pipe *pipe, struct parcel *parcel, const struct 
         return false;
     network_control()->event("send", pipe->inbox->endpoint, message);
     if (fate.lost) {
-        note_lost(pipe, "lose", message);
+        note_lost(pipe, "lose", parcel);
         parcel_free(pipe, parcel);
         return true;
     }
