@@ -48,6 +48,14 @@ static uint32_t some(uint64_t *seed)
     return 1 + explore_below(seed, SIM_PARALLELISM);
 }
 
+/* Often as many as that, so that forward edges and chains come about. */
+static uint32_t as_many(uint64_t *seed, uint32_t parallelism)
+{
+    uint32_t other = some(seed);
+
+    return explore_below(seed, 2) ? parallelism : other;
+}
+
 static uint32_t add_sink(struct sim_graph *graph, uint64_t *seed)
 {
     enum sim_kind kind = explore_below(seed, 3) == 0 ? SIM_LINES : SIM_SINK;
@@ -61,7 +69,7 @@ static void draw_chain(struct sim_graph *graph, uint64_t *seed)
     enum sim_kind kind = middles[explore_below(seed, 4)];
     enum sim_kind first = explore_below(seed, 3) == 0 ? SIM_PACE : SIM_PASS;
     uint32_t source = add_node(graph, SIM_SOURCE, some(seed));
-    uint32_t middle = add_node(graph, first, some(seed));
+    uint32_t middle = add_node(graph, first, as_many(seed, graph->nodes[source].parallelism));
     uint32_t keyed = add_node(graph, kind, some(seed));
     uint32_t sink = add_sink(graph, seed);
 
@@ -88,8 +96,8 @@ static void draw_diamond(struct sim_graph *graph, uint64_t *seed)
 {
     bool windows = explore_below(seed, 3) == 0;
     uint32_t source = add_node(graph, SIM_SOURCE, some(seed));
-    uint32_t a = add_node(graph, SIM_PASS, some(seed));
-    uint32_t b = add_node(graph, SIM_PASS, some(seed));
+    uint32_t a = add_node(graph, SIM_PASS, as_many(seed, graph->nodes[source].parallelism));
+    uint32_t b = add_node(graph, SIM_PASS, as_many(seed, graph->nodes[source].parallelism));
     uint32_t end = add_node(graph, windows ? SIM_WINDOW : SIM_JOIN, some(seed));
     uint32_t sink = add_sink(graph, seed);
 
@@ -118,7 +126,7 @@ static void draw_broadcast(struct sim_graph *graph, uint64_t *seed)
 static void draw_fan_out(struct sim_graph *graph, uint64_t *seed)
 {
     uint32_t source = add_node(graph, SIM_SOURCE, some(seed));
-    uint32_t split = add_node(graph, SIM_SPLIT, some(seed));
+    uint32_t split = add_node(graph, SIM_SPLIT, as_many(seed, graph->nodes[source].parallelism));
     uint32_t count = add_node(graph, SIM_COUNT, some(seed));
     uint32_t one = add_sink(graph, seed);
     uint32_t two = add_node(graph, SIM_SINK, some(seed));
@@ -187,7 +195,7 @@ void sim_graph_draw(struct sim_graph *graph, struct sim_world *world, uint64_t *
         draw_chain, draw_join, draw_diamond, draw_broadcast, draw_fan_out};
 
     *graph = (struct sim_graph){.world = world};
-    graph->count = 40 + explore_below(seed, explore_below(seed, 4) == 0 ? 2000 : 400);
+    graph->count = 40 + explore_below(seed, explore_below(seed, 4) == 0 ? 3000 : 800);
     if (records > 0 && graph->count > records)
         graph->count = records;
     graph->keys = 1 + explore_below(seed, SIM_KEYS);
@@ -366,6 +374,14 @@ static enum weir_result emit(struct weir_context *context, const struct sim_node
     return weir_emit_commit(context, 8 + padding);
 }
 
+/* Is this a save that the operator refuses? Its round is aborted, and nothing else happens. */
+static bool refuses(const struct sim_node *node)
+{
+    uint64_t one_in = node->graph->refuse_one_in;
+
+    return one_in > 0 && sim_draw(SIM_WORKLOAD, one_in) == 0;
+}
+
 /* What every process begins with. False: it fails. */
 static bool take(struct weir_context *context, const struct sim_node *node,
                  const struct weir_record *record, uint64_t *key, uint64_t *value)
@@ -471,7 +487,7 @@ static enum weir_result source_save(void *self, struct weir_context *context,
 {
     struct source *source = self;
 
-    if (fails(context, source->node, SIM_CALL_SAVE))
+    if (fails(context, source->node, SIM_CALL_SAVE) || refuses(source->node))
         return WEIR_FAILED;
     weir_save(saver, WEIR_ITEM_SPLIT, bytes_of(&source->next, sizeof source->next));
     return WEIR_OK;
@@ -601,7 +617,7 @@ static enum weir_result window_save(void *self, struct weir_context *context,
 {
     struct window *window = self;
 
-    if (fails(context, window->node, SIM_CALL_SAVE))
+    if (fails(context, window->node, SIM_CALL_SAVE) || refuses(window->node))
         return WEIR_FAILED;
     weir_save(saver, WEIR_ITEM_SPLIT, bytes_of(window->counts, sizeof window->counts));
     return WEIR_OK;
@@ -688,7 +704,7 @@ static enum weir_result hold_save(void *self, struct weir_context *context,
 {
     struct hold *hold = self;
 
-    if (fails(context, hold->node, SIM_CALL_SAVE))
+    if (fails(context, hold->node, SIM_CALL_SAVE) || refuses(hold->node))
         return WEIR_FAILED;
     weir_save(saver, WEIR_ITEM_SPLIT, bytes_of(hold->list, sizeof hold->list));
     weir_save(saver, WEIR_ITEM_SPLIT, bytes_of(&hold->count, sizeof hold->count));
@@ -779,7 +795,7 @@ static enum weir_result pace_save(void *self, struct weir_context *context,
 {
     struct pace *pace = self;
 
-    if (fails(context, pace->node, SIM_CALL_SAVE))
+    if (fails(context, pace->node, SIM_CALL_SAVE) || refuses(pace->node))
         return WEIR_FAILED;
     if (pace->kept)
         weir_save(saver, WEIR_ITEM_SPLIT, bytes_of(&pace->held, sizeof pace->held));

@@ -87,6 +87,8 @@ struct sim_graph {
     uint32_t poison_count;
     struct sim_world *world;
 
+    uint64_t refuse_one_in; /* saves; 0: none */
+
     /* one run's */
     struct sim_values staged[SIM_NODES][SIM_PARALLELISM];
     uint64_t commits_left; /* the sink's commit that fails; 0: none */

@@ -108,12 +108,14 @@ static void draw_conditions(struct life *life, uint64_t *draw)
     life->credits_one_in = 2 + explore_below(draw, 30);
     life->slow_ns = INT64_C(1000) << explore_below(draw, 9);
     life->short_one_in = 2 + explore_below(draw, 6);
+    life->graph.refuse_one_in = 4 + explore_below(draw, 40);
     life->delay_ns *= has >> SIM_DELAY & 1;
     life->duplicate_one_in *= has >> SIM_DUPLICATES & 1;
     life->reorder_one_in *= has >> SIM_REORDER & 1;
     life->credits_one_in *= has >> SIM_CREDITS & 1;
     life->slow_ns *= has >> SIM_SLOW & 1;
     life->short_one_in *= has >> SIM_SHORT & 1;
+    life->graph.refuse_one_in *= has >> SIM_REFUSE & 1;
     if (life->plan->small)
         life->step_cost_ns = 4000;
     life->result->conditions = has;
@@ -567,9 +569,9 @@ static void say_life(const struct life *life)
         options->timeout_ns);
     say("  step %" PRId64 " ns, delay %" PRId64 " ns, slow actors %" PRId64 " ns; one in so many "
         "items twice %" PRIu64 ", late %" PRIu64 ", credits twice %" PRIu64 ", calls short %" PRIu64
-        "\n",
+        ", saves refused %" PRIu64 "\n",
         life->step_cost_ns, life->delay_ns, life->slow_ns, life->duplicate_one_in,
-        life->reorder_one_in, life->credits_one_in, life->short_one_in);
+        life->reorder_one_in, life->credits_one_in, life->short_one_in, life->graph.refuse_one_in);
 }
 
 bool sim_job_live(const struct sim_plan *plan, struct sim_result *result)

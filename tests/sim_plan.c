@@ -12,8 +12,8 @@
 static const char *const fault_names[SIM_FAULTS] = {"none",   "kill", "power", "disk", "full",
                                                     "memory", "stop", "sink",  "step", "operator",
                                                     "lose",   "cut",  "clock", "pause"};
-static const char *const condition_names[SIM_CONDITIONS] = {"delay",   "duplicates", "reorder",
-                                                            "credits", "slow",       "short"};
+static const char *const condition_names[SIM_CONDITIONS] = {
+    "delay", "duplicates", "reorder", "credits", "slow", "short", "refuse"};
 static const char *const aim_names[] = {"", " at a rename", " at a commit", " at retention",
                                         " at a message"};
 static const char *const call_names[SIM_CALLS] = {"any",   "open", "load",   "poll", "process",
@@ -161,7 +161,7 @@ static void append_names(char text[SIM_PLAN_TEXT], const char *option, uint32_t 
         append(text, " none");
 }
 
-static const char *const numbers[] = {"0", "1", "2", "3", "4"};
+static const char *const numbers[] = {"0", "1", "2", "3", "4", "5", "6", "7"};
 _Static_assert(sizeof numbers / sizeof numbers[0] == SIM_TROUBLES, "a name for each trouble");
 
 void sim_plan_write(const struct sim_plan *plan, char text[SIM_PLAN_TEXT])

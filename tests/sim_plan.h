@@ -51,6 +51,7 @@ enum sim_condition {
     SIM_CREDITS,    /* credits come twice */
     SIM_SLOW,       /* actors have a pace of their own */
     SIM_SHORT,      /* reads and writes do less than asked */
+    SIM_REFUSE,     /* operators refuse to save now and then, so that rounds are aborted */
     SIM_CONDITIONS,
 };
 
@@ -96,7 +97,7 @@ struct sim_trouble {
     int64_t pause_ns;   /* of SIM_FAULT_PAUSE */
 };
 
-#define SIM_TROUBLES 5
+#define SIM_TROUBLES 8
 
 struct sim_plan {
     uint64_t seed;
