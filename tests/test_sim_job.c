@@ -1,4 +1,4 @@
-/* links: sim sim_job sim_plan sim_trial sim_graph sim_world */
+/* links: sim sim_job sim_pair sim_plan sim_trial sim_graph sim_world */
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Whole jobs over the simulated doors, in one thread, from a seed; killed, cut from power, refused
@@ -22,6 +22,8 @@
 #include <unistd.h>
 
 #include "explore.h"
+#include "plant.h"
+#include "sim_pair.h"
 #include "sim_trial.h"
 
 static uint64_t number_of(const char *name, uint64_t standard)
@@ -246,41 +248,40 @@ Test(sim_job, other_seed_gives_another_run)
 
 /* ---- a small job, and one trouble at every place ---- */
 
-static struct sim_result lives_after(enum sim_fault fault, uint64_t k, bool harder, int os_error)
+static struct sim_result lives_after(const struct sim_trouble *trouble)
 {
-    struct sim_plan plan = {
-        .seed = 7,
-        .small = true,
-        .forced = true,
-        .trouble_count = fault != SIM_FAULT_NONE,
-        .troubles = {{.fault = fault, .k = k, .harder = harder, .os_error = os_error}}};
+    struct sim_plan plan = {.seed = 7,
+                            .small = true,
+                            .forced = true,
+                            .trouble_count = trouble->fault != SIM_FAULT_NONE,
+                            .troubles = {*trouble}};
     struct sim_result result;
+    char text[200];
 
-    snprintf(replay, sizeof replay, "sim: FAILED: the small job, fault %d at place %" PRIu64 "\n",
-             (int)fault, k);
+    sim_trouble_write(trouble, text, sizeof text);
+    snprintf(replay, sizeof replay, "sim: FAILED: the small job, %s\n", text);
     signal(SIGABRT, on_abort);
     signal(SIGSEGV, on_abort);
     if (!sim_job_live(&plan, &result)) {
         sim_job_verbose(true);
         (void)sim_job_live(&plan, &result);
-        cr_assert_fail("fault %d at place %" PRIu64 ": %s", (int)fault, k, result.failure);
+        cr_assert_fail("%s: %s", text, result.failure);
     }
     return result;
 }
 
 /* Until the trouble comes no more: the run was over before. */
-static uint64_t at_every_place(enum sim_fault fault, bool harder, int os_error)
+static uint64_t at_every_place(struct sim_trouble trouble)
 {
-    uint64_t k = 1;
-
-    while (lives_after(fault, k, harder, os_error).faults_hit[fault] > 0)
-        k++;
-    return k - 1;
+    trouble.k = 1;
+    while (lives_after(&trouble).faults_hit[trouble.fault] > 0)
+        trouble.k++;
+    return trouble.k - 1;
 }
 
 Test(sim_job, killed_at_every_file_call)
 {
-    uint64_t places = at_every_place(SIM_FAULT_KILL, true, 0);
+    uint64_t places = at_every_place((struct sim_trouble){.fault = SIM_FAULT_KILL, .harder = true});
 
     printf("figure: a small job killed at each of its %" PRIu64 " file calls: exact\n", places);
     cr_assert_gt(places, 60);
@@ -288,7 +289,8 @@ Test(sim_job, killed_at_every_file_call)
 
 Test(sim_job, power_cut_at_every_file_call)
 {
-    uint64_t places = at_every_place(SIM_FAULT_POWER, true, 0);
+    uint64_t places =
+        at_every_place((struct sim_trouble){.fault = SIM_FAULT_POWER, .harder = true});
 
     printf("figure: power cut at each of its %" PRIu64 " file calls: exact\n", places);
     cr_assert_gt(places, 60);
@@ -296,18 +298,116 @@ Test(sim_job, power_cut_at_every_file_call)
 
 Test(sim_job, every_file_call_fails)
 {
-    uint64_t places = at_every_place(SIM_FAULT_DISK, false, EIO);
+    uint64_t places =
+        at_every_place((struct sim_trouble){.fault = SIM_FAULT_DISK, .os_error = EIO});
 
     printf("figure: EIO, and then ENOSPC, at each of its %" PRIu64 " file calls: exact\n", places);
-    cr_assert_eq(at_every_place(SIM_FAULT_DISK, false, ENOSPC), places);
+    cr_assert_eq(at_every_place((struct sim_trouble){.fault = SIM_FAULT_DISK, .os_error = ENOSPC}),
+                 places);
 }
 
 Test(sim_job, every_allocation_fails)
 {
-    uint64_t places = at_every_place(SIM_FAULT_MEMORY, false, 0);
+    uint64_t places = at_every_place((struct sim_trouble){.fault = SIM_FAULT_MEMORY});
 
     printf("figure: %" PRIu64 " allocations failed, one at a time: exact\n", places);
     cr_assert_gt(places, 400);
+}
+
+Test(sim_job, dies_at_every_step)
+{
+    uint64_t places = at_every_place((struct sim_trouble){.fault = SIM_FAULT_STEP, .harder = true});
+
+    printf("figure: a small job that dies at each of its %" PRIu64 " steps: exact\n", places);
+    cr_assert_gt(places, 300);
+}
+
+Test(sim_job, every_callback_fails_and_kills)
+{
+    struct sim_trouble trouble = {.fault = SIM_FAULT_OPERATOR};
+    uint64_t places = at_every_place(trouble);
+
+    printf("figure: each of %" PRIu64 " callbacks failed, and then killed: exact\n", places);
+    cr_assert_gt(places, 200);
+    trouble.harder = true;
+    cr_assert_eq(at_every_place(trouble), places);
+}
+
+Test(sim_job, every_item_is_lost)
+{
+    uint64_t places = at_every_place((struct sim_trouble){.fault = SIM_FAULT_LOSE});
+
+    printf("figure: each of %" PRIu64 " items lost: noticed, or nothing went on; exact\n", places);
+    cr_assert_gt(places, 30);
+}
+
+Test(sim_job, connection_breaks_at_every_item)
+{
+    uint64_t places = at_every_place((struct sim_trouble){.fault = SIM_FAULT_CUT, .harder = true});
+
+    printf("figure: a connection broken at each of %" PRIu64 " items: exact\n", places);
+    cr_assert_gt(places, 30);
+}
+
+/* ---- clocks ---- */
+
+/* F34: however many intervals and timeouts have passed meanwhile, it is one late trigger, and one
+ * round at most that was too late. */
+Test(sim_job, gap_in_time_is_one_late_tick)
+{
+    struct sim_trouble none = {0};
+    struct sim_result whole = lives_after(&none);
+    uint32_t aborted = 0;
+
+    for (uint64_t k = 1; k < whole.first_steps; k += 7) {
+        struct sim_trouble gap = {
+            .fault = SIM_FAULT_PAUSE, .k = k, .harder = true, .pause_ns = 100000000000};
+        struct sim_result result = lives_after(&gap);
+        cr_assert_leq(result.aborts, whole.aborts + 1, "at step %d", (int)k);
+        cr_assert_leq(result.commits, whole.commits + 2, "at step %d", (int)k);
+        aborted += result.aborts;
+    }
+    cr_assert_gt(aborted, 0, "some gaps fall into a round, and are longer than its timeout");
+}
+
+/* ---- two runs on one store ---- */
+
+static struct sim_pair_result pair(struct sim_pair_plan plan)
+{
+    struct sim_pair_result result;
+
+    snprintf(replay, sizeof replay,
+             "sim: FAILED: two runs, the first paused at step %" PRIu64
+             ", woken as %d, useless lock %d\n",
+             plan.pause_at, (int)plan.wake, plan.useless_lock);
+    signal(SIGABRT, on_abort);
+    signal(SIGSEGV, on_abort);
+    cr_assert(sim_pair_live(&plan, &result),
+              "paused at step %" PRIu64 ", woken as %d, useless lock "
+              "%d: %s",
+              plan.pause_at, (int)plan.wake, plan.useless_lock, result.failure);
+    return result;
+}
+
+Test(sim_job, older_run_that_wakes_makes_nothing_visible)
+{
+    uint64_t places = 0, refused = 0, third = 0;
+
+    for (int wake = 0; wake < 2 * SIM_WAKES; wake++) {
+        struct sim_pair_plan plan = {
+            .seed = 7, .wake = (enum sim_wake)(wake / 2), .useless_lock = wake % 2 == 1};
+        struct sim_pair_result result = {.paused = true};
+        for (plan.pause_at = 1; result.paused; plan.pause_at++) {
+            result = pair(plan);
+            places++;
+            refused += result.refused;
+            third += result.third;
+        }
+    }
+    printf("figure: a run paused at each of its steps while another takes its store, %" PRIu64
+           " pairs: %" PRIu64 " were refused, %" PRIu64 " made a third run necessary; exact\n",
+           places, refused, third);
+    cr_assert_gt(refused, 0);
 }
 
 /* ---- planted bugs ---- */
@@ -377,4 +477,39 @@ Test(sim_job, planted_bugs_are_caught)
     }
     printf("figure: %u of %zu planted bugs caught\n", caught, PLANTS);
     cr_assert_eq(caught, PLANTS);
+}
+
+/* Those that it takes two runs for; or that two runs show as well. */
+static const char *const pair_plants[] = {"id_used_again", "commit_not_idempotent"};
+
+#define PAIR_PLANTS (sizeof pair_plants / sizeof pair_plants[0])
+
+static uint64_t pairs_until_caught(const char *name)
+{
+    struct sim_pair_plan plan = {.seed = 7, .wake = SIM_WAKE_STARTED, .pause_at = 1};
+    struct sim_pair_result result;
+    bool well;
+
+    do {
+        sim_planted = name;
+        well = sim_pair_live(&plan, &result);
+        sim_planted = NULL;
+        if (!well)
+            return plan.pause_at;
+        plan.pause_at++;
+    } while (result.paused);
+    return 0;
+}
+
+Test(sim_job, planted_bugs_are_caught_by_two_runs)
+{
+    uint32_t caught = 0;
+
+    for (size_t i = 0; i < PAIR_PLANTS; i++) {
+        uint64_t pairs = pairs_until_caught(pair_plants[i]);
+        printf("figure: planted %s: %s by a run paused at step %" PRIu64 "\n", pair_plants[i],
+               pairs == 0 ? "NOT caught" : "caught", pairs);
+        caught += pairs > 0;
+    }
+    cr_assert_eq(caught, PAIR_PLANTS);
 }
