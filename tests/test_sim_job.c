@@ -159,7 +159,7 @@ static void live_kept(struct tally *tally, struct sim_plan *plan, const char *li
 static void live_all_kept(struct tally *tally)
 {
     FILE *file = fopen(WEIR_SOURCE_DIR "/tests/sim/seeds", "r");
-    char line[SIM_PLAN_TEXT], why[SIM_PLAN_TEXT];
+    char line[SIM_PLAN_TEXT], why[SIM_PLAN_TEXT] = "no seed";
 
     cr_assert_not_null(file);
     while (fgets(line, sizeof line, file) != NULL) {
@@ -211,6 +211,74 @@ Test(sim_job, random_lives)
     }
     print_tally(&tally);
     cr_assert_eq(tally.failed, 0);
+}
+
+/* ---- a failing life, written down and made smaller ---- */
+
+static struct sim_plan any_plan(uint64_t *draw)
+{
+    struct sim_plan plan = sim_plan_of(explore_random(draw));
+
+    plan.allowed = (uint32_t)explore_random(draw) & SIM_ALL_FAULTS;
+    plan.conditions = explore_below(draw, 1u << SIM_CONDITIONS);
+    plan.records = explore_below(draw, 100);
+    plan.dropped = explore_below(draw, 1u << SIM_TROUBLES);
+    if (explore_below(draw, 2))
+        snprintf(plan.plant, sizeof plan.plant, "id_used_again");
+    return plan;
+}
+
+Test(sim_job, plan_reads_what_it_wrote)
+{
+    uint64_t draw = explore_seed();
+
+    for (int i = 0; i < 1000; i++) {
+        struct sim_plan plan = any_plan(&draw), read = sim_plan_of(1);
+        char text[SIM_PLAN_TEXT], again[SIM_PLAN_TEXT], why[SIM_PLAN_TEXT];
+        sim_plan_write(&plan, text);
+        cr_assert(sim_plan_read(&read, text, why), "%s: %s", text, why);
+        sim_plan_write(&read, again);
+        cr_assert_str_eq(text, again);
+        cr_assert(read.seed == plan.seed && read.allowed == plan.allowed &&
+                  read.conditions == plan.conditions && read.records == plan.records &&
+                  read.dropped == plan.dropped && strcmp(read.plant, plan.plant) == 0);
+    }
+}
+
+Test(sim_job, plan_refuses_words_that_it_does_not_know)
+{
+    static const char *const wrong[] = {
+        "1 --faults kil",  "1 --faults kill,", "1 --faults", "1 --conditions tea",
+        "1 --records few", "1 --drop 8",       "one",        "1x",
+        "1 --seed 2"};
+    struct sim_plan plan = sim_plan_of(1);
+    char why[SIM_PLAN_TEXT];
+
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        cr_assert_not(sim_plan_read(&plan, wrong[i], why), "%s", wrong[i]);
+}
+
+/* A bug that loses records shows with few of them, and with one death. */
+Test(sim_job, failing_life_gets_smaller_and_fails_the_same_way)
+{
+    struct sim_result before, after;
+    char way[SIM_WAY], smaller[SIM_WAY];
+    struct sim_plan plan;
+    uint64_t seed = 0;
+
+    do {
+        plan = sim_plan_of(++seed);
+        snprintf(plan.plant, sizeof plan.plant, "open_batch_left_out");
+    } while (sim_trial(&plan, true, &before) || before.troubles < 3);
+    cr_assert_gt(sim_trial_shrink(&plan, &after), 1);
+    cr_assert_not(sim_trial(&plan, true, &after), "it says itself that it fails");
+    sim_trial_way(before.failure, way);
+    sim_trial_way(after.failure, smaller);
+    cr_assert_str_eq(way, smaller);
+    cr_assert_leq(after.runs, 2);
+    cr_assert_lt(after.records, before.records);
+    plan.plant[0] = '\0';
+    cr_assert_eq(sim_trial_shrink(&plan, &after), 0, "a life that does not fail stays as it is");
 }
 
 /* ---- equal seeds, equal runs ---- */
