@@ -164,7 +164,8 @@ Test(sim_network, items_overtake_each_other_within_the_window)
     }
 }
 
-/* A reader with room for `window` items beyond the next one needs no more, whatever else happens. */
+/* A reader with room for `window` items beyond the next one needs no more, whatever else there is.
+ */
 Test(sim_network, duplicates_do_not_widen_the_window)
 {
     for (uint64_t seed = 1; seed <= 100; seed++) {

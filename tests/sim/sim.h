@@ -127,8 +127,8 @@ void sim_network_reorder(uint64_t one_in, uint64_t window);
 /* One in `one_in` items is accepted and never arrives; 0: none. */
 void sim_network_lose(uint64_t one_in);
 void sim_network_lose_kth(uint64_t k); /* the k-th from now (1: the next); 0: none */
-/* A connection breaks when the k-th item from now was sent: all that is under way on one pipe, which
- * is drawn, vanishes. */
+/* A connection breaks when the k-th item from now was sent: all that is under way on one pipe,
+ * which is drawn, vanishes. */
 enum sim_cut {
     SIM_CUT_CHANNELS, /* a pipe between tasks: items and credits */
     SIM_CUT_ANY
@@ -182,7 +182,8 @@ void sim_disk_hook(void (*hook)(void *context, uint64_t call, const char *name, 
 /* Power cut: descriptors and locks are gone; of what was not synced a subset drawn from the seed is
  * kept - sectors of data, sizes and directory entries apart. */
 void sim_disk_crash(uint64_t seed);
-/* Process death: descriptors and locks are gone, files stay as they are; who comes next is alive. */
+/* Process death: descriptors and locks are gone, files stay as they are, and who comes next is
+ * alive. */
 void sim_disk_release(void);
 /* No lock holds any more, and with `useless` none ever will: what some network file systems do. */
 void sim_disk_unlock(bool useless);
