@@ -48,6 +48,14 @@ static uint32_t some(uint64_t *seed)
     return 1 + explore_below(seed, SIM_PARALLELISM);
 }
 
+/* Often as many as that, so that forward edges and chains come about. */
+static uint32_t as_many(uint64_t *seed, uint32_t parallelism)
+{
+    uint32_t other = some(seed);
+
+    return explore_below(seed, 2) ? parallelism : other;
+}
+
 static uint32_t add_sink(struct sim_graph *graph, uint64_t *seed)
 {
     enum sim_kind kind = explore_below(seed, 3) == 0 ? SIM_LINES : SIM_SINK;
@@ -61,7 +69,7 @@ static void draw_chain(struct sim_graph *graph, uint64_t *seed)
     enum sim_kind kind = middles[explore_below(seed, 4)];
     enum sim_kind first = explore_below(seed, 3) == 0 ? SIM_PACE : SIM_PASS;
     uint32_t source = add_node(graph, SIM_SOURCE, some(seed));
-    uint32_t middle = add_node(graph, first, some(seed));
+    uint32_t middle = add_node(graph, first, as_many(seed, graph->nodes[source].parallelism));
     uint32_t keyed = add_node(graph, kind, some(seed));
     uint32_t sink = add_sink(graph, seed);
 
@@ -88,8 +96,8 @@ static void draw_diamond(struct sim_graph *graph, uint64_t *seed)
 {
     bool windows = explore_below(seed, 3) == 0;
     uint32_t source = add_node(graph, SIM_SOURCE, some(seed));
-    uint32_t a = add_node(graph, SIM_PASS, some(seed));
-    uint32_t b = add_node(graph, SIM_PASS, some(seed));
+    uint32_t a = add_node(graph, SIM_PASS, as_many(seed, graph->nodes[source].parallelism));
+    uint32_t b = add_node(graph, SIM_PASS, as_many(seed, graph->nodes[source].parallelism));
     uint32_t end = add_node(graph, windows ? SIM_WINDOW : SIM_JOIN, some(seed));
     uint32_t sink = add_sink(graph, seed);
 
@@ -118,7 +126,7 @@ static void draw_broadcast(struct sim_graph *graph, uint64_t *seed)
 static void draw_fan_out(struct sim_graph *graph, uint64_t *seed)
 {
     uint32_t source = add_node(graph, SIM_SOURCE, some(seed));
-    uint32_t split = add_node(graph, SIM_SPLIT, some(seed));
+    uint32_t split = add_node(graph, SIM_SPLIT, as_many(seed, graph->nodes[source].parallelism));
     uint32_t count = add_node(graph, SIM_COUNT, some(seed));
     uint32_t one = add_sink(graph, seed);
     uint32_t two = add_node(graph, SIM_SINK, some(seed));
@@ -180,13 +188,16 @@ static void draw_poison(struct sim_graph *graph, uint64_t *seed)
     }
 }
 
-void sim_graph_draw(struct sim_graph *graph, struct sim_world *world, uint64_t *seed, bool small)
+void sim_graph_draw(struct sim_graph *graph, struct sim_world *world, uint64_t *seed, bool small,
+                    uint64_t records)
 {
     static void (*const shapes[])(struct sim_graph *, uint64_t *) = {
         draw_chain, draw_join, draw_diamond, draw_broadcast, draw_fan_out};
 
     *graph = (struct sim_graph){.world = world};
-    graph->count = 40 + explore_below(seed, explore_below(seed, 4) == 0 ? 2000 : 400);
+    graph->count = 40 + explore_below(seed, explore_below(seed, 4) == 0 ? 3000 : 800);
+    if (records > 0 && graph->count > records)
+        graph->count = records;
     graph->keys = 1 + explore_below(seed, SIM_KEYS);
     graph->rate = explore_below(seed, 3) == 0 ? 1000 + explore_below(seed, 100000) : 0;
     graph->burst = 1 + explore_below(seed, 40);
@@ -333,6 +344,22 @@ void sim_graph_oracle(struct sim_graph *graph)
 
 /* ---- the operators ---- */
 
+/* Is this the callback that is to fail? */
+static bool fails(struct weir_context *context, const struct sim_node *node, enum sim_call call)
+{
+    struct sim_graph *graph = node->graph;
+
+    if (graph->calls_left == 0 || (graph->call != SIM_CALL_ANY && graph->call != call))
+        return false;
+    if (--graph->calls_left > 0)
+        return false;
+    graph->call_has_failed = true;
+    if (graph->call_kills)
+        sim_kill();
+    weir_fail(context, WEIR_FAILED, "broken on purpose");
+    return true;
+}
+
 static enum weir_result emit(struct weir_context *context, const struct sim_node *node,
                              unsigned output, uint64_t key, uint64_t value, int64_t time)
 {
@@ -347,13 +374,23 @@ static enum weir_result emit(struct weir_context *context, const struct sim_node
     return weir_emit_commit(context, 8 + padding);
 }
 
-/* False: it is not what was emitted. */
+/* Is this a save that the operator refuses? Its round is aborted, and nothing else happens. */
+static bool refuses(const struct sim_node *node)
+{
+    uint64_t one_in = node->graph->refuse_one_in;
+
+    return one_in > 0 && sim_draw(SIM_WORKLOAD, one_in) == 0;
+}
+
+/* What every process begins with. False: it fails. */
 static bool take(struct weir_context *context, const struct sim_node *node,
                  const struct weir_record *record, uint64_t *key, uint64_t *value)
 {
     const unsigned char *bytes = record->value.data;
     size_t size = record->value.size;
 
+    if (fails(context, node, SIM_CALL_PROCESS))
+        return false;
     memcpy(key, record->key.data, 8);
     memcpy(value, bytes, 8);
     for (size_t i = 8; i < size; i++) {
@@ -401,7 +438,7 @@ static enum weir_result keep_file(struct weir_context *context, struct sim_world
         result = weir_file_close(&file, &error);
     if (result == WEIR_OK)
         result = weir_folder_sync(folder, &error);
-    world->kept |= result == WEIR_OK && !sim_disk_killed();
+    world->kept |= result == WEIR_OK && !sim_killed();
     return result == WEIR_OK ? WEIR_OK : weir_fail_with(context, &error);
 }
 
@@ -410,6 +447,8 @@ static enum weir_result source_open(void *self, struct weir_context *context, co
     struct source *source = self;
 
     source->node = config;
+    if (fails(context, source->node, SIM_CALL_OPEN))
+        return WEIR_FAILED;
     source->began_ns = weir_now(context);
     source->next = weir_subtask(context);
     world_opened(source->node->graph->world, weir_epoch(context));
@@ -424,6 +463,8 @@ static enum weir_progress source_poll(void *self, struct weir_context *context)
     const struct sim_graph *graph = source->node->graph;
     uint64_t burst = 1 + sim_draw(SIM_WORKLOAD, graph->burst);
 
+    if (fails(context, source->node, SIM_CALL_POLL))
+        return WEIR_END;
     for (; burst > 0 && source->next < graph->count; burst--) {
         int64_t due_ns = graph->rate == 0 ? 0
                                           : source->began_ns +
@@ -446,7 +487,8 @@ static enum weir_result source_save(void *self, struct weir_context *context,
 {
     struct source *source = self;
 
-    (void)context;
+    if (fails(context, source->node, SIM_CALL_SAVE) || refuses(source->node))
+        return WEIR_FAILED;
     weir_save(saver, WEIR_ITEM_SPLIT, bytes_of(&source->next, sizeof source->next));
     return WEIR_OK;
 }
@@ -467,8 +509,9 @@ static enum weir_result source_load(void *self, struct weir_context *context,
 {
     struct source *source = self;
 
-    (void)context;
     (void)version;
+    if (fails(context, source->node, SIM_CALL_LOAD))
+        return WEIR_FAILED;
     return load_bytes(loader, &source->next, sizeof source->next);
 }
 
@@ -480,9 +523,8 @@ static enum weir_result keyed_open(void *self, struct weir_context *context, con
 {
     struct keyed *keyed = self;
 
-    (void)context;
     keyed->node = config;
-    return WEIR_OK;
+    return fails(context, keyed->node, SIM_CALL_OPEN) ? WEIR_FAILED : WEIR_OK;
 }
 
 static enum weir_result pass_process(void *self, struct weir_context *context, unsigned input,
@@ -520,6 +562,8 @@ static enum weir_progress count_finish(void *self, struct weir_context *context)
     struct weir_bytes key, value;
     uint64_t number, count;
 
+    if (fails(context, node, SIM_CALL_FINISH))
+        return WEIR_END;
     for (int i = 0; i < 3; i++) {
         if (!weir_scan_next(context, 0, &key, &value))
             return WEIR_END;
@@ -562,6 +606,8 @@ static enum weir_result window_timer(void *self, struct weir_context *context, e
     uint64_t count = window->counts[key][number];
 
     (void)kind;
+    if (fails(context, window->node, SIM_CALL_TIMER))
+        return WEIR_FAILED;
     window->counts[key][number] = 0;
     return emit(context, window->node, 0, key, mix(window->node->salt + number, key, count), 0);
 }
@@ -571,7 +617,8 @@ static enum weir_result window_save(void *self, struct weir_context *context,
 {
     struct window *window = self;
 
-    (void)context;
+    if (fails(context, window->node, SIM_CALL_SAVE) || refuses(window->node))
+        return WEIR_FAILED;
     weir_save(saver, WEIR_ITEM_SPLIT, bytes_of(window->counts, sizeof window->counts));
     return WEIR_OK;
 }
@@ -581,8 +628,9 @@ static enum weir_result window_load(void *self, struct weir_context *context,
 {
     struct window *window = self;
 
-    (void)context;
     (void)version;
+    if (fails(context, window->node, SIM_CALL_LOAD))
+        return WEIR_FAILED;
     return load_bytes(loader, window->counts, sizeof window->counts);
 }
 
@@ -630,16 +678,22 @@ static enum weir_result hold_process(void *self, struct weir_context *context, u
 static enum weir_result hold_timer(void *self, struct weir_context *context, enum weir_timer kind,
                                    int64_t time, uint64_t tag)
 {
+    struct hold *hold = self;
+
     (void)kind;
     (void)time;
     (void)tag;
-    return hold_release(self, context, 0);
+    if (fails(context, hold->node, SIM_CALL_TIMER))
+        return WEIR_FAILED;
+    return hold_release(hold, context, 0);
 }
 
 static enum weir_progress hold_finish(void *self, struct weir_context *context)
 {
     struct hold *hold = self;
 
+    if (fails(context, hold->node, SIM_CALL_FINISH))
+        return WEIR_END;
     if (hold->count > 0 && hold_release(hold, context, hold->count - 1) != WEIR_OK)
         return WEIR_END;
     return hold->count > 0 ? WEIR_MORE : WEIR_END;
@@ -650,7 +704,8 @@ static enum weir_result hold_save(void *self, struct weir_context *context,
 {
     struct hold *hold = self;
 
-    (void)context;
+    if (fails(context, hold->node, SIM_CALL_SAVE) || refuses(hold->node))
+        return WEIR_FAILED;
     weir_save(saver, WEIR_ITEM_SPLIT, bytes_of(hold->list, sizeof hold->list));
     weir_save(saver, WEIR_ITEM_SPLIT, bytes_of(&hold->count, sizeof hold->count));
     return WEIR_OK;
@@ -661,8 +716,9 @@ static enum weir_result hold_load(void *self, struct weir_context *context,
 {
     struct hold *hold = self;
 
-    (void)context;
     (void)version;
+    if (fails(context, hold->node, SIM_CALL_LOAD))
+        return WEIR_FAILED;
     if (load_bytes(loader, hold->list, sizeof hold->list) != WEIR_OK)
         return WEIR_DAMAGED;
     return load_bytes(loader, &hold->count, sizeof hold->count);
@@ -710,6 +766,8 @@ static enum weir_result pace_wake(void *self, struct weir_context *context)
 {
     struct pace *pace = self;
 
+    if (fails(context, pace->node, SIM_CALL_WAKE))
+        return WEIR_FAILED;
     if (!pace->kept)
         return WEIR_OK;
     if (weir_now(context) < pace->due_ns) {
@@ -725,7 +783,8 @@ static enum weir_progress pace_finish(void *self, struct weir_context *context)
 {
     struct pace *pace = self;
 
-    (void)context;
+    if (fails(context, pace->node, SIM_CALL_FINISH))
+        return WEIR_END;
     if (pace->kept)
         world_breach(pace->node->graph->world, "the input ended during a hold");
     return WEIR_END;
@@ -736,7 +795,8 @@ static enum weir_result pace_save(void *self, struct weir_context *context,
 {
     struct pace *pace = self;
 
-    (void)context;
+    if (fails(context, pace->node, SIM_CALL_SAVE) || refuses(pace->node))
+        return WEIR_FAILED;
     if (pace->kept)
         weir_save(saver, WEIR_ITEM_SPLIT, bytes_of(&pace->held, sizeof pace->held));
     return WEIR_OK;
@@ -750,6 +810,8 @@ static enum weir_result pace_load(void *self, struct weir_context *context,
     struct weir_bytes item;
 
     (void)version;
+    if (fails(context, pace->node, SIM_CALL_LOAD))
+        return WEIR_FAILED;
     pace->kept = weir_load_next(loader, &kind, &item);
     if (!pace->kept)
         return WEIR_OK;
@@ -774,7 +836,7 @@ static enum weir_result sink_open(void *self, struct weir_context *context, cons
     sink->node = config;
     sink->staged = &graph->staged[sink->node - graph->nodes][weir_subtask(context)];
     sim_values_clear(sink->staged);
-    return WEIR_OK;
+    return fails(context, sink->node, SIM_CALL_OPEN) ? WEIR_FAILED : WEIR_OK;
 }
 
 static enum weir_result sink_process(void *self, struct weir_context *context, unsigned input,
@@ -796,7 +858,9 @@ static enum weir_result sink_prepare(void *self, struct weir_context *context, u
     struct sink *sink = self;
     uint64_t number;
 
-    if (sim_disk_killed())
+    if (fails(context, sink->node, SIM_CALL_PREPARE))
+        return WEIR_FAILED;
+    if (sim_killed())
         return weir_fail(context, WEIR_IO, "killed");
     number = world_prepare(sink->node->graph->world, id, sink->staged);
     return weir_handle(context, bytes_of(&number, sizeof number));
@@ -809,7 +873,7 @@ static enum weir_result sink_commit(void *self, struct weir_context *context,
     uint64_t number;
     bool fails = graph->commits_left > 0 && --graph->commits_left == 0;
 
-    if (sim_disk_killed())
+    if (sim_killed())
         return weir_fail(context, WEIR_IO, "killed");
     memcpy(&number, handle.data, sizeof number);
     graph->commit_failed |= fails;

@@ -21,6 +21,7 @@
 #ifndef SIM_GRAPH_H
 #define SIM_GRAPH_H
 
+#include "sim_plan.h"
 #include "sim_world.h"
 #include "weir.h"
 #include "weir_operators.h"
@@ -86,14 +87,22 @@ struct sim_graph {
     uint32_t poison_count;
     struct sim_world *world;
 
+    uint64_t refuse_one_in; /* saves; 0: none */
+
     /* one run's */
     struct sim_values staged[SIM_NODES][SIM_PARALLELISM];
     uint64_t commits_left; /* the sink's commit that fails; 0: none */
     bool commit_after;     /* it took effect first */
     bool commit_failed;
+    enum sim_call call;   /* the kind of callback that fails, */
+    uint64_t calls_left;  /* when so many of it have come; 0: none does */
+    bool call_kills;      /* it fails because the process dies in it */
+    bool call_has_failed; /* it did */
 };
 
-void sim_graph_draw(struct sim_graph *graph, struct sim_world *world, uint64_t *seed, bool small);
+/* A source has at most `records` records; 0: no limit. */
+void sim_graph_draw(struct sim_graph *graph, struct sim_world *world, uint64_t *seed, bool small,
+                    uint64_t records);
 /* Fills world->expected. */
 void sim_graph_oracle(struct sim_graph *graph);
 /* NULL without memory. `graph` is borrowed. */
