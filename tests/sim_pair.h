@@ -2,9 +2,9 @@
  *
  * sim_pair: two runs of one job on one store, as when a process is stopped for so long, by a
  * debugger or a host that pauses its machine, that its lock is given to another. The first run A
- * stops before a step or within one, its lock is lost without a word, and run B starts, restores and
- * goes on; then A wakes in the middle of what it was doing. The rules of sim_world.h hold for both
- * together, and
+ * stops before a step or within one, its lock is lost without a word, and run B starts, restores
+ * and goes on; then A wakes in the middle of what it was doing. The rules of sim_world.h hold for
+ * both together, and
  *
  *   R1  A makes nothing visible any more: no manifest, and only such output as the checkpoint that
  *       B was restored from holds, which is there already.
