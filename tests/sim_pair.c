@@ -32,6 +32,7 @@ struct pair {
     struct sim_pair_result *result;
     struct sim_world world;
     struct one_run runs[RUNS];
+    uint64_t calls_left; /* file calls of A's until it stops; 0: it does not stop at one */
     bool woken;
 };
 
@@ -55,20 +56,18 @@ static void on_event(void *context, const struct weir_event *event)
         world_breach(&pair->world, "R1: the older run tells checkpoint %" PRIu64, event->id);
 }
 
-/* A container of A's own is named by its epoch, which is 1. */
-static void on_call(void *context, uint64_t call, const char *name, const char *path)
+/* R1, R2. A container of A's own is named by its epoch, which is 1. In the middle of its work A may
+ * remove the checkpoint that it was about to remove. */
+static void check_call(struct pair *pair, const char *name, const char *path)
 {
-    struct pair *pair = context;
+    bool manifest = strcmp(path, "MANIFEST.json") == 0 && pair->plan->pause_in == 0;
     size_t size = strlen(path);
 
-    (void)call;
-    if (!pair->woken || sim_process_now() != 1)
-        return;
-    if (strcmp(name, "rename_new") == 0 && strcmp(path, "MANIFEST.json") == 0)
+    if (strcmp(name, "rename_new") == 0 && manifest)
         world_breach(&pair->world, "R1: the older run commits");
     if (strcmp(name, "remove") != 0)
         return;
-    if (strcmp(path, "MANIFEST.json") == 0)
+    if (manifest)
         world_breach(&pair->world, "R2: the older run removes a checkpoint");
     if (size > 4 && strcmp(path + size - 4, ".seg") == 0 && strncmp(path, "0000000001-", 11) != 0)
         world_breach(&pair->world, "R2: the older run removes %s", path);
@@ -123,32 +122,13 @@ static void close_run(struct one_run *run)
 
 /* ---- the scene ---- */
 
-/* False: A had ended before. */
-static bool pause_first(struct pair *pair)
-{
-    struct one_run *first = &pair->runs[0];
-
-    if (start(first) != WEIR_OK) {
-        world_breach(&pair->world, "the first run does not start: %s", first->error.text);
-        return false;
-    }
-    sim_process_pause_at_step(1, pair->plan->pause_at);
-    while (!sim_process_paused(1)) {
-        if (!is_over(first))
-            continue;
-        sim_process_pause_at_step(1, 0);
-        if (!sim_process_paused(1))
-            return false;
-    }
-    world_look(&pair->world);
-    sim_disk_unlock(pair->plan->useless_lock);
-    return true;
-}
-
-static void start_second(struct pair *pair)
+static void take_store(struct pair *pair)
 {
     struct one_run *second = &pair->runs[1];
 
+    pair->result->paused = true;
+    world_look(&pair->world);
+    sim_disk_unlock(pair->plan->useless_lock);
     if (start(second) != WEIR_OK) {
         world_breach(&pair->world, "the second run does not start: %s", second->error.text);
         return;
@@ -158,6 +138,47 @@ static void start_second(struct pair *pair)
             break;
     }
     world_look(&pair->world);
+    pair->woken = true;
+}
+
+static void take_store_meanwhile(void *pair)
+{
+    take_store(pair);
+}
+
+static void on_call(void *context, uint64_t call, const char *name, const char *path)
+{
+    struct pair *pair = context;
+
+    (void)call;
+    if (sim_process_now() != 1)
+        return;
+    if (pair->calls_left > 0 && --pair->calls_left == 0)
+        sim_process_pause_here(take_store_meanwhile, pair);
+    if (pair->woken)
+        check_call(pair, name, path);
+}
+
+/* Until A has been paused, and the store taken; or A has ended before. */
+static void pause_first(struct pair *pair)
+{
+    struct one_run *first = &pair->runs[0];
+
+    if (start(first) != WEIR_OK) {
+        world_breach(&pair->world, "the first run does not start: %s", first->error.text);
+        return;
+    }
+    sim_process_pause_at_step(1, pair->plan->pause_at);
+    pair->calls_left = pair->plan->pause_in;
+    pair->world.may_slip = pair->plan->pause_in > 0;
+    while (!sim_process_paused(1) && !is_over(first))
+        ;
+    sim_process_pause_at_step(1, 0);
+    pair->calls_left = 0;
+    if (!sim_process_paused(1))
+        return;
+    take_store(pair);
+    sim_process_resume(1);
 }
 
 /* R3 */
@@ -167,6 +188,8 @@ static void judge_first(struct pair *pair)
 
     pair->result->refused = first->error.code == WEIR_REFUSED;
     if (first->outcome == WEIR_OUTCOME_ENDED && first->commits > 0)
+        return;
+    if (pair->plan->pause_in > 0 && first->outcome >= WEIR_OUTCOME_FAILED)
         return;
     if (first->outcome != WEIR_OUTCOME_FAILED || first->error.code != WEIR_REFUSED)
         world_breach(&pair->world, "R3: the older run ends with outcome %d: %s",
@@ -196,20 +219,16 @@ static void judge_second(struct pair *pair)
 
 static void play(struct pair *pair)
 {
-    pair->result->paused = pause_first(pair);
-    if (pair->result->paused) {
-        start_second(pair);
-        pair->woken = true;
-        sim_process_resume(1);
-        if (pair->world.breach[0] == '\0')
-            wait_for(&pair->runs[0]);
+    pause_first(pair);
+    if (pair->result->paused && pair->world.breach[0] == '\0') {
+        wait_for(&pair->runs[0]);
         judge_first(pair);
-        if (pair->world.breach[0] == '\0')
-            wait_for(&pair->runs[1]);
+        wait_for(&pair->runs[1]);
         judge_second(pair);
     }
     for (int i = 0; i < RUNS; i++)
         close_run(&pair->runs[i]);
+    world_look(&pair->world);
 }
 
 bool sim_pair_live(const struct sim_pair_plan *plan, struct sim_pair_result *result)
@@ -237,6 +256,7 @@ bool sim_pair_live(const struct sim_pair_plan *plan, struct sim_pair_result *res
     if (pair.world.breach[0] == '\0')
         world_is_exact(&pair.world);
     world_end(&pair.world);
+    result->slipped = pair.world.slipped;
     snprintf(result->failure, sizeof result->failure, "%s", pair.world.breach);
     world_free(&pair.world);
     sim_disk_wipe();

@@ -60,6 +60,8 @@ struct sim_world {
     uint64_t prepared_floor; /* the same, by earlier runs */
     uint32_t epoch, epoch_floor;
     bool kept;        /* a file in a node's folder is durable */
+    bool may_slip;    /* W10 and W7 are broken on purpose: by a rename that nothing could stop, */
+    uint64_t slipped; /* so many times */
     bool disk_broken; /* a sync of a folder or of LOCK failed: what it answers is worth nothing */
     char breach[400]; /* "": all is well */
 };

@@ -408,6 +408,58 @@ Test(sim, paused_process_does_nothing_until_it_is_resumed)
     cr_assert_eq(bench.tickers[3].steps, 1000);
 }
 
+/* Stops in its own fifth step, until another process has made a hundred. */
+struct stopper {
+    struct bench *bench;
+    uint64_t steps, before, after;
+};
+
+static uint64_t steps_of_the_other(const struct bench *bench)
+{
+    return bench->tickers[2].steps + bench->tickers[3].steps;
+}
+
+static void run_the_other(void *self)
+{
+    struct stopper *stopper = self;
+
+    stopper->before = steps_of(stopper->bench);
+    while (steps_of_the_other(stopper->bench) < 100)
+        sim_run(clock_now_ns() + 10);
+    stopper->after = steps_of(stopper->bench);
+}
+
+static struct step stopper_step(void *self)
+{
+    struct stopper *stopper = self;
+
+    if (++stopper->steps == 5) {
+        sim_process_pause_here(run_the_other, stopper);
+        cr_assert_eq(sim_process_now(), 0);
+    }
+    return (struct step){stopper->steps == 10 ? STEP_DONE : STEP_AGAIN, -1, INT64_MAX};
+}
+
+Test(sim, process_can_stop_in_the_middle_of_a_step)
+{
+    struct bench bench;
+    struct stopper stopper = {.bench = &bench};
+    struct actor actor = {"stopper", stopper_step, &stopper, NULL};
+    struct thread *thread;
+    uint64_t own;
+
+    sim_start(11);
+    bench_open(&bench, 1000, 10);
+    actor.inbox = bench.inbox;
+    cr_assert_eq(thread_start(&actor, NULL, &thread, NULL), WEIR_OK);
+    thread_join(&thread);
+    cr_assert_eq(stopper.steps, 10);
+    own = steps_of(&bench) - steps_of_the_other(&bench);
+    cr_assert_geq(steps_of_the_other(&bench), 100);
+    cr_assert_lt(own, 30, "its process stood still: %d", (int)own);
+    bench_close(&bench);
+}
+
 Test(sim, wall_clock_jumps_both_ways_and_the_other_clock_does_not)
 {
     int64_t now_ns = 0, wall_ns, passed_ns;

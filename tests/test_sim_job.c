@@ -440,42 +440,64 @@ Test(sim_job, gap_in_time_is_one_late_tick)
 
 /* ---- two runs on one store ---- */
 
-static struct sim_pair_result pair(struct sim_pair_plan plan)
+struct pairs {
+    uint64_t places, refused, third, slipped;
+};
+
+static bool add_pair(struct pairs *pairs, const struct sim_pair_plan *plan)
 {
     struct sim_pair_result result;
 
     snprintf(replay, sizeof replay,
-             "sim: FAILED: two runs, the first paused at step %" PRIu64
+             "sim: FAILED: two runs, the first paused at step %" PRIu64 " or in call %" PRIu64
              ", woken as %d, useless lock %d\n",
-             plan.pause_at, (int)plan.wake, plan.useless_lock);
+             plan->pause_at, plan->pause_in, (int)plan->wake, plan->useless_lock);
     signal(SIGABRT, on_abort);
     signal(SIGSEGV, on_abort);
-    cr_assert(sim_pair_live(&plan, &result),
-              "paused at step %" PRIu64 ", woken as %d, useless lock "
-              "%d: %s",
-              plan.pause_at, (int)plan.wake, plan.useless_lock, result.failure);
-    return result;
+    cr_assert(sim_pair_live(plan, &result), "%s\n%s", result.failure, replay);
+    pairs->places += result.paused;
+    pairs->refused += result.refused;
+    pairs->third += result.third;
+    pairs->slipped += result.slipped;
+    return result.paused;
+}
+
+/* At every place, until A has ended before it comes. */
+static struct pairs pairs_everywhere(bool in_calls)
+{
+    struct pairs pairs = {0};
+
+    for (int i = 0; i < 2 * SIM_WAKES; i++) {
+        struct sim_pair_plan plan = {
+            .seed = 7, .wake = (enum sim_wake)(i / 2), .useless_lock = i % 2 == 1};
+        uint64_t *place = in_calls ? &plan.pause_in : &plan.pause_at;
+        do
+            ++*place;
+        while (add_pair(&pairs, &plan));
+    }
+    return pairs;
 }
 
 Test(sim_job, older_run_that_wakes_makes_nothing_visible)
 {
-    uint64_t places = 0, refused = 0, third = 0;
+    struct pairs pairs = pairs_everywhere(false);
 
-    for (int wake = 0; wake < 2 * SIM_WAKES; wake++) {
-        struct sim_pair_plan plan = {
-            .seed = 7, .wake = (enum sim_wake)(wake / 2), .useless_lock = wake % 2 == 1};
-        struct sim_pair_result result = {.paused = true};
-        for (plan.pause_at = 1; result.paused; plan.pause_at++) {
-            result = pair(plan);
-            places++;
-            refused += result.refused;
-            third += result.third;
-        }
-    }
-    printf("figure: a run paused at each of its steps while another takes its store, %" PRIu64
+    printf("figure: a run paused before each of its steps while another takes its store, %" PRIu64
            " pairs: %" PRIu64 " were refused, %" PRIu64 " made a third run necessary; exact\n",
-           places, refused, third);
-    cr_assert_gt(refused, 0);
+           pairs.places, pairs.refused, pairs.third);
+    cr_assert(pairs.places > 1000 && pairs.refused > 1000);
+    cr_assert_eq(pairs.slipped, 0);
+}
+
+Test(sim_job, older_run_that_wakes_in_a_file_call_publishes_nothing)
+{
+    struct pairs pairs = pairs_everywhere(true);
+
+    printf("figure: the same at each of its file calls, %" PRIu64 " pairs: %" PRIu64
+           " were refused, %" PRIu64 " made a third run necessary, %" PRIu64
+           " checkpoints slipped through; exact\n",
+           pairs.places, pairs.refused, pairs.third, pairs.slipped);
+    cr_assert(pairs.places > 500 && pairs.refused > 500);
 }
 
 /* ---- planted bugs ---- */

@@ -92,6 +92,9 @@ void sim_pause_at_step(uint64_t k, bool all, int64_t for_ns);
 uint64_t sim_pauses(void); /* how many there were */
 /* Before the k-th step from now this process stops, until it is resumed. */
 void sim_process_pause_at_step(uint32_t number, uint64_t k);
+/* Within a step: its process stops in the middle of it, others go on as `meanwhile` lets them, and
+ * then it goes on too. */
+void sim_process_pause_here(void (*meanwhile)(void *context), void *context);
 bool sim_process_paused(uint32_t number);
 void sim_process_resume(uint32_t number);
 /* Before one step in that many the wall clock jumps; 0: it never does. */

@@ -344,6 +344,19 @@ void sim_run(int64_t until_ns)
         (void)advance(until_ns);
 }
 
+void sim_process_pause_here(void (*meanwhile)(void *context), void *context)
+{
+    uint32_t process = sim_process_now();
+
+    assert(schedule.stepping && !sim_process_paused(process));
+    schedule.paused |= 1u << process;
+    schedule.stepping = false;
+    meanwhile(context);
+    schedule.stepping = true;
+    sim_process_resume(process);
+    sim_process(process);
+}
+
 /* ---- threads ---- */
 
 enum weir_result thread_start(const struct actor *actor, const struct weir_allocator *allocator,
