@@ -4,7 +4,7 @@
 # word_count under kill -9 in each mode of checkpoints, at parallelism 1, 3 and 5: exact in all of
 # them, and what was in flight is in the checkpoints of those modes that let a marker overtake.
 #
-#     tests/job_modes.sh BUILD_FOLDER       WEIR_KILLS=200 WEIR_SECONDS=60 for the long version
+#     tests/job_modes.sh BUILD_FOLDER       WEIR_KILLS=200 WEIR_SECONDS=100 for the long version
 
 source "$(dirname "$0")/tools/job.bash"
 kills=${WEIR_KILLS:-5}     # of each run
@@ -24,7 +24,7 @@ try() { # MODE PARALLELISM ENDPOINT
     local content mode=(--mode "$1")
     [[ $1 != adaptive ]] || mode+=(--alignment-max 2ms) # so that some rounds turn, and some do not
     try_word_count updates "$2" "$3" "$kills" $((seconds * 1000 / kills)) "${mode[@]}" \
-        --interval 20ms --retain 1000000 --set "rate=$((lines / seconds * $2))"
+        --max-restarts 0 --interval 20ms --retain 1000000 --set "rate=$((lines / seconds * $2))"
     ((killed == kills)) || fail "$1, parallelism $2: the input ended after $killed kills"
     content=$(with_content)
     [[ $1 != aligned || $content == 0 ]] ||
