@@ -728,7 +728,7 @@ static void coordinate(void)
         pair.open = true;
         pair.overtaken = false;
         order_both(MESSAGE_ANNOUNCE);
-    } else if (one_in(12)) {
+    } else if (one_in(30)) {
         pair.open = false;
         order_both(MESSAGE_ABORT);
         total.aborts++;
@@ -881,7 +881,7 @@ static void name_seed(uint64_t seed)
 Test(channel, nothing_is_lost_or_doubled_between_processed_recorded_and_emitted)
 {
     const char *given = getenv("WEIR_TEST_SEED");
-    uint64_t first = given ? explore_seed() : 1, lives = given ? 1 : 4000;
+    uint64_t first = given ? explore_seed() : 1, lives = given ? 1 : 6000;
     for (uint64_t seed = first; seed < first + lives; seed++) {
         name_seed(seed);
         const char *says = live(seed);
