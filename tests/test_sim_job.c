@@ -1,4 +1,4 @@
-/* links: sim sim_job sim_pair sim_plan sim_trial sim_graph sim_world */
+/* links: sim sim_job sim_pair sim_plan sim_trial sim_graph sim_operators sim_world */
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Whole jobs over the simulated doors, in one thread, from a seed; killed, cut from power, refused
