@@ -490,8 +490,8 @@ struct weir_event {
     /* Who was last, and on which channel: "count.0, by the marker of split.1". Never NULL; lives
      * until the callback returns. */
     const char *last;
-    /* Of SAVED and UNSAVED: the savepoint's directory, as it was asked for; otherwise "". Lives until
-     * the callback returns. */
+    /* Of SAVED and UNSAVED: the savepoint's directory, as it was asked for; otherwise "". Lives
+     * until the callback returns. */
     const char *path;
 };
 

@@ -69,7 +69,7 @@ readme_lists_the_options() {
         grep -vE '^--(help|version)$' >"$work/readme.options"
     diff "$work/help.options" "$work/readme.options" ||
         fail "README.md and --help do not list the same options in the same order"
-    "$program" --help | sed -nE 's/^  --(mode|log-level) ([a-z|]+) .*/\1 \2/p; s/^  --(mode|log-level) ([a-z|]+)$/\1 \2/p' \
+    "$program" --help | sed -nE 's/^  --(mode|log-level) ([a-z|]+)( .*)?$/\1 \2/p' \
         >"$work/help.values"
     sed -nE 's/^\| `--(mode|log-level)` \| ([^|]*) \|.*/\1 \2/p' "$(dirname "$0")/../README.md" |
         sed -E 's/`//g; s/, /|/g; s/ +$//' >"$work/readme.values"

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Savepoints of word_count: taken while it runs and with its stop, restored into new stores, never
-# changed; and what happens when one can't be written. Output is exact throughout. One property needs
-# to mount a small tmpfs, as root or in a namespace of its own, and is passed over where that can't
-# be.
+# changed; and what happens when one can't be written. Output is exact throughout. One property
+# needs to mount a small tmpfs, as root or in a namespace of its own, and is passed over where that
+# can't be.
 #
 #     tests/job_savepoint.sh BUILD_FOLDER [PROPERTY...]
 
@@ -68,7 +68,10 @@ newest() {
 
 # Every byte, name, size and time of a directory.
 picture() {
-    (cd "$1" && find . -printf '%P %y %m %s %T@\n' | sort && find . -type f | sort | xargs sha256sum)
+    cd "$1"
+    find . -printf '%P %y %m %s %T@\n' | sort
+    find . -type f | sort | xargs sha256sum
+    cd "$work"
 }
 keep() { # DIR: it must not change from now on
     picture "$1" >"$1.picture"
@@ -197,7 +200,7 @@ mistakes_lose_nothing() {
     expect 5 'is a savepoint already, and is never changed: name another directory'
     ask stop --savepoint "$work/no/where"
     expect 5 'no savepoint, so the job goes on: .*does not exist'
-    grep -q 'could not be written, so the job is not stopped' "$log" || fail "the log does not say so"
+    grep -q 'could not be written, so the job is not stopped' "$log" || fail "not in the log"
     ask status
     expect 0 '^state +running'
     expect 0 '^no savepoint +5 times, the last time: '

@@ -243,7 +243,8 @@ text "$work/text" "$lines"
 counts "$work/text" >"$work/counts"
 all=(one_ctrl_c_is_one it_does_not_matter_whom_a_stop_is_sent_to third_signal_ends_what_hangs
     third_signal_ends_what_hangs_when_it_is_opened
-    stop_that_takes_too_long_is_cut_short stop_that_overtakes_what_is_queued_takes_no_time usr1_takes_a_checkpoint usr2_says_who_waits_for_what
+    stop_that_takes_too_long_is_cut_short stop_that_overtakes_what_is_queued_takes_no_time
+    usr1_takes_a_checkpoint usr2_says_who_waits_for_what
     stop_does_not_wait_for_a_restart what_was_ignored_stays_ignored outside_asks_a_supervised_job)
 shift
 for property in "${@:-${all[@]}}"; do

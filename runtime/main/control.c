@@ -75,7 +75,7 @@ static char *answer_status(const struct control *control)
 
 /* --------------------------------------------------------------------------------- waiting -- */
 
-/* NULL: from now on somebody waits, `waiting` says until when; otherwise what is wrong with that. */
+/* NULL: from now on somebody waits, `waiting` says until when; else what is wrong with that. */
 static char *begin_waiting(struct control *control, const char *ask, const json_t *request,
                            uint32_t ticket)
 {

@@ -42,8 +42,8 @@ enum weir_result control_socket_open(const char *name, struct control_socket *so
 /* Removes the path, if it is still this socket's. The descriptor is left to who took it. */
 void control_socket_remove(struct control_socket *sock);
 
-/* Where somebody listens for the store of that name. `store` is its directory: root finds its owner's programs
- * as well. WEIR_NOT_FOUND: nobody does. */
+/* Where somebody listens for the store of that name. `store` is its directory: root finds its
+ * owner's programs as well. WEIR_NOT_FOUND: nobody does. */
 enum weir_result control_socket_find(const char *name, const char *store,
                                      char path[CONTROL_PATH_ROOM],
                                      struct weir_error *error) WEIR_MUST_USE;

@@ -95,7 +95,7 @@ void lines_release(struct report *report, int64_t now_ns, bool all)
     release_when_due(report, &report->aborted, now_ns);
 }
 
-/* Who was last is of interest when it took long: longer than a checkpoint may before it overtakes. */
+/* Who was last is of interest when it took long: longer than one may take before it overtakes. */
 static bool is_slow(const struct report *report, const struct weir_event *event)
 {
     int64_t most_ns = report->options->job.alignment_max_ns;

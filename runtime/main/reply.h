@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * reply: the JSON that a running program answers with, put together. ../EVENTS.md documents every
- * member, and tests hold the two together. Without memory members are missing, or the whole says so.
+ * member, and tests hold the two together. Without memory members are missing, or the whole says
+ * so.
  */
 #ifndef REPLY_H
 #define REPLY_H
@@ -14,7 +15,7 @@ enum { REPLY_VERSION = 1 };
 
 /* With version, `ok`, and the question unless that is NULL. */
 json_t *reply_begin(bool ok, const char *ask);
-/* JSON is UTF-8, paths and operators' messages need not be: then a byte beyond ASCII becomes "?". */
+/* JSON is UTF-8, paths and operators' messages need not be: then what is not ASCII becomes "?". */
 json_t *reply_text(const char *text);
 /* JSON's whole numbers end at INT64_MAX. */
 json_t *reply_number(uint64_t number);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * weir_main.h - turns a graph into a program: `run` starts it and starts it again after failures,
- * `plan` shows it, and `status`, `checkpoint`, `savepoint`, `stop` and `dump` ask the one that runs.
+ * `plan` shows it, and `status`, `checkpoint`, `savepoint`, `stop` and `dump` ask one that runs.
  * Link libweir_main for it; the library itself does without. A whole program:
  */
 /* clang-format off
