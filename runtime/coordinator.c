@@ -309,7 +309,8 @@ static void on_task(struct coordinator *coordinator, const struct message *messa
         on_spent(coordinator, message);
         break;
     case MESSAGE_LOOPING:
-        loops_looping(&coordinator->loops, message->channel, clock_now_ns());
+        if (!coordinator->run->restored_final) /* else they are told that it is at rest */
+            loops_looping(&coordinator->loops, message->channel, clock_now_ns());
         break;
     case MESSAGE_MEMORY:
         coordinator_weigh(coordinator);

@@ -25,9 +25,13 @@ struct handle {
 static struct {
     struct handle handles[HANDLES];
     uint64_t calls;
-    uint64_t fail_at, kill_at; /* numbers of calls; 0: never */
+    uint64_t kill_at; /* number of the call; 0: never */
     int fail_os_error;
+    const char *fail_name; /* which calls count, in fail_left; NULL: all do */
+    uint64_t fail_left, fail_then;
+    bool failed;
     uint64_t space, short_one_in;
+    bool no_locks;
     void (*hook)(void *context, uint64_t call, const char *name, const char *path);
     void *hook_context;
 } disk;
@@ -37,10 +41,11 @@ static struct {
 void sim_disk_start(void)
 {
     disk.calls = 0;
-    disk.fail_at = 0;
+    disk.fail_left = 0;
     disk.kill_at = 0;
     disk.space = 0;
     disk.short_one_in = 0;
+    disk.no_locks = false;
     disk.hook = NULL;
 }
 
@@ -52,6 +57,16 @@ void sim_disk_release(void)
         disk.handles[i].node = NULL;
     }
     disk.kill_at = 0;
+    sim_revive();
+}
+
+void sim_disk_unlock(bool useless)
+{
+    for (int i = 0; i < HANDLES; i++) {
+        if (disk.handles[i].node != NULL)
+            disk.handles[i].node->lock = -1;
+    }
+    disk.no_locks = useless;
 }
 
 void sim_disk_wipe(void)
@@ -76,18 +91,26 @@ uint64_t sim_disk_calls(void)
 
 void sim_disk_fail(uint64_t k, int os_error)
 {
-    disk.fail_at = k == 0 ? 0 : disk.calls + k;
+    sim_disk_fail_of(NULL, k, os_error, 0);
+}
+
+void sim_disk_fail_of(const char *name, uint64_t k, int os_error, uint64_t then)
+{
+    disk.fail_name = name;
+    disk.fail_left = k;
     disk.fail_os_error = os_error;
+    disk.fail_then = then;
+    disk.failed = false;
+}
+
+bool sim_disk_failed(void)
+{
+    return disk.failed;
 }
 
 void sim_disk_kill(uint64_t k)
 {
     disk.kill_at = k == 0 ? 0 : disk.calls + k;
-}
-
-bool sim_disk_killed(void)
-{
-    return disk.kill_at != 0 && disk.calls >= disk.kill_at;
 }
 
 void sim_disk_space(uint64_t bytes)
@@ -123,6 +146,18 @@ void sim_disk_crash(uint64_t seed)
     files_crash(crash_draw, &seed);
 }
 
+static bool is_to_fail(const char *name)
+{
+    if (disk.fail_left == 0 || (disk.fail_name != NULL && strcmp(name, disk.fail_name) != 0))
+        return false;
+    if (--disk.fail_left > 0)
+        return false;
+    disk.failed = true;
+    if (disk.fail_then > 0)
+        disk.kill_at = disk.calls + disk.fail_then;
+    return true;
+}
+
 /* Counts the call; 0, or the -errno with which it must end without having done anything. */
 static int called(const char *name, const char *path, uint64_t size)
 {
@@ -131,9 +166,11 @@ static int called(const char *name, const char *path, uint64_t size)
     sim_event(name, path, numbers);
     if (disk.hook != NULL)
         disk.hook(disk.hook_context, disk.calls, name, path);
-    if (sim_disk_killed())
+    if (disk.calls == disk.kill_at)
+        sim_kill();
+    if (sim_killed())
         return -EIO;
-    return disk.fail_at == disk.calls ? -disk.fail_os_error : 0;
+    return is_to_fail(name) ? -disk.fail_os_error : 0;
 }
 
 /* ---- descriptors and paths ---- */
@@ -329,8 +366,9 @@ static void write_now(struct file_node *file, const void *data, size_t size, uin
 int64_t disk_write(int file, const void *data, size_t size, uint64_t offset)
 {
     const struct handle *handle = handle_of(file);
+    bool alive = !sim_killed();
     int result = called("write", "", size);
-    bool last = disk.kill_at != 0 && disk.calls == disk.kill_at;
+    bool last = alive && disk.calls == disk.kill_at;
 
     if (handle == NULL || !handle->writable)
         return result != 0 ? result : -EBADF;
@@ -354,7 +392,7 @@ int disk_sync(int file)
         return result != 0 ? result : -EBADF;
     if (result == 0 && !handle->node->lying)
         files_sync(handle->node);
-    if (result != 0 && !sim_disk_killed()) /* the dead have seen no failure */
+    if (result != 0 && !sim_killed()) /* the dead have seen no failure */
         handle->node->lying = true;
     return result;
 }
@@ -501,7 +539,8 @@ int disk_lock(int file)
         return -EBADF;
     if (handle->node->lock != -1 && handle->node->lock != file)
         return -EAGAIN;
-    handle->node->lock = file;
+    if (!disk.no_locks)
+        handle->node->lock = file;
     return 0;
 }
 
@@ -546,5 +585,5 @@ uint32_t disk_user(void)
 
 uint32_t disk_process(void)
 {
-    return 4242;
+    return 4242 + sim_process_now();
 }
