@@ -119,6 +119,7 @@ void coordinator_finish(struct coordinator *coordinator, enum weir_outcome outco
         return;
     coordinator->over = true;
     told_quit(coordinator);
+    coordinator_save_end(coordinator);
     static const char *const texts[] = {"running", "ended",  "had ended before",
                                         "stopped", "failed", "outcome unknown"};
     run_event(coordinator->run, &(struct weir_event){.kind = WEIR_EVENT_ENDED,
