@@ -82,7 +82,7 @@ audit() {
 watch_books() {
     until [[ -e $work/stop ]]; do
         ! has_checkpoints "$work/store" 1 || audit audit-beside || return 1
-        sleep 0.5
+        sleep $((seconds / 10)).3 # the more there will be, the longer an audit takes
     done
 }
 
