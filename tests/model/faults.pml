@@ -16,21 +16,23 @@
 #define MARKER_WAITS_FOR_CREDIT 8 /* P3: a marker sent ahead waits like a batch */
 #define OVERTAKE_IGNORED 9        /* P5: OVERTAKE after the cut does nothing */
 #define STALE_MARKER_COUNTED 10   /* P9: a marker of an aborted round counts for the open one */
-#define SOURCES_ONLY 11           /* P2: a round is announced to the sources only */
-#define SEALED_TOO_EARLY 12       /* P8: sealed before the markers have left */
-#define END_AWAITED 13            /* P8: sealed only when END has left too, behind a marker that has */
-#define NEXT_TOO_EARLY 14         /* P10: n+1 starts while n is cutting */
-#define COMMIT_OUT_OF_ORDER 15    /* P10: n+1 is committed before n */
-#define REPLAY_AFTER_NEW 16       /* P14: restored content comes behind new input */
-#define NOT_CHARGED 17            /* P14: restored batches do not count against the window */
-#define END_NOT_RESTORED 18       /* P8: the snapshot's flag does not bring END back */
-#define HANDLE_DROPPED 19         /* an unconfirmed handle is not in the next snapshot */
-#define ABORT_DROPS_HANDLE 20     /* a handle of an aborted round does not roll forward */
-#define PUBLISH_BEFORE_COMMIT 21  /* a sink publishes at its cut */
-#define NOT_IDEMPOTENT 22         /* what is published again is published twice */
-#define CONFIRMED_BEFORE_SYNC 23  /* a handle is forgotten before the target folder is synced */
-#define TOLD_BEFORE_SYNC 24       /* tasks are told after the rename, before the folder's sync */
-#define NO_SYNC_AT_RECOVERY 25    /* a checkpoint is used that only the page cache holds */
-#define OLD_EPOCH_ACCEPTED 26     /* the fence before the rename is skipped */
-#define LOOP_ENDS_TOO_EARLY 27    /* a loop counts as empty while input may still come */
-#define LOOP_OUTLET_FORGOTTEN 28  /* a loop counts as empty although an outlet in it is not */
+#define ABORT_LEAVES_MARKER 11    /* P9: an abort does not take back a marker that waits */
+#define ABORT_FORGOTTEN 12        /* P9: an abort is not remembered for markers that come later */
+#define SOURCES_ONLY 13           /* P2: a round is announced to the sources only */
+#define SEALED_TOO_EARLY 14       /* P8: sealed before the markers have left */
+#define END_AWAITED 15            /* P8: sealed only when END has left too, behind a marker that has */
+#define NEXT_TOO_EARLY 16         /* P10: n+1 starts while n is cutting */
+#define COMMIT_OUT_OF_ORDER 17    /* P10: n+1 is committed before n */
+#define REPLAY_AFTER_NEW 18       /* P14: restored content comes behind new input */
+#define NOT_CHARGED 19            /* P14: restored batches do not count against the window */
+#define END_NOT_RESTORED 20       /* P8: the snapshot's flag does not bring END back */
+#define HANDLE_DROPPED 21         /* an unconfirmed handle is not in the next snapshot */
+#define ABORT_DROPS_HANDLE 22     /* a handle of an aborted round does not roll forward */
+#define PUBLISH_BEFORE_COMMIT 23  /* a sink publishes at its cut */
+#define NOT_IDEMPOTENT 24         /* what is published again is published twice */
+#define CONFIRMED_BEFORE_SYNC 25  /* a handle is forgotten before the target folder is synced */
+#define TOLD_BEFORE_SYNC 26       /* tasks are told after the rename, before the folder's sync */
+#define NO_SYNC_AT_RECOVERY 27    /* a checkpoint is used that only the page cache holds */
+#define OLD_EPOCH_ACCEPTED 28     /* the fence before the rename is skipped */
+#define LOOP_ENDS_TOO_EARLY 29    /* a loop counts as empty while input may still come */
+#define LOOP_OUTLET_FORGOTTEN 30  /* a loop counts as empty although an outlet in it is not */

@@ -7,6 +7,9 @@
 #define IF(condition) if :: (condition) ->
 #define FI :: else fi
 
+/* What must hold; the words are printed when a trail is replayed. */
+#define PROMISE(holds, words) IF (!(holds)) printf(words); assert(false) FI
+
 /* ---- sets and queues --------------------------------------------------------------------- */
 
 #define BIT(r) (1 << ((r) - 1)) /* of a record or an id: both count from 1 */
@@ -32,7 +35,7 @@
     (KIND(item) == ABORT -> 'X' : 'C')))))
 
 #define ROOM (RECORDS + IDS)
-#define COMMANDS (IDS + 3 * ABORTS + 2)
+#define COMMANDS (IDS + 3 * ABORTS + 2 + 3 * PLAIN)
 typedef list { byte count; byte item[ROOM] }
 typedef command_list { byte count; byte item[COMMANDS] }
 
@@ -124,14 +127,14 @@ byte restoring, zombie, zombie_epoch, committed_epoch;
 inline record(content, id, what)
 {
     IF (unfinished[id])
-        assert(!(content & BIT(what)));
+        PROMISE(!(content & BIT(what)), "BROKEN: recorded twice\n");
         content = content | BIT(what)
     FI
 }
 
 inline return_credit(c)
 {
-    assert(flying[c] > owed[c]);
+    PROMISE(flying[c] > owed[c], "BROKEN: more credit than was given\n");
     flying[c] = flying[c] - 1 + LATE_CREDIT;
     owed[c] = owed[c] + LATE_CREDIT
 }
@@ -142,7 +145,8 @@ inline gate_deliver(c)
     append(queue[c], x);
     if
     :: KIND(x) == MARKER ->
-        assert(NUMBER(x) > arrived[c] || BUG == STALE_MARKER_COUNTED);
+        PROMISE(NUMBER(x) > arrived[c] || BUG == STALE_MARKER_COUNTED,
+                "BROKEN: ids on a channel do not rise\n");
         arrived[c] = NUMBER(x);
         IF (BUG == STALE_MARKER_COUNTED && sealing[TO(c)] > arrived[c]) arrived[c] = sealing[TO(c)] FI
     :: else -> /* P7: after the cut, until the marker arrives */
@@ -154,7 +158,7 @@ inline gate_deliver(c)
 }
 
 /* Sends what may be sent: control items need no credit. A batch arrives at once, unless a marker
- * is under way before it: late or not read yet, nobody can tell. SLOW_WIRE tries it all the same. */
+ * is under way before it: late or not read yet, nobody can tell. PLAIN tries it all the same. */
 inline outlet_push(c)
 {
     do
@@ -165,10 +169,10 @@ inline outlet_push(c)
         if
         :: KIND(x) == BATCH -> flying[c]++
         :: else ->
-            assert(NUMBER(x) > marked[c]); /* ids rise, and nothing is behind END */
+            PROMISE(NUMBER(x) > marked[c], "BROKEN: ids on a channel do not rise\n");
             marked[c] = NUMBER(x)
         fi
-    :: !SLOW_WIRE && wire[c].count && KIND(wire[c].item[0]) == BATCH -> gate_deliver(c)
+    :: !PLAIN && wire[c].count && KIND(wire[c].item[0]) == BATCH -> gate_deliver(c)
     :: else -> break
     od
 }
@@ -187,7 +191,7 @@ inline outlet_overtake(c, id)
         if
         :: x == MARKER + id -> flag = false
         :: else ->
-            assert(KIND(x) == BATCH || x == END); /* a lower marker was taken back: see below */
+            PROMISE(KIND(x) == BATCH || x == END, "BROKEN: a marker passes a lower one\n");
             append(out[c], x);
             IF (KIND(x) == BATCH && flag && BUG != OUTLET_FORGOTTEN)
                 record(snap[id].outlet[c], id, x)
@@ -255,18 +259,19 @@ inline seal(t)
  * they were. This is for the search's sake, and makes it ten times smaller. */
 inline pass_over(t)
 {
-    k = commands[t].count;
+    k = (PLAIN -> 0 : commands[t].count);
     do
     :: k ->
         k--;
         take(commands[t], x);
-        IF (KIND(x) == COMMITTED || NUMBER(x) > closed[t] || NUMBER(x) == sealing[t] || WAITING(t))
+        IF (KIND(x) == COMMITTED || NUMBER(x) > closed[t] || NUMBER(x) == sealing[t] ||
+            WAITING(t) || BUG == ABORT_DROPS_HANDLE)
             append(commands[t], x)
         FI
     :: else -> break
     od;
     for (j : 0 .. CHANNELS - 1) {
-        k = (TO(j) == t && BUG != STALE_MARKER_COUNTED -> queue[j].count : 0);
+        k = (TO(j) == t && !PLAIN && BUG != STALE_MARKER_COUNTED -> queue[j].count : 0);
         do
         :: k ->
             k--;
@@ -291,10 +296,10 @@ inline records_of(these)
 inline publish(id)
 {
     IF (!(shown & BIT(id)) || BUG == NOT_IDEMPOTENT)
-        assert(snap[durable].handles & BIT(id)); /* published implies committed */
-        assert(staged[id]);
+        PROMISE(snap[durable].handles & BIT(id), "BROKEN: published, but not committed\n");
+        PROMISE(staged[id], "BROKEN: what a handle stands for is gone\n");
         records_of(shown);
-        assert(!(set & staged[id])); /* published once */
+        PROMISE(!(set & staged[id]), "BROKEN: published twice\n");
         shown = shown | BIT(id)
     FI
 }
@@ -341,8 +346,7 @@ inline task_cut(t, id, at_once)
         snap[id].ended = snap[id].ended | (ended & TASK(t));
         IF (t == HEAD) snap[id].forward_ended = (reached[0] == FOREVER) FI
     FI;
-    IF (t == SINK) prepare(id) FI;
-    seal(t)
+    IF (t == SINK) prepare(id) FI
 }
 
 /* aligner_reached, aligner_end: the id to cut, or 0, is left in n */
@@ -366,9 +370,10 @@ inline aligner_reached(t, c, id)
 /* The operator's process. In FIFO order, each record once. */
 inline process(c, what)
 {
-    assert(!(got[c] & BIT(what)));
-    assert(what == 1 || what == A + 1 || (got[c] & BIT(what - 1)));
-    assert(!loop_over || TO(c) == SINK);
+    PROMISE(!(got[c] & BIT(what)), "BROKEN: a record is read twice\n");
+    PROMISE(what == 1 || what == A + 1 || (got[c] & BIT(what - 1)),
+            "BROKEN: records are read out of order\n");
+    PROMISE(!loop_over || TO(c) == SINK, "BROKEN: a record in a loop that was over\n");
     got[c] = got[c] | BIT(what);
     IF (!FEEDBACK(c)) return_credit(c) FI;
     if
@@ -378,8 +383,7 @@ inline process(c, what)
         append(out[NEXT(c)], BATCH + what);
         outlet_push(NEXT(c))
     fi;
-    outlet_push(c);
-    seal(FROM(c))
+    outlet_push(c)
 }
 
 /* One input of a task. It is a process of its own for fairness: no input starves another (G4). */
@@ -408,7 +412,9 @@ end:
         :: KIND(r) == BATCH -> process(c, r)
         :: else -> aligner_reached(TO(c), c, NUMBER(r))
         fi;
-        IF (n) task_cut(TO(c), n, false) FI
+        IF (n) task_cut(TO(c), n, false) FI;
+        seal(FROM(c));
+        seal(TO(c))
     }
     :: d_step { /* outlet_credit */
         owed[c] && !over ->
@@ -432,10 +438,10 @@ inline on_overtake(t, id)
 
 inline on_abort(t, id)
 {
-    bury(t, id);
+    IF (BUG != ABORT_FORGOTTEN) bury(t, id) FI;
     sealing[t] = (sealing[t] == id -> 0 : sealing[t]);
     for (i : 0 .. CHANNELS - 1) {
-        IF (FROM(i) == t)
+        IF (FROM(i) == t && BUG != ABORT_LEAVES_MARKER)
             outlet_abort(i, id);
             outlet_push(i)
         FI
@@ -448,6 +454,20 @@ inline context_commit(id)
     for (i : 1 .. id) { IF (pending & BIT(i)) publish(i) FI }
     confirming = id;
     IF (BUG == CONFIRMED_BEFORE_SYNC) pending = pending & ~((1 << id) - 1) FI
+}
+
+#define LEFT(t) (OWN(t) & ~sent[t])
+
+inline emit(t, limit)
+{
+    k = limit;
+    for (r : 1 .. RECORDS) {
+        IF (k && (LEFT(t) & BIT(r)))
+            k--;
+            sent[t] = sent[t] | BIT(r);
+            append(out[t], BATCH + r)
+        FI
+    }
 }
 
 proctype task(byte t)
@@ -479,24 +499,18 @@ end:
         seal(t)
     }
     :: d_step { /* poll_source */
-        t < SOURCES && sent[t] != OWN(t) && !over && !WAITING(t) && !STUCK ->
+        t < SOURCES && LEFT(t) && !over && !WAITING(t) && !STUCK ->
         printf("source %d polls\n", t);
-        k = 0;
-        for (r : 1 .. RECORDS) {
-            IF (k < BURST && (OWN(t) & ~sent[t] & BIT(r)))
-                k++;
-                sent[t] = sent[t] | BIT(r);
-                append(out[t], BATCH + r)
-            FI
-        }
+        emit(t, BURST);
         outlet_push(t);
         skip
     }
-    :: d_step { /* finish, outlet_end */
+    :: d_step { /* finish, outlet_end. The open batch, which END closes, may hold a last record */
         !(ended & TASK(t)) && !BUSY(t) && !WAITING(t) && !STUCK && (t != HEAD || loop_over) &&
-        (t < SOURCES -> sent[t] == OWN(t) : COVERED(t, FOREVER)) ->
+        (t < SOURCES -> !(LEFT(t) & (LEFT(t) - 1)) : COVERED(t, FOREVER)) ->
         printf("task %d finishes\n", t);
         ended = ended | TASK(t);
+        IF (t < SOURCES) emit(t, 1) FI;
         for (i : 0 .. CHANNELS - 1) {
             IF (FROM(i) == t)
                 append(out[i], END);
@@ -547,12 +561,15 @@ inline forget(id)
 inline check_commit(id)
 {
     for (k : 0 .. CHANNELS - 1) {
-        assert(!(snap[id].got[k] & snap[id].channel[k]));
-        assert(!((snap[id].got[k] | snap[id].channel[k]) & snap[id].outlet[k]));
-        assert((snap[id].got[k] | snap[id].channel[k] | snap[id].outlet[k]) == snap[id].sent[k])
+        PROMISE(!(snap[id].got[k] & (snap[id].channel[k] | snap[id].outlet[k])) &&
+                !(snap[id].channel[k] & snap[id].outlet[k]),
+                "BROKEN: a checkpoint holds a record twice\n");
+        PROMISE((snap[id].got[k] | snap[id].channel[k] | snap[id].outlet[k]) == snap[id].sent[k],
+                "BROKEN: a checkpoint is not what was emitted\n")
     }
     records_of(shown | snap[id].handles);
-    assert(set == snap[id].got[CHANNELS - 1])
+    PROMISE(set == snap[id].got[CHANNELS - 1],
+            "BROKEN: the sink's output is neither published nor in a handle\n")
 }
 
 inline round_over(id)
@@ -578,7 +595,7 @@ inline rename(id)
 {
     printf("round %d is renamed\n", id);
     check_commit(id);
-    assert(id > visible); /* ids rise */
+    PROMISE(id > visible, "BROKEN: ids of checkpoints do not rise\n");
     visible = id;
     committing = id;
     committed_epoch = ZOMBIE * crashes;
@@ -706,7 +723,7 @@ inline restore_channel(c, id)
     sent[c] = snap[id].sent[c];
     got[c] = snap[id].got[c];
     for (r : 1 .. RECORDS) {
-        IF (BUG == REPLAY_AFTER_NEW && c < SOURCES && (OWN(c) & ~sent[c] & BIT(r)))
+        IF (BUG == REPLAY_AFTER_NEW && c < SOURCES && (LEFT(c) & BIT(r)))
             sent[c] = sent[c] | BIT(r);
             append(queue[c], BATCH + r);
             flying[c]++;
@@ -736,7 +753,7 @@ inline restore_sink(id)
     }
     confirming = id;
     records_of(shown);
-    assert(set == got[CHANNELS - 1]) /* exactly what lies before the cut */
+    PROMISE(set == got[CHANNELS - 1], "BROKEN: published is not what lies before the cut\n")
 }
 
 inline restore(id)
@@ -784,7 +801,7 @@ end:
         printf("the older run would commit %d\n", zombie);
         if
         :: zombie_epoch == crashes || BUG == OLD_EPOCH_ACCEPTED ->
-            assert(zombie_epoch >= committed_epoch); /* a lower epoch never commits after a higher */
+            PROMISE(zombie_epoch >= committed_epoch, "BROKEN: a lower epoch commits later\n");
             committed_epoch = zombie_epoch;
             visible = (zombie > visible -> zombie : visible);
             durable = (zombie > durable -> zombie : durable)
@@ -803,9 +820,9 @@ proctype last_word()
 end:
     timeout ->
     d_step {
-        assert(over);
+        PROMISE(over, "BROKEN: nothing can move, and the job has not ended\n");
         records_of(shown);
-        assert(set == ALL)
+        PROMISE(set == ALL, "BROKEN: published is not the input\n")
     }
 }
 

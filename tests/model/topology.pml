@@ -43,11 +43,11 @@
 #ifndef FROZEN
 #define FROZEN 0 /* operators take no record while a round that overtakes is cutting */
 #endif
-#ifndef SLOW_WIRE
-#define SLOW_WIRE 0 /* each batch takes its time to arrive, not only those behind a marker */
-#endif
 #ifndef LATE_CREDIT
-#define LATE_CREDIT 0 /* so does each credit */
+#define LATE_CREDIT 0 /* a credit takes its time to arrive */
+#endif
+#ifndef PLAIN
+#define PLAIN 0 /* without the short cuts that make the search smaller */
 #endif
 #ifndef ZOMBIE
 #define ZOMBIE 0 /* a run that was taken for dead may wake up */
