@@ -1,8 +1,8 @@
 /* links: wire */
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The outlet against a pipe that only keeps what is sent: O1-O5, what waits in which order, and what
- * a marker that overtakes records. test_channel joins it to a gate.
+ * The outlet against a pipe that only keeps what is sent: O1-O5, what waits in which order, and
+ * what a marker that overtakes records. test_channel joins it to a gate.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -680,7 +680,7 @@ Test(outlet, what_is_restored_waits_and_goes_before_what_is_new)
     close_outlet();
 }
 
-/* P14: what lies in the reader's queue takes its place in the window, which is not granted twice. */
+/* P14: what lies in the reader's queue takes its place in the window: it is not granted twice. */
 Test(outlet, what_the_reader_has_from_the_checkpoint_is_charged_to_the_window)
 {
     for (uint64_t charged = 1; charged <= 6; charged++) {
