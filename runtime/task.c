@@ -14,7 +14,7 @@
 #define SPAN_NS_SHORT 20000   /* and the other way round */
 #define RETRY_NS 1000000      /* pause before a message that a pipe refused is sent again */
 #define WAKE_NS 1000000       /* a busy task looks after a descriptor that often */
-#define GAP_NS 5000000000     /* an item that is missed so long, or twice that, is lost */
+#define GAP_NS 500000000      /* an item that is missed so long, or twice that, is lost */
 #define PROMISE_NS 1000000000 /* over a network, readers are told that often how far was sent */
 #define MEMORY_STEPS 64       /* of the job's limit: so much more or less is told */
 

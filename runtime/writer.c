@@ -283,9 +283,9 @@ static unsigned char *grow_piece(void *context, unsigned char *data, size_t size
     struct writer *writer = context;
     struct blob_buffer *piece = &writer->piece;
     size_t room = capacity < 2 * CONTENT_PIECE ? 2 * CONTENT_PIECE : capacity;
-    (void)data;
+    (void)data, (void)size;
     unsigned char *larger =
-        memory_resize(writer->run->allocator, piece->data, size < piece->capacity ? size : 0, room);
+        memory_resize(writer->run->allocator, piece->data, piece->capacity, room);
     if (!larger)
         return NULL;
     piece->data = larger;

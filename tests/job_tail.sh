@@ -19,11 +19,6 @@ numbers() {
     seq -f '%015.0f a line of a log, and as long as such lines are.' "$lines"
 }
 
-random_ms() { # MOST
-    local ms=$(((RANDOM * 32768 + RANDOM) % $1))
-    printf '%d.%03d' $((ms / 1000)) $((ms % 1000))
-}
-
 # try numbered|dated
 try() {
     local style=$1 log=$work/log killed=0 writer rotated
@@ -36,7 +31,8 @@ try() {
     writer=$!
     while kill -0 "$writer" 2>/dev/null; do
         background "$work/run.log" "${command[@]}"
-        sleep "$(random_ms 700)" # the moment of the kill
+        random_ms 700 # the moment of the kill
+        sleep "$pause"
         kill -KILL "$pid" 2>/dev/null || true
         code_of wait "$pid" 2>/dev/null
         ((code == 137 || code == 0)) || fail "$style: exit $code before it was killed"

@@ -10,9 +10,7 @@
 #include "failure.h"
 #include "sim.h"
 
-#define FINAL UINT64_C(0xF17A1)
-
-static uint64_t mix(uint64_t a, uint64_t b, uint64_t c)
+uint64_t sim_mix(uint64_t a, uint64_t b, uint64_t c)
 {
     return explore_mix(explore_mix(explore_mix(a + 1) ^ b) ^ c);
 }
@@ -22,7 +20,10 @@ static uint64_t mix(uint64_t a, uint64_t b, uint64_t c)
 static uint32_t add_node(struct sim_graph *graph, enum sim_kind kind, uint32_t parallelism)
 {
     graph->nodes[graph->node_count] =
-        (struct sim_node){kind, parallelism, mix(graph->node_count, kind, 77), graph};
+        (struct sim_node){.kind = kind,
+                          .parallelism = parallelism,
+                          .salt = sim_mix(graph->node_count, kind, 77),
+                          .graph = graph};
     return graph->node_count++;
 }
 
@@ -33,7 +34,15 @@ static void add_edge(struct sim_graph *graph, uint32_t from, uint32_t output, ui
 
     if (routing == WEIR_FORWARD && !equal)
         routing = WEIR_SPREAD;
-    graph->edges[graph->edge_count++] = (struct sim_edge){from, output, to, input, routing};
+    graph->edges[graph->edge_count++] = (struct sim_edge){
+        .from = from, .output = output, .to = to, .input = input, .routing = routing};
+}
+
+/* From a LOOP, perhaps by way of others, back to its second input. */
+static void add_feedback(struct sim_graph *graph, uint32_t from, uint32_t output, uint32_t loop)
+{
+    add_edge(graph, from, output, loop, 1, WEIR_BY_KEY);
+    graph->edges[graph->edge_count - 1].feedback = true;
 }
 
 static enum weir_routing any_routing(uint64_t *seed)
@@ -48,6 +57,14 @@ static uint32_t some(uint64_t *seed)
     return 1 + explore_below(seed, SIM_PARALLELISM);
 }
 
+/* Often as many as that, so that forward edges and chains come about. */
+static uint32_t as_many(uint64_t *seed, uint32_t parallelism)
+{
+    uint32_t other = some(seed);
+
+    return explore_below(seed, 2) ? parallelism : other;
+}
+
 static uint32_t add_sink(struct sim_graph *graph, uint64_t *seed)
 {
     enum sim_kind kind = explore_below(seed, 3) == 0 ? SIM_LINES : SIM_SINK;
@@ -57,16 +74,18 @@ static uint32_t add_sink(struct sim_graph *graph, uint64_t *seed)
 
 static void draw_chain(struct sim_graph *graph, uint64_t *seed)
 {
-    static const enum sim_kind middles[] = {SIM_PASS, SIM_HOLD, SIM_COUNT, SIM_WINDOW};
-    enum sim_kind kind = middles[explore_below(seed, 4)];
+    static const enum sim_kind middles[] = {SIM_PASS, SIM_HOLD, SIM_COUNT, SIM_WINDOW, SIM_ORDER};
+    enum sim_kind kind = middles[explore_below(seed, 5)];
     enum sim_kind first = explore_below(seed, 3) == 0 ? SIM_PACE : SIM_PASS;
     uint32_t source = add_node(graph, SIM_SOURCE, some(seed));
-    uint32_t middle = add_node(graph, first, some(seed));
+    uint32_t middle = add_node(graph, first, as_many(seed, graph->nodes[source].parallelism));
     uint32_t keyed = add_node(graph, kind, some(seed));
     uint32_t sink = add_sink(graph, seed);
 
     graph->shape = "chain";
     add_edge(graph, source, 0, middle, 0, any_routing(seed));
+    if (kind == SIM_ORDER && graph->edges[0].routing == WEIR_SPREAD)
+        graph->edges[0].routing = WEIR_BY_KEY;
     add_edge(graph, middle, 0, keyed, 0, WEIR_BY_KEY);
     add_edge(graph, keyed, 0, sink, 0, any_routing(seed));
 }
@@ -88,8 +107,8 @@ static void draw_diamond(struct sim_graph *graph, uint64_t *seed)
 {
     bool windows = explore_below(seed, 3) == 0;
     uint32_t source = add_node(graph, SIM_SOURCE, some(seed));
-    uint32_t a = add_node(graph, SIM_PASS, some(seed));
-    uint32_t b = add_node(graph, SIM_PASS, some(seed));
+    uint32_t a = add_node(graph, SIM_PASS, as_many(seed, graph->nodes[source].parallelism));
+    uint32_t b = add_node(graph, SIM_PASS, as_many(seed, graph->nodes[source].parallelism));
     uint32_t end = add_node(graph, windows ? SIM_WINDOW : SIM_JOIN, some(seed));
     uint32_t sink = add_sink(graph, seed);
 
@@ -118,7 +137,7 @@ static void draw_broadcast(struct sim_graph *graph, uint64_t *seed)
 static void draw_fan_out(struct sim_graph *graph, uint64_t *seed)
 {
     uint32_t source = add_node(graph, SIM_SOURCE, some(seed));
-    uint32_t split = add_node(graph, SIM_SPLIT, some(seed));
+    uint32_t split = add_node(graph, SIM_SPLIT, as_many(seed, graph->nodes[source].parallelism));
     uint32_t count = add_node(graph, SIM_COUNT, some(seed));
     uint32_t one = add_sink(graph, seed);
     uint32_t two = add_node(graph, SIM_SINK, some(seed));
@@ -128,6 +147,45 @@ static void draw_fan_out(struct sim_graph *graph, uint64_t *seed)
     add_edge(graph, split, 0, count, 0, WEIR_BY_KEY);
     add_edge(graph, split, 1, two, 0, any_routing(seed));
     add_edge(graph, count, 0, one, 0, any_routing(seed));
+}
+
+static void draw_cycle(struct sim_graph *graph, uint64_t *seed)
+{
+    static const enum sim_kind bodies[] = {SIM_PASS, SIM_HOLD, SIM_PACE};
+    uint32_t source = add_node(graph, SIM_SOURCE, some(seed));
+    uint32_t loop = add_node(graph, SIM_LOOP, some(seed));
+    uint32_t body = loop, output = 1;
+    uint32_t behind = add_node(graph, explore_below(seed, 2) ? SIM_COUNT : SIM_PASS, some(seed));
+    uint32_t sink = add_sink(graph, seed);
+
+    graph->shape = "cycle";
+    add_edge(graph, source, 0, loop, 0, WEIR_BY_KEY);
+    for (uint32_t bodies_left = explore_below(seed, 3); bodies_left > 0; bodies_left--) {
+        uint32_t next = add_node(graph, bodies[explore_below(seed, 3)], some(seed));
+        add_edge(graph, body, output, next, 0, any_routing(seed));
+        body = next;
+        output = 0;
+    }
+    add_feedback(graph, body, output, loop);
+    add_edge(graph, loop, 0, behind, 0, WEIR_BY_KEY);
+    add_edge(graph, behind, 0, sink, 0, any_routing(seed));
+}
+
+/* What goes round in the outer cycle goes round in the inner one first. */
+static void draw_nest(struct sim_graph *graph, uint64_t *seed)
+{
+    uint32_t source = add_node(graph, SIM_SOURCE, some(seed));
+    uint32_t outer = add_node(graph, SIM_LOOP, some(seed));
+    uint32_t inner = add_node(graph, SIM_LOOP, some(seed));
+    uint32_t sink = add_sink(graph, seed);
+
+    graph->shape = "nest";
+    graph->nodes[inner].inner = true;
+    add_edge(graph, source, 0, outer, 0, WEIR_BY_KEY);
+    add_edge(graph, outer, 1, inner, 0, WEIR_BY_KEY);
+    add_feedback(graph, inner, 1, inner);
+    add_feedback(graph, inner, 0, outer);
+    add_edge(graph, outer, 0, sink, 0, any_routing(seed));
 }
 
 static void draw_small(struct sim_graph *graph)
@@ -164,7 +222,7 @@ static void add_poison(struct sim_graph *graph, const struct sim_edge *edge, uin
         .subtask = (uint32_t)(number % writers),
         .position = number / writers + 1,
         .key = number % graph->keys,
-        .value = mix(graph->nodes[edge->from].salt, number, 0),
+        .value = sim_mix(graph->nodes[edge->from].salt, number, 0),
         .time = (int64_t)number,
     };
 }
@@ -180,13 +238,16 @@ static void draw_poison(struct sim_graph *graph, uint64_t *seed)
     }
 }
 
-void sim_graph_draw(struct sim_graph *graph, struct sim_world *world, uint64_t *seed, bool small)
+void sim_graph_draw(struct sim_graph *graph, struct sim_world *world, uint64_t *seed, bool small,
+                    uint64_t records)
 {
     static void (*const shapes[])(struct sim_graph *, uint64_t *) = {
-        draw_chain, draw_join, draw_diamond, draw_broadcast, draw_fan_out};
+        draw_chain, draw_join, draw_diamond, draw_broadcast, draw_fan_out, draw_cycle, draw_nest};
 
     *graph = (struct sim_graph){.world = world};
-    graph->count = 40 + explore_below(seed, explore_below(seed, 4) == 0 ? 2000 : 400);
+    graph->count = 40 + explore_below(seed, explore_below(seed, 4) == 0 ? 3000 : 800);
+    if (records > 0 && graph->count > records)
+        graph->count = records;
     graph->keys = 1 + explore_below(seed, SIM_KEYS);
     graph->rate = explore_below(seed, 3) == 0 ? 1000 + explore_below(seed, 100000) : 0;
     graph->burst = 1 + explore_below(seed, 40);
@@ -199,20 +260,20 @@ void sim_graph_draw(struct sim_graph *graph, struct sim_world *world, uint64_t *
         add_poison(graph, &graph->edges[0], 37);
         add_poison(graph, &graph->edges[2], 50);
     } else {
-        shapes[explore_below(seed, 5)](graph, seed);
+        shapes[explore_below(seed, 7)](graph, seed);
         draw_poison(graph, seed);
     }
 }
 
-static size_t padding_of(const struct sim_graph *graph, uint64_t value)
+size_t sim_padding(const struct sim_graph *graph, uint64_t value)
 {
-    return (size_t)(mix(value, 3, 3) % (graph->padding + 1));
+    return (size_t)(sim_mix(value, 3, 3) % (graph->padding + 1));
 }
 
 static uint64_t fingerprint_of(const struct sim_graph *graph, const struct sim_poison *poison)
 {
     static unsigned char bytes[8 + 4000];
-    size_t padding = padding_of(graph, poison->value);
+    size_t padding = sim_padding(graph, poison->value);
     struct weir_record record = {
         .key = {&poison->key, 8}, .value = {bytes, 8 + padding}, .time = poison->time};
 
@@ -279,21 +340,25 @@ static void oracle_take(struct oracle *oracle, uint32_t at, uint32_t input, uint
         return;
     }
     switch (node->kind) {
+    case SIM_LOOP:
+        oracle->counts[at][key][0] += value;
+        oracle_emit(oracle, at, value % 3 != 0, key, sim_mix(node->salt, value, 0), time);
+        break;
     case SIM_COUNT:
     case SIM_JOIN:
         oracle_emit(oracle, at, 0, key,
-                    mix(node->salt + input, key, ++oracle->counts[at][key][input]), time);
+                    sim_mix(node->salt + input, key, ++oracle->counts[at][key][input]), time);
         break;
     case SIM_WINDOW:
         oracle->counts[at][key][time / oracle->graph->window_ns]++;
         break;
     case SIM_SINK:
     case SIM_LINES:
-        sim_values_add(&oracle->graph->world->expected, mix(node->salt, key, value));
+        sim_values_add(&oracle->graph->world->expected, sim_mix(node->salt, key, value));
         break;
     default:
         oracle_emit(oracle, at, node->kind == SIM_SPLIT ? value % 2 : 0, key,
-                    mix(node->salt, value, 0), time);
+                    sim_mix(node->salt, value, 0), time);
         break;
     }
 }
@@ -303,14 +368,13 @@ static void oracle_finish(struct oracle *oracle, uint32_t at)
     const struct sim_node *node = &oracle->graph->nodes[at];
     bool windows = node->kind == SIM_WINDOW;
 
-    if (!windows && node->kind != SIM_COUNT)
+    if (!windows && node->kind != SIM_COUNT && (node->kind != SIM_LOOP || node->inner))
         return;
     for (uint64_t key = 0; key < SIM_KEYS; key++) {
         for (uint64_t w = 0; w < SIM_WINDOWS + 2; w++) {
-            uint64_t count = oracle->counts[at][key][w];
+            uint64_t count = oracle->counts[at][key][w], salt = node->salt + (windows ? w : SIM_FINAL);
             if (count > 0)
-                oracle_emit(oracle, at, 0, key, mix(node->salt + (windows ? w : FINAL), key, count),
-                            0);
+                oracle_emit(oracle, at, 0, key, sim_mix(salt, key, count), 0);
         }
     }
 }
@@ -324,511 +388,11 @@ void sim_graph_oracle(struct sim_graph *graph)
     oracle->graph = graph;
     for (uint32_t at = 0; at < graph->node_count; at++) {
         for (uint64_t i = 0; graph->nodes[at].kind == SIM_SOURCE && i < graph->count; i++)
-            oracle_emit(oracle, at, 0, i % graph->keys, mix(graph->nodes[at].salt, i, 0),
+            oracle_emit(oracle, at, 0, i % graph->keys, sim_mix(graph->nodes[at].salt, i, 0),
                         (int64_t)i);
         oracle_finish(oracle, at);
     }
     free(oracle);
-}
-
-/* ---- the operators ---- */
-
-static enum weir_result emit(struct weir_context *context, const struct sim_node *node,
-                             unsigned output, uint64_t key, uint64_t value, int64_t time)
-{
-    size_t padding = padding_of(node->graph, value);
-    unsigned char *to = weir_emit_reserve(context, output, (struct weir_bytes){&key, sizeof key},
-                                          8 + padding, time);
-
-    if (to == NULL)
-        return WEIR_FAILED;
-    memcpy(to, &value, 8);
-    memset(to + 8, (int)(value & 0xFF), padding);
-    return weir_emit_commit(context, 8 + padding);
-}
-
-/* False: it is not what was emitted. */
-static bool take(struct weir_context *context, const struct sim_node *node,
-                 const struct weir_record *record, uint64_t *key, uint64_t *value)
-{
-    const unsigned char *bytes = record->value.data;
-    size_t size = record->value.size;
-
-    memcpy(key, record->key.data, 8);
-    memcpy(value, bytes, 8);
-    for (size_t i = 8; i < size; i++) {
-        if (bytes[i] == (unsigned char)*value)
-            continue;
-        world_breach(node->graph->world, "a record was damaged on its way");
-        weir_fail(context, WEIR_DAMAGED, "a record was damaged on its way");
-        return false;
-    }
-    return true;
-}
-
-static struct weir_bytes bytes_of(const void *data, size_t size)
-{
-    return (struct weir_bytes){data, size};
-}
-
-struct source {
-    const struct sim_node *node;
-    int64_t began_ns;
-    uint64_t sent; /* in this run */
-    uint64_t next; /* saved */
-};
-
-/* A file in the node's folder: once it is durable it has to stay. */
-static enum weir_result keep_file(struct weir_context *context, struct sim_world *world)
-{
-    struct weir_error error = {0};
-    struct weir_file_status status;
-    struct weir_file *file = NULL;
-    char folder[100], path[120];
-    enum weir_result result = weir_store_folder(context, folder, sizeof folder, &error), there;
-
-    if (result != WEIR_OK)
-        return weir_fail_with(context, &error);
-    snprintf(path, sizeof path, "%s/kept", folder);
-    there = weir_file_status(path, &status, &error);
-    if (there == WEIR_OK || there == WEIR_NOT_FOUND)
-        world_kept(world, there == WEIR_OK);
-    if (there == WEIR_NOT_FOUND)
-        result = weir_file_open(NULL, path, WEIR_OPEN_CREATE, &file, &error);
-    else
-        result = there;
-    if (result == WEIR_OK && file != NULL)
-        result = weir_file_close(&file, &error);
-    if (result == WEIR_OK)
-        result = weir_folder_sync(folder, &error);
-    world->kept |= result == WEIR_OK && !sim_disk_killed();
-    return result == WEIR_OK ? WEIR_OK : weir_fail_with(context, &error);
-}
-
-static enum weir_result source_open(void *self, struct weir_context *context, const void *config)
-{
-    struct source *source = self;
-
-    source->node = config;
-    source->began_ns = weir_now(context);
-    source->next = weir_subtask(context);
-    world_opened(source->node->graph->world, weir_epoch(context));
-    if (source->node == source->node->graph->nodes && weir_subtask(context) == 0)
-        return keep_file(context, source->node->graph->world);
-    return WEIR_OK;
-}
-
-static enum weir_progress source_poll(void *self, struct weir_context *context)
-{
-    struct source *source = self;
-    const struct sim_graph *graph = source->node->graph;
-    uint64_t burst = 1 + sim_draw(SIM_WORKLOAD, graph->burst);
-
-    for (; burst > 0 && source->next < graph->count; burst--) {
-        int64_t due_ns = graph->rate == 0 ? 0
-                                          : source->began_ns +
-                                                (int64_t)(source->sent * 1000000000 / graph->rate);
-        if (due_ns > weir_now(context))
-            return weir_idle(context, due_ns, -1);
-        if (emit(context, source->node, 0, source->next % graph->keys,
-                 mix(source->node->salt, source->next, 0), (int64_t)source->next) != WEIR_OK)
-            return WEIR_END;
-        source->sent++;
-        source->next += weir_parallelism(context);
-        if (sim_draw(SIM_WORKLOAD, graph->watermark_in) == 0)
-            weir_emit_watermark(context, (int64_t)source->next);
-    }
-    return source->next < graph->count ? WEIR_MORE : WEIR_END;
-}
-
-static enum weir_result source_save(void *self, struct weir_context *context,
-                                    struct weir_saver *saver)
-{
-    struct source *source = self;
-
-    (void)context;
-    weir_save(saver, WEIR_ITEM_SPLIT, bytes_of(&source->next, sizeof source->next));
-    return WEIR_OK;
-}
-
-static enum weir_result load_bytes(struct weir_loader *loader, void *to, size_t size)
-{
-    struct weir_bytes item;
-    enum weir_item kind;
-
-    if (!weir_load_next(loader, &kind, &item) || item.size != size)
-        return WEIR_DAMAGED;
-    memcpy(to, item.data, size);
-    return WEIR_OK;
-}
-
-static enum weir_result source_load(void *self, struct weir_context *context,
-                                    struct weir_loader *loader, uint32_t version)
-{
-    struct source *source = self;
-
-    (void)context;
-    (void)version;
-    return load_bytes(loader, &source->next, sizeof source->next);
-}
-
-struct keyed {
-    const struct sim_node *node;
-};
-
-static enum weir_result keyed_open(void *self, struct weir_context *context, const void *config)
-{
-    struct keyed *keyed = self;
-
-    (void)context;
-    keyed->node = config;
-    return WEIR_OK;
-}
-
-static enum weir_result pass_process(void *self, struct weir_context *context, unsigned input,
-                                     const struct weir_record *record)
-{
-    const struct sim_node *node = ((struct keyed *)self)->node;
-    uint64_t key, value;
-
-    (void)input;
-    if (!take(context, node, record, &key, &value))
-        return WEIR_DAMAGED;
-    return emit(context, node, node->kind == SIM_SPLIT ? (unsigned)(value % 2) : 0, key,
-                mix(node->salt, value, 0), record->time);
-}
-
-static enum weir_result count_process(void *self, struct weir_context *context, unsigned input,
-                                      const struct weir_record *record)
-{
-    const struct sim_node *node = ((struct keyed *)self)->node;
-    uint64_t key, value, count, *counts;
-
-    if (!take(context, node, record, &key, &value))
-        return WEIR_DAMAGED;
-    counts = weir_cell(context, 0, &record->key);
-    if (counts == NULL)
-        return WEIR_NO_MEMORY;
-    count = ++counts[input];
-    return emit(context, node, 0, key, mix(node->salt + input, key, count), record->time);
-}
-
-/* Three keys a call, so that a cut falls between. */
-static enum weir_progress count_finish(void *self, struct weir_context *context)
-{
-    const struct sim_node *node = ((struct keyed *)self)->node;
-    struct weir_bytes key, value;
-    uint64_t number, count;
-
-    for (int i = 0; i < 3; i++) {
-        if (!weir_scan_next(context, 0, &key, &value))
-            return WEIR_END;
-        memcpy(&number, key.data, sizeof number);
-        memcpy(&count, value.data, sizeof count);
-        emit(context, node, 0, number, mix(node->salt + FINAL, number, count), 0);
-    }
-    return WEIR_MORE;
-}
-
-struct window {
-    const struct sim_node *node;
-    uint64_t counts[SIM_KEYS][SIM_WINDOWS + 2]; /* saved */
-};
-
-static enum weir_result window_process(void *self, struct weir_context *context, unsigned input,
-                                       const struct weir_record *record)
-{
-    struct window *window = self;
-    uint64_t key, value;
-    int64_t number = record->time / window->node->graph->window_ns;
-
-    (void)input;
-    if (!take(context, window->node, record, &key, &value))
-        return WEIR_DAMAGED;
-    if (record->time < weir_watermark(context))
-        world_breach(window->node->graph->world,
-                     "a record of time %" PRId64 " came after watermark %" PRId64, record->time,
-                     weir_watermark(context));
-    window->counts[key][number]++;
-    return weir_timer_set(context, WEIR_TIMER_EVENT, (number + 1) * window->node->graph->window_ns,
-                          key);
-}
-
-static enum weir_result window_timer(void *self, struct weir_context *context, enum weir_timer kind,
-                                     int64_t time, uint64_t key)
-{
-    struct window *window = self;
-    uint64_t number = (uint64_t)(time / window->node->graph->window_ns) - 1;
-    uint64_t count = window->counts[key][number];
-
-    (void)kind;
-    window->counts[key][number] = 0;
-    return emit(context, window->node, 0, key, mix(window->node->salt + number, key, count), 0);
-}
-
-static enum weir_result window_save(void *self, struct weir_context *context,
-                                    struct weir_saver *saver)
-{
-    struct window *window = self;
-
-    (void)context;
-    weir_save(saver, WEIR_ITEM_SPLIT, bytes_of(window->counts, sizeof window->counts));
-    return WEIR_OK;
-}
-
-static enum weir_result window_load(void *self, struct weir_context *context,
-                                    struct weir_loader *loader, uint32_t version)
-{
-    struct window *window = self;
-
-    (void)context;
-    (void)version;
-    return load_bytes(loader, window->counts, sizeof window->counts);
-}
-
-#define HELD 64
-
-struct held {
-    uint64_t key, value;
-    int64_t time;
-};
-
-struct hold {
-    const struct sim_node *node;
-    struct held list[HELD];
-    uint64_t count;
-};
-
-static enum weir_result hold_release(struct hold *hold, struct weir_context *context, uint64_t keep)
-{
-    enum weir_result result = WEIR_OK;
-
-    while (hold->count > keep && result == WEIR_OK) {
-        struct held *last = &hold->list[--hold->count];
-        result = emit(context, hold->node, 0, last->key, mix(hold->node->salt, last->value, 0),
-                      last->time);
-    }
-    return result;
-}
-
-static enum weir_result hold_process(void *self, struct weir_context *context, unsigned input,
-                                     const struct weir_record *record)
-{
-    struct hold *hold = self;
-    struct held *held = &hold->list[hold->count++];
-
-    (void)input;
-    if (!take(context, hold->node, record, &held->key, &held->value))
-        return WEIR_DAMAGED;
-    held->time = record->time;
-    if (hold->count == HELD)
-        return hold_release(hold, context, HELD / 2);
-    return weir_timer_set(context, WEIR_TIMER_CLOCK,
-                          weir_wall_time(context) + hold->node->graph->hold_ns, 0);
-}
-
-static enum weir_result hold_timer(void *self, struct weir_context *context, enum weir_timer kind,
-                                   int64_t time, uint64_t tag)
-{
-    (void)kind;
-    (void)time;
-    (void)tag;
-    return hold_release(self, context, 0);
-}
-
-static enum weir_progress hold_finish(void *self, struct weir_context *context)
-{
-    struct hold *hold = self;
-
-    if (hold->count > 0 && hold_release(hold, context, hold->count - 1) != WEIR_OK)
-        return WEIR_END;
-    return hold->count > 0 ? WEIR_MORE : WEIR_END;
-}
-
-static enum weir_result hold_save(void *self, struct weir_context *context,
-                                  struct weir_saver *saver)
-{
-    struct hold *hold = self;
-
-    (void)context;
-    weir_save(saver, WEIR_ITEM_SPLIT, bytes_of(hold->list, sizeof hold->list));
-    weir_save(saver, WEIR_ITEM_SPLIT, bytes_of(&hold->count, sizeof hold->count));
-    return WEIR_OK;
-}
-
-static enum weir_result hold_load(void *self, struct weir_context *context,
-                                  struct weir_loader *loader, uint32_t version)
-{
-    struct hold *hold = self;
-
-    (void)context;
-    (void)version;
-    if (load_bytes(loader, hold->list, sizeof hold->list) != WEIR_OK)
-        return WEIR_DAMAGED;
-    return load_bytes(loader, &hold->count, sizeof hold->count);
-}
-
-struct pace {
-    const struct sim_node *node;
-    bool kept;
-    struct held held;
-    int64_t due_ns;
-};
-
-static void pace_wish(struct pace *pace, struct weir_context *context)
-{
-    pace->due_ns = weir_now(context) + pace->node->graph->hold_ns / 8;
-    weir_hold(context, true);
-    weir_wake(context, pace->due_ns, -1);
-}
-
-static enum weir_result pace_pass(struct pace *pace, struct weir_context *context)
-{
-    return emit(context, pace->node, 0, pace->held.key, mix(pace->node->salt, pace->held.value, 0),
-                pace->held.time);
-}
-
-static enum weir_result pace_process(void *self, struct weir_context *context, unsigned input,
-                                     const struct weir_record *record)
-{
-    struct pace *pace = self;
-
-    (void)input;
-    if (pace->kept)
-        world_breach(pace->node->graph->world, "a record came during a hold");
-    if (!take(context, pace->node, record, &pace->held.key, &pace->held.value))
-        return WEIR_DAMAGED;
-    pace->held.time = record->time;
-    pace->kept = pace->held.value % 8 == 0;
-    if (!pace->kept)
-        return pace_pass(pace, context);
-    pace_wish(pace, context);
-    return WEIR_OK;
-}
-
-static enum weir_result pace_wake(void *self, struct weir_context *context)
-{
-    struct pace *pace = self;
-
-    if (!pace->kept)
-        return WEIR_OK;
-    if (weir_now(context) < pace->due_ns) {
-        weir_wake(context, pace->due_ns, -1);
-        return WEIR_OK;
-    }
-    pace->kept = false;
-    weir_hold(context, false);
-    return pace_pass(pace, context);
-}
-
-static enum weir_progress pace_finish(void *self, struct weir_context *context)
-{
-    struct pace *pace = self;
-
-    (void)context;
-    if (pace->kept)
-        world_breach(pace->node->graph->world, "the input ended during a hold");
-    return WEIR_END;
-}
-
-static enum weir_result pace_save(void *self, struct weir_context *context,
-                                  struct weir_saver *saver)
-{
-    struct pace *pace = self;
-
-    (void)context;
-    if (pace->kept)
-        weir_save(saver, WEIR_ITEM_SPLIT, bytes_of(&pace->held, sizeof pace->held));
-    return WEIR_OK;
-}
-
-static enum weir_result pace_load(void *self, struct weir_context *context,
-                                  struct weir_loader *loader, uint32_t version)
-{
-    struct pace *pace = self;
-    enum weir_item kind;
-    struct weir_bytes item;
-
-    (void)version;
-    pace->kept = weir_load_next(loader, &kind, &item);
-    if (!pace->kept)
-        return WEIR_OK;
-    if (item.size != sizeof pace->held)
-        return WEIR_DAMAGED;
-    memcpy(&pace->held, item.data, sizeof pace->held);
-    pace_wish(pace, context);
-    return WEIR_OK;
-}
-
-struct sink {
-    const struct sim_node *node;
-    struct sim_values
-        *staged; /* since the last prepare; the graph's, for a dead run frees nothing */
-};
-
-static enum weir_result sink_open(void *self, struct weir_context *context, const void *config)
-{
-    struct sink *sink = self;
-    struct sim_graph *graph = ((const struct sim_node *)config)->graph;
-
-    sink->node = config;
-    sink->staged = &graph->staged[sink->node - graph->nodes][weir_subtask(context)];
-    sim_values_clear(sink->staged);
-    return WEIR_OK;
-}
-
-static enum weir_result sink_process(void *self, struct weir_context *context, unsigned input,
-                                     const struct weir_record *record)
-{
-    struct sink *sink = self;
-    uint64_t key, value;
-
-    (void)input;
-    if (!take(context, sink->node, record, &key, &value))
-        return WEIR_DAMAGED;
-    sim_values_add(sink->staged, mix(sink->node->salt, key, value));
-    return WEIR_OK;
-}
-
-/* A killed process reaches nobody. */
-static enum weir_result sink_prepare(void *self, struct weir_context *context, uint64_t id)
-{
-    struct sink *sink = self;
-    uint64_t number;
-
-    if (sim_disk_killed())
-        return weir_fail(context, WEIR_IO, "killed");
-    number = world_prepare(sink->node->graph->world, id, sink->staged);
-    return weir_handle(context, bytes_of(&number, sizeof number));
-}
-
-static enum weir_result sink_commit(void *self, struct weir_context *context,
-                                    struct weir_bytes handle)
-{
-    struct sim_graph *graph = ((struct sink *)self)->node->graph;
-    uint64_t number;
-    bool fails = graph->commits_left > 0 && --graph->commits_left == 0;
-
-    if (sim_disk_killed())
-        return weir_fail(context, WEIR_IO, "killed");
-    memcpy(&number, handle.data, sizeof number);
-    graph->commit_failed |= fails;
-    if (!fails || graph->commit_after)
-        world_publish(graph->world, number);
-    return fails ? weir_fail(context, WEIR_IO, "the other system is away") : WEIR_OK;
-}
-
-static size_t line_of(char *line, size_t room, const struct weir_record *record, const void *config)
-{
-    const struct sim_node *node = config;
-    char text[20];
-    uint64_t key, value;
-
-    memcpy(&key, record->key.data, 8);
-    memcpy(&value, record->value.data, 8);
-    snprintf(text, sizeof text, "%016" PRIx64, mix(node->salt, key, value));
-    memcpy(line, text, room < 16 ? room : 16);
-    return 16;
 }
 
 void sim_graph_forget(struct sim_graph *graph)
@@ -837,76 +401,4 @@ void sim_graph_forget(struct sim_graph *graph)
         for (uint32_t k = 0; k < SIM_PARALLELISM; k++)
             sim_values_clear(&graph->staged[i][k]);
     }
-}
-
-/* ---- building ---- */
-
-#define HEAD(name, type) WEIR_SIZED(struct weir_operator), .kind = name, .self_size = sizeof(type)
-
-static const struct weir_operator tables[] = {
-    [SIM_SOURCE] = {HEAD("source", struct source), .open = source_open, .poll = source_poll,
-                    .save = source_save, .load = source_load},
-    [SIM_PASS] = {HEAD("pass", struct keyed), .open = keyed_open, .process = pass_process},
-    [SIM_SPLIT] = {HEAD("split", struct keyed), .open = keyed_open, .process = pass_process},
-    [SIM_COUNT] = {HEAD("count", struct keyed), .open = keyed_open, .process = count_process,
-                   .finish = count_finish},
-    [SIM_JOIN] = {HEAD("join", struct keyed), .open = keyed_open, .process = count_process},
-    [SIM_WINDOW] = {HEAD("window", struct window), .open = keyed_open, .process = window_process,
-                    .timer = window_timer, .save = window_save, .load = window_load},
-    [SIM_HOLD] = {HEAD("hold", struct hold), .open = keyed_open, .process = hold_process,
-                  .timer = hold_timer, .finish = hold_finish, .save = hold_save, .load = hold_load},
-    [SIM_PACE] = {HEAD("pace", struct pace), .open = keyed_open, .process = pace_process,
-                  .finish = pace_finish, .save = pace_save, .load = pace_load, .wake = pace_wake},
-    [SIM_SINK] = {HEAD("sink", struct sink), .open = sink_open, .process = sink_process,
-                  .prepare = sink_prepare, .commit = sink_commit},
-};
-
-static weir_node build_node(struct weir_graph *graph, const struct sim_node *node, const char *name)
-{
-    static const struct weir_state state = {WEIR_SIZED(struct weir_state), .name = "counts",
-                                            .version = 1, .value_size = 16};
-    static const char *const two_inputs[] = {"left", "right"};
-    static const char *const two_outputs[] = {"even", "odd"};
-    bool keyed = node->kind == SIM_COUNT || node->kind == SIM_JOIN;
-    struct weir_node_options options = {WEIR_SIZED(struct weir_node_options), .name = name,
-                                        .table = &tables[node->kind], .config = node,
-                                        .parallelism = node->parallelism};
-    struct weir_line_sink_options lines = {WEIR_SIZED(struct weir_line_sink_options),
-                                           .path = SIM_OUTPUT, .write = line_of, .config = node,
-                                           .parallelism = node->parallelism};
-
-    if (node->kind == SIM_LINES)
-        return weir_line_sink(graph, name, &lines);
-    options.states = keyed ? &state : NULL;
-    options.state_count = keyed;
-    options.inputs = node->kind == SIM_JOIN ? two_inputs : NULL;
-    options.input_count = node->kind == SIM_JOIN ? 2 : 0;
-    options.outputs = node->kind == SIM_SPLIT ? two_outputs : NULL;
-    options.output_count = node->kind == SIM_SPLIT ? 2 : 0;
-    return weir_graph_add(graph, &options);
-}
-
-struct weir_graph *sim_graph_build(struct sim_graph *sim)
-{
-    static const char *const outputs[] = {"even", "odd"}, *const inputs[] = {"left", "right"};
-    struct weir_graph *graph = weir_graph_new(NULL);
-    weir_node nodes[SIM_NODES];
-    char name[16];
-
-    for (uint32_t i = 0; graph != NULL && i < sim->node_count; i++) {
-        snprintf(name, sizeof name, "n%u", i);
-        nodes[i] = build_node(graph, &sim->nodes[i], name);
-    }
-    for (uint32_t i = 0; graph != NULL && i < sim->edge_count; i++) {
-        const struct sim_edge *edge = &sim->edges[i];
-        struct weir_edge_options options = {WEIR_SIZED(struct weir_edge_options),
-                                            .from = nodes[edge->from], .to = nodes[edge->to],
-                                            .routing = edge->routing};
-        if (sim->nodes[edge->from].kind == SIM_SPLIT)
-            options.output = outputs[edge->output];
-        if (sim->nodes[edge->to].kind == SIM_JOIN)
-            options.input = inputs[edge->input];
-        weir_graph_connect(graph, &options);
-    }
-    return graph;
 }

@@ -12,6 +12,9 @@
  *   WINDOW   per key and window of event time the count, when an event timer says so
  *   HOLD     keeps records until a clock timer says so
  *   PACE     keeps a record now and then, takes no other meanwhile, until woken at its time
+ *   ORDER    passes on, and sees that each key's records of a source's subtask come in order
+ *   LOOP     another value for each, which goes round once more or, one in three, out; per key the
+ *            sum of what came, when all is at rest
  *   SINK     two phases: into the world's transactions
  *   LINES    two phases: weir's line sink
  *
@@ -21,6 +24,7 @@
 #ifndef SIM_GRAPH_H
 #define SIM_GRAPH_H
 
+#include "sim_plan.h"
 #include "sim_world.h"
 #include "weir.h"
 #include "weir_operators.h"
@@ -34,6 +38,8 @@ enum sim_kind {
     SIM_WINDOW,
     SIM_HOLD,
     SIM_PACE,
+    SIM_ORDER,
+    SIM_LOOP,
     SIM_SINK,
     SIM_LINES
 };
@@ -51,12 +57,14 @@ struct sim_node {
     enum sim_kind kind;
     uint32_t parallelism;
     uint64_t salt;
+    bool inner; /* a LOOP in another's cycle: tells no sums, for they would go round again */
     struct sim_graph *graph;
 };
 
 struct sim_edge {
     uint32_t from, output, to, input;
     enum weir_routing routing;
+    bool feedback;
 };
 
 /* A record as it comes to a node; in which subtask, and where, is known for FORWARD alone. */
@@ -86,17 +94,31 @@ struct sim_graph {
     uint32_t poison_count;
     struct sim_world *world;
 
+    uint64_t refuse_one_in; /* saves; 0: none */
+
     /* one run's */
     struct sim_values staged[SIM_NODES][SIM_PARALLELISM];
     uint64_t commits_left; /* the sink's commit that fails; 0: none */
     bool commit_after;     /* it took effect first */
     bool commit_failed;
+    enum sim_call call;   /* the kind of callback that fails, */
+    uint64_t calls_left;  /* when so many of it have come; 0: none does */
+    bool call_kills;      /* it fails because the process dies in it */
+    bool call_has_failed; /* it did */
 };
 
-void sim_graph_draw(struct sim_graph *graph, struct sim_world *world, uint64_t *seed, bool small);
+#define SIM_FINAL UINT64_C(0xF17A1) /* added to the salt of what an operator tells at its end */
+
+uint64_t sim_mix(uint64_t a, uint64_t b, uint64_t c);
+/* Bytes behind the 8 of a value, each its lowest one. */
+size_t sim_padding(const struct sim_graph *graph, uint64_t value);
+
+/* A source has at most `records` records; 0: no limit. */
+void sim_graph_draw(struct sim_graph *graph, struct sim_world *world, uint64_t *seed, bool small,
+                    uint64_t records);
 /* Fills world->expected. */
 void sim_graph_oracle(struct sim_graph *graph);
-/* NULL without memory. `graph` is borrowed. */
+/* sim_operators.c: the graph with its operators. NULL without memory. `graph` is borrowed. */
 struct weir_graph *sim_graph_build(struct sim_graph *graph);
 /* For weir_job_options: room for SIM_POISON * SIM_PARALLELISM entries; how many there are. */
 size_t sim_graph_poison(const struct sim_graph *graph, struct weir_poison *entries);

@@ -1,45 +1,49 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim_job.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <xxhash.h>
 
-#include "clock.h"
 #include "explore.h"
 #include "files.h"
-#include "sim.h"
+#include "plant.h"
 #include "sim_graph.h"
 
 #define MS INT64_C(1000000)
 #define SLICE_NS (2 * MS)
 #define PATIENCE_NS (600000 * MS) /* of virtual time; a round's timeout is far below */
 #define FULL_NS (300 * MS)        /* how long a full disk stays full */
+#define LOST_ROUNDS 20            /* timeouts that a run which lost something has, but */
+#define LOST_NS (2000 * MS)       /* no longer than this */
 #define STEP_LIMIT 5000000
 #define MANY 100 /* allocations that fail in a row */
+/* Not yet any pipe: a lost command is missed by nobody. */
+#define CUT_PIPES SIM_CUT_CHANNELS
 
 struct life {
     const struct sim_plan *plan;
     struct sim_result *result;
     struct sim_world world;
     struct sim_graph graph;
-    uint64_t draw;
 
     /* drawn once */
+    uint32_t faults; /* bit set: of which troubles are drawn */
     struct weir_job_options options;
     struct weir_poison poison[SIM_POISON * SIM_PARALLELISM];
-    int64_t step_cost_ns, delay_ns;
-    uint64_t short_one_in, duplicate_one_in;
+    int64_t step_cost_ns, delay_ns, slow_ns;
+    uint64_t short_one_in, duplicate_one_in, reorder_one_in, credits_one_in;
 
     /* one run's */
     struct sim_trouble trouble;
     enum weir_outcome outcome;
     struct weir_error error;
     bool started, dead, came; /* came: the trouble did */
+    bool stuck;               /* after a loss it went no further */
     uint64_t aims_left;
+    int64_t lost_ns; /* when a loss was seen; 0: none yet */
 };
 
 static bool verbose;
@@ -63,25 +67,7 @@ static void say(const char *format, ...)
 
 /* ---- drawing ---- */
 
-static const char *const fault_names[] = {"none", "kill",   "power", "disk",
-                                          "full", "memory", "stop",  "sink"};
-
-static const char *const aim_names[] = {"", " at a rename", " at a commit", " at retention"};
-
-static uint64_t below(struct life *life, uint32_t limit)
-{
-    return explore_below(&life->draw, limit);
-}
-
-/* Small numbers as likely as large ones. */
-static uint64_t drawn_place(struct life *life, uint32_t bits)
-{
-    uint64_t limit = UINT64_C(1) << (1 + below(life, bits));
-
-    return 1 + explore_random(&life->draw) % limit;
-}
-
-static void draw_options(struct life *life)
+static void draw_job_options(struct life *life, uint64_t *draw)
 {
     static const uint32_t batches[] = {1024, 1024, 4096, 32768};
     static const int64_t intervals[] = {-1, 1, 3, 10, 50};
@@ -89,51 +75,82 @@ static void draw_options(struct life *life)
 
     *options = (struct weir_job_options){WEIR_SIZED(struct weir_job_options), .name = "sim",
                                          .store = SIM_STORE};
-    options->batch_bytes = batches[below(life, 4)];
-    options->window_batches = 1 + (uint32_t)below(life, 8);
-    options->window_bytes = below(life, 3) == 0 ? 1 + (uint32_t)below(life, 65536) : 0;
-    options->interval_ns = intervals[below(life, 5)] * (MS / 10);
-    options->interval_ns *= below(life, 2) ? 10 : 1;
-    options->min_pause_ns = below(life, 3) == 0 ? (int64_t)below(life, 5000000) : 0;
-    options->timeout_ns = below(life, 4) == 0 ? (1 + (int64_t)below(life, 10)) * MS : 1000 * MS;
-    options->retain = 1 + (uint32_t)below(life, 3);
-    options->endpoint = below(life, 4) == 0 ? "tcp://127.0.0.1" : NULL;
-    life->step_cost_ns = 500 + (int64_t)below(life, below(life, 2) ? 2000 : 30000);
-    life->delay_ns = below(life, 2) ? (int64_t)below(life, 300000) : 0;
-    life->short_one_in = below(life, 3) == 0 ? 2 + below(life, 6) : 0;
-    life->duplicate_one_in = below(life, 3) == 0 ? 2 + below(life, 50) : 0;
-    if (!life->plan->small)
-        return;
-    *options = (struct weir_job_options){WEIR_SIZED(struct weir_job_options),
-                                         .name = "sim",
-                                         .store = SIM_STORE,
-                                         .batch_bytes = 1024,
-                                         .window_batches = 2,
-                                         .interval_ns = MS / 4,
-                                         .retain = 2};
-    life->step_cost_ns = 4000;
-    life->delay_ns = 0;
-    life->short_one_in = 0;
-    life->duplicate_one_in = 0;
+    options->batch_bytes = batches[explore_below(draw, 4)];
+    options->window_batches = 1 + explore_below(draw, 8);
+    options->window_bytes = explore_below(draw, 3) == 0 ? 1 + explore_below(draw, 65536) : 0;
+    options->interval_ns = intervals[explore_below(draw, 5)] * (MS / 10);
+    options->interval_ns *= explore_below(draw, 2) ? 10 : 1;
+    options->min_pause_ns = explore_below(draw, 3) == 0 ? (int64_t)explore_below(draw, 5000000) : 0;
+    options->timeout_ns =
+        explore_below(draw, 4) == 0 ? (1 + (int64_t)explore_below(draw, 10)) * MS : 1000 * MS;
+    options->retain = 1 + explore_below(draw, 3);
+    options->endpoint = explore_below(draw, 4) == 0 ? "tcp://127.0.0.1" : NULL;
+    options->careful = explore_below(draw, 4) == 0;
+    options->mode = (enum weir_mode)explore_below(draw, 3);
+    options->alignment_max_ns = 1 + explore_below(draw, explore_below(draw, 2) ? 100000 : 5000000);
+    options->recording_max = explore_below(draw, 4) == 0 ? 1 + explore_below(draw, 100000) : 0;
+    options->rounds_at_once = 1 + explore_below(draw, 4);
+    if (life->plan->small)
+        *options = (struct weir_job_options){WEIR_SIZED(struct weir_job_options),
+                                             .name = "sim",
+                                             .store = SIM_STORE,
+                                             .batch_bytes = 1024,
+                                             .window_batches = 2,
+                                             .interval_ns = MS / 4,
+                                             .retain = 2,
+                                             .alignment_max_ns = MS / 20};
 }
 
-static struct sim_trouble draw_trouble(struct life *life)
+/* All are drawn, and then some left out: so none depends on another. */
+static void draw_conditions(struct life *life, uint64_t *draw)
 {
-    static const int os_errors[] = {EIO, ENOSPC, EIO, EMFILE, EDQUOT};
-    static const uint32_t bits[SIM_FAULTS] = {1, 9, 9, 9, 14, 11, 14, 4};
-    struct sim_trouble trouble = {0};
+    uint32_t has = life->plan->small ? 0 : sim_plan_conditions(life->plan);
 
-    while (life->plan->allowed != 0 && (life->plan->allowed >> trouble.fault & 1) == 0)
-        trouble.fault = (enum sim_fault)below(life, SIM_FAULTS);
-    if (trouble.fault == SIM_FAULT_KILL || trouble.fault == SIM_FAULT_POWER)
-        trouble.aim = (enum sim_aim)below(life, SIM_AIMS);
-    trouble.after = below(life, 2) ? 1 : 1 + below(life, 12);
-    trouble.k = drawn_place(life, trouble.aim != SIM_AIM_NONE ? 2 : bits[trouble.fault]);
-    trouble.harder = below(life, 2) == 1;
-    trouble.os_error = os_errors[below(life, 5)];
-    if (trouble.fault == SIM_FAULT_POWER && life->world.disk_broken)
-        trouble.fault = SIM_FAULT_KILL;
-    return trouble;
+    life->step_cost_ns = 500 + explore_below(draw, explore_below(draw, 2) ? 2000 : 30000);
+    life->delay_ns = explore_below(draw, 300000);
+    life->duplicate_one_in = 2 + explore_below(draw, 50);
+    life->reorder_one_in = 2 + explore_below(draw, 30);
+    life->credits_one_in = 2 + explore_below(draw, 30);
+    life->slow_ns = INT64_C(1000) << explore_below(draw, 9);
+    life->short_one_in = 2 + explore_below(draw, 6);
+    life->graph.refuse_one_in = 4 + explore_below(draw, 40);
+    life->delay_ns *= has >> SIM_DELAY & 1;
+    life->duplicate_one_in *= has >> SIM_DUPLICATES & 1;
+    life->reorder_one_in *= has >> SIM_REORDER & 1;
+    life->credits_one_in *= has >> SIM_CREDITS & 1;
+    life->slow_ns *= has >> SIM_SLOW & 1;
+    life->short_one_in *= has >> SIM_SHORT & 1;
+    life->graph.refuse_one_in *= has >> SIM_REFUSE & 1;
+    if (life->plan->small)
+        life->step_cost_ns = 4000;
+    life->result->conditions = has;
+}
+
+/* A round that can't end in time never does, and the job neither; rounds that come faster than
+ * steps are many, and all the same. */
+static void make_bearable(struct life *life)
+{
+    struct weir_job_options *options = &life->options;
+    int64_t floor_ns = 30 * life->delay_ns + 300 * life->step_cost_ns + 200 * life->slow_ns;
+
+    if (options->timeout_ns < 1000 * MS)
+        options->timeout_ns += floor_ns;
+    if (options->interval_ns > 0 && options->interval_ns < 4 * life->slow_ns)
+        options->interval_ns = 4 * life->slow_ns;
+}
+
+static void draw_life(struct life *life)
+{
+    uint64_t graph = sim_plan_stream(life->plan, SIM_DRAW_GRAPH, 0);
+    uint64_t options = sim_plan_stream(life->plan, SIM_DRAW_OPTIONS, 0);
+
+    life->faults = sim_plan_faults(life->plan);
+    sim_graph_draw(&life->graph, &life->world, &graph, life->plan->small, life->plan->records);
+    draw_job_options(life, &options);
+    draw_conditions(life, &options);
+    if (!life->plan->small)
+        make_bearable(life);
+    life->result->records = life->graph.count;
 }
 
 /* ---- one run ---- */
@@ -142,8 +159,10 @@ static void on_event(void *context, const struct weir_event *event)
 {
     struct life *life = context;
 
-    say("    %" PRId64 " event %d id %" PRIu64 " %s\n", clock_now_ns(), (int)event->kind, event->id,
+    say("    %" PRId64 " event %d id %" PRIu64 " %s\n", sim_now_ns(), (int)event->kind, event->id,
         event->text);
+    if (sim_killed()) /* the dead tell nothing */
+        return;
     if (event->kind == WEIR_EVENT_STARTED)
         world_started(&life->world, event->id);
     if (event->kind == WEIR_EVENT_COMMITTED) {
@@ -159,7 +178,7 @@ static void on_event(void *context, const struct weir_event *event)
 static void on_log(void *context, enum weir_level level, const char *text)
 {
     (void)context;
-    say("    %" PRId64 " log %d %s\n", clock_now_ns(), (int)level, text);
+    say("    %" PRId64 " log %d %s\n", sim_now_ns(), (int)level, text);
 }
 
 /* Kills soon after the k-th of these calls: where what is visible is not durable yet. */
@@ -184,21 +203,39 @@ static void aim(void *context, uint64_t call, const char *name, const char *path
         sim_disk_kill(life->trouble.after);
 }
 
+/* The same with messages: between the two ends of what they say. */
+static void aim_at_message(void *context, const struct message *message)
+{
+    struct life *life = context;
+
+    if (message->kind == life->trouble.kind && life->aims_left > 0 && --life->aims_left == 0)
+        sim_kill_at_step(life->trouble.after);
+}
+
+static void set_death(struct life *life)
+{
+    const struct sim_trouble *trouble = &life->trouble;
+
+    life->aims_left = trouble->k;
+    if (trouble->aim == SIM_AIM_MESSAGE)
+        sim_message_hook(aim_at_message, life);
+    else if (trouble->aim != SIM_AIM_NONE)
+        sim_disk_hook(aim, life);
+    else if (trouble->fault == SIM_FAULT_STEP)
+        sim_kill_at_step(trouble->k);
+    else
+        sim_disk_kill(trouble->k);
+}
+
 static void set_trouble(struct life *life)
 {
     const struct sim_trouble *trouble = &life->trouble;
 
-    sim_disk_short(life->short_one_in);
-    life->graph.commits_left = 0;
-    life->graph.commit_failed = false;
     switch (trouble->fault) {
     case SIM_FAULT_KILL:
     case SIM_FAULT_POWER:
-        life->aims_left = trouble->k;
-        if (trouble->aim != SIM_AIM_NONE)
-            sim_disk_hook(aim, life);
-        else
-            sim_disk_kill(trouble->k);
+    case SIM_FAULT_STEP:
+        set_death(life);
         break;
     case SIM_FAULT_DISK:
         sim_disk_fail(trouble->k, trouble->os_error);
@@ -213,15 +250,44 @@ static void set_trouble(struct life *life)
         life->graph.commits_left = trouble->k;
         life->graph.commit_after = trouble->harder;
         break;
+    case SIM_FAULT_OPERATOR:
+        life->graph.calls_left = trouble->k;
+        life->graph.call = trouble->call;
+        life->graph.call_kills = trouble->harder;
+        break;
+    case SIM_FAULT_LOSE:
+        sim_network_lose_kth(trouble->k);
+        break;
+    case SIM_FAULT_CUT:
+        sim_network_cut_kth(trouble->k, CUT_PIPES);
+        break;
+    case SIM_FAULT_CLOCK:
+        sim_clock_jumps(trouble->k);
+        break;
+    case SIM_FAULT_PAUSE:
+        sim_pause_at_step(trouble->k, trouble->harder, trouble->pause_ns);
+        break;
     default:
         break;
     }
 }
 
+static void set_conditions(const struct life *life)
+{
+    sim_step_limit(STEP_LIMIT);
+    sim_step_cost(life->step_cost_ns);
+    sim_slow_actors(life->slow_ns);
+    sim_network_delay(life->delay_ns);
+    sim_network_duplicate(life->duplicate_one_in);
+    sim_network_reorder(life->reorder_one_in, life->options.window_batches);
+    sim_network_duplicate_credits(life->credits_one_in);
+    sim_disk_short(life->short_one_in);
+}
+
 /* What is done to a running job from outside. */
 static void meddle(struct life *life, struct weir_job *job, int64_t began_ns)
 {
-    int64_t passed_ns = clock_now_ns() - began_ns;
+    int64_t passed_ns = sim_now_ns() - began_ns;
     struct weir_error error = {0};
 
     if (life->trouble.fault == SIM_FAULT_FULL && passed_ns > FULL_NS)
@@ -243,21 +309,43 @@ static int64_t slice_ns(const struct life *life, int64_t began_ns)
 
     if (life->trouble.fault != SIM_FAULT_STOP || life->trouble.k > 1000000000)
         return SLICE_NS;
-    left_ns = began_ns + (int64_t)life->trouble.k * 1000 - clock_now_ns();
+    left_ns = began_ns + (int64_t)life->trouble.k * 1000 - sim_now_ns();
     return left_ns < 1 ? 1 : left_ns < SLICE_NS ? left_ns : SLICE_NS;
+}
+
+/* J3: after a loss it has as long as it needs to notice, and to try some rounds. */
+static bool has_lost_its_way(struct life *life)
+{
+    struct sim_network_counts counts = sim_network_counts();
+    int64_t wait_ns = LOST_ROUNDS * life->options.timeout_ns;
+
+    if (counts.lost == 0 && counts.cut == 0)
+        return false;
+    if (life->lost_ns == 0)
+        life->lost_ns = sim_now_ns();
+    if (wait_ns > LOST_NS || life->options.timeout_ns == 0 || counts.gaps > 0)
+        wait_ns = LOST_NS; /* a gap has time to close, and that passes first */
+    if (sim_now_ns() - life->lost_ns < wait_ns)
+        return false;
+    if (counts.gaps > 0)
+        world_breach(&life->world, "J3: an item came after a lost one, and nobody noticed");
+    return true;
 }
 
 static void watch(struct life *life, struct weir_job *job)
 {
-    int64_t began_ns = clock_now_ns();
+    int64_t began_ns = sim_now_ns();
 
     life->outcome = WEIR_OUTCOME_RUNNING;
     while (weir_job_wait(job, slice_ns(life, began_ns), &life->outcome, &life->error) ==
            WEIR_TIMEOUT) {
-        if (sim_disk_killed() || life->world.breach[0] != '\0')
+        if (sim_killed() || life->world.breach[0] != '\0')
             return;
-        if (clock_now_ns() - began_ns > PATIENCE_NS) {
-            world_breach(&life->world, "the job does not end");
+        life->stuck = has_lost_its_way(life);
+        if (life->stuck)
+            return;
+        if (sim_now_ns() - began_ns > PATIENCE_NS) {
+            world_breach(&life->world, "J1: the job does not end");
             return;
         }
         meddle(life, job, began_ns);
@@ -279,7 +367,6 @@ static void run_job(struct life *life)
     struct weir_job *job = NULL;
     enum weir_result result = WEIR_NO_MEMORY;
 
-    set_trouble(life);
     graph = sim_graph_build(&life->graph);
     if (graph != NULL)
         result = weir_job_start(graph, &life->options, &job, &life->error);
@@ -287,7 +374,9 @@ static void run_job(struct life *life)
     life->outcome = WEIR_OUTCOME_FAILED;
     if (life->started)
         watch(life, job);
-    life->dead = sim_disk_killed();
+    if (life->stuck && life->trouble.harder)
+        sim_kill();
+    life->dead = sim_killed();
     if (life->dead && life->trouble.harder) {
         drop_all();
         return;
@@ -298,69 +387,133 @@ static void run_job(struct life *life)
 
 static bool trouble_came(const struct life *life)
 {
+    struct sim_network_counts counts = sim_network_counts();
+
     switch (life->trouble.fault) {
-    case SIM_FAULT_NONE:
-    case SIM_FAULT_FULL:
-    case SIM_FAULT_STOP:
-        return true;
     case SIM_FAULT_KILL:
     case SIM_FAULT_POWER:
+    case SIM_FAULT_STEP:
         return life->dead;
     case SIM_FAULT_DISK:
         return sim_disk_calls() >= life->trouble.k;
     case SIM_FAULT_MEMORY:
         return sim_memory_failed();
-    default:
+    case SIM_FAULT_SINK:
         return life->graph.commit_failed;
+    case SIM_FAULT_OPERATOR:
+        return life->graph.call_has_failed;
+    case SIM_FAULT_LOSE:
+        return counts.lost > 0;
+    case SIM_FAULT_CUT:
+        return counts.cut > 0;
+    case SIM_FAULT_CLOCK:
+        return sim_clock_jumped() > 0;
+    case SIM_FAULT_PAUSE:
+        return sim_pauses() > 0;
+    default:
+        return true;
     }
+}
+
+/* J1: may the run have failed because of what was done to it? */
+static bool excused(const struct life *life)
+{
+    enum sim_fault fault = life->trouble.fault;
+
+    if (life->dead)
+        return true;
+    return life->came && fault != SIM_FAULT_NONE && fault != SIM_FAULT_CLOCK &&
+           fault != SIM_FAULT_PAUSE;
+}
+
+/* J3. What a cut takes may be credits alone, which the run can do without when others come. */
+static void judge_loss(struct life *life)
+{
+    struct sim_network_counts counts = sim_network_counts();
+    bool over = life->started && !life->stuck && !life->dead;
+
+    if (!over || counts.lost == 0)
+        return;
+    if (life->outcome != WEIR_OUTCOME_FAILED)
+        world_breach(&life->world, "J3: outcome %d, and an item was lost", (int)life->outcome);
+    else if (life->error.code != WEIR_PROTOCOL)
+        world_breach(&life->world, "J3: an item was lost, and the run failed by %s: %s",
+                     weir_result_name(life->error.code), life->error.text);
 }
 
 static void judge(struct life *life)
 {
-    bool excused = life->dead || (life->trouble.fault != SIM_FAULT_NONE && life->came);
+    bool failed = life->outcome >= WEIR_OUTCOME_FAILED;
 
-    say("  run %u ended: started %d, outcome %d, error %s: %s\n", life->result->runs, life->started,
-        (int)life->outcome, weir_result_name(life->error.code), life->error.text);
+    say("  run %u ended: started %d, outcome %d%s, error %s: %s\n", life->result->runs,
+        life->started, (int)life->outcome, life->stuck ? ", stuck" : "",
+        weir_result_name(life->error.code), life->error.text);
     if (life->outcome == WEIR_OUTCOME_ENDED || life->outcome == WEIR_OUTCOME_ALREADY_ENDED)
         world_is_exact(&life->world);
-    else if (!excused)
-        world_breach(&life->world, "without any trouble outcome %d: %s: %s", (int)life->outcome,
+    else if (!excused(life))
+        world_breach(&life->world, "J1: without any trouble outcome %d: %s: %s", (int)life->outcome,
                      weir_result_name(life->error.code), life->error.text);
-    if (!life->dead && life->outcome >= WEIR_OUTCOME_FAILED && life->started &&
-        life->error.text[0] == '\0')
-        world_breach(&life->world, "outcome %d without a reason", (int)life->outcome);
+    judge_loss(life);
+    if (!life->dead && failed && life->started && life->error.text[0] == '\0')
+        world_breach(&life->world, "J2: outcome %d without a reason", (int)life->outcome);
     if (!life->started && !life->dead && life->error.text[0] == '\0' &&
         life->trouble.fault != SIM_FAULT_MEMORY)
-        world_breach(&life->world, "no start, and no reason");
+        world_breach(&life->world, "J2: no start, and no reason");
 }
 
-static void run_once(struct life *life, struct sim_trouble trouble)
+static void begin_run(struct life *life, uint32_t number, struct sim_trouble trouble)
 {
-    struct sim_result *result = life->result;
-    uint64_t crash_seed = explore_random(&life->draw);
+    char text[200];
 
     life->trouble = trouble;
     life->error = (struct weir_error){0};
-    say("  run %u: %s k %" PRIu64 "%s%s, errno %d\n", result->runs, fault_names[trouble.fault],
-        trouble.k, aim_names[trouble.aim], trouble.harder ? " harder" : "", trouble.os_error);
+    life->stuck = false;
+    life->lost_ns = 0;
+    life->graph.commits_left = life->graph.calls_left = 0;
+    life->graph.commit_failed = life->graph.call_has_failed = false;
+    sim_trouble_write(&trouble, text, sizeof text);
+    say("  run %u: %s\n", number, text);
     world_begin(&life->world);
-    sim_start(explore_random(&life->draw));
+    sim_start(sim_plan_stream(life->plan, SIM_DRAW_RUN, number));
     if (life->plan->other_bytes)
         sim_memory_start(0x3C, 0xA5);
-    sim_step_limit(STEP_LIMIT);
-    sim_step_cost(life->step_cost_ns);
-    sim_network_delay(life->delay_ns);
-    sim_network_duplicate(life->duplicate_one_in);
-    run_job(life);
-    life->trouble = trouble;
+    set_conditions(life);
+    set_trouble(life);
+}
+
+static void count_run(struct life *life, int64_t began_ns)
+{
+    struct sim_result *result = life->result;
+
     life->came = trouble_came(life);
-    result->faults_hit[trouble.fault] += life->came;
+    result->faults_hit[life->trouble.fault] += life->came;
     if (result->runs++ == 0) {
         result->first_calls = sim_disk_calls();
         result->first_takes = sim_memory_takes();
+        result->first_steps = sim_steps();
     }
     result->hash = XXH3_64bits_withSeed(&(uint64_t){sim_trace_hash()}, 8, result->hash);
     result->events += sim_trace_count();
+    sim_network_add(&result->network, sim_network_counts());
+    result->jumps += sim_clock_jumped();
+    result->pauses += sim_pauses();
+    result->stuck += life->stuck;
+    result->virtual_ns += sim_now_ns() - began_ns;
+}
+
+/* The run of the number-th trouble, dropped ones counted too. */
+static void run_once(struct life *life, uint32_t number, struct sim_trouble trouble)
+{
+    uint64_t crash_seed = sim_plan_stream(life->plan, SIM_DRAW_CRASH, number);
+    int64_t began_ns;
+
+    if (trouble.fault == SIM_FAULT_POWER && life->world.disk_broken)
+        trouble.fault = SIM_FAULT_KILL;
+    begin_run(life, number, trouble);
+    began_ns = sim_now_ns();
+    run_job(life);
+    life->trouble = trouble;
+    count_run(life, began_ns);
     sim_memory_fail(0, 0);
     if (sim_end() != 0)
         world_breach(&life->world, "something was left behind: see above");
@@ -381,33 +534,58 @@ static bool is_over(const struct life *life)
            life->outcome == WEIR_OUTCOME_ALREADY_ENDED;
 }
 
+static void live_through_troubles(struct life *life)
+{
+    struct sim_result *result = life->result;
+
+    result->troubles = sim_plan_trouble_count(life->plan);
+    for (uint32_t i = 0; i < result->troubles; i++) {
+        struct sim_trouble trouble = sim_plan_trouble(life->plan, i, life->faults);
+        result->drawn[i] = trouble.fault;
+        if (!is_over(life) && (life->plan->dropped >> i & 1) == 0)
+            run_once(life, i, trouble);
+    }
+}
+
 static void live(struct life *life)
 {
-    const struct sim_plan *plan = life->plan;
-    uint32_t troubles = plan->forced ? plan->trouble_count : (uint32_t)below(life, SIM_TROUBLES);
-    bool once_more = below(life, 4) == 0;
+    uint64_t end = sim_plan_stream(life->plan, SIM_DRAW_END, 0);
 
-    for (uint32_t i = 0; i < troubles && !is_over(life); i++)
-        run_once(life, plan->forced ? plan->troubles[i] : draw_trouble(life));
+    live_through_troubles(life);
     if (!is_over(life))
-        run_once(life, (struct sim_trouble){0});
+        run_once(life, SIM_TROUBLES, (struct sim_trouble){0});
     if (life->world.breach[0] == '\0' && !is_over(life))
-        world_breach(&life->world, "the last run did not end");
-    if (once_more && life->world.breach[0] == '\0') { /* an ended job changes nothing */
-        run_once(life, (struct sim_trouble){0});
+        world_breach(&life->world, "J1: the last run did not end");
+    if (explore_below(&end, 4) == 0 && life->world.breach[0] == '\0') { /* J4 */
+        run_once(life, SIM_TROUBLES + 1, (struct sim_trouble){0});
         if (life->outcome != WEIR_OUTCOME_ALREADY_ENDED)
-            world_breach(&life->world, "an ended job ended again, as %d", (int)life->outcome);
+            world_breach(&life->world, "J4: an ended job ended again, as %d", (int)life->outcome);
     }
+}
+
+static void say_life(const struct life *life)
+{
+    const struct weir_job_options *options = &life->options;
+
+    say("seed %" PRIu64 ": %s of %" PRIu64 " records, %" PRIu64 " keys, rate %" PRIu64
+        ", window %u of %u bytes (%u), interval %" PRId64 " ns, timeout %" PRId64 " ns\n",
+        life->plan->seed, life->graph.shape, life->graph.count, life->graph.keys, life->graph.rate,
+        options->window_batches, options->batch_bytes, options->window_bytes, options->interval_ns,
+        options->timeout_ns);
+    say("  step %" PRId64 " ns, delay %" PRId64 " ns, slow actors %" PRId64 " ns; one in so many "
+        "items twice %" PRIu64 ", late %" PRIu64 ", credits twice %" PRIu64 ", calls short %" PRIu64
+        ", saves refused %" PRIu64 "\n",
+        life->step_cost_ns, life->delay_ns, life->slow_ns, life->duplicate_one_in,
+        life->reorder_one_in, life->credits_one_in, life->short_one_in, life->graph.refuse_one_in);
 }
 
 bool sim_job_live(const struct sim_plan *plan, struct sim_result *result)
 {
-    struct life life = {.plan = plan, .result = result, .draw = plan->seed};
+    struct life life = {.plan = plan, .result = result};
 
     *result = (struct sim_result){0};
     sim_disk_wipe();
-    sim_graph_draw(&life.graph, &life.world, &life.draw, plan->small);
-    draw_options(&life);
+    draw_life(&life);
     life.options.event = on_event;
     life.options.event_context = &life;
     life.options.log = on_log;
@@ -416,14 +594,47 @@ bool sim_job_live(const struct sim_plan *plan, struct sim_result *result)
     life.options.poison_count = sim_graph_poison(&life.graph, life.poison);
     life.options.dead_letters = life.graph.poison_count > 0 ? SIM_LETTERS : NULL;
     sim_graph_oracle(&life.graph);
-    say("seed %" PRIu64 ": %s of %" PRIu64 " records, %" PRIu64 " keys, rate %" PRIu64
-        ", window %u of %u bytes (%u), interval %" PRId64 " ns, timeout %" PRId64 " ns\n",
-        plan->seed, life.graph.shape, life.graph.count, life.graph.keys, life.graph.rate,
-        life.options.window_batches, life.options.batch_bytes, life.options.window_bytes,
-        life.options.interval_ns, life.options.timeout_ns);
+    say_life(&life);
     live(&life);
     snprintf(result->failure, sizeof result->failure, "%s", life.world.breach);
     world_free(&life.world);
     sim_disk_wipe();
     return result->failure[0] == '\0';
+}
+
+bool sim_job_live_planted(const struct sim_plan *plan, struct sim_result *result)
+{
+    sim_planted = plan->plant[0] == '\0' ? NULL : plan->plant;
+    return sim_job_live(plan, result);
+}
+
+bool sim_job_live_twice(const struct sim_plan *plan, struct sim_result *result)
+{
+    struct sim_plan again = *plan;
+    struct sim_result second;
+
+    if (!sim_job_live_planted(plan, result))
+        return false;
+    again.other_bytes = true;
+    (void)sim_job_live(&again, &second);
+    if (second.failure[0] != '\0' || result->hash != second.hash)
+        snprintf(result->failure, sizeof result->failure, "the same seed ran in two ways: %.400s",
+                 second.failure);
+    return result->failure[0] == '\0';
+}
+
+void sim_result_add(struct sim_result *total, const struct sim_result *one)
+{
+    for (int i = 0; i < SIM_FAULTS; i++)
+        total->faults_hit[i] += one->faults_hit[i];
+    total->hash = explore_mix(total->hash ^ one->hash);
+    total->events += one->events;
+    total->runs += one->runs;
+    total->commits += one->commits;
+    total->aborts += one->aborts;
+    total->jumps += one->jumps;
+    total->pauses += one->pauses;
+    total->stuck += one->stuck;
+    total->virtual_ns += one->virtual_ns;
+    sim_network_add(&total->network, one->network);
 }

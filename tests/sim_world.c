@@ -84,7 +84,8 @@ static uint64_t durable_checkpoint(void)
     return newest;
 }
 
-static void look_at(struct sim_world *world, const char *name, const struct file_node *file)
+/* True: it was not seen before. */
+static bool look_at(struct sim_world *world, const char *name, const struct file_node *file)
 {
     uint64_t hash = XXH3_64bits(file->cached.data, file->cached.size);
 
@@ -93,16 +94,30 @@ static void look_at(struct sim_world *world, const char *name, const struct file
             continue;
         if (world->seen[i].hash != hash)
             world_breach(world, "W3: %s has changed", name);
-        return;
+        return false;
     }
     world->seen = realloc(world->seen, (world->seen_count + 1) * sizeof *world->seen);
     if (world->seen == NULL)
         abort();
     snprintf(world->seen[world->seen_count].name, sizeof world->seen->name, "%s", name);
     world->seen[world->seen_count++].hash = hash;
+    return true;
 }
 
-static void look_at_manifests(struct sim_world *world)
+/* Read as text: it may be looked at in the middle of a run, whose allocations are counted. */
+static uint64_t epoch_in(const struct file_node *manifest)
+{
+    char text[2000] = {0};
+    size_t size = manifest->cached.size;
+    const char *epoch;
+
+    if (size > 0)
+        memcpy(text, manifest->cached.data, size < sizeof text ? size : sizeof text - 1);
+    epoch = strstr(text, "\"epoch\":");
+    return epoch == NULL ? 0 : strtoull(epoch + 8, NULL, 10);
+}
+
+void world_look(struct sim_world *world)
 {
     const struct file_node *folder = files_find(files_root(), &SIM_STORE[1]);
 
@@ -110,8 +125,13 @@ static void look_at_manifests(struct sim_world *world)
     for (size_t i = 0; folder != NULL && i < folder->names.count; i++) {
         const struct file_entry *entry = &folder->names.list[i];
         const struct file_node *manifest = files_find(entry->node, NAME_MANIFEST);
-        if (manifest != NULL)
-            look_at(world, entry->name, manifest);
+        if (manifest != NULL && look_at(world, entry->name, manifest) &&
+            epoch_in(manifest) < world->epoch && !world->disk_broken) {
+            world->slipped += world->may_slip;
+            if (!world->may_slip)
+                world_breach(world, "W10: checkpoint %s of epoch %" PRIu64 " appears in epoch %u",
+                             entry->name, epoch_in(manifest), world->epoch);
+        }
     }
 }
 
@@ -143,7 +163,7 @@ static void add_parts(struct sim_world *world, struct sim_values *values)
         const struct file_entry *entry = &folder->names.list[i];
         if (strncmp(entry->name, "part-", 5) != 0)
             continue;
-        look_at(world, entry->name, entry->node);
+        (void)look_at(world, entry->name, entry->node);
         add_lines(world, entry->name, entry->node, values);
     }
 }
@@ -182,7 +202,7 @@ static void add_letters(struct sim_world *world, struct sim_values *values)
         struct weir_record record;
         if (entry->name[0] == '.')
             continue;
-        look_at(world, entry->name, entry->node);
+        (void)look_at(world, entry->name, entry->node);
         if (read_letter(entry->node, &record))
             sim_values_add(values, failure_fingerprint(&record));
         else
@@ -197,7 +217,7 @@ static void check_checkpoints(struct sim_world *world)
     uint64_t *ids = NULL;
     size_t count = 0;
 
-    if (durable_checkpoint() == 0 || world->breach[0] != '\0')
+    if (durable_checkpoint() == 0 || world->breach[0] != '\0' || world->slipped > 0)
         return;
     if (store_view(SIM_STORE, NULL, &store, &error) != WEIR_OK) {
         world_breach(world, "W7: %s", error.text);
@@ -298,7 +318,7 @@ void world_begin(struct sim_world *world)
 
 void world_end(struct sim_world *world)
 {
-    look_at_manifests(world);
+    world_look(world);
     check_published(world, false);
     check_checkpoints(world);
 }
@@ -329,7 +349,7 @@ void world_told(struct sim_world *world, uint64_t id)
     if (id <= world->committed)
         world_breach(world, "W2: checkpoint %" PRIu64 " after %" PRIu64, id, world->committed);
     world->committed = id;
-    look_at_manifests(world);
+    world_look(world);
 }
 
 uint64_t world_prepare(struct sim_world *world, uint64_t id, struct sim_values *values)

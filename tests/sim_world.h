@@ -13,6 +13,7 @@
  *   W7  every checkpoint in the store can be read.
  *   W8  no record has more dead letters than the oracle says; at the end exactly as many.
  *   W9  what an operator has made durable in its folder of the store is there at the next start.
+ *   W10 no manifest of an older run appears once a newer one has opened the store.
  *
  * The first breach is kept as text; the caller looks at it between runs.
  */
@@ -59,6 +60,8 @@ struct sim_world {
     uint64_t prepared_floor; /* the same, by earlier runs */
     uint32_t epoch, epoch_floor;
     bool kept;        /* a file in a node's folder is durable */
+    bool may_slip;    /* W10 and W7 are broken on purpose: by a rename that nothing could stop, */
+    uint64_t slipped; /* so many times */
     bool disk_broken; /* a sync of a folder or of LOCK failed: what it answers is worth nothing */
     char breach[400]; /* "": all is well */
 };
@@ -68,6 +71,9 @@ void world_end(struct sim_world *world);   /* after each run, the disk at rest: 
 void world_free(struct sim_world *world);
 void world_breach(struct sim_world *world, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* Whenever something may have become visible; world_told and world_end do it themselves: W3 W10 */
+void world_look(struct sim_world *world);
 
 /* What operators and hooks report. */
 void world_opened(struct sim_world *world, uint32_t epoch);

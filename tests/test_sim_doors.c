@@ -225,6 +225,300 @@ Test(sim, deadlock_is_reported_and_aborts, .signal = SIGABRT)
     thread_join(&thread);
 }
 
+/* ---- the scheduler: death, slowness, pauses ---- */
+
+/* Steps until it has `left` none, and looks at the clock. */
+struct ticker {
+    uint64_t left, steps;
+    int64_t every_ns; /* 0: again at once */
+    int64_t last_ns, longest_ns;
+    int64_t within_ns; /* the longest step, on its own clock */
+    bool died;         /* it found itself dead */
+    uint32_t process;
+};
+
+static struct step ticker_step(void *self)
+{
+    struct ticker *ticker = self;
+    int64_t now_ns = clock_now_ns(), end_ns = clock_now_ns();
+
+    ticker->steps++;
+    ticker->died |= sim_killed();
+    ticker->process = sim_process_now();
+    if (ticker->last_ns > 0 && now_ns - ticker->last_ns > ticker->longest_ns)
+        ticker->longest_ns = now_ns - ticker->last_ns;
+    if (end_ns - now_ns > ticker->within_ns)
+        ticker->within_ns = end_ns - now_ns;
+    ticker->last_ns = now_ns;
+    if (--ticker->left == 0)
+        return (struct step){STEP_DONE, -1, 0};
+    if (ticker->every_ns == 0)
+        return (struct step){STEP_AGAIN, -1, INT64_MAX};
+    return (struct step){STEP_WAIT, -1, now_ns + ticker->every_ns};
+}
+
+#define TICKERS 4
+
+struct bench {
+    struct transport *transport;
+    struct inbox *inbox;
+    struct ticker tickers[TICKERS];
+    struct thread *threads[TICKERS];
+};
+
+/* The first half belongs to process 0, the other to process 1. */
+static void bench_open(struct bench *bench, uint64_t steps, int64_t every_ns)
+{
+    *bench = (struct bench){0};
+    bench->transport = network_open();
+    cr_assert_eq(inbox_open(bench->transport, "inproc://bed", &bench->inbox, NULL), WEIR_OK);
+    for (uint32_t i = 0; i < TICKERS; i++) {
+        struct actor actor = {"ticker", ticker_step, &bench->tickers[i], bench->inbox};
+        bench->tickers[i] = (struct ticker){.left = steps, .every_ns = every_ns};
+        sim_process(i / (TICKERS / 2));
+        cr_assert_eq(thread_start(&actor, NULL, &bench->threads[i], NULL), WEIR_OK);
+    }
+    sim_process(0);
+}
+
+static void bench_close(struct bench *bench)
+{
+    for (int i = 0; i < TICKERS; i++)
+        thread_join(&bench->threads[i]);
+    inbox_close(&bench->inbox);
+    transport_close(&bench->transport);
+    sim_disk_release();
+    cr_assert_eq(sim_end(), 0);
+}
+
+static uint64_t steps_of(const struct bench *bench)
+{
+    uint64_t steps = 0;
+
+    for (int i = 0; i < TICKERS; i++)
+        steps += bench->tickers[i].steps;
+    return steps;
+}
+
+Test(sim, process_dies_between_two_steps)
+{
+    for (uint64_t k = 1; k <= 40; k++) {
+        struct bench bench;
+        uint64_t alive = 0;
+        sim_disk_wipe();
+        sim_start(k);
+        bench_open(&bench, 10, 0);
+        sim_kill_at_step(k);
+        while (!sim_killed()) {
+            alive = steps_of(&bench);
+            sim_step_cost(1);
+            sim_run(clock_now_ns() + 1);
+        }
+        cr_assert_eq(alive, k - 1);
+        cr_assert_eq(disk_open(DISK_CWD, "f", DISK_CREATE), -EIO);
+        sim_disk_release();
+        cr_assert(!sim_killed(), "who comes next is alive");
+        cr_assert_eq(disk_open(DISK_CWD, "f", DISK_READ), -ENOENT);
+        bench_close(&bench);
+    }
+}
+
+Test(sim, slow_actor_holds_up_nobody_else)
+{
+    uint64_t fewest = UINT64_MAX, most = 0;
+
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct bench bench;
+        sim_start(seed);
+        sim_slow_actors(1000000);
+        bench_open(&bench, 3000, 1);
+        sim_run(clock_now_ns() + 20000000);
+        for (int i = 0; i < TICKERS; i++) {
+            uint64_t steps = bench.tickers[i].steps;
+            fewest = steps < fewest ? steps : fewest;
+            most = steps > most ? steps : most;
+        }
+        sim_slow_actors(0);
+        bench_close(&bench);
+    }
+    cr_assert_lt(fewest, 30, "%d", (int)fewest);
+    cr_assert_gt(most, 1000, "%d", (int)most);
+}
+
+Test(sim, slow_actor_measures_its_own_slowness)
+{
+    struct bench bench;
+    int64_t within_ns = 0;
+
+    sim_start(3);
+    sim_slow_actors(1000000);
+    bench_open(&bench, 2000, 0);
+    sim_run(clock_now_ns() + 50000000);
+    sim_slow_actors(0);
+    bench_close(&bench);
+    for (int i = 0; i < TICKERS; i++)
+        within_ns = bench.tickers[i].within_ns > within_ns ? bench.tickers[i].within_ns : within_ns;
+    cr_assert(within_ns >= 50000 && within_ns <= 250000, "%lld ns", (long long)within_ns);
+}
+
+static int paused_tickers(uint64_t seed, bool all)
+{
+    struct bench bench;
+    int paused = 0;
+
+    sim_start(seed);
+    bench_open(&bench, 100, 10);
+    sim_pause_at_step(50 + seed, all, 5000000);
+    bench_close(&bench);
+    cr_assert_eq(sim_pauses(), 1);
+    for (int i = 0; i < TICKERS; i++) {
+        cr_assert_eq(bench.tickers[i].steps, 100);
+        paused += bench.tickers[i].longest_ns >= 5000000;
+    }
+    return paused;
+}
+
+Test(sim, pause_stops_one_actor_or_all_while_clocks_go_on)
+{
+    for (uint64_t seed = 1; seed <= 50; seed++) {
+        cr_assert_eq(paused_tickers(seed, false), 1, "seed %d", (int)seed);
+        cr_assert_eq(paused_tickers(seed, true), TICKERS, "seed %d", (int)seed);
+    }
+}
+
+Test(sim, paused_process_does_nothing_until_it_is_resumed)
+{
+    struct bench bench;
+    uint64_t steps;
+
+    sim_start(5);
+    bench_open(&bench, 1000, 10);
+    sim_process_pause_at_step(1, 100);
+    sim_run(clock_now_ns() + 2000);
+    cr_assert(sim_process_paused(1) && !sim_process_paused(0));
+    steps = bench.tickers[2].steps + bench.tickers[3].steps;
+    cr_assert_gt(steps, 0);
+    sim_run(clock_now_ns() + 3000);
+    cr_assert_eq(bench.tickers[2].steps + bench.tickers[3].steps, steps);
+    cr_assert_gt(bench.tickers[0].steps, 300);
+    cr_assert_eq(bench.tickers[0].process, 0);
+    cr_assert_eq(bench.tickers[3].process, 1);
+    sim_process_resume(1);
+    bench_close(&bench);
+    cr_assert_eq(bench.tickers[3].steps, 1000);
+}
+
+/* Stops in its own fifth step, until another process has made a hundred. */
+struct stopper {
+    struct bench *bench;
+    uint64_t steps, before, after;
+};
+
+static uint64_t steps_of_the_other(const struct bench *bench)
+{
+    return bench->tickers[2].steps + bench->tickers[3].steps;
+}
+
+static void run_the_other(void *self)
+{
+    struct stopper *stopper = self;
+
+    stopper->before = steps_of(stopper->bench);
+    while (steps_of_the_other(stopper->bench) < 100)
+        sim_run(clock_now_ns() + 10);
+    stopper->after = steps_of(stopper->bench);
+}
+
+static struct step stopper_step(void *self)
+{
+    struct stopper *stopper = self;
+
+    if (++stopper->steps == 5) {
+        sim_process_pause_here(run_the_other, stopper);
+        cr_assert_eq(sim_process_now(), 0);
+    }
+    return (struct step){stopper->steps == 10 ? STEP_DONE : STEP_AGAIN, -1, INT64_MAX};
+}
+
+Test(sim, process_can_stop_in_the_middle_of_a_step)
+{
+    struct bench bench;
+    struct stopper stopper = {.bench = &bench};
+    struct actor actor = {"stopper", stopper_step, &stopper, NULL};
+    struct thread *thread;
+    uint64_t own;
+
+    sim_start(11);
+    bench_open(&bench, 1000, 10);
+    actor.inbox = bench.inbox;
+    cr_assert_eq(thread_start(&actor, NULL, &thread, NULL), WEIR_OK);
+    thread_join(&thread);
+    cr_assert_eq(stopper.steps, 10);
+    own = steps_of(&bench) - steps_of_the_other(&bench);
+    cr_assert_geq(steps_of_the_other(&bench), 100);
+    cr_assert_lt(own, 30, "its process stood still: %d", (int)own);
+    bench_close(&bench);
+}
+
+Test(sim, wall_clock_jumps_both_ways_and_the_other_clock_does_not)
+{
+    int64_t now_ns = 0, wall_ns, passed_ns;
+    uint64_t ahead = 0, back = 0;
+
+    sim_start(1);
+    wall_ns = clock_wall_ns();
+    passed_ns = clock_now_ns();
+    for (int i = 0; i < 1000; i++) {
+        sim_clock_jump();
+        ahead += clock_wall_ns() > wall_ns;
+        back += clock_wall_ns() < wall_ns;
+        wall_ns = clock_wall_ns();
+        now_ns = clock_now_ns();
+        cr_assert_gt(wall_ns, 0);
+        cr_assert_eq(now_ns, passed_ns);
+    }
+    cr_assert_eq(ahead + back, 1000);
+    cr_assert(ahead > 400 && back > 400);
+    cr_assert_eq(sim_clock_jumped(), 1000);
+    cr_assert_eq(sim_end(), 0);
+}
+
+Test(sim, wall_clock_jumps_between_steps_when_told)
+{
+    struct bench bench;
+
+    sim_start(1);
+    bench_open(&bench, 500, 0);
+    sim_clock_jumps(20);
+    bench_close(&bench);
+    cr_assert(sim_clock_jumped() > 50 && sim_clock_jumped() < 200);
+}
+
+static uint64_t tick(uint64_t seed)
+{
+    struct bench bench;
+    uint64_t hash;
+
+    sim_start(seed);
+    sim_slow_actors(100000);
+    sim_clock_jumps(30);
+    sim_pause_at_step(seed, seed % 2 == 0, 1000000);
+    bench_open(&bench, 100, 50);
+    for (int i = 0; i < TICKERS; i++)
+        thread_join(&bench.threads[i]);
+    hash = sim_trace_hash();
+    bench_close(&bench);
+    return hash;
+}
+
+Test(sim, same_seed_gives_the_same_troubles)
+{
+    for (uint64_t seed = 1; seed <= 30; seed++) {
+        cr_assert_eq(tick(seed), tick(seed));
+        cr_assert_neq(tick(seed), tick(seed + 1));
+    }
+}
+
 /* ---- memory ---- */
 
 Test(sim, kth_allocation_fails_and_leaks_are_counted)
@@ -346,6 +640,26 @@ Test(sim, lock_belongs_to_the_description_and_goes_with_it)
     cr_assert_eq(sim_end(), 0);
 }
 
+Test(sim, lock_is_lost_without_a_word)
+{
+    int first, second;
+
+    sim_disk_wipe();
+    sim_start(1);
+    first = disk_open(DISK_CWD, "LOCK", DISK_UPDATE);
+    second = disk_open(DISK_CWD, "LOCK", DISK_UPDATE);
+    cr_assert_eq(disk_lock(first), 0);
+    sim_disk_unlock(false);
+    cr_assert_eq(disk_lock(second), 0);
+    cr_assert_eq(disk_lock(first), -EAGAIN, "its holder can find out");
+    sim_disk_unlock(true);
+    cr_assert_eq(disk_lock(first), 0);
+    cr_assert_eq(disk_lock(second), 0, "a lock that holds nothing");
+    cr_assert_eq(disk_close(first), 0);
+    cr_assert_eq(disk_close(second), 0);
+    cr_assert_eq(sim_end(), 0);
+}
+
 Test(sim, names_answer_as_posix_does)
 {
     sim_disk_wipe();
@@ -416,7 +730,7 @@ Test(sim, killed_disk_does_nothing_more)
     sim_disk_kill(1);
     cr_assert_eq(disk_open(DISK_CWD, "after", DISK_CREATE), -EIO);
     cr_assert_eq(disk_remove(DISK_CWD, "before"), -EIO);
-    cr_assert(sim_disk_killed());
+    cr_assert(sim_killed());
     sim_disk_release();
     cr_assert_eq(disk_has("before", "x"), 1);
     file = disk_open(DISK_CWD, "after", DISK_READ);

@@ -1,14 +1,15 @@
-/* links: sim sim_job sim_graph sim_world */
+/* links: sim sim_job sim_pair sim_plan sim_trial sim_graph sim_operators sim_world */
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Whole jobs over the simulated doors, in one thread, from a seed; killed, cut from power, refused
- * memory, served by bad disks, restarted: the output is exact. And the bugs planted in weir to test
- * these tests are found by them.
+ * memory, served by bad disks and networks, restarted: the output is exact. And the bugs planted in
+ * weir to test these tests are found by them.
  *
- *   WEIR_SIM_SEEDS=N   how many seeds of random lives (tests/sim/run --seeds N)
+ *   WEIR_SIM_SEEDS=N   how many seeds of random lives, each lived twice (tests/sim/run --seeds N)
+ *   WEIR_SIM_FIRST=S   the first of them
  *   WEIR_TEST_SEED=S   that one alone, told at length
- *   WEIR_SIM_FAULTS=F  bit set of the faults that may come, as a planted bug has it
- *   WEIR_SIM_PLANT=P   with this bug awake
+ *   WEIR_SIM_LIFE=...  what else a life is to be: see sim_plan.h
+ *   WEIR_SIM_SHRINK=1  with WEIR_TEST_SEED: the smallest life that fails as this one does
  */
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -17,15 +18,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "explore.h"
 #include "plant.h"
-#include "sim.h"
-#include "sim_job.h"
+#include "sim_pair.h"
+#include "sim_trial.h"
 
 static uint64_t number_of(const char *name, uint64_t standard)
 {
@@ -41,9 +40,9 @@ static void print_lines(void)
 
 TestSuite(sim_job, .init = print_lines);
 
-/* ---- a failing seed says how to repeat it, also when an assertion ends the program ---- */
+/* ---- a failing life says how to repeat it, also when an assertion ends the program ---- */
 
-static char replay[400];
+static char replay[1000];
 
 static void on_abort(int signal_number)
 {
@@ -53,100 +52,246 @@ static void on_abort(int signal_number)
     raise(signal_number);
 }
 
-static void name_seed(uint64_t seed)
+static void name_life(const struct sim_plan *plan)
 {
+    char text[SIM_PLAN_TEXT];
+
+    sim_plan_write(plan, text);
     snprintf(replay, sizeof replay,
-             "sim: FAILED. To repeat it:\n  WEIR_TEST_SEED=%" PRIu64
-             " %s/tests/test_sim_job --filter sim_job/random_lives --verbose\n",
-             seed, WEIR_BINARY_DIR);
+             "sim: FAILED. To repeat it:\n  tests/sim/run --seed %s\nTo make it smaller:\n"
+             "  tests/sim/run --shrink --seed %s\n",
+             text, text);
     signal(SIGABRT, on_abort);
     signal(SIGSEGV, on_abort);
 }
 
-static struct sim_result total;
-
-static void add(const struct sim_result *one)
+/* What is to be said of every life. */
+static void read_options(struct sim_plan *plan)
 {
-    for (int i = 0; i < SIM_FAULTS; i++)
-        total.faults_hit[i] += one->faults_hit[i];
-    total.runs += one->runs;
-    total.commits += one->commits;
-    total.aborts += one->aborts;
-    total.events += one->events;
-    total.hash = explore_mix(total.hash ^ one->hash);
+    const char *text = getenv("WEIR_SIM_LIFE");
+    char why[SIM_PLAN_TEXT];
+
+    if (text != NULL && !sim_plan_read(plan, text, why))
+        cr_assert_fail("WEIR_SIM_LIFE: %s", why);
 }
 
-static bool live(uint64_t seed, bool twice)
+static bool live(const struct sim_plan *plan, struct sim_result *result)
 {
-    struct sim_plan plan = {.seed = seed,
-                            .allowed = (uint32_t)number_of("WEIR_SIM_FAULTS", SIM_ALL_FAULTS)};
-    struct sim_result first, second;
-    bool well;
-
-    name_seed(seed);
-    well = sim_job_live(&plan, &first);
-    plan.other_bytes = true;
-    if (well && twice && sim_job_live(&plan, &second) && first.hash != second.hash) {
-        snprintf(first.failure, sizeof first.failure, "the same seed ran in two ways");
-        well = false;
-    }
-    if (!well)
-        fprintf(stderr, "sim: seed %" PRIu64 ": %s\n%s", seed, first.failure, replay);
-    add(&first);
-    return well;
+    name_life(plan);
+    if (sim_job_live_twice(plan, result))
+        return true;
+    fprintf(stderr, "sim: seed %" PRIu64 ": %s\n%s", plan->seed, result->failure, replay);
+    return false;
 }
 
+/* ---- random lives ---- */
+
+/* Of the processor: others may share it. */
 static double seconds(void)
 {
     struct timespec now;
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-static void print_total(uint64_t lives, double began)
-{
-    const uint32_t *hit = total.faults_hit;
+struct tally {
+    struct sim_result total;
+    uint64_t lives, failed;
+    double took, slowest;
+    uint64_t slowest_seed;
+};
 
-    printf("figure: %" PRIu64
-           " simulated lives of random jobs: %u runs, %u checkpoints, %u aborted "
-           "rounds, %" PRIu64 " events (hash %016" PRIx64 "), in %.1f s\n",
-           lives, total.runs, total.commits, total.aborts, total.events, total.hash,
-           seconds() - began);
-    printf(
-        "figure: of these runs %u were killed, %u cut from power, %u had a failing file call, %u "
-        "a full disk, %u failing allocations, %u a stop, %u a failing sink\n",
-        hit[SIM_FAULT_KILL], hit[SIM_FAULT_POWER], hit[SIM_FAULT_DISK], hit[SIM_FAULT_FULL],
-        hit[SIM_FAULT_MEMORY], hit[SIM_FAULT_STOP], hit[SIM_FAULT_SINK]);
+static void live_and_count(struct tally *tally, const struct sim_plan *plan)
+{
+    struct sim_result result;
+    double began = seconds(), took;
+
+    tally->failed += !live(plan, &result);
+    took = seconds() - began;
+    sim_result_add(&tally->total, &result);
+    tally->lives++;
+    tally->took += took;
+    if (took > tally->slowest) {
+        tally->slowest = took;
+        tally->slowest_seed = plan->seed;
+    }
+}
+
+static void print_tally(const struct tally *tally)
+{
+    const struct sim_result *total = &tally->total;
+    const struct sim_network_counts *network = &total->network;
+
+    printf("figure: %" PRIu64 " simulated lives of random jobs, each lived twice the same way: %u "
+           "runs, %u checkpoints, %u aborted rounds, %" PRIu64 " events (hash %016" PRIx64
+           "), %.0f virtual seconds, in %.1f s of processor time\n",
+           tally->lives, total->runs, total->commits, total->aborts, total->events, total->hash,
+           (double)total->virtual_ns / 1e9, tally->took);
+    printf("figure: the slowest life took %.2f s twice (seed %" PRIu64 "), the average %.3f s\n",
+           tally->slowest, tally->slowest_seed, tally->took / (double)tally->lives);
+    printf("figure: troubles that came:");
+    for (int i = SIM_FAULT_NONE + 1; i < SIM_FAULTS; i++)
+        printf(" %s %u%s", sim_fault_name((enum sim_fault)i), total->faults_hit[i],
+               i + 1 < SIM_FAULTS ? "," : "\n");
+    printf("figure: of %" PRIu64 " items %" PRIu64 " overtook another, %" PRIu64
+           " came twice, %" PRIu64 " were lost; %" PRIu64 " credits came twice, %" PRIu64
+           " connections broke with "
+           "%" PRIu64 " messages; %" PRIu64 " runs stood still after a loss\n",
+           network->items, network->overtook, network->duplicated, network->lost,
+           network->credits_duplicated, network->cuts, network->cut, total->stuck);
+    printf("figure: the wall clock jumped %" PRIu64 " times, %" PRIu64 " pauses\n", total->jumps,
+           total->pauses);
+}
+
+/* A plan with a bug has to fail with it, which shows that the seed still means what it meant, and
+ * to be well without. */
+static void live_kept(struct tally *tally, struct sim_plan *plan, const char *line)
+{
+    struct sim_result result;
+
+    if (plan->plant[0] != '\0')
+        cr_assert(!sim_trial(plan, true, &result), "sim/seeds: its bug is not caught: %s", line);
+    plan->plant[0] = '\0';
+    live_and_count(tally, plan);
+}
+
+static void live_all_kept(struct tally *tally)
+{
+    FILE *file = fopen(WEIR_SOURCE_DIR "/tests/sim/seeds", "r");
+    char line[SIM_PLAN_TEXT], why[SIM_PLAN_TEXT] = "no seed";
+
+    cr_assert_not_null(file);
+    while (fgets(line, sizeof line, file) != NULL) {
+        struct sim_plan plan = sim_plan_of(0);
+        line[strcspn(line, "#\n")] = '\0';
+        if (line[strspn(line, " \t")] == '\0')
+            continue;
+        cr_assert(sim_plan_read(&plan, line, why) && plan.seed > 0, "sim/seeds: %s: %s", line, why);
+        live_kept(tally, &plan, line);
+    }
+    fclose(file);
+}
+
+static void live_alone(uint64_t seed)
+{
+    struct sim_plan plan = sim_plan_of(seed);
+    struct sim_result result;
+    char text[SIM_PLAN_TEXT];
+    uint32_t tries;
+
+    read_options(&plan);
+    if (getenv("WEIR_SIM_SHRINK") == NULL) {
+        sim_job_verbose(true);
+        cr_assert(live(&plan, &result));
+        return;
+    }
+    tries = sim_trial_shrink(&plan, &result);
+    cr_assert_gt(tries, 0, "the life does not fail");
+    sim_plan_write(&plan, text);
+    printf("sim: the smallest of %u lives that fails like it, with %" PRIu64
+           " records a source:\n  tests/sim/run --seed %s\n  %s\n",
+           tries, result.records, text, result.failure);
 }
 
 Test(sim_job, random_lives)
 {
     uint64_t seeds = number_of("WEIR_SIM_SEEDS", 1000), first = number_of("WEIR_SIM_FIRST", 1);
-    uint64_t failed = 0;
-    double began = seconds();
+    struct tally tally = {0};
 
-    sim_planted = getenv("WEIR_SIM_PLANT");
     if (getenv("WEIR_TEST_SEED") != NULL) {
-        sim_job_verbose(true);
-        cr_assert(live(number_of("WEIR_TEST_SEED", 1), true));
+        live_alone(number_of("WEIR_TEST_SEED", 1));
         return;
     }
-    for (uint64_t seed = first; seed < first + seeds && failed < 10; seed++)
-        failed += !live(seed, seed % 4 == 0);
-    print_total(seeds, began);
-    cr_assert_eq(failed, 0);
+    live_all_kept(&tally);
+    for (uint64_t seed = first; seed < first + seeds && tally.failed < 10; seed++) {
+        struct sim_plan plan = sim_plan_of(seed);
+        read_options(&plan);
+        live_and_count(&tally, &plan);
+    }
+    print_tally(&tally);
+    cr_assert_eq(tally.failed, 0);
+}
+
+/* ---- a failing life, written down and made smaller ---- */
+
+static struct sim_plan any_plan(uint64_t *draw)
+{
+    struct sim_plan plan = sim_plan_of(explore_random(draw));
+
+    plan.allowed = (uint32_t)explore_random(draw) & SIM_ALL_FAULTS;
+    plan.conditions = explore_below(draw, 1u << SIM_CONDITIONS);
+    plan.records = explore_below(draw, 100);
+    plan.dropped = explore_below(draw, 1u << SIM_TROUBLES);
+    if (explore_below(draw, 2))
+        snprintf(plan.plant, sizeof plan.plant, "id_used_again");
+    return plan;
+}
+
+Test(sim_job, plan_reads_what_it_wrote)
+{
+    uint64_t draw = explore_seed();
+
+    for (int i = 0; i < 1000; i++) {
+        struct sim_plan plan = any_plan(&draw), read = sim_plan_of(1);
+        char text[SIM_PLAN_TEXT], again[SIM_PLAN_TEXT], why[SIM_PLAN_TEXT];
+        sim_plan_write(&plan, text);
+        cr_assert(sim_plan_read(&read, text, why), "%s: %s", text, why);
+        sim_plan_write(&read, again);
+        cr_assert_str_eq(text, again);
+        cr_assert(read.seed == plan.seed && read.allowed == plan.allowed &&
+                  read.conditions == plan.conditions && read.records == plan.records &&
+                  read.dropped == plan.dropped && strcmp(read.plant, plan.plant) == 0);
+    }
+}
+
+Test(sim_job, plan_refuses_words_that_it_does_not_know)
+{
+    static const char *const wrong[] = {
+        "1 --faults kil",  "1 --faults kill,", "1 --faults", "1 --conditions tea",
+        "1 --records few", "1 --drop 8",       "one",        "1x",
+        "1 --seed 2"};
+    struct sim_plan plan = sim_plan_of(1);
+    char why[SIM_PLAN_TEXT];
+
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        cr_assert_not(sim_plan_read(&plan, wrong[i], why), "%s", wrong[i]);
+}
+
+/* A bug that loses records shows with few of them, and with one death. */
+Test(sim_job, failing_life_gets_smaller_and_fails_the_same_way)
+{
+    struct sim_result before, after;
+    char way[SIM_WAY], smaller[SIM_WAY];
+    struct sim_plan plan;
+    uint64_t seed = 0;
+
+    do {
+        plan = sim_plan_of(++seed);
+        snprintf(plan.plant, sizeof plan.plant, "open_batch_left_out");
+    } while (sim_trial(&plan, true, &before) || before.troubles < 3);
+    cr_assert_gt(sim_trial_shrink(&plan, &after), 1);
+    cr_assert_not(sim_trial(&plan, true, &after), "it says itself that it fails");
+    sim_trial_way(before.failure, way);
+    sim_trial_way(after.failure, smaller);
+    cr_assert_str_eq(way, smaller);
+    cr_assert_leq(after.runs, 2);
+    cr_assert_lt(after.records, before.records);
+    plan.plant[0] = '\0';
+    cr_assert_eq(sim_trial_shrink(&plan, &after), 0, "a life that does not fail stays as it is");
 }
 
 /* ---- equal seeds, equal runs ---- */
 
 static uint64_t hash_of(uint64_t seed, bool small, bool other_bytes)
 {
-    struct sim_plan plan = {
-        .seed = seed, .small = small, .other_bytes = other_bytes, .forced = true};
+    struct sim_plan plan = sim_plan_of(seed);
     struct sim_result result;
 
-    name_seed(seed);
+    plan.allowed = 0;
+    plan.small = small;
+    plan.other_bytes = other_bytes;
+    name_life(&plan);
     cr_assert(sim_job_live(&plan, &result), "%s", result.failure);
     return result.hash;
 }
@@ -171,41 +316,40 @@ Test(sim_job, other_seed_gives_another_run)
 
 /* ---- a small job, and one trouble at every place ---- */
 
-static struct sim_result lives_after(enum sim_fault fault, uint64_t k, bool harder, int os_error)
+static struct sim_result lives_after(const struct sim_trouble *trouble)
 {
-    struct sim_plan plan = {
-        .seed = 7,
-        .small = true,
-        .forced = true,
-        .trouble_count = fault != SIM_FAULT_NONE,
-        .troubles = {{.fault = fault, .k = k, .harder = harder, .os_error = os_error}}};
+    struct sim_plan plan = {.seed = 7,
+                            .small = true,
+                            .forced = true,
+                            .trouble_count = trouble->fault != SIM_FAULT_NONE,
+                            .troubles = {*trouble}};
     struct sim_result result;
+    char text[200];
 
-    snprintf(replay, sizeof replay, "sim: FAILED: the small job, fault %d at place %" PRIu64 "\n",
-             (int)fault, k);
+    sim_trouble_write(trouble, text, sizeof text);
+    snprintf(replay, sizeof replay, "sim: FAILED: the small job, %s\n", text);
     signal(SIGABRT, on_abort);
     signal(SIGSEGV, on_abort);
     if (!sim_job_live(&plan, &result)) {
         sim_job_verbose(true);
         (void)sim_job_live(&plan, &result);
-        cr_assert_fail("fault %d at place %" PRIu64 ": %s", (int)fault, k, result.failure);
+        cr_assert_fail("%s: %s", text, result.failure);
     }
     return result;
 }
 
 /* Until the trouble comes no more: the run was over before. */
-static uint64_t at_every_place(enum sim_fault fault, bool harder, int os_error)
+static uint64_t at_every_place(struct sim_trouble trouble)
 {
-    uint64_t k = 1;
-
-    while (lives_after(fault, k, harder, os_error).faults_hit[fault] > 0)
-        k++;
-    return k - 1;
+    trouble.k = 1;
+    while (lives_after(&trouble).faults_hit[trouble.fault] > 0)
+        trouble.k++;
+    return trouble.k - 1;
 }
 
 Test(sim_job, killed_at_every_file_call)
 {
-    uint64_t places = at_every_place(SIM_FAULT_KILL, true, 0);
+    uint64_t places = at_every_place((struct sim_trouble){.fault = SIM_FAULT_KILL, .harder = true});
 
     printf("figure: a small job killed at each of its %" PRIu64 " file calls: exact\n", places);
     cr_assert_gt(places, 60);
@@ -213,7 +357,8 @@ Test(sim_job, killed_at_every_file_call)
 
 Test(sim_job, power_cut_at_every_file_call)
 {
-    uint64_t places = at_every_place(SIM_FAULT_POWER, true, 0);
+    uint64_t places =
+        at_every_place((struct sim_trouble){.fault = SIM_FAULT_POWER, .harder = true});
 
     printf("figure: power cut at each of its %" PRIu64 " file calls: exact\n", places);
     cr_assert_gt(places, 60);
@@ -221,18 +366,138 @@ Test(sim_job, power_cut_at_every_file_call)
 
 Test(sim_job, every_file_call_fails)
 {
-    uint64_t places = at_every_place(SIM_FAULT_DISK, false, EIO);
+    uint64_t places =
+        at_every_place((struct sim_trouble){.fault = SIM_FAULT_DISK, .os_error = EIO});
 
     printf("figure: EIO, and then ENOSPC, at each of its %" PRIu64 " file calls: exact\n", places);
-    cr_assert_eq(at_every_place(SIM_FAULT_DISK, false, ENOSPC), places);
+    cr_assert_eq(at_every_place((struct sim_trouble){.fault = SIM_FAULT_DISK, .os_error = ENOSPC}),
+                 places);
 }
 
 Test(sim_job, every_allocation_fails)
 {
-    uint64_t places = at_every_place(SIM_FAULT_MEMORY, false, 0);
+    uint64_t places = at_every_place((struct sim_trouble){.fault = SIM_FAULT_MEMORY});
 
     printf("figure: %" PRIu64 " allocations failed, one at a time: exact\n", places);
     cr_assert_gt(places, 400);
+}
+
+Test(sim_job, dies_at_every_step)
+{
+    uint64_t places = at_every_place((struct sim_trouble){.fault = SIM_FAULT_STEP, .harder = true});
+
+    printf("figure: a small job that dies at each of its %" PRIu64 " steps: exact\n", places);
+    cr_assert_gt(places, 300);
+}
+
+Test(sim_job, every_callback_fails_and_kills)
+{
+    struct sim_trouble trouble = {.fault = SIM_FAULT_OPERATOR};
+    uint64_t places = at_every_place(trouble);
+
+    printf("figure: each of %" PRIu64 " callbacks failed, and then killed: exact\n", places);
+    cr_assert_gt(places, 200);
+    trouble.harder = true;
+    cr_assert_eq(at_every_place(trouble), places);
+}
+
+Test(sim_job, every_item_is_lost)
+{
+    uint64_t places = at_every_place((struct sim_trouble){.fault = SIM_FAULT_LOSE});
+
+    printf("figure: each of %" PRIu64 " items lost: noticed, or nothing went on; exact\n", places);
+    cr_assert_gt(places, 30);
+}
+
+Test(sim_job, connection_breaks_at_every_item)
+{
+    uint64_t places = at_every_place((struct sim_trouble){.fault = SIM_FAULT_CUT, .harder = true});
+
+    printf("figure: a connection broken at each of %" PRIu64 " items: exact\n", places);
+    cr_assert_gt(places, 30);
+}
+
+/* ---- clocks ---- */
+
+/* F34: however many intervals and timeouts have passed meanwhile, it is one late trigger, and one
+ * round at most that was too late. */
+Test(sim_job, gap_in_time_is_one_late_tick)
+{
+    struct sim_trouble none = {0};
+    struct sim_result whole = lives_after(&none);
+    uint32_t aborted = 0;
+
+    for (uint64_t k = 1; k < whole.first_steps; k += 7) {
+        struct sim_trouble gap = {
+            .fault = SIM_FAULT_PAUSE, .k = k, .harder = true, .pause_ns = 100000000000};
+        struct sim_result result = lives_after(&gap);
+        cr_assert_leq(result.aborts, whole.aborts + 1, "at step %d", (int)k);
+        cr_assert_leq(result.commits, whole.commits + 2, "at step %d", (int)k);
+        aborted += result.aborts;
+    }
+    cr_assert_gt(aborted, 0, "some gaps fall into a round, and are longer than its timeout");
+}
+
+/* ---- two runs on one store ---- */
+
+struct pairs {
+    uint64_t places, refused, third, slipped;
+};
+
+static bool add_pair(struct pairs *pairs, const struct sim_pair_plan *plan)
+{
+    struct sim_pair_result result;
+
+    snprintf(replay, sizeof replay,
+             "sim: FAILED: two runs, the first paused at step %" PRIu64 " or in call %" PRIu64
+             ", woken as %d, useless lock %d\n",
+             plan->pause_at, plan->pause_in, (int)plan->wake, plan->useless_lock);
+    signal(SIGABRT, on_abort);
+    signal(SIGSEGV, on_abort);
+    cr_assert(sim_pair_live(plan, &result), "%s\n%s", result.failure, replay);
+    pairs->places += result.paused;
+    pairs->refused += result.refused;
+    pairs->third += result.third;
+    pairs->slipped += result.slipped;
+    return result.paused;
+}
+
+/* At every place, until A has ended before it comes. */
+static struct pairs pairs_everywhere(bool in_calls)
+{
+    struct pairs pairs = {0};
+
+    for (int i = 0; i < 2 * SIM_WAKES; i++) {
+        struct sim_pair_plan plan = {
+            .seed = 7, .wake = (enum sim_wake)(i / 2), .useless_lock = i % 2 == 1};
+        uint64_t *place = in_calls ? &plan.pause_in : &plan.pause_at;
+        do
+            ++*place;
+        while (add_pair(&pairs, &plan));
+    }
+    return pairs;
+}
+
+Test(sim_job, older_run_that_wakes_makes_nothing_visible)
+{
+    struct pairs pairs = pairs_everywhere(false);
+
+    printf("figure: a run paused before each of its steps while another takes its store, %" PRIu64
+           " pairs: %" PRIu64 " were refused, %" PRIu64 " made a third run necessary; exact\n",
+           pairs.places, pairs.refused, pairs.third);
+    cr_assert(pairs.places > 1000 && pairs.refused > 1000);
+    cr_assert_eq(pairs.slipped, 0);
+}
+
+Test(sim_job, older_run_that_wakes_in_a_file_call_publishes_nothing)
+{
+    struct pairs pairs = pairs_everywhere(true);
+
+    printf("figure: the same at each of its file calls, %" PRIu64 " pairs: %" PRIu64
+           " were refused, %" PRIu64 " made a third run necessary, %" PRIu64
+           " checkpoints slipped through; exact\n",
+           pairs.places, pairs.refused, pairs.third, pairs.slipped);
+    cr_assert(pairs.places > 500 && pairs.refused > 500);
 }
 
 /* ---- planted bugs ---- */
@@ -242,7 +507,7 @@ struct plant {
     uint32_t allowed; /* the kinds of fault that show it: fewer faults, fewer runs in vain */
 };
 
-#define CRASHES (1u << SIM_FAULT_KILL | 1u << SIM_FAULT_POWER)
+#define CRASHES (1u << SIM_FAULT_KILL | 1u << SIM_FAULT_POWER | 1u << SIM_FAULT_STEP)
 
 static const struct plant plants[] = {
     {"container_sync_skipped", 1u << SIM_FAULT_POWER},
@@ -272,56 +537,69 @@ static const struct plant plants[] = {
 #define PLANT_SEEDS 1000
 #define PLANTS (sizeof plants / sizeof plants[0])
 
-/* In a child: a plant may end in an assertion. Says how far it came in *seed. */
-static void live_planted(const struct plant *plant, volatile uint64_t *seed)
-{
-    signal(SIGABRT, SIG_DFL);
-    signal(SIGSEGV, SIG_DFL);
-    if (freopen("/dev/null", "w", stderr) == NULL)
-        _exit(2);
-    sim_planted = plant->name;
-    for (*seed = 1; *seed <= PLANT_SEEDS; ++*seed) {
-        struct sim_plan plan = {.seed = *seed, .allowed = plant->allowed};
-        struct sim_result result;
-        if (!sim_job_live(&plan, &result))
-            _exit(1);
-    }
-    _exit(0);
-}
-
-static uint64_t seeds_until_caught(const struct plant *plant, volatile uint64_t *seed)
+static uint64_t seeds_until_caught(const struct plant *plant)
 {
     struct sim_result result;
-    struct sim_plan plan;
-    int status = 0;
-    pid_t child = fork();
 
-    cr_assert_geq(child, 0);
-    if (child == 0)
-        live_planted(plant, seed);
-    cr_assert_eq(waitpid(child, &status, 0), child);
-    cr_assert(!WIFEXITED(status) || WEXITSTATUS(status) != 2);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-        return 0;
-    plan = (struct sim_plan){.seed = *seed, .allowed = plant->allowed};
-    name_seed(*seed);
-    cr_assert(sim_job_live(&plan, &result), "%s: without it too: %s", plant->name, result.failure);
-    return *seed;
+    for (uint64_t seed = 1; seed <= PLANT_SEEDS; seed++) {
+        struct sim_plan plan = sim_plan_of(seed);
+        plan.allowed = plant->allowed;
+        snprintf(plan.plant, sizeof plan.plant, "%s", plant->name);
+        if (sim_trial(&plan, false, &result))
+            continue;
+        plan.plant[0] = '\0';
+        cr_assert(sim_trial(&plan, false, &result), "%s: seed %d fails without it too: %s",
+                  plant->name, (int)seed, result.failure);
+        return seed;
+    }
+    return 0;
 }
 
 Test(sim_job, planted_bugs_are_caught)
 {
-    volatile uint64_t *seed =
-        mmap(NULL, sizeof *seed, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     uint32_t caught = 0;
 
-    cr_assert_neq((void *)(uintptr_t)seed, MAP_FAILED);
     for (size_t i = 0; i < PLANTS; i++) {
-        uint64_t seeds = seeds_until_caught(&plants[i], seed);
+        uint64_t seeds = seeds_until_caught(&plants[i]);
         printf("figure: planted %s: %s %" PRIu64 " seeds\n", plants[i].name,
                seeds == 0 ? "NOT caught in" : "caught within", seeds == 0 ? PLANT_SEEDS : seeds);
         caught += seeds > 0;
     }
     printf("figure: %u of %zu planted bugs caught\n", caught, PLANTS);
     cr_assert_eq(caught, PLANTS);
+}
+
+/* Those that it takes two runs for; or that two runs show as well. */
+static const char *const pair_plants[] = {"id_used_again", "commit_not_idempotent"};
+
+#define PAIR_PLANTS (sizeof pair_plants / sizeof pair_plants[0])
+
+static uint64_t pairs_until_caught(const char *name)
+{
+    struct sim_pair_plan plan = {.seed = 7, .wake = SIM_WAKE_STARTED, .pause_at = 1};
+    struct sim_pair_result result;
+    bool well;
+
+    do {
+        sim_planted = name;
+        well = sim_pair_live(&plan, &result);
+        sim_planted = NULL;
+        if (!well)
+            return plan.pause_at;
+        plan.pause_at++;
+    } while (result.paused);
+    return 0;
+}
+
+Test(sim_job, planted_bugs_are_caught_by_two_runs)
+{
+    uint32_t caught = 0;
+
+    for (size_t i = 0; i < PAIR_PLANTS; i++) {
+        uint64_t pairs = pairs_until_caught(pair_plants[i]);
+        printf("figure: planted %s: %s by a run paused at step %" PRIu64 "\n", pair_plants[i],
+               pairs == 0 ? "NOT caught" : "caught", pairs);
+        caught += pairs > 0;
+    }
+    cr_assert_eq(caught, PAIR_PLANTS);
 }

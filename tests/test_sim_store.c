@@ -340,6 +340,14 @@ Test(sim_store, every_file_call_fails_once_and_then_the_power)
     hold_at_every_call(FAIL_POWER, EIO, 4);
 }
 
+static struct store *begin(uint64_t checkpoints)
+{
+    struct store *store = sample_store(STORE);
+    for (uint64_t id = 1; id <= checkpoints; id++)
+        sample_commit(store, id);
+    return store;
+}
+
 /* ---- ids, when claims fail and sweeps die (I3) ---- */
 
 static bool has_folder(const char *id)
@@ -431,6 +439,38 @@ Test(sim_store, a_savepoint_that_finds_no_room_gives_back_what_it_took)
     cr_assert(failed > 10 && failed < 120, "%u", failed);
 }
 
+static void move_away(void *context, uint64_t call, const char *name, const char *path)
+{
+    (void)call;
+    bool *moved = context;
+    if (*moved || strcmp(name, "open") != 0 || strcmp(path, NAME_MANIFEST_NEW) != 0)
+        return;
+    files_rename(files_root(), &SAVED[1], files_root(), "elsewhere");
+    *moved = true;
+}
+
+/* V2: what is in it is left as it is, and the store's own run goes on. */
+Test(sim_store, a_savepoint_that_is_moved_while_it_is_written_is_not_believed)
+{
+    struct told told = {0};
+    struct weir_error error;
+    bool moved = false;
+    sim_disk_wipe();
+    sim_start(1);
+    struct store *store = begin(1);
+    sim_disk_hook(move_away, &moved);
+    cr_assert_eq(store_save_copy(store, 1, SAVED, &error), WEIR_IO);
+    sim_disk_hook(NULL, NULL);
+    cr_assert_not_null(strstr(error.text, "moved or changed while a savepoint was written"), "%s",
+                       error.text);
+    cr_assert(moved && files_find(files_find(files_root(), "elsewhere"), NAME_SAVEPOINT) != NULL);
+    sample_commit(store, 2);
+    store_close(&store);
+    check_all(&told, STORE, 2);
+    cr_assert_eq(told.breach[0], 0, "%s", told.breach);
+    cr_assert_eq(sim_end(), 0);
+}
+
 /* A view may lie where nothing can be written: nothing waits to be written there. */
 Test(sim_store, a_savepoint_is_read_where_no_sync_is_possible)
 {
@@ -481,14 +521,6 @@ static void peek(const char *path, uint64_t at, void *bytes, size_t size)
 }
 
 #define FIRST_SEGMENT STORE "/data/0000000001-00000000000000000001.seg"
-
-static struct store *begin(uint64_t checkpoints)
-{
-    struct store *store = sample_store(STORE);
-    for (uint64_t id = 1; id <= checkpoints; id++)
-        sample_commit(store, id);
-    return store;
-}
 
 static const char *retention_beside_an_open_round(void)
 {

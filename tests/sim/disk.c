@@ -28,6 +28,7 @@ static struct {
     uint64_t fail_at, kill_at; /* numbers of calls; 0: never */
     int fail_os_error;
     uint64_t space, short_one_in;
+    bool no_locks;
     void (*hook)(void *context, uint64_t call, const char *name, const char *path);
     void *hook_context;
 } disk;
@@ -41,6 +42,7 @@ void sim_disk_start(void)
     disk.kill_at = 0;
     disk.space = 0;
     disk.short_one_in = 0;
+    disk.no_locks = false;
     disk.hook = NULL;
 }
 
@@ -52,6 +54,16 @@ void sim_disk_release(void)
         disk.handles[i].node = NULL;
     }
     disk.kill_at = 0;
+    sim_revive();
+}
+
+void sim_disk_unlock(bool useless)
+{
+    for (int i = 0; i < HANDLES; i++) {
+        if (disk.handles[i].node != NULL)
+            disk.handles[i].node->lock = -1;
+    }
+    disk.no_locks = useless;
 }
 
 void sim_disk_wipe(void)
@@ -83,11 +95,6 @@ void sim_disk_fail(uint64_t k, int os_error)
 void sim_disk_kill(uint64_t k)
 {
     disk.kill_at = k == 0 ? 0 : disk.calls + k;
-}
-
-bool sim_disk_killed(void)
-{
-    return disk.kill_at != 0 && disk.calls >= disk.kill_at;
 }
 
 void sim_disk_space(uint64_t bytes)
@@ -131,7 +138,9 @@ static int called(const char *name, const char *path, uint64_t size)
     sim_event(name, path, numbers);
     if (disk.hook != NULL)
         disk.hook(disk.hook_context, disk.calls, name, path);
-    if (sim_disk_killed())
+    if (disk.calls == disk.kill_at)
+        sim_kill();
+    if (sim_killed())
         return -EIO;
     return disk.fail_at == disk.calls ? -disk.fail_os_error : 0;
 }
@@ -329,8 +338,9 @@ static void write_now(struct file_node *file, const void *data, size_t size, uin
 int64_t disk_write(int file, const void *data, size_t size, uint64_t offset)
 {
     const struct handle *handle = handle_of(file);
+    bool alive = !sim_killed();
     int result = called("write", "", size);
-    bool last = disk.kill_at != 0 && disk.calls == disk.kill_at;
+    bool last = alive && disk.calls == disk.kill_at;
 
     if (handle == NULL || !handle->writable)
         return result != 0 ? result : -EBADF;
@@ -354,7 +364,7 @@ int disk_sync(int file)
         return result != 0 ? result : -EBADF;
     if (result == 0 && !handle->node->lying)
         files_sync(handle->node);
-    if (result != 0 && !sim_disk_killed()) /* the dead have seen no failure */
+    if (result != 0 && !sim_killed()) /* the dead have seen no failure */
         handle->node->lying = true;
     return result;
 }
@@ -501,7 +511,8 @@ int disk_lock(int file)
         return -EBADF;
     if (handle->node->lock != -1 && handle->node->lock != file)
         return -EAGAIN;
-    handle->node->lock = file;
+    if (!disk.no_locks)
+        handle->node->lock = file;
     return 0;
 }
 
@@ -546,5 +557,5 @@ uint32_t disk_user(void)
 
 uint32_t disk_process(void)
 {
-    return 4242;
+    return 4242 + sim_process_now();
 }

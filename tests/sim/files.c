@@ -7,7 +7,7 @@
 
 #define SECTOR 512
 
-static struct file_node *all;
+static struct file_node *all, *root;
 static uint64_t last_id;
 
 static void *must(void *memory)
@@ -45,10 +45,21 @@ static void bytes_free(struct file_bytes *bytes)
 
 /* ---- names ---- */
 
+static uint64_t hash_of(const char *name)
+{
+    uint64_t hash = 0xCBF29CE484222325u; /* FNV-1a */
+
+    for (; *name != '\0'; name++)
+        hash = (hash ^ (unsigned char)*name) * 0x100000001B3u;
+    return hash;
+}
+
 static struct file_entry *entries_find(const struct file_entries *entries, const char *name)
 {
+    uint64_t hash = hash_of(name);
+
     for (size_t i = 0; i < entries->count; i++) {
-        if (strcmp(entries->list[i].name, name) == 0)
+        if (entries->list[i].hash == hash && strcmp(entries->list[i].name, name) == 0)
             return &entries->list[i];
     }
     return NULL;
@@ -68,7 +79,7 @@ static void entries_set(struct file_entries *entries, const char *name, struct f
 {
     entries_remove(entries, name);
     entries->list = must(realloc(entries->list, (entries->count + 1) * sizeof entries->list[0]));
-    entries->list[entries->count++] = (struct file_entry){must(strdup(name)), node};
+    entries->list[entries->count++] = (struct file_entry){must(strdup(name)), hash_of(name), node};
 }
 
 static void entries_free(struct file_entries *entries)
@@ -136,16 +147,11 @@ static struct file_node *node_new(bool folder, struct file_node *parent)
     return node;
 }
 
-/* The first node made is the last of the list. */
 struct file_node *files_root(void)
 {
-    struct file_node *node = all;
-
-    if (node == NULL)
-        return node_new(true, NULL);
-    while (node->next != NULL)
-        node = node->next;
-    return node;
+    if (root == NULL)
+        root = node_new(true, NULL);
+    return root;
 }
 
 void files_wipe(void)
@@ -160,6 +166,7 @@ void files_wipe(void)
         changes_free(node);
         free(node);
     }
+    root = NULL;
     last_id = 0;
 }
 
@@ -222,13 +229,15 @@ void files_write(struct file_node *file, const void *data, size_t size, size_t o
         memcpy(file->cached.data + offset, data, size);
 }
 
+/* A folder's cached names are the durable ones and its changes, in their order. */
 void files_sync(struct file_node *node)
 {
     if (!node->folder) {
         bytes_copy(&node->durable, &node->cached);
         return;
     }
-    entries_copy(&node->durable_names, &node->names);
+    for (size_t i = 0; i < node->change_count; i++)
+        change_apply(&node->durable_names, &node->changes[i]);
     changes_free(node);
 }
 

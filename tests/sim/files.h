@@ -21,6 +21,7 @@ struct file_bytes {
 
 struct file_entry {
     char *name;
+    uint64_t hash; /* of the name: most comparisons end here */
     struct file_node *node;
 };
 

@@ -9,8 +9,6 @@
 #include <string.h>
 #include <xxhash.h>
 
-#include "clock.h"
-
 #define TAIL 200
 
 struct event {
@@ -26,6 +24,10 @@ static struct {
     uint64_t hash;
     uint64_t count;
     bool print;
+    bool killed;
+    uint32_t process;
+    void (*hook)(void *context, const struct message *message);
+    void *hook_context;
     struct event tail[TAIL];
 } sim;
 
@@ -56,11 +58,48 @@ static void network_event(const char *what, const char *endpoint, const struct m
                            message->id, message->count};
 
     sim_event(what, name == NULL ? endpoint : name + 3, numbers);
+    if (sim.hook != NULL && strcmp(what, "send") == 0)
+        sim.hook(sim.hook_context, message);
+}
+
+void sim_message_hook(void (*hook)(void *context, const struct message *message), void *context)
+{
+    sim.hook = hook;
+    sim.hook_context = context;
+}
+
+void sim_kill(void)
+{
+    static const uint64_t none[4];
+
+    if (!sim.killed)
+        sim_event("kill", "", none);
+    sim.killed = true;
+}
+
+bool sim_killed(void)
+{
+    return sim.killed;
+}
+
+void sim_revive(void)
+{
+    sim.killed = false;
+}
+
+void sim_process(uint32_t number)
+{
+    sim.process = number;
+}
+
+uint32_t sim_process_now(void)
+{
+    return sim.process;
 }
 
 void sim_start(uint64_t seed)
 {
-    static const struct sim_network network = {clock_now_ns, draw_network, network_event};
+    static const struct sim_network network = {sim_now_ns, draw_network, network_event};
     bool print = sim.print;
 
     memset(&sim, 0, sizeof sim);
@@ -73,9 +112,6 @@ void sim_start(uint64_t seed)
     sim_threads_start();
     sim_disk_start();
     sim_network_control(&network);
-    sim_network_delay(0);
-    sim_network_refuse(0);
-    sim_network_duplicate(0);
 }
 
 static uint64_t report(const char *what, uint64_t count)
@@ -110,15 +146,23 @@ static void event_print(const struct event *event)
             event->numbers[1], event->numbers[2], event->numbers[3]);
 }
 
+/* Events are many, and snprintf would be a tenth of a run's cost. */
+static void copy_name(char *to, size_t room, const char *name)
+{
+    size_t size = strlen(name);
+
+    memcpy(to, name, size < room ? size : room - 1);
+}
+
 void sim_event(const char *what, const char *who, const uint64_t numbers[4])
 {
     struct event event;
 
     memset(&event, 0, sizeof event); /* its padding is hashed too */
     event.count = sim.count++;
-    event.now_ns = clock_now_ns();
-    snprintf(event.what, sizeof event.what, "%s", what);
-    snprintf(event.who, sizeof event.who, "%s", who);
+    event.now_ns = sim_now_ns();
+    copy_name(event.what, sizeof event.what, what);
+    copy_name(event.who, sizeof event.who, who);
     memcpy(event.numbers, numbers, sizeof event.numbers);
     sim.hash = XXH3_64bits_withSeed(&event, sizeof event, sim.hash);
     sim.tail[event.count % TAIL] = event;

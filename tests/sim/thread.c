@@ -17,20 +17,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clock.h"
 #include "error.h"
 #include "memory.h"
 #include "sim.h"
 
 #define EARLY_ONE_IN 32    /* a wait may return early, so now and then one does */
 #define PRIORITY_ONE_IN 64 /* how often an actor's priority changes */
+#define PACE_ONE_IN 256    /* and how often its slowness does, in its own steps */
+#define PACES 11           /* the slowest is 2^10 times slower than the fastest */
+#define LOOKS 4            /* looks at the clock that take as long as what comes after the step */
 
 struct thread {
     struct actor actor;
     const struct weir_allocator *allocator;
     struct step last;
+    uint32_t process;
     uint64_t priority;
     uint64_t steps;
+    int64_t cost_ns;       /* of its steps: see sim_slow_actors */
+    int64_t busy_until_ns; /* with a step, or paused */
     struct thread *next;
 };
 
@@ -44,9 +49,18 @@ static struct {
     struct thread *first;
     uint64_t left; /* threads and monitors */
     uint64_t steps, step_limit;
-    int64_t step_cost_ns;
+    int64_t step_cost_ns, slow_most_ns;
     bool priorities;
     bool stepping;
+
+    /* what is to happen between two steps: numbers of steps, 0 for never */
+    uint64_t kill_at, pause_at, process_pause_at;
+    bool pause_all;
+    int64_t pause_ns;
+    uint64_t pauses;
+    uint32_t process_to_pause;
+    uint32_t paused; /* bit set of processes */
+    uint64_t jump_one_in;
 } schedule;
 
 void sim_threads_start(void)
@@ -73,9 +87,62 @@ void sim_step_cost(int64_t cost_ns)
     schedule.step_cost_ns = cost_ns;
 }
 
+void sim_slow_actors(int64_t most_ns)
+{
+    schedule.slow_most_ns = most_ns;
+}
+
 void sim_step_limit(uint64_t steps)
 {
     schedule.step_limit = steps;
+}
+
+uint64_t sim_steps(void)
+{
+    return schedule.steps;
+}
+
+static uint64_t step_number(uint64_t k)
+{
+    return k == 0 ? 0 : schedule.steps + k;
+}
+
+void sim_kill_at_step(uint64_t k)
+{
+    schedule.kill_at = step_number(k);
+}
+
+void sim_pause_at_step(uint64_t k, bool all, int64_t for_ns)
+{
+    schedule.pause_at = step_number(k);
+    schedule.pause_all = all;
+    schedule.pause_ns = for_ns;
+}
+
+uint64_t sim_pauses(void)
+{
+    return schedule.pauses;
+}
+
+void sim_process_pause_at_step(uint32_t number, uint64_t k)
+{
+    schedule.process_pause_at = step_number(k);
+    schedule.process_to_pause = number;
+}
+
+bool sim_process_paused(uint32_t number)
+{
+    return schedule.paused >> number & 1;
+}
+
+void sim_process_resume(uint32_t number)
+{
+    schedule.paused &= ~(1u << number);
+}
+
+void sim_clock_jumps(uint64_t one_in)
+{
+    schedule.jump_one_in = one_in;
 }
 
 /* ---- scheduler ---- */
@@ -83,16 +150,17 @@ void sim_step_limit(uint64_t steps)
 static void give_up(const char *why)
 {
     sim_trace_tail();
-    fprintf(stderr, "sim: %s at %" PRId64 " ns after %" PRIu64 " steps\n", why, clock_now_ns(),
+    fprintf(stderr, "sim: %s at %" PRId64 " ns after %" PRIu64 " steps\n", why, sim_now_ns(),
             schedule.steps);
     for (const struct thread *thread = schedule.first; thread != NULL; thread = thread->next) {
         static const char *const states[] = {"again", "waits", "done"};
-        fprintf(stderr, "  %-16s %-6s steps %" PRIu64 ", fd %d, deadline %" PRId64 ", inbox %s\n",
+        fprintf(stderr, "  %-16s %-6s steps %" PRIu64 ", fd %d, deadline %" PRId64 ", inbox %s%s\n",
                 thread->actor.name, states[thread->last.what], thread->steps, thread->last.fd,
                 thread->last.deadline_ns,
                 thread->last.what != STEP_DONE && sim_inbox_due_ns(thread->actor.inbox) < INT64_MAX
                     ? "has messages"
-                    : "empty");
+                    : "empty",
+                sim_process_paused(thread->process) ? ", paused" : "");
     }
     abort();
 }
@@ -104,25 +172,33 @@ static bool fd_is_ready(int fd)
     return fd >= 0 && poll(&polled, 1, 0) > 0;
 }
 
+static bool stands_still(const struct thread *thread)
+{
+    return thread->last.what == STEP_DONE || sim_process_paused(thread->process);
+}
+
 /* When it can go on by itself; INT64_MAX: never. */
 static int64_t thread_due_ns(const struct thread *thread)
 {
     int64_t due_ns = thread->last.deadline_ns;
     int64_t inbox_ns;
 
-    if (thread->last.what == STEP_DONE)
+    if (stands_still(thread))
         return INT64_MAX;
     if (thread->last.what == STEP_AGAIN || fd_is_ready(thread->last.fd))
-        return INT64_MIN;
+        return thread->busy_until_ns;
     inbox_ns = sim_inbox_due_ns(thread->actor.inbox);
-    return inbox_ns < due_ns ? inbox_ns : due_ns;
+    due_ns = inbox_ns < due_ns ? inbox_ns : due_ns;
+    return due_ns < thread->busy_until_ns ? thread->busy_until_ns : due_ns;
 }
 
 static bool can_run(const struct thread *thread, bool early)
 {
-    if (thread->last.what == STEP_DONE)
-        return false;
-    return early || thread_due_ns(thread) <= clock_now_ns();
+    int64_t now_ns = sim_now_ns();
+
+    if (early)
+        return !stands_still(thread) && thread->busy_until_ns <= now_ns;
+    return thread_due_ns(thread) <= now_ns;
 }
 
 static bool any_can_run(void)
@@ -151,20 +227,84 @@ static struct thread *choose(bool early)
     return best;
 }
 
+static void draw_pace(struct thread *thread)
+{
+    if (schedule.slow_most_ns > 0)
+        thread->cost_ns = schedule.slow_most_ns >> sim_draw(SIM_SCHEDULE, PACES);
+}
+
 static void run_step(struct thread *thread)
 {
+    uint32_t application = sim_process_now();
     uint64_t numbers[4] = {0};
 
     if (++schedule.steps > schedule.step_limit)
         give_up("too many steps");
+    if (schedule.slow_most_ns > 0 && sim_draw(SIM_SCHEDULE, PACE_ONE_IN) == 0)
+        draw_pace(thread);
     schedule.stepping = true;
+    sim_process(thread->process);
+    sim_clock_tick(thread->cost_ns / LOOKS);
     thread->last = thread->actor.step(thread->actor.self);
+    sim_clock_tick(0);
+    sim_process(application);
     schedule.stepping = false;
     thread->steps++;
     numbers[0] = (uint64_t)thread->last.what;
     numbers[1] = (uint64_t)thread->last.deadline_ns;
+    numbers[2] = thread->process;
     sim_event("step", thread->actor.name, numbers);
-    sim_clock_pass(clock_now_ns() + schedule.step_cost_ns);
+    sim_clock_pass(sim_now_ns() + schedule.step_cost_ns);
+    thread->busy_until_ns = sim_now_ns() + thread->cost_ns;
+}
+
+/* ---- what happens between two steps ---- */
+
+static void pause_one(void)
+{
+    struct thread *chosen = NULL;
+    uint64_t count = 0;
+
+    for (struct thread *thread = schedule.first; thread != NULL; thread = thread->next) {
+        if (!stands_still(thread) && sim_draw(SIM_TIME, ++count) == 0)
+            chosen = thread;
+    }
+    if (chosen == NULL)
+        return;
+    chosen->busy_until_ns = sim_now_ns() + schedule.pause_ns;
+    sim_event("pause", chosen->actor.name, (const uint64_t[4]){(uint64_t)schedule.pause_ns});
+}
+
+static void pause_all(void)
+{
+    sim_event("pause", "all", (const uint64_t[4]){(uint64_t)schedule.pause_ns});
+    sim_clock_pass(sim_now_ns() + schedule.pause_ns);
+}
+
+/* True: who can run may have changed. */
+static bool befall(void)
+{
+    uint64_t step = schedule.steps + 1;
+
+    if (step == schedule.kill_at)
+        sim_kill();
+    if (schedule.jump_one_in > 0 && sim_draw(SIM_TIME, schedule.jump_one_in) == 0)
+        sim_clock_jump();
+    if (step == schedule.pause_at) {
+        schedule.pause_at = 0;
+        schedule.pauses++;
+        if (schedule.pause_all)
+            pause_all();
+        else
+            pause_one();
+        return true;
+    }
+    if (step == schedule.process_pause_at) {
+        schedule.process_pause_at = 0;
+        schedule.paused |= 1u << schedule.process_to_pause;
+        return true;
+    }
+    return false;
 }
 
 static int64_t next_due_ns(void)
@@ -185,7 +325,8 @@ static bool advance(int64_t until_ns)
 
     assert(!schedule.stepping);
     if (any_can_run()) {
-        run_step(choose(sim_draw(SIM_SCHEDULE, EARLY_ONE_IN) == 0));
+        if (!befall())
+            run_step(choose(sim_draw(SIM_SCHEDULE, EARLY_ONE_IN) == 0));
         return true;
     }
     due_ns = next_due_ns();
@@ -199,8 +340,21 @@ static bool advance(int64_t until_ns)
 
 void sim_run(int64_t until_ns)
 {
-    while (clock_now_ns() < until_ns)
+    while (sim_now_ns() < until_ns)
         (void)advance(until_ns);
+}
+
+void sim_process_pause_here(void (*meanwhile)(void *context), void *context)
+{
+    uint32_t process = sim_process_now();
+
+    assert(schedule.stepping && !sim_process_paused(process));
+    schedule.paused |= 1u << process;
+    schedule.stepping = false;
+    meanwhile(context);
+    schedule.stepping = true;
+    sim_process_resume(process);
+    sim_process(process);
 }
 
 /* ---- threads ---- */
@@ -215,7 +369,9 @@ enum weir_result thread_start(const struct actor *actor, const struct weir_alloc
     new->actor = *actor;
     new->allocator = allocator;
     new->last = (struct step){STEP_AGAIN, -1, INT64_MAX};
+    new->process = sim_process_now();
     new->priority = sim_draw(SIM_SCHEDULE, UINT64_MAX);
+    draw_pace(new);
     new->next = schedule.first;
     schedule.first = new;
     schedule.left++;
@@ -290,7 +446,7 @@ void monitor_wait(struct monitor *monitor, int64_t deadline_ns)
 {
     monitor_leave(monitor);
     monitor->notified = false;
-    while (!monitor->notified && clock_now_ns() < deadline_ns) {
+    while (!monitor->notified && sim_now_ns() < deadline_ns) {
         if (!advance(deadline_ns))
             give_up("deadlock while the application waits");
     }

@@ -1,8 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Messages as plain queues: one a pipe, in the order of sending. With a control (sim.h) they take
- * virtual time and the reader's next pipe is drawn; without one the file serves free-running
- * threads: a mutex an inbox, first come first served, and a descriptor that wakes the sleeper.
+ * Messages as plain queues: one a pipe. With a control (sim.h) they take virtual time, the reader's
+ * next pipe is drawn, and network.c says what else becomes of each; without one the file serves
+ * free-running threads: a mutex an inbox, first come first served, and a descriptor that wakes the
+ * sleeper.
+ *
+ * Q1  a queue is in order of arrival. That is the order of sending, but for items that are late:
+ *     what was sent after one may arrive before it.
+ * Q2  never more than `window` items of a channel overtake one of it, counted by their sequence
+ *     numbers. So a reader with room for `window` items puts them right, and one item further on
+ *     means that something is lost. Messages without a sequence number overtake late items, and
+ *     never each other.
  */
 #include "transport.h"
 
@@ -19,16 +27,24 @@
 #include "clock.h"
 #include "error.h"
 #include "memory.h"
-#include "sim.h"
+#include "network.h"
 
 #define ROOM 65536
 #define ENDPOINT_SIZE 256
+#define LOST 8 /* lost items a pipe remembers */
 
 struct parcel {
     struct message message;
     int64_t due_ns;
     uint64_t order; /* of arrival at the inbox */
+    bool again;     /* the second one of two, and behind the first */
     struct parcel *next;
+};
+
+/* An item that will never come. */
+struct lost {
+    uint32_t channel;
+    uint64_t sequence; /* 0: a later one has come, and said so */
 };
 
 struct transport {
@@ -66,41 +82,11 @@ struct pipe {
     /* guarded by the inbox's mutex */
     struct pipe *next_of_inbox;
     struct parcel *first, *last;
-    int64_t last_due_ns;
+    int64_t last_due_ns; /* of what is not late */
     uint32_t queued;
+    struct lost lost[LOST];
+    uint32_t lost_count;
 };
-
-static const struct sim_network *control;
-static int64_t delay_most_ns;
-static uint64_t refuse_one_in, duplicate_one_in;
-static uint64_t transports_open; /* under control only */
-
-void sim_network_control(const struct sim_network *new_control)
-{
-    control = new_control;
-    if (control == NULL)
-        transports_open = 0;
-}
-
-void sim_network_delay(int64_t most_ns)
-{
-    delay_most_ns = most_ns;
-}
-
-void sim_network_refuse(uint64_t one_in)
-{
-    refuse_one_in = one_in;
-}
-
-void sim_network_duplicate(uint64_t one_in)
-{
-    duplicate_one_in = one_in;
-}
-
-uint64_t sim_network_left(void)
-{
-    return transports_open;
-}
 
 /* ---- transport ---- */
 
@@ -113,21 +99,24 @@ enum weir_result transport_open(const struct transport_options *options,
         return error_memory(error, "the transport", sizeof *new);
     new->options = *options;
     new->ports = 20000;
-    if (control != NULL)
-        transports_open++;
+    if (network_control() != NULL)
+        network_transports(1);
     *transport = new;
     return WEIR_OK;
 }
 
+static void parcel_free(const struct pipe *pipe, struct parcel *parcel)
+{
+    batch_release(parcel->message.payload);
+    memory_release(pipe->transport->options.allocator, parcel);
+}
+
 static void queue_free(struct pipe *pipe)
 {
-    const struct weir_allocator *allocator = pipe->transport->options.allocator;
-
     while (pipe->first != NULL) {
         struct parcel *parcel = pipe->first;
         pipe->first = parcel->next;
-        batch_release(parcel->message.payload);
-        memory_release(allocator, parcel);
+        parcel_free(pipe, parcel);
     }
 }
 
@@ -158,8 +147,8 @@ void transport_close(struct transport **transport)
         old->inboxes = inbox->next;
         inbox_free(inbox);
     }
-    if (control != NULL)
-        transports_open--;
+    if (network_control() != NULL)
+        network_transports(-1);
     memory_release(old->options.allocator, old);
     *transport = NULL;
 }
@@ -216,7 +205,7 @@ enum weir_result inbox_open(struct transport *transport, const char *endpoint, s
     if (new == NULL)
         return error_memory(error, "an inbox", sizeof *new);
     new->transport = transport;
-    new->wake_fd = control == NULL ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
+    new->wake_fd = network_control() == NULL ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
     pthread_mutex_init(&new->mutex, NULL);
     endpoint_settle(new, endpoint);
     new->next = transport->inboxes;
@@ -258,11 +247,6 @@ void inbox_close(struct inbox **inbox)
     *inbox = NULL;
 }
 
-static bool pipe_is_due(const struct pipe *pipe)
-{
-    return pipe->first != NULL && (control == NULL || pipe->first->due_ns <= control->now_ns());
-}
-
 static struct pipe *pick_earliest(const struct inbox *inbox)
 {
     struct pipe *best = NULL;
@@ -274,14 +258,15 @@ static struct pipe *pick_earliest(const struct inbox *inbox)
     return best;
 }
 
-static struct pipe *pick_drawn(const struct inbox *inbox)
+static struct pipe *pick_drawn(const struct inbox *inbox, const struct sim_network *control)
 {
     struct pipe *best = NULL;
+    int64_t now_ns = control->now_ns();
     uint64_t due = 0;
 
     /* The i-th that is due replaces the choice with probability 1/i: all are equally likely. */
     for (struct pipe *pipe = inbox->pipes; pipe != NULL; pipe = pipe->next_of_inbox) {
-        if (pipe_is_due(pipe) && control->draw(++due) == 0)
+        if (pipe->first != NULL && pipe->first->due_ns <= now_ns && control->draw(++due) == 0)
             best = pipe;
     }
     return best;
@@ -299,14 +284,30 @@ static struct parcel *queue_take(struct pipe *pipe)
     return parcel;
 }
 
+/* Counts what comes after a loss and proves it. */
+static void note_gaps(struct pipe *pipe, const struct message *message)
+{
+    if (!network_is_item(message))
+        return;
+    for (uint32_t i = 0; i < pipe->lost_count; i++) {
+        struct lost *lost = &pipe->lost[i];
+        if (lost->channel != message->channel || lost->sequence == 0 ||
+            !network_too_late(lost->sequence, message->sequence))
+            continue;
+        lost->sequence = 0;
+        network_counts()->gaps++;
+    }
+}
+
 int inbox_receive(struct inbox *inbox, struct message *message, struct weir_error *error)
 {
+    const struct sim_network *control = network_control();
     struct parcel *parcel = NULL;
     struct pipe *pipe;
 
     (void)error;
     pthread_mutex_lock(&inbox->mutex);
-    pipe = control == NULL ? pick_earliest(inbox) : pick_drawn(inbox);
+    pipe = control == NULL ? pick_earliest(inbox) : pick_drawn(inbox, control);
     if (pipe != NULL)
         parcel = queue_take(pipe);
     pthread_mutex_unlock(&inbox->mutex);
@@ -314,8 +315,10 @@ int inbox_receive(struct inbox *inbox, struct message *message, struct weir_erro
         return 0;
     *message = parcel->message;
     memory_release(inbox->transport->options.allocator, parcel);
-    if (control != NULL)
+    if (control != NULL) {
+        note_gaps(pipe, message);
         control->event("receive", inbox->endpoint, message);
+    }
     return 1;
 }
 
@@ -352,7 +355,7 @@ void inbox_wait(struct inbox *inbox, int fd, int64_t deadline_ns)
     uint64_t count;
     bool empty;
 
-    if (control != NULL)
+    if (network_control() != NULL)
         return;
     pthread_mutex_lock(&inbox->mutex);
     empty = inbox->queued == 0;
@@ -434,29 +437,66 @@ static struct parcel *parcel_new(const struct pipe *pipe, const struct message *
     return parcel;
 }
 
+/* Q2: nothing arrives before an item that it must not overtake. */
+static int64_t earliest_ns(const struct pipe *pipe, const struct message *message)
+{
+    int64_t earliest_ns = pipe->last_due_ns;
+
+    if (!network_is_item(message) || pipe->last == NULL || pipe->last->due_ns <= earliest_ns)
+        return earliest_ns;
+    for (const struct parcel *at = pipe->first; at != NULL; at = at->next) {
+        if (network_is_item(&at->message) && at->message.channel == message->channel &&
+            network_too_late(at->message.sequence, message->sequence) && at->due_ns > earliest_ns)
+            earliest_ns = at->due_ns;
+    }
+    return earliest_ns;
+}
+
+static void settle_due(struct pipe *pipe, struct parcel *parcel, const struct network_fate *fate)
+{
+    int64_t earliest = earliest_ns(pipe, &parcel->message);
+
+    parcel->due_ns = network_control()->now_ns() + fate->took_ns;
+    if (parcel->due_ns < earliest)
+        parcel->due_ns = earliest;
+    pipe->last_due_ns = parcel->due_ns;
+    if (fate->late)
+        parcel->due_ns += fate->late_ns;
+}
+
+static bool overtakes(const struct parcel *parcel)
+{
+    for (const struct parcel *at = parcel->next; at != NULL; at = at->next) {
+        if (network_is_item(&at->message) && at->message.channel == parcel->message.channel &&
+            at->message.sequence < parcel->message.sequence)
+            return true;
+    }
+    return false;
+}
+
+/* Q1 */
 static void queue_put(struct pipe *pipe, struct parcel *parcel)
 {
     struct inbox *inbox = pipe->inbox;
+    struct parcel **link = &pipe->first;
 
-    if (control != NULL) {
-        parcel->due_ns = control->now_ns();
-        if (delay_most_ns > 0)
-            parcel->due_ns += (int64_t)control->draw((uint64_t)delay_most_ns + 1);
-        if (parcel->due_ns < pipe->last_due_ns)
-            parcel->due_ns = pipe->last_due_ns;
-        pipe->last_due_ns = parcel->due_ns;
-    }
+    if (pipe->last != NULL && pipe->last->due_ns <= parcel->due_ns)
+        link = &pipe->last->next;
+    while (*link != NULL && (*link)->due_ns <= parcel->due_ns)
+        link = &(*link)->next;
+    parcel->next = *link;
+    *link = parcel;
+    if (parcel->next == NULL)
+        pipe->last = parcel;
+    else if (network_is_item(&parcel->message))
+        network_counts()->overtook += overtakes(parcel);
     parcel->order = inbox->arrived++;
-    if (pipe->last != NULL)
-        pipe->last->next = parcel;
-    else
-        pipe->first = parcel;
-    pipe->last = parcel;
     pipe->queued++;
     inbox->queued++;
 }
 
-static bool deliver(struct pipe *pipe, struct parcel *parcel)
+/* Free-running threads have no fate: NULL. */
+static bool deliver(struct pipe *pipe, struct parcel *parcel, const struct network_fate *fate)
 {
     struct inbox *inbox = pipe->inbox;
     const uint64_t one = 1;
@@ -464,6 +504,8 @@ static bool deliver(struct pipe *pipe, struct parcel *parcel)
 
     pthread_mutex_lock(&inbox->mutex);
     room = !inbox->closed && pipe->queued < ROOM;
+    if (room && fate != NULL)
+        settle_due(pipe, parcel, fate);
     if (room)
         queue_put(pipe, parcel);
     if (room && inbox->sleeping) {
@@ -475,54 +517,106 @@ static bool deliver(struct pipe *pipe, struct parcel *parcel)
     return room;
 }
 
-static bool refused(void)
+static void note_lost(struct pipe *pipe, const char *what, const struct parcel *parcel)
 {
-    return control != NULL && refuse_one_in > 0 && control->draw(refuse_one_in) == 0;
+    const struct message *message = &parcel->message;
+    bool item = network_is_item(message) && !parcel->again;
+
+    network_control()->event(what, pipe->inbox->endpoint, message);
+    network_counts()->lost += item;
+    if (item && pipe->lost_count < LOST)
+        pipe->lost[pipe->lost_count++] = (struct lost){message->channel, message->sequence};
 }
 
 /* A second one of what was just sent. Without memory there is none. */
 static void send_again(struct pipe *pipe, const struct message *message)
 {
-    struct parcel *parcel;
+    struct network_fate fate = {.took_ns = network_delay()};
+    struct parcel *parcel = parcel_new(pipe, message);
 
-    if (control == NULL || duplicate_one_in == 0 || control->draw(duplicate_one_in) != 0)
-        return;
-    if (message->kind != MESSAGE_BATCH && message->kind != MESSAGE_MARKER &&
-        message->kind != MESSAGE_END)
-        return;
-    parcel = parcel_new(pipe, message);
     if (parcel == NULL)
         return;
+    parcel->again = true;
     if (message->payload != NULL && parcel->message.payload == message->payload)
         batch_share(message->payload, 1);
-    if (deliver(pipe, parcel))
+    if (deliver(pipe, parcel, &fate)) {
+        network_counts()->duplicated += network_is_item(message);
+        network_counts()->credits_duplicated += !network_is_item(message);
         return;
-    batch_release(parcel->message.payload);
-    memory_release(pipe->transport->options.allocator, parcel);
+    }
+    parcel_free(pipe, parcel);
+}
+
+/* The one of those that have something under way is drawn. */
+static struct pipe *pipe_to_cut(const struct transport *transport)
+{
+    struct pipe *chosen = NULL;
+    uint64_t count = 0;
+
+    for (struct pipe *pipe = transport->pipes; pipe != NULL; pipe = pipe->next) {
+        if (pipe->first != NULL && network_may_cut(&pipe->first->message) &&
+            network_control()->draw(++count) == 0)
+            chosen = pipe;
+    }
+    return chosen;
+}
+
+/* What libzmq does when a connection breaks: all that is under way on it is gone, what is sent
+ * later takes a new connection, and nobody is told. */
+static void cut_one(struct transport *transport)
+{
+    struct pipe *pipe = pipe_to_cut(transport);
+
+    if (pipe == NULL)
+        return;
+    network_counts()->cuts++;
+    while (pipe->first != NULL) {
+        struct parcel *parcel = queue_take(pipe);
+        note_lost(pipe, "cut", parcel);
+        network_counts()->cut++;
+        parcel_free(pipe, parcel);
+    }
+}
+
+/* False: the parcel is still the caller's. */
+static bool send_by_fate(struct pipe *pipe, struct parcel *parcel, const struct message *message)
+{
+    struct network_fate fate = network_fate(message);
+
+    if (fate.refused)
+        return false;
+    network_control()->event("send", pipe->inbox->endpoint, message);
+    if (fate.lost) {
+        note_lost(pipe, "lose", parcel);
+        parcel_free(pipe, parcel);
+        return true;
+    }
+    if (!deliver(pipe, parcel, &fate))
+        return false;
+    if (fate.twice) /* in one thread, so the reader has not had it yet */
+        send_again(pipe, message);
+    if (network_cuts(message))
+        cut_one(pipe->transport);
+    return true;
 }
 
 bool pipe_send(struct pipe *pipe, const struct message *message)
 {
-    bool full = refused();
-    struct parcel *parcel = full ? NULL : parcel_new(pipe, message);
+    struct parcel *parcel = parcel_new(pipe, message);
     struct batch *copy;
+    bool sent;
 
-    pipe->starved = parcel == NULL && !full;
+    pipe->starved = parcel == NULL;
     if (parcel == NULL)
         return false;
-    if (control != NULL)
-        control->event("send", pipe->inbox->endpoint, message);
-    copy = parcel->message.payload; /* the parcel may be the reader's already, after deliver */
-    if (!deliver(pipe, parcel)) {
-        if (copy != message->payload)
-            batch_release(copy);
-        memory_release(pipe->transport->options.allocator, parcel);
-        return false;
-    }
-    send_again(pipe, message); /* in one thread, so the reader has not had it yet */
+    copy = parcel->message.payload; /* the parcel may be the reader's already, once it is sent */
+    sent = network_control() == NULL ? deliver(pipe, parcel, NULL)
+                                     : send_by_fate(pipe, parcel, message);
     if (copy != message->payload)
-        batch_release(message->payload);
-    return true;
+        batch_release(sent ? message->payload : copy);
+    if (!sent)
+        memory_release(pipe->transport->options.allocator, parcel);
+    return sent;
 }
 
 bool pipe_starved(const struct pipe *pipe)

@@ -121,3 +121,87 @@ checkpoints() {
 has_checkpoints() { # STORE HOW_MANY
     (($(checkpoints "$1" | wc -l) >= $2))
 }
+
+# ---- killed at random moments ----
+
+# random_ms MOST: a number of seconds below MOST thousandths, in $pause. (Not for $(...): there
+# RANDOM would not follow the seed.)
+random_ms() {
+    local ms=$((RANDOM * 32768 + RANDOM))
+    ms=$((ms % $1))
+    printf -v pause '%d.%03d' $((ms / 1000)) $((ms % 1000))
+}
+
+# killed_after SECONDS COMMAND...: true when it was killed, false when it had ended by itself before.
+killed_after() {
+    local seconds=$1
+    shift
+    background "$work/run.log" "$@"
+    sleep "$seconds"
+    kill -KILL "$pid" 2>/dev/null || true
+    code_of wait "$pid" 2>/dev/null # quiet: the shell tells of the kill
+    case $code in
+    137) return 0 ;;
+    0) return 1 ;;
+    *) fail "exit $code before it was killed" ;;
+    esac
+}
+
+# survive_kills KILLS MOST_MS COMMAND...: kills it up to KILLS times, then lets it end; how often in
+# $killed.
+survive_kills() {
+    local most=$1 each=$2
+    killed=0
+    shift 2
+    while ((killed < most)); do
+        random_ms "$each"
+        killed_after "$pause" "$@" || break
+        killed=$((killed + 1))
+    done
+    code_of "$@" >>"$work/run.log" 2>&1
+    ((code == 0)) || fail "exit $code of the last run"
+}
+
+# watch_parts DIR SUMS: checksums each part as soon as it is seen; after SUMS.stop is there, once
+# more.
+watch_parts() {
+    local -A seen
+    local part new last=no
+    while [[ $last == no ]]; do
+        [[ ! -e $2.stop ]] || last=yes
+        new=()
+        for part in "$1"/part-*; do
+            if [[ -z ${seen[$part]:-} && -e $part ]]; then
+                seen[$part]=1
+                new+=("$part")
+            fi
+        done
+        ((${#new[@]} == 0)) || printf '%s\0' "${new[@]}" | xargs -0 md5sum >>"$2"
+        sleep 0.05
+    done
+}
+
+# try_word_count final|updates PARALLELISM ENDPOINT KILLS MOST_MS [OPTION...]: $work/text is counted
+# and killed meanwhile; the parts stay as they were seen first, and say what $work/counts says. How
+# often it was killed in $killed, how long it took in $took_ms.
+try_word_count() {
+    local emit=$1 what="emit=$1 parallelism=$2 $3 ${*:6}" most=$4 each=$5
+    local out=$work/out sums=$work/sums watcher began
+    local command=("$program" run --store "$work/store" --parallelism "$2" --endpoint "$3"
+        --set "input=$work/text" --set "output=$out" --set "emit=$1" "${@:6}")
+
+    rm -rf "$work/store" "$out" "$work/run.log" "$sums.stop"
+    : >"$sums"
+    watch_parts "$out" "$sums" &
+    watcher=$!
+    began=$(date +%s%3N)
+    survive_kills "$most" "$each" "${command[@]}"
+    took_ms=$(($(date +%s%3N) - began))
+    touch "$sums.stop"
+    wait "$watcher" || fail "$what: a part was gone before it could be read"
+    md5sum --quiet -c "$sums" || fail "$what: a part changed after it was visible"
+    (($(wc -l <"$sums") == $(find "$out" -name 'part-*' | wc -l))) ||
+        fail "$what: a part was gone, or came unseen"
+    "same_$([[ $emit == final ]] && echo counts || echo updates)" "$what" "$work/counts" "$out"
+    echo "ok: $what: killed $killed times, exact"
+}
