@@ -4,6 +4,7 @@
  * The gate, fed by hand: G1-G7, watermarks, batches that are not well-formed, what waits on disk
  * and what is recorded. Batches come from an outlet, so the two ends agree; test_channel joins
  * them.
+ */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
