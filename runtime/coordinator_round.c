@@ -354,6 +354,13 @@ void coordinator_carry_out(struct coordinator *coordinator, const struct round_a
 
 /* ------------------------------------------------------------------------- memory -- */
 
+/* What was recorded, and parts that are not written yet. */
+static uint64_t held_for_rounds(const struct coordinator *coordinator)
+{
+    return atomic_load_explicit(coordinator->run->recorded, memory_order_relaxed) +
+           atomic_load_explicit(coordinator->run->sealed, memory_order_relaxed);
+}
+
 static uint64_t flight_and_state(const struct task_pulse *pulse)
 {
     return atomic_load_explicit(&pulse->flight, memory_order_relaxed) +
@@ -382,7 +389,7 @@ static void say_holders(struct words *words, const struct coordinator *coordinat
     words_add(words, " of memory_max, ");
     words_bytes(words, coordinator->run->memory_max);
     words_add(words, ", are held; for rounds ");
-    words_bytes(words, atomic_load_explicit(coordinator->run->recorded, memory_order_relaxed));
+    words_bytes(words, held_for_rounds(coordinator));
     for (uint32_t named = 0; named < HOLDERS; named++) {
         uint32_t most = UINT32_MAX;
         uint64_t weight = 0;
@@ -401,27 +408,25 @@ static void say_holders(struct words *words, const struct coordinator *coordinat
 }
 
 /* What rounds hold is given up first; without any, nothing else can be. */
-static void exceed(struct coordinator *coordinator, const struct words *holders, bool recorded)
+static void exceed(struct coordinator *coordinator, const struct words *holders, bool for_rounds)
 {
     bool relieved = false;
     for (uint32_t i = 0; i < coordinator->rounds.open_count; i++) {
         const struct round *round = &coordinator->rounds.open[i];
-        if (round->phase == ROUND_COMMITTING || !recorded)
+        if (round->phase == ROUND_COMMITTING || !for_rounds)
             continue;
         coordinator_note_reason(coordinator, round->id, holders->text);
         rounds_trouble(&coordinator->rounds, round->id, ROUND_BUDGET);
         relieved = true;
     }
-    if (!relieved && !recorded)
+    if (!relieved && !for_rounds)
         coordinator_fail(coordinator, WEIR_NO_MEMORY, "", holders->text);
 }
 
 void coordinator_weigh(struct coordinator *coordinator)
 {
     uint64_t limit = coordinator->run->memory_max;
-    uint64_t recorded = atomic_load_explicit(coordinator->run->recorded, memory_order_relaxed);
-    uint64_t total =
-        recorded + atomic_load_explicit(coordinator->run->sealed, memory_order_relaxed);
+    uint64_t for_rounds = held_for_rounds(coordinator), total = for_rounds;
     if (!limit)
         return;
     for (uint32_t i = 0; i < coordinator->task_count; i++)
@@ -436,5 +441,5 @@ void coordinator_weigh(struct coordinator *coordinator)
         run_log(coordinator->run, WEIR_LOG_WARNING, "memory is nearly used up: %s", holders.text);
     coordinator->memory_warned = true;
     if (total > limit)
-        exceed(coordinator, &holders, recorded > 0);
+        exceed(coordinator, &holders, for_rounds > 0);
 }

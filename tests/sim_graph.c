@@ -372,7 +372,8 @@ static void oracle_finish(struct oracle *oracle, uint32_t at)
         return;
     for (uint64_t key = 0; key < SIM_KEYS; key++) {
         for (uint64_t w = 0; w < SIM_WINDOWS + 2; w++) {
-            uint64_t count = oracle->counts[at][key][w], salt = node->salt + (windows ? w : SIM_FINAL);
+            uint64_t count = oracle->counts[at][key][w],
+                     salt = node->salt + (windows ? w : SIM_FINAL);
             if (count > 0)
                 oracle_emit(oracle, at, 0, key, sim_mix(salt, key, count), 0);
         }

@@ -19,7 +19,7 @@
 #define FULL_NS (300 * MS)        /* how long a full disk stays full */
 #define LOST_ROUNDS 20            /* timeouts that a run which lost something has, but */
 #define LOST_NS (2000 * MS)       /* no longer than this, */
-#define GAP_NS (1500 * MS)        /* but so long to see that an item is missing which others follow */
+#define GAP_NS (1500 * MS) /* but so long to see that an item is missing which others follow */
 #define STEP_LIMIT 5000000
 #define MANY 100 /* allocations that fail in a row */
 /* Commands do not travel by a connection, so that none is lost. */

@@ -404,8 +404,8 @@ static void pace_wish(struct pace *pace, struct weir_context *context)
 
 static enum weir_result pace_pass(struct pace *pace, struct weir_context *context)
 {
-    return emit(context, pace->node, 0, pace->held.key, sim_mix(pace->node->salt, pace->held.value, 0),
-                pace->held.time);
+    return emit(context, pace->node, 0, pace->held.key,
+                sim_mix(pace->node->salt, pace->held.value, 0), pace->held.time);
 }
 
 static enum weir_result pace_process(void *self, struct weir_context *context, unsigned input,

@@ -4,8 +4,8 @@
  * Both ends of channels together: a writer's outlet, a reader's gate, their aligners and what they
  * record; between them a way that refuses, doubles and reorders items and loses credits. Rounds of
  * every mode come among records, ENDs, aborts and restarts from what was recorded, all drawn from a
- * seed. A twin knows only what was emitted and what was processed; of each round that is complete it
- * asks, for every channel:
+ * seed. A twin knows only what was emitted and what was processed; of each round that is complete
+ * it asks, for every channel:
  *
  *     processed ++ channel content ++ outlet content == emitted
  *

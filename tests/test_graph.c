@@ -309,3 +309,170 @@ Test(graph, a_long_message_is_cut_not_overrun)
     cr_expect_eq(strchr(error.text, '\n'), NULL);
     cr_expect_eq(weir_graph_check(graph, NULL), WEIR_INVALID);
 }
+
+/* -------------------------------------------------------------------------------- feedback -- */
+
+static void accepted(void)
+{
+    cr_expect_eq(weir_graph_check(graph, &error), WEIR_OK, "%s", error.text);
+    begin();
+}
+
+/* numbers -> first -> ... -> last, and no edge back. */
+static void line_of(weir_node *nodes, uint32_t count)
+{
+    weir_node last = source("numbers");
+    for (uint32_t i = 0; i < count; i++) {
+        char name[] = {'c', (char)('0' + i), 0};
+        nodes[i] = sink(name, NULL, 0);
+        weir_connect(graph, last, nodes[i], WEIR_SPREAD);
+        last = nodes[i];
+    }
+}
+
+Test(graph, cycles_of_any_length_are_closed_by_feedback)
+{
+    for (uint32_t length = 1; length <= 4; length++) {
+        weir_node nodes[4];
+        line_of(nodes, length);
+        weir_feedback(graph, nodes[length - 1], nodes[0], WEIR_BY_KEY);
+        cr_expect(graph->edges[length].feedback);
+        cr_expect_not(graph->edges[0].feedback);
+        accepted();
+    }
+}
+
+Test(graph, a_cycle_without_feedback_beside_one_with_it_is_refused)
+{
+    weir_node nodes[4];
+    line_of(nodes, 4);
+    weir_feedback(graph, nodes[1], nodes[0], WEIR_SPREAD);
+    weir_connect(graph, nodes[3], nodes[2], WEIR_SPREAD);
+    refused("node c2 is part of a cycle: declare the edge that leads back by weir_feedback");
+    line_of(nodes, 4); /* the longer one of two that share their nodes */
+    weir_feedback(graph, nodes[2], nodes[1], WEIR_SPREAD);
+    weir_connect(graph, nodes[3], nodes[0], WEIR_SPREAD);
+    refused("node c0 is part of a cycle: declare the edge that leads back by weir_feedback");
+}
+
+Test(graph, a_feedback_edge_that_closes_no_cycle_is_refused)
+{
+    weir_node nodes[4];
+    line_of(nodes, 3);
+    weir_feedback(graph, nodes[0], nodes[2], WEIR_SPREAD);
+    refused("the feedback edge from c0 to c2 closes no cycle: connect them by an ordinary edge");
+    line_of(nodes, 3);
+    weir_node aside = sink("aside", NULL, 0);
+    weir_connect(graph, nodes[0], aside, WEIR_SPREAD);
+    weir_feedback(graph, aside, nodes[1], WEIR_SPREAD);
+    refused("the feedback edge from aside to c1 closes no cycle");
+}
+
+/* Exactly the edges that lead back: of a cycle through two lines, one edge is an ordinary one. */
+Test(graph, a_cycle_of_two_feedback_edges_is_refused_and_one_ordinary_edge_mends_it)
+{
+    for (int mended = 0; mended < 2; mended++) {
+        weir_node a = sink("a", NULL, 0), b = sink("b", NULL, 0);
+        weir_connect(graph, source("one"), a, WEIR_SPREAD);
+        weir_connect(graph, source("two"), b, WEIR_SPREAD);
+        struct weir_edge_options edge = {WEIR_SIZED(struct weir_edge_options), .from = a, .to = b,
+                                         .routing = WEIR_SPREAD, .feedback = !mended};
+        weir_graph_connect(graph, &edge);
+        weir_feedback(graph, b, a, WEIR_SPREAD);
+        if (mended)
+            accepted();
+        else
+            refused("the feedback edge from a to b closes no cycle");
+    }
+}
+
+Test(graph, cycles_may_be_nested_and_share_nodes)
+{
+    weir_node nodes[4];
+    line_of(nodes, 4);
+    weir_feedback(graph, nodes[3], nodes[0], WEIR_SPREAD);
+    weir_feedback(graph, nodes[2], nodes[1], WEIR_SPREAD);
+    weir_feedback(graph, nodes[2], nodes[0], WEIR_SPREAD);
+    weir_feedback(graph, nodes[1], nodes[1], WEIR_SPREAD);
+    weir_feedback(graph, nodes[1], nodes[1], WEIR_SPREAD);
+    accepted();
+}
+
+Test(graph, what_is_fed_by_feedback_alone_is_refused)
+{
+    weir_node a = sink("a", NULL, 0), b = sink("b", NULL, 0);
+    weir_connect(graph, a, b, WEIR_SPREAD);
+    weir_feedback(graph, b, a, WEIR_SPREAD);
+    refused("node a is fed by feedback alone: nothing would ever come; connect it to what feeds "
+            "the cycle");
+    weir_node lonely = sink("lonely", NULL, 0);
+    weir_feedback(graph, lonely, lonely, WEIR_SPREAD);
+    refused("node lonely is fed by feedback alone");
+}
+
+Test(graph, a_feedback_edge_is_not_broadcast)
+{
+    weir_node nodes[2];
+    line_of(nodes, 2);
+    weir_feedback(graph, nodes[1], nodes[0], WEIR_BROADCAST);
+    refused("the feedback edge from c1 to c0 is BROADCAST: what travels on such an edge can't be "
+            "recorded; route it by SPREAD or BY_KEY");
+    line_of(nodes, 2);
+    struct weir_edge_options edge = {WEIR_SIZED(struct weir_edge_options), .from = nodes[1],
+                                     .to = nodes[0], .routing = WEIR_BROADCAST, .feedback = true};
+    weir_graph_connect(graph, &edge);
+    refused("BROADCAST");
+}
+
+Test(graph, keyed_state_needs_by_key_on_feedback_edges_too_and_sources_take_none)
+{
+    static const struct weir_state state = {WEIR_SIZED(struct weir_state), .name = "s"};
+    weir_node a = source("a"), k = sink("k", &state, 1);
+    weir_connect(graph, a, k, WEIR_BY_KEY);
+    weir_feedback(graph, k, k, WEIR_SPREAD);
+    refused("node k has keyed state, so the edge from k must be BY_KEY, not spread");
+    a = source("a");
+    weir_node b = sink("b", NULL, 0);
+    weir_connect(graph, a, b, WEIR_SPREAD);
+    weir_feedback(graph, b, a, WEIR_SPREAD);
+    refused("node a has input but no process callback");
+}
+
+/* A caller of the header before feedback: its struct ends earlier. */
+Test(graph, an_edge_of_an_older_struct_leads_forward)
+{
+    struct weir_edge_options old;
+    memset(&old, 0xee, sizeof old);
+    old.size = offsetof(struct weir_edge_options, feedback);
+    old.from = source("a");
+    old.to = sink("b", NULL, 0);
+    old.output = old.input = old.key_format = old.value_format = NULL;
+    old.routing = WEIR_SPREAD;
+    weir_graph_connect(graph, &old);
+    cr_expect_not(graph->edges[0].feedback);
+    accepted();
+}
+
+Test(graph, what_can_be_reached_forward_back_and_by_feedback)
+{
+    weir_node nodes[4];
+    line_of(nodes, 4); /* node 0 is the source */
+    weir_feedback(graph, nodes[2], nodes[1], WEIR_SPREAD);
+    static const struct {
+        uint32_t node;
+        bool forward, back;
+        const char *reached;
+    } reach[] = {
+        {0, false, false, ".1234"}, {2, true, false, "...34"}, {2, false, false, "..234"},
+        {3, false, true, "0123."},  {4, true, true, "0123."},  {1, false, true, "0...."},
+    };
+    for (size_t i = 0; i < sizeof reach / sizeof *reach; i++) {
+        unsigned char marks[5] = {0};
+        char text[6] = ".....";
+        graph_reach(graph, reach[i].node, reach[i].forward, reach[i].back, marks);
+        for (int n = 0; n < 5; n++)
+            if (marks[n])
+                text[n] = (char)('0' + n);
+        cr_expect_str_eq(text, reach[i].reached);
+    }
+}

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * When a cycle has come to rest: only by a cut that shows it, once, and looked for ever more seldom.
+ * When a cycle has come to rest: only by a cut that shows it, once, looked for ever more seldom.
  */
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -360,3 +360,231 @@ Test(plan, as_a_drawing_it_has_every_node_in_one_box_and_every_edge)
     cr_expect(strstr(text, "\"pass\" -> \"show\" [label=\"forward\", style=dashed]") != NULL, "%s",
               text);
 }
+
+/* ------------------------------------------------------------------------------------ loops -- */
+
+static uint32_t loop_of(weir_node handle)
+{
+    return plan.nodes[handle.index].loop;
+}
+
+static const struct plan_channel *channel_of(uint32_t edge)
+{
+    return &plan.channels[plan.edge_first[edge]];
+}
+
+Test(plan, nodes_that_reach_each_other_are_a_loop_and_no_others)
+{
+    weir_node a = numbers("a", 1), b = node("b", 1), c = node("c", 1), d = node("d", 1),
+              e = node("e", 1);
+    weir_connect(graph, a, b, WEIR_SPREAD);
+    weir_connect(graph, b, c, WEIR_SPREAD);
+    weir_connect(graph, c, d, WEIR_SPREAD);
+    weir_connect(graph, d, e, WEIR_SPREAD);
+    weir_feedback(graph, d, b, WEIR_SPREAD);
+    make(2);
+    cr_expect_eq(plan.loop_count, 1);
+    cr_expect(loop_of(a) == 0 && loop_of(e) == 0);
+    cr_expect(loop_of(b) == 1 && loop_of(c) == 1 && loop_of(d) == 1);
+    static const uint32_t loops[] = {0, 1, 1, 0, 1};
+    for (uint32_t i = 0; i < 5; i++) {
+        cr_expect_eq(channel_of(i)->loop, loops[i], "edge %u", i);
+        cr_expect_eq(channel_of(i)->feedback, i == 4);
+        cr_expect_not(channel_of(i)->aligned_only);
+    }
+    cr_expect_eq(plan.chain_count, 5);
+    cr_expect_eq(plan.chains[plan.nodes[c.index].chain].loop, 1);
+    cr_expect_eq(plan.chains[plan.nodes[e.index].chain].loop, 0);
+    cr_expect_eq(plan.order[0], a.index);
+    cr_expect_eq(plan.order[4], e.index);
+}
+
+Test(plan, a_node_that_feeds_itself_is_a_loop_with_a_channel_to_its_own_task)
+{
+    weir_node a = numbers("a", 3), b = node("b", 3);
+    weir_connect(graph, a, b, WEIR_FORWARD);
+    weir_feedback(graph, b, b, WEIR_FORWARD);
+    make(1);
+    cr_expect_eq(plan.loop_count, 1);
+    cr_expect_not(plan_direct(&plan, 0), "it is fed by two edges");
+    cr_expect_not(plan_direct(&plan, 1));
+    cr_expect_eq(plan.channel_count, 6);
+    for (uint32_t i = 0; i < 3; i++) {
+        const struct plan_channel *own = channel_of(1) + i;
+        cr_expect_eq(own->from_task, own->to_task);
+        cr_expect(own->feedback && own->loop == 1);
+    }
+}
+
+Test(plan, nested_cycles_and_those_that_share_a_node_are_one_loop)
+{
+    weir_node a = numbers("a", 1), b = node("b", 1), c = node("c", 1), d = node("d", 1);
+    weir_connect(graph, a, b, WEIR_SPREAD);
+    weir_connect(graph, b, c, WEIR_SPREAD);
+    weir_connect(graph, c, d, WEIR_SPREAD);
+    weir_feedback(graph, c, c, WEIR_SPREAD); /* inside */
+    weir_feedback(graph, d, b, WEIR_SPREAD);
+    make(1);
+    cr_expect_eq(plan.loop_count, 1);
+    cr_expect(loop_of(b) == 1 && loop_of(c) == 1 && loop_of(d) == 1);
+    cr_expect_eq(channel_of(3)->loop, 1);
+
+    plan_free(&plan);
+    weir_graph_free(&graph);
+    begin();
+    a = numbers("a", 1), b = node("b", 1), c = node("c", 1), d = node("d", 1);
+    weir_connect(graph, a, b, WEIR_SPREAD); /* two cycles that meet in b */
+    weir_connect(graph, b, c, WEIR_SPREAD);
+    weir_connect(graph, b, d, WEIR_SPREAD);
+    weir_feedback(graph, c, b, WEIR_SPREAD);
+    weir_feedback(graph, d, b, WEIR_SPREAD);
+    make(1);
+    cr_expect_eq(plan.loop_count, 1);
+    cr_expect(loop_of(b) == 1 && loop_of(c) == 1 && loop_of(d) == 1);
+}
+
+Test(plan, cycles_one_behind_the_other_are_two_loops)
+{
+    weir_node a = numbers("a", 1), b = node("b", 1), c = node("c", 1), d = node("d", 1);
+    weir_connect(graph, a, b, WEIR_SPREAD);
+    weir_connect(graph, b, c, WEIR_SPREAD);
+    weir_connect(graph, c, d, WEIR_SPREAD);
+    weir_feedback(graph, d, c, WEIR_SPREAD);
+    weir_feedback(graph, b, b, WEIR_SPREAD);
+    make(1);
+    cr_expect_eq(plan.loop_count, 2);
+    cr_expect(loop_of(c) == 1 && loop_of(d) == 1 && loop_of(b) == 2);
+    cr_expect_eq(channel_of(1)->loop, 0, "from one to the other");
+    cr_expect_eq(channel_of(2)->loop, 1);
+    cr_expect_eq(channel_of(4)->loop, 2);
+}
+
+/* Inside a loop nodes are chained as elsewhere; what it is entered by has a second edge into it. */
+Test(plan, a_chain_may_lie_in_a_loop_and_lead_out_of_it)
+{
+    weir_node a = numbers("a", 2), b = node("b", 2), c = node("c", 2), d = node("d", 2);
+    weir_connect(graph, a, b, WEIR_FORWARD);
+    weir_connect(graph, b, c, WEIR_FORWARD);
+    weir_connect(graph, c, d, WEIR_FORWARD);
+    weir_feedback(graph, c, b, WEIR_FORWARD);
+    make(1);
+    cr_expect_eq(plan.chain_count, 2);
+    cr_expect_not(plan_direct(&plan, 0));
+    cr_expect(plan_direct(&plan, 1) && plan_direct(&plan, 2));
+    const struct plan_chain *chain = &plan.chains[plan.nodes[b.index].chain];
+    cr_expect_eq(chain->length, 3);
+    cr_expect_eq(chain->loop, 1, "one that leads out is in the loop of its chain");
+    cr_expect_eq(loop_of(d), 0);
+    cr_expect_eq(channel_of(3)->from_task, channel_of(3)->to_task);
+    cr_expect_eq(channel_of(0)->loop, 0);
+}
+
+Test(plan, broadcast_channels_alone_are_aligned_only_in_a_loop_too)
+{
+    weir_node a = numbers("a", 2), b = node("b", 2);
+    weir_connect(graph, a, b, WEIR_SPREAD);
+    weir_feedback(graph, b, b, WEIR_SPREAD);
+    make(1);
+    cr_expect_not(plan.aligned_only);
+    plan_free(&plan);
+    weir_node c = node("c", 2);
+    weir_connect(graph, b, c, WEIR_BROADCAST);
+    weir_feedback(graph, c, b, WEIR_BY_KEY);
+    make(1);
+    cr_expect(plan.aligned_only);
+    for (uint32_t i = 0; i < plan.channel_count; i++) {
+        const struct plan_channel *channel = &plan.channels[i];
+        cr_expect_eq(channel->aligned_only, graph->edges[channel->edge].routing == WEIR_BROADCAST);
+        cr_expect_eq(channel->feedback, graph->edges[channel->edge].feedback);
+    }
+    cr_expect_eq(channel_of(2)->loop, 1);
+}
+
+Test(plan, a_forward_edge_that_leads_back_needs_equal_parallelism)
+{
+    weir_node a = numbers("a", 1), b = node("b", 2), c = node("c", 3);
+    weir_connect(graph, a, b, WEIR_SPREAD);
+    weir_connect(graph, b, c, WEIR_SPREAD);
+    weir_feedback(graph, c, b, WEIR_FORWARD);
+    cr_expect_eq(plan_make(graph, 1, &plan, &error), WEIR_INVALID);
+    cr_expect(strstr(error.text, "from c to b is FORWARD") && strstr(error.text, "3 and 2"), "%s",
+              error.text);
+}
+
+Test(plan, an_edge_that_leads_back_is_told_in_every_form)
+{
+    static const struct {
+        enum weir_plan_format format;
+        const char *says, *not_of_others;
+    } forms[] = {
+        {WEIR_PLAN_TEXT, "edge c.out -> b.in: by_key, feedback, 4 channels",
+         ": spread, 4 channels"},
+        {WEIR_PLAN_DOT,
+         "\"c\" -> \"b\" [label=\"by_key\\n4 channels\", style=bold, constraint=false];",
+         "\"b\" -> \"c\" [label=\"spread\\n4 channels\"];"},
+        {WEIR_PLAN_JSON, "\"routing\": \"by_key\", \"direct\": false, \"feedback\": true,",
+         "\"routing\": \"spread\", \"direct\": false, \"feedback\": false,"},
+    };
+    weir_node a = numbers("a", 2), b = node("b", 2), c = node("c", 2);
+    weir_connect(graph, a, b, WEIR_SPREAD);
+    weir_connect(graph, b, c, WEIR_SPREAD);
+    weir_feedback(graph, c, b, WEIR_BY_KEY);
+    for (size_t i = 0; i < 3; i++) {
+        text[0] = 0;
+        cr_assert_eq(weir_graph_plan(graph, 1, forms[i].format, add_line, NULL, &error), WEIR_OK);
+        cr_expect(strstr(text, forms[i].says) != NULL, "%s", text);
+        cr_expect(strstr(text, forms[i].not_of_others) != NULL, "%s", text);
+    }
+}
+
+static void close_over(bool reach[9][9])
+{
+    for (uint32_t k = 0; k < 9; k++)
+        for (uint32_t i = 0; i < 9; i++)
+            for (uint32_t j = 0; j < 9; j++)
+                reach[i][j] |= reach[i][k] && reach[k][j];
+}
+
+/* Any graph of forward edges, and back edges along them: the loops are what reaches each other, by
+ * the plainest way to find out. */
+Test(plan, loops_of_random_graphs_are_what_reaches_each_other)
+{
+    uint64_t seed = flow_seed();
+    for (int round = 0; round < 200; round++) {
+        weir_node nodes[9];
+        bool reach[9][9] = {{false}};
+        uint32_t count = 3 + (uint32_t)(flow_draw(&seed) % 7);
+        plan_free(&plan);
+        weir_graph_free(&graph);
+        begin();
+        nodes[0] = numbers("n0", 1);
+        for (uint32_t n = 1; n < count; n++) {
+            char name[] = {'n', (char)('0' + n), 0};
+            uint32_t from = (uint32_t)(flow_draw(&seed) % n);
+            nodes[n] = node(name, 1);
+            weir_connect(graph, nodes[from], nodes[n], WEIR_FORWARD);
+            reach[from][n] = true;
+        }
+        close_over(reach); /* forward alone */
+        for (uint32_t i = 1; i < count; i++)
+            for (uint32_t j = 1; j < count; j++)
+                if ((i == j || reach[j][i]) && flow_draw(&seed) % 5 == 0) {
+                    weir_feedback(graph, nodes[i], nodes[j], WEIR_SPREAD);
+                    reach[i][j] = true;
+                }
+        close_over(reach);
+        make(1);
+        for (uint32_t i = 0; i < count; i++)
+            for (uint32_t j = 0; j < count; j++) {
+                bool together = reach[i][j] && reach[j][i];
+                cr_assert_eq(together,
+                             plan.nodes[i].loop && plan.nodes[i].loop == plan.nodes[j].loop,
+                             "nodes %u and %u", i, j);
+            }
+        for (uint32_t c = 0; c < plan.channel_count; c++) {
+            const struct graph_edge *edge = &graph->edges[plan.channels[c].edge];
+            bool inside = reach[edge->from][edge->to] && reach[edge->to][edge->from];
+            cr_assert_eq(plan.channels[c].loop, inside ? plan.nodes[edge->to].loop : 0);
+        }
+    }
+}

@@ -1,0 +1,1064 @@
+/* links: flow valve */
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whole jobs whose checkpoints pass what waits: queues are full and operators stand still when they
+ * are taken, the job is stopped at once and started again, in another mode maybe; the output is
+ * exact, and each key's in order.
+ */
+#include "valve.h"
+
+#include "weir_checkpoint.h"
+
+static struct scratch scratch;
+static void scratch_open(void)
+{
+    scratch = scratch_make();
+}
+static void scratch_close(void)
+{
+    scratch_free(&scratch);
+}
+TestSuite(job_unaligned, .init = scratch_open, .fini = scratch_close);
+
+static void start_over(void)
+{
+    scratch_free(&scratch);
+    scratch = scratch_make();
+}
+
+/* ------------------------------------------------------------------------- a full pipeline -- */
+
+/* numbers -> tally -> valve -> order -> ledger, all BY_KEY but the last: shut, everything before
+ * the valve is full. */
+#define KEYS 60u
+#define RECORDS 6000u
+#define FULL 150u /* records that wait between tally and valve for sure */
+
+struct pipeline {
+    struct flow flow;
+    struct ledger ledger;
+    struct valve valve;
+    struct tally tally;
+    struct notes notes;
+};
+
+static void pipeline_open(struct pipeline *pipeline, enum weir_mode mode, uint32_t parallelism)
+{
+    struct flow *flow = &pipeline->flow;
+    flow_init(flow);
+    ledger_init(&pipeline->ledger, RECORDS);
+    valve_init(&pipeline->valve);
+    tally_init(&pipeline->tally);
+    notes_take(&pipeline->notes, flow);
+    flow->options.store = scratch.path;
+    flow->options.interval_ns = -1;
+    flow->options.batch_bytes = 1024;
+    flow->options.window_batches = 4;
+    flow->options.mode = mode;
+    flow->options.alignment_max_ns = 1000000;
+    weir_node source = flow_numbers(flow, "numbers", RECORDS, KEYS, parallelism);
+    weir_node tally = tally_node(flow->graph, "tally", &pipeline->tally, parallelism);
+    weir_node valve = valve_node(flow->graph, "valve", &pipeline->valve, parallelism);
+    weir_node order = order_node(flow->graph, "order", parallelism);
+    weir_node sink = ledger_sink(flow->graph, "sink", &pipeline->ledger, parallelism);
+    weir_connect(flow->graph, source, tally, WEIR_BY_KEY);
+    weir_connect(flow->graph, tally, valve, WEIR_BY_KEY);
+    weir_connect(flow->graph, valve, order, WEIR_BY_KEY);
+    weir_connect(flow->graph, order, sink, WEIR_FORWARD);
+}
+
+static void pipeline_close(struct pipeline *pipeline)
+{
+    flow_free(&pipeline->flow);
+    ledger_free(&pipeline->ledger);
+    valve_free(&pipeline->valve);
+    tally_free(&pipeline->tally);
+    notes_free(&pipeline->notes);
+}
+
+/* Runs to the end with everything open, and says whether it was exact. */
+static void pipeline_finish(struct pipeline *pipeline)
+{
+    valve_open(&pipeline->valve);
+    flow_finish(&pipeline->flow);
+    ledger_is(&pipeline->ledger, RECORDS, 1);
+    store_is_sound(scratch.path);
+}
+
+static uint64_t in_flight(const struct pipeline *pipeline)
+{
+    return pipeline->notes.channel_bytes + pipeline->notes.outlet_bytes;
+}
+
+static const struct {
+    enum weir_mode before, after;
+    uint32_t parallelism;
+    const char *endpoint;
+} changes[] = {
+    {WEIR_UNALIGNED, WEIR_UNALIGNED, 1, "inproc"},
+    {WEIR_UNALIGNED, WEIR_ALIGNED, 3, "inproc"},
+    {WEIR_UNALIGNED, WEIR_ADAPTIVE, 2, "tcp://127.0.0.1"},
+    {WEIR_ADAPTIVE, WEIR_ALIGNED, 1, "tcp://127.0.0.1"},
+    {WEIR_ADAPTIVE, WEIR_ADAPTIVE, 3, "inproc"},
+    {WEIR_ADAPTIVE, WEIR_UNALIGNED, 2, "inproc"},
+};
+#define CHANGES (sizeof changes / sizeof *changes)
+
+Test(job_unaligned, a_checkpoint_is_taken_while_everything_stands_still_and_restored_in_any_mode)
+{
+    for (size_t i = 0; i < CHANGES; i++) {
+        struct pipeline pipeline;
+        start_over();
+        pipeline_open(&pipeline, changes[i].before, changes[i].parallelism);
+        pipeline.flow.options.endpoint = changes[i].endpoint;
+        flow_start(&pipeline.flow);
+        tally_until(&pipeline.tally, FULL);
+        flow_checkpoint(&pipeline.flow);
+        cr_expect_gt(pipeline.notes.channel_bytes, 0, "change %zu", i);
+        cr_expect_gt(pipeline.notes.outlet_bytes, 0, "change %zu", i);
+        cr_expect_gt(pipeline.notes.overtook, 0);
+        cr_expect_geq(in_flight(&pipeline), FULL * 24);
+        cr_expect_eq(tally_read(&pipeline.valve.passed), 0);
+        flow_kill(&pipeline.flow);
+        pipeline.flow.options.mode = changes[i].after;
+        pipeline_finish(&pipeline);
+        cr_expect_eq(pipeline.flow.watch.restored_from, 1);
+        pipeline_close(&pipeline);
+    }
+}
+
+/* Killed again before anything of what was restored has been consumed: it is in the next checkpoint
+ * as it was, and does not grow. */
+Test(job_unaligned, quick_restarts_hand_on_what_was_in_flight_as_it_was)
+{
+    for (uint32_t parallelism = 1; parallelism <= 3; parallelism += 2) {
+        struct pipeline pipeline;
+        start_over();
+        pipeline_open(&pipeline, WEIR_UNALIGNED, parallelism);
+        flow_start(&pipeline.flow);
+        tally_until(&pipeline.tally, FULL);
+        flow_checkpoint(&pipeline.flow);
+        uint64_t first = in_flight(&pipeline),
+                 windows = 4 * 1024 * 3ull * parallelism * parallelism;
+        flow_kill(&pipeline.flow);
+        for (uint64_t restart = 1; restart <= 5; restart++) {
+            flow_start(&pipeline.flow);
+            cr_expect_eq(pipeline.flow.watch.restored_from, restart);
+            flow_checkpoint(&pipeline.flow);
+            cr_expect_geq(in_flight(&pipeline), first);
+            cr_expect_leq(in_flight(&pipeline), first + windows, "%d is more than %d",
+                          (int)in_flight(&pipeline), (int)first);
+            flow_kill(&pipeline.flow);
+        }
+        pipeline_finish(&pipeline);
+        pipeline_close(&pipeline);
+    }
+}
+
+/* The same, and between the restarts a little of it is consumed. */
+Test(job_unaligned, restarts_in_the_middle_of_what_was_restored)
+{
+    uint64_t seed = flow_seed();
+    struct pipeline pipeline;
+    pipeline_open(&pipeline, WEIR_UNALIGNED, 2);
+    flow_start(&pipeline.flow);
+    tally_until(&pipeline.tally, FULL);
+    for (unsigned restart = 0; restart < 12; restart++) {
+        uint64_t passed = tally_read(&pipeline.valve.passed), more = 1 + flow_draw(&seed) % 90;
+        uint32_t subtask = (uint32_t)(flow_draw(&seed) % 2);
+        valve_allow(&pipeline.valve, subtask, (int64_t)more);
+        tally_until(&pipeline.valve.passed, passed + more);
+        if (flow_draw(&seed) % 4)
+            flow_checkpoint(&pipeline.flow);
+        flow_kill(&pipeline.flow);
+        pipeline.flow.options.mode = flow_draw(&seed) % 2 ? WEIR_UNALIGNED : WEIR_ADAPTIVE;
+        flow_start(&pipeline.flow);
+    }
+    flow_kill(&pipeline.flow);
+    pipeline_finish(&pipeline);
+    pipeline_close(&pipeline);
+}
+
+/* An aligned checkpoint waits until all has been consumed, and holds nothing of it. */
+Test(job_unaligned, aligned_checkpoints_wait_and_adaptive_ones_within_their_patience)
+{
+    for (int adaptive = 0; adaptive < 2; adaptive++) {
+        struct pipeline pipeline;
+        start_over();
+        pipeline_open(&pipeline, adaptive ? WEIR_ADAPTIVE : WEIR_ALIGNED, 2);
+        pipeline.flow.options.alignment_max_ns = FLOW_DEADLINE;
+        flow_start(&pipeline.flow);
+        tally_until(&pipeline.tally, FULL);
+        cr_assert_eq(weir_job_checkpoint(pipeline.flow.job, &pipeline.flow.error), WEIR_OK);
+        valve_allow(&pipeline.valve, 0, 10);
+        tally_until(&pipeline.valve.passed, 10);
+        cr_expect_eq(pipeline.flow.watch.committed, 0);
+        valve_open(&pipeline.valve);
+        watch_until(&pipeline.flow.watch, &pipeline.flow.watch.committed, 1);
+        cr_expect_eq(pipeline.notes.with_content, 0);
+        cr_expect_eq(pipeline.notes.overtook, 0);
+        flow_kill(&pipeline.flow);
+        pipeline_finish(&pipeline);
+        pipeline_close(&pipeline);
+    }
+}
+
+Test(job_unaligned, suspended_with_full_queues_it_goes_on_where_it_was)
+{
+    for (int mode = WEIR_ADAPTIVE; mode <= WEIR_UNALIGNED; mode += 2) {
+        struct pipeline pipeline;
+        start_over();
+        pipeline_open(&pipeline, (enum weir_mode)mode, 2);
+        flow_start(&pipeline.flow);
+        tally_until(&pipeline.tally, FULL);
+        uint64_t passed = 0;
+        for (int i = 0; i < 3; i++) {
+            flow_stop(&pipeline.flow, WEIR_STOP_SUSPEND);
+            flow_ends(&pipeline.flow, WEIR_OUTCOME_STOPPED);
+            cr_expect_gt(in_flight(&pipeline), 0);
+            flow_close(&pipeline.flow);
+            flow_start(&pipeline.flow);
+            valve_allow(&pipeline.valve, 1, 40);
+            passed += 40;
+            tally_until(&pipeline.valve.passed, passed);
+        }
+        flow_stop(&pipeline.flow, WEIR_STOP_SUSPEND);
+        flow_ends(&pipeline.flow, WEIR_OUTCOME_STOPPED);
+        flow_close(&pipeline.flow);
+        pipeline_finish(&pipeline);
+        cr_expect_eq(tally_read(&pipeline.valve.passed), RECORDS, "nothing came twice");
+        pipeline_close(&pipeline);
+    }
+}
+
+Test(job_unaligned, drained_with_full_queues_all_that_was_read_is_published)
+{
+    struct pipeline pipeline;
+    pipeline_open(&pipeline, WEIR_UNALIGNED, 2);
+    flow_start(&pipeline.flow);
+    tally_until(&pipeline.tally, FULL);
+    flow_stop(&pipeline.flow, WEIR_STOP_DRAIN);
+    flow_checkpoint(&pipeline.flow);
+    flow_kill(&pipeline.flow); /* in the middle of it: it goes on draining */
+    flow_start(&pipeline.flow);
+    valve_open(&pipeline.valve);
+    flow_ends(&pipeline.flow, WEIR_OUTCOME_ENDED);
+    flow_close(&pipeline.flow);
+    cr_expect_lt(pipeline.ledger.published, RECORDS);
+    cr_expect_geq(pipeline.ledger.published, FULL);
+    for (uint64_t i = 0; i < RECORDS; i++)
+        cr_assert_leq(pipeline.ledger.counts[i], 1);
+    store_is_sound(scratch.path);
+    pipeline_close(&pipeline);
+}
+
+Test(job_unaligned, a_savepoint_holds_what_is_in_flight_and_begins_another_store)
+{
+    struct pipeline pipeline;
+    const char *store = scratch_join(scratch.path, "store");
+    const char *save = scratch_join(scratch.path, "save");
+    char other[200];
+    snprintf(other, sizeof other, "%s", scratch_join(scratch.path, "other"));
+    pipeline_open(&pipeline, WEIR_UNALIGNED, 2);
+    pipeline.flow.options.store = store;
+    flow_start(&pipeline.flow);
+    tally_until(&pipeline.tally, FULL);
+    cr_assert_eq(weir_job_savepoint(pipeline.flow.job, save, &pipeline.flow.error), WEIR_OK);
+    watch_until(&pipeline.flow.watch, &pipeline.flow.watch.saved, 1);
+    cr_expect_gt(in_flight(&pipeline), 0);
+    flow_kill(&pipeline.flow);
+    store_is_sound(save);
+    pipeline.flow.options.store = other;
+    pipeline.flow.options.restore = WEIR_RESTORE_PATH;
+    pipeline.flow.options.restore_path = save;
+    valve_open(&pipeline.valve);
+    flow_finish(&pipeline.flow);
+    ledger_is(&pipeline.ledger, RECORDS, 1);
+    store_is_sound(other);
+    pipeline_close(&pipeline);
+}
+
+/* ------------------------------------------------------------------ in the middle of a batch -- */
+
+struct seen {
+    uint64_t first, count;
+    bool gap;
+};
+
+/* The numbers that the newest checkpoint holds on their way to the node. */
+static struct seen read_inflight(const char *node)
+{
+    struct weir_store *store = NULL;
+    struct weir_checkpoint *checkpoint = NULL;
+    struct weir_cursor *cursor = NULL;
+    struct weir_error error = {0};
+    struct weir_row row = {WEIR_SIZED(struct weir_row)};
+    struct seen seen = {0};
+    cr_assert_eq(weir_store_open(scratch.path, NULL, &store, &error), WEIR_OK, "%s", error.text);
+    cr_assert_eq(weir_checkpoint_open(store, 0, &checkpoint, &error), WEIR_OK, "%s", error.text);
+    cr_assert_eq(weir_cursor_open(checkpoint, WEIR_ROWS_INFLIGHT, node, NULL, &cursor, &error),
+                 WEIR_OK, "%s", error.text);
+    while (weir_cursor_next(cursor, &row)) {
+        uint64_t number;
+        memcpy(&number, row.value.data, sizeof number);
+        if (!seen.count)
+            seen.first = number;
+        seen.gap |= number != seen.first + seen.count;
+        seen.count++;
+    }
+    cr_assert_eq(weir_cursor_close(&cursor, &error), WEIR_OK, "%s", error.text);
+    weir_checkpoint_close(&checkpoint);
+    weir_store_close(&store);
+    return seen;
+}
+
+/* Cuts on its command alone, and counts its cuts: behind the turnstile in the order of tasks, so
+ * the turnstile has been told, too. */
+static struct tally *cuts;
+
+static enum weir_result count_cut(void *self, struct weir_context *context,
+                                  struct weir_saver *saver)
+{
+    (void)self;
+    (void)context;
+    (void)saver;
+    tally_add(cuts, 1);
+    return WEIR_OK;
+}
+
+static enum weir_result load_nothing(void *self, struct weir_context *context,
+                                     struct weir_loader *loader, uint32_t version)
+{
+    (void)self;
+    (void)context;
+    (void)loader;
+    (void)version;
+    return WEIR_OK;
+}
+
+static enum weir_result pass_on(void *self, struct weir_context *context, unsigned input,
+                                const struct weir_record *record)
+{
+    (void)self;
+    (void)input;
+    return weir_emit(context, 0, record);
+}
+
+static const struct weir_operator cut_counter = {
+    WEIR_SIZED(struct weir_operator),
+    .kind = "cuts",
+    .process = pass_on,
+    .save = count_cut,
+    .load = load_nothing,
+};
+
+/* S25: a slow operator in the middle of a large batch delays the marker by the record in hand; the
+ * rest of the batch is restored first. */
+Test(job_unaligned, a_batch_is_cut_in_the_middle_and_its_rest_restored_first)
+{
+    static const uint64_t places[] = {1, 2, 11, 200};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        struct flow flow;
+        struct ledger ledger;
+        struct turnstile turnstile;
+        struct tally tally;
+        start_over();
+        flow_init(&flow);
+        ledger_init(&ledger, 2000);
+        turnstile_init(&turnstile);
+        tally_init(&tally);
+        cuts = &tally;
+        flow.options.store = scratch.path;
+        flow.options.interval_ns = -1;
+        flow.options.mode = WEIR_UNALIGNED;
+        weir_node source = flow_numbers(&flow, "numbers", 2000, 1, 1);
+        weir_node slow = turnstile_node(flow.graph, "slow", &turnstile);
+        weir_node cutting = flow_add(&flow, "cutting", &cut_counter, NULL, 1);
+        weir_node order = order_node(flow.graph, "order", 1);
+        weir_connect(flow.graph, source, slow, WEIR_SPREAD);
+        weir_connect(flow.graph, slow, cutting, WEIR_SPREAD);
+        weir_connect(flow.graph, cutting, order, WEIR_BY_KEY);
+        weir_connect(flow.graph, order, ledger_sink(flow.graph, "sink", &ledger, 1), WEIR_FORWARD);
+        flow_start(&flow);
+        turnstile_allow(&turnstile, places[i] - 1);
+        turnstile_until(&turnstile, places[i]); /* it is in the middle of this one */
+        cr_assert_eq(weir_job_checkpoint(flow.job, &flow.error), WEIR_OK);
+        tally_until(&tally, 1);
+        turnstile_allow(&turnstile, 1);
+        watch_until(&flow.watch, &flow.watch.committed, 1);
+        cr_expect_eq(turnstile.at_save, places[i]);
+        struct seen seen = read_inflight("slow");
+        cr_expect_eq(seen.first, places[i], "%d", (int)seen.first);
+        cr_expect_gt(seen.count, 30);
+        cr_expect_not(seen.gap);
+        flow_stop(&flow, WEIR_STOP_NOW);
+        turnstile_allow(&turnstile, 1000000); /* in the middle of a record none can stop */
+        (void)flow_wait(&flow);
+        flow_close(&flow);
+        flow_finish(&flow);
+        ledger_is(&ledger, 2000, 1);
+        cr_expect_eq(flow.watch.restored_from, 1);
+        store_is_sound(scratch.path);
+        flow_free(&flow);
+        ledger_free(&ledger);
+        turnstile_free(&turnstile);
+        tally_free(&tally);
+    }
+}
+
+/* ------------------------------------------------------------------------------- overdraft -- */
+
+/* One record of the source becomes so many: number * factor and up. */
+static const uint64_t few = 2000, many = 80000;
+
+static enum weir_result expand(struct weir_context *context, unsigned input,
+                               const struct weir_record *record, const void *config)
+{
+    const uint64_t *factor = config;
+    (void)input;
+    uint64_t first = flow_number(record) * *factor;
+    for (uint64_t i = 0; i < *factor; i++) {
+        uint64_t number = first + i, key = 0;
+        weir_emit(context, 0, &(struct weir_record){{&key, 8}, {&number, 8}, WEIR_NO_TIME});
+    }
+    return WEIR_OK;
+}
+#define EXPANDED 24u /* bytes in a batch */
+
+/* S24: far more than the window waits in the outlet, and is part of the checkpoint. */
+Test(job_unaligned, the_overdraft_of_one_record_is_in_the_checkpoint_in_order)
+{
+    for (int mode = WEIR_ADAPTIVE; mode <= WEIR_UNALIGNED; mode += 2) {
+        struct flow flow;
+        struct ledger ledger;
+        struct valve valve;
+        struct notes notes;
+        start_over();
+        flow_init(&flow);
+        ledger_init(&ledger, 5 * few);
+        valve_init(&valve);
+        notes_take(&notes, &flow);
+        flow.options.store = scratch.path;
+        flow.options.interval_ns = -1;
+        flow.options.mode = (enum weir_mode)mode;
+        flow.options.alignment_max_ns = 1000000;
+        flow.options.batch_bytes = 1024;
+        flow.options.window_batches = 1;
+        weir_node source = flow_numbers(&flow, "numbers", 5, 0, 1);
+        weir_node more = weir_flat_map(flow.graph, "more", expand, &few);
+        weir_node stop = valve_node(flow.graph, "stop", &valve, 1);
+        weir_node order = order_node(flow.graph, "order", 1);
+        weir_connect(flow.graph, source, more, WEIR_SPREAD);
+        weir_connect(flow.graph, more, stop, WEIR_SPREAD);
+        weir_connect(flow.graph, stop, order, WEIR_BY_KEY);
+        weir_connect(flow.graph, order, ledger_sink(flow.graph, "sink", &ledger, 1), WEIR_FORWARD);
+        flow_start(&flow);
+        valve_allow(&valve, 0, 10);
+        tally_until(&valve.passed, 10);
+        for (int i = 0; i < 3; i++) {
+            flow_checkpoint(&flow);
+            cr_expect_geq(notes.outlet_bytes, 40 * 1024);
+            cr_expect_leq(notes.outlet_bytes, few * EXPANDED, "one record's output at a time");
+            flow_kill(&flow);
+            flow_start(&flow);
+        }
+        flow_kill(&flow);
+        valve_open(&valve);
+        flow_finish(&flow);
+        ledger_is(&ledger, 5 * few, 1);
+        store_is_sound(scratch.path);
+        flow_free(&flow);
+        ledger_free(&ledger);
+        valve_free(&valve);
+        notes_free(&notes);
+    }
+}
+
+/* ------------------------------------------------------------------------- half-filled batch -- */
+
+/* Emits 100 numbers and then polls on without ever resting, so that the open batch does not leave;
+ * until it is told to end. */
+static atomic_bool half_ends;
+
+static enum weir_progress poll_half(void *self, struct weir_context *context)
+{
+    uint64_t *next = self;
+    static const uint64_t key;
+    if (*next == 100)
+        return atomic_load(&half_ends) ? WEIR_END : WEIR_MORE;
+    struct weir_record record = {{&key, sizeof key}, {next, sizeof *next}, WEIR_NO_TIME};
+    weir_emit(context, 0, &record);
+    ++*next;
+    return WEIR_MORE;
+}
+
+static enum weir_result save_half(void *self, struct weir_context *context,
+                                  struct weir_saver *saver)
+{
+    (void)context;
+    weir_save(saver, WEIR_ITEM_SPLIT, (struct weir_bytes){self, 8});
+    return WEIR_OK;
+}
+
+static enum weir_result load_half(void *self, struct weir_context *context,
+                                  struct weir_loader *loader, uint32_t version)
+{
+    enum weir_item kind;
+    struct weir_bytes item;
+    (void)context;
+    (void)version;
+    if (weir_load_next(loader, &kind, &item))
+        memcpy(self, item.data, 8);
+    return WEIR_OK;
+}
+
+static const struct weir_operator half_source = {
+    WEIR_SIZED(struct weir_operator),
+    .kind = "half",
+    .self_size = 8,
+    .poll = poll_half,
+    .save = save_half,
+    .load = load_half,
+};
+
+/* S23 */
+Test(job_unaligned, a_half_filled_batch_is_closed_by_the_marker_in_every_mode)
+{
+    for (int mode = WEIR_ADAPTIVE; mode <= WEIR_UNALIGNED; mode++) {
+        struct flow flow;
+        struct ledger ledger;
+        start_over();
+        flow_init(&flow);
+        ledger_init(&ledger, 100);
+        flow.options.store = scratch.path;
+        flow.options.interval_ns = -1;
+        flow.options.mode = (enum weir_mode)mode;
+        weir_node source = flow_add(&flow, "half", &half_source, NULL, 1);
+        weir_node order = order_node(flow.graph, "order", 1);
+        weir_connect(flow.graph, source, order, WEIR_BY_KEY);
+        weir_connect(flow.graph, order, ledger_sink(flow.graph, "sink", &ledger, 1), WEIR_FORWARD);
+        atomic_store(&half_ends, false);
+        for (int i = 0; i < 3; i++) {
+            flow_start(&flow);
+            flow_checkpoint(&flow);
+            flow_kill(&flow);
+        }
+        atomic_store(&half_ends, true);
+        flow_finish(&flow);
+        ledger_is(&ledger, 100, 1);
+        flow_free(&flow);
+        ledger_free(&ledger);
+    }
+}
+
+/* -------------------------------------------------------------------------------- broadcast -- */
+
+/* Each instance must get each number once, in order; in its own state, over restarts. */
+static enum weir_result take_next(void *self, struct weir_context *context, unsigned input,
+                                  const struct weir_record *record)
+{
+    uint64_t *next = self;
+    (void)input;
+    if (flow_number(record) != *next)
+        return weir_fail(context, WEIR_FAILED, "number %llu came, %llu was expected",
+                         (unsigned long long)flow_number(record), (unsigned long long)*next);
+    ++*next;
+    return weir_emit(context, 0, record);
+}
+
+static const struct weir_operator next_table = {
+    WEIR_SIZED(struct weir_operator),
+    .kind = "next",
+    .self_size = 8,
+    .process = take_next,
+    .save = save_half,
+    .load = load_half,
+};
+
+/* S28: one reader of a broadcast edge stands still, the others run ahead; nothing of that edge may
+ * be recorded, so the checkpoint waits for the slow one to reach its marker, and no longer. */
+Test(job_unaligned, a_broadcast_edge_is_read_up_to_its_marker_and_each_instance_stays_exact)
+{
+    for (int mode = WEIR_ADAPTIVE; mode <= WEIR_UNALIGNED; mode++) {
+        struct flow flow;
+        struct ledger ledger;
+        struct valve valve;
+        struct notes notes;
+        start_over();
+        flow_init(&flow);
+        ledger_init(&ledger, 3000);
+        valve_init(&valve);
+        notes_take(&notes, &flow);
+        flow.options.store = scratch.path;
+        flow.options.interval_ns = -1;
+        flow.options.mode = (enum weir_mode)mode;
+        flow.options.alignment_max_ns = 1000000;
+        flow.options.batch_bytes = 1024;
+        flow.options.window_batches = 4;
+        weir_node source = flow_numbers(&flow, "numbers", 3000, 0, 1);
+        weir_node stop = valve_node(flow.graph, "stop", &valve, 3);
+        weir_node next = flow_add(&flow, "next", &next_table, NULL, 3);
+        weir_connect(flow.graph, source, stop, WEIR_BROADCAST);
+        weir_connect(flow.graph, stop, next, WEIR_FORWARD);
+        weir_connect(flow.graph, next, ledger_sink(flow.graph, "sink", &ledger, 3), WEIR_FORWARD);
+        for (unsigned round = 0; round < 4; round++) {
+            flow_start(&flow);
+            uint64_t passed = tally_read(&valve.passed);
+            valve_allow(&valve, 1, 60);
+            valve_allow(&valve, 2, 90);
+            tally_until(&valve.passed, passed + 150); /* number 0 has not taken one */
+            unsigned committed = flow.watch.committed;
+            cr_assert_eq(weir_job_checkpoint(flow.job, &flow.error), WEIR_OK);
+            valve_open(&valve);
+            watch_until(&flow.watch, &flow.watch.committed, committed + 1);
+            flow_kill(&flow);
+            valve_shut(&valve);
+        }
+        valve_open(&valve);
+        flow_finish(&flow);
+        ledger_is(&ledger, 3000, 3);
+        store_is_sound(scratch.path);
+        flow_free(&flow);
+        ledger_free(&ledger);
+        valve_free(&valve);
+        notes_free(&notes);
+    }
+}
+
+/* ---------------------------------------------------------------------different ends, fan-in -- */
+
+struct two_lines {
+    struct flow flow;
+    struct ledger ledgers[2];
+    struct valve valve;
+    struct tally ended;
+};
+
+static enum weir_progress tell_end(void *self, struct weir_context *context)
+{
+    struct tally *tally;
+    (void)context;
+    memcpy(&tally, self, sizeof tally);
+    tally_add(tally, 1);
+    return WEIR_END;
+}
+
+static enum weir_result keep_config(void *self, struct weir_context *context, const void *config)
+{
+    (void)context;
+    memcpy(self, config, sizeof(void *));
+    return WEIR_OK;
+}
+
+static const struct weir_operator end_table = {
+    WEIR_SIZED(struct weir_operator),
+    .kind = "end",
+    .self_size = sizeof(void *),
+    .open = keep_config,
+    .process = pass_on,
+    .finish = tell_end,
+};
+
+/* Of A 20 records, of B 100; B's way is shut. */
+static void two_lines_open(struct two_lines *lines, enum weir_mode mode)
+{
+    struct flow *flow = &lines->flow;
+    struct tally *ended = &lines->ended;
+    flow_init(flow);
+    valve_init(&lines->valve);
+    tally_init(ended);
+    flow->options.store = scratch.path;
+    flow->options.interval_ns = -1;
+    flow->options.mode = mode;
+    flow->options.alignment_max_ns = 1000000;
+    ledger_init(&lines->ledgers[0], 20);
+    ledger_init(&lines->ledgers[1], 100);
+    weir_node a = flow_numbers(flow, "a", 20, 0, 1), b = flow_numbers(flow, "b", 100, 0, 1);
+    weir_node end =
+        flow_add(flow, "end", &end_table, weir_graph_keep(flow->graph, &ended, sizeof ended), 1);
+    weir_node stop = valve_node(flow->graph, "stop", &lines->valve, 1);
+    weir_connect(flow->graph, a, end, WEIR_SPREAD);
+    weir_connect(flow->graph, end, ledger_sink(flow->graph, "sink_a", &lines->ledgers[0], 1),
+                 WEIR_SPREAD);
+    weir_connect(flow->graph, b, stop, WEIR_SPREAD);
+    weir_connect(flow->graph, stop, ledger_sink(flow->graph, "sink_b", &lines->ledgers[1], 1),
+                 WEIR_SPREAD);
+}
+
+static void two_lines_close(struct two_lines *lines)
+{
+    flow_free(&lines->flow);
+    valve_free(&lines->valve);
+    tally_free(&lines->ended);
+    ledger_free(&lines->ledgers[0]);
+    ledger_free(&lines->ledgers[1]);
+}
+
+/* S19 */
+Test(job_unaligned, lines_that_end_at_different_times_are_exact_whenever_the_checkpoint_was)
+{
+    for (int mode = WEIR_ADAPTIVE; mode <= WEIR_UNALIGNED; mode += 2) {
+        struct two_lines lines;
+        start_over();
+        two_lines_open(&lines, (enum weir_mode)mode);
+        flow_start(&lines.flow);
+        tally_until(&lines.ended, 1);
+        valve_allow(&lines.valve, 0, 10);
+        tally_until(&lines.valve.passed, 10);
+        flow_checkpoint(&lines.flow);
+        flow_checkpoint(&lines.flow); /* tasks that have ended take part */
+        for (uint64_t i = 0; i < 20; i++)
+            cr_expect_eq(lines.ledgers[0].counts[i], 1);
+        flow_kill(&lines.flow);
+        valve_open(&lines.valve);
+        flow_finish(&lines.flow);
+        ledger_is(&lines.ledgers[0], 20, 1);
+        ledger_is(&lines.ledgers[1], 100, 1);
+        store_is_sound(scratch.path);
+        two_lines_close(&lines);
+    }
+}
+
+/* Without any checkpoint asked for, the job ends by itself, its tail published. */
+Test(job_unaligned, a_job_ends_by_itself_however_long_the_interval)
+{
+    for (int mode = WEIR_ADAPTIVE; mode <= WEIR_UNALIGNED; mode++) {
+        struct two_lines lines;
+        start_over();
+        two_lines_open(&lines, (enum weir_mode)mode);
+        valve_open(&lines.valve);
+        flow_run(&lines.flow, WEIR_OUTCOME_ENDED);
+        ledger_is(&lines.ledgers[0], 20, 1);
+        ledger_is(&lines.ledgers[1], 100, 1);
+        cr_expect_eq(lines.flow.watch.committed, 1);
+        two_lines_close(&lines);
+    }
+}
+
+/* S30: many inputs with a window of one, one of them a thousand times busier, one without any
+ * record for long. */
+static void fan_in(enum weir_mode mode, uint32_t inputs)
+{
+    struct flow flow;
+    struct ledger ledger;
+    struct valve valve;
+    flow_init(&flow);
+    ledger_init(&ledger, 20000);
+    valve_init(&valve);
+    flow.options.store = scratch.path;
+    flow.options.interval_ns = FLOW_SECOND / 100;
+    flow.options.mode = mode;
+    flow.options.alignment_max_ns = 2000000;
+    flow.options.batch_bytes = 1024;
+    flow.options.window_batches = 1;
+    weir_node join = weir_flat_map(flow.graph, "join", flow_pass, NULL);
+    for (uint32_t i = 0; i < inputs; i++) {
+        char name[] = {'n', (char)('0' + i / 10), (char)('0' + i % 10), 0};
+        weir_node source = flow_numbers(&flow, name, i == 0 ? 20000 : 20, 0, 1);
+        if (i == 1) {
+            weir_node stop = valve_node(flow.graph, "stop", &valve, 1);
+            weir_connect(flow.graph, source, stop, WEIR_SPREAD);
+            source = stop;
+        }
+        weir_connect(flow.graph, source, join, WEIR_SPREAD);
+    }
+    weir_connect(flow.graph, join, ledger_sink(flow.graph, "sink", &ledger, 1), WEIR_SPREAD);
+    flow_start(&flow);
+    watch_until(&flow.watch, &flow.watch.committed, 3);
+    flow_kill(&flow);
+    flow_start(&flow);
+    watch_until(&flow.watch, &flow.watch.committed, 6);
+    valve_open(&valve);
+    flow_ends(&flow, WEIR_OUTCOME_ENDED);
+    flow_close(&flow);
+    for (uint64_t i = 0; i < 20000; i++)
+        cr_assert_eq(ledger.counts[i], i < 20 ? inputs : 1);
+    flow_free(&flow);
+    ledger_free(&ledger);
+    valve_free(&valve);
+}
+
+Test(job_unaligned, a_narrow_fan_in_goes_on_and_is_checkpointed)
+{
+    for (int mode = WEIR_ADAPTIVE; mode <= WEIR_UNALIGNED; mode += 2) {
+        start_over();
+        fan_in((enum weir_mode)mode, 8);
+    }
+    start_over();
+    fan_in(WEIR_UNALIGNED, 64);
+}
+
+/* ------------------------------------------------------------------------- rounds that fail -- */
+
+static atomic_int refusals;
+
+static enum weir_result save_or_refuse(void *self, struct weir_context *context,
+                                       struct weir_saver *saver)
+{
+    (void)self;
+    (void)context;
+    (void)saver;
+    return atomic_fetch_sub(&refusals, 1) > 0 ? WEIR_IO : WEIR_OK;
+}
+
+static const struct weir_operator refusing = {
+    WEIR_SIZED(struct weir_operator), .kind = "refusing",   .process = pass_on,
+    .save = save_or_refuse,           .load = load_nothing,
+};
+
+/* What was recorded for the round is given back; the next one records anew. */
+Test(job_unaligned, a_task_that_refuses_a_round_harms_that_round_alone)
+{
+    for (int mode = WEIR_ADAPTIVE; mode <= WEIR_UNALIGNED; mode += 2) {
+        struct pipeline pipeline;
+        start_over();
+        pipeline_open(&pipeline, (enum weir_mode)mode, 2);
+        struct flow *flow = &pipeline.flow;
+        weir_node extra = flow_numbers(flow, "extra", 10, 0, 1);
+        weir_node refuse = flow_add(flow, "refuse", &refusing, NULL, 1);
+        weir_connect(flow->graph, extra, refuse, WEIR_SPREAD);
+        atomic_store(&refusals, 2);
+        flow_start(flow);
+        tally_until(&pipeline.tally, FULL);
+        for (unsigned i = 1; i <= 2; i++) {
+            cr_assert_eq(weir_job_checkpoint(flow->job, &flow->error), WEIR_OK);
+            watch_until(&flow->watch, &flow->watch.aborted, i);
+            cr_expect(strstr(pipeline.notes.reason, "could not save") ||
+                          strstr(pipeline.notes.reason, "refuse"),
+                      "%s", pipeline.notes.reason);
+        }
+        flow_checkpoint(flow);
+        cr_expect_gt(in_flight(&pipeline), 0);
+        cr_expect_eq(flow->watch.newest, 3);
+        flow_kill(flow);
+        atomic_store(&refusals, 0);
+        pipeline_finish(&pipeline);
+        pipeline_close(&pipeline);
+    }
+}
+
+/* ------------------------------------------------------------------------------- the budget -- */
+
+/* numbers -> more -> stop -> ledger: the output of one record waits in more's outlet. And extra ->
+ * slow -> more, slow being in the middle of a record: its marker does not come, so that more goes
+ * on recording. Each number comes twice in the end. */
+struct stuck {
+    struct flow flow;
+    struct ledger ledger;
+    struct valve valve;
+    struct turnstile turnstile;
+    struct notes notes;
+};
+
+static void stuck_open(struct stuck *stuck, const uint64_t *factor)
+{
+    struct flow *flow = &stuck->flow;
+    flow_init(flow);
+    ledger_init(&stuck->ledger, 2 * *factor);
+    valve_init(&stuck->valve);
+    turnstile_init(&stuck->turnstile);
+    notes_take(&stuck->notes, flow);
+    flow->options.store = scratch.path;
+    flow->options.interval_ns = -1;
+    flow->options.mode = WEIR_UNALIGNED;
+    flow->options.alignment_max_ns = 1000000;
+    flow->options.batch_bytes = 1024;
+    flow->options.window_batches = 1;
+    weir_node more = weir_flat_map(flow->graph, "more", expand, factor);
+    weir_node stop = valve_node(flow->graph, "stop", &stuck->valve, 1);
+    weir_node slow = turnstile_node(flow->graph, "slow", &stuck->turnstile);
+    weir_connect(flow->graph, flow_numbers(flow, "numbers", 2, 0, 1), more, WEIR_SPREAD);
+    weir_connect(flow->graph, flow_numbers(flow, "extra", 2, 0, 1), slow, WEIR_SPREAD);
+    weir_connect(flow->graph, slow, more, WEIR_SPREAD);
+    weir_connect(flow->graph, more, stop, WEIR_SPREAD);
+    weir_connect(flow->graph, stop, ledger_sink(flow->graph, "sink", &stuck->ledger, 1),
+                 WEIR_SPREAD);
+}
+
+/* Until it is stuck. */
+static void stuck_start(struct stuck *stuck)
+{
+    flow_start(&stuck->flow);
+    valve_allow(&stuck->valve, 0, 10);
+    tally_until(&stuck->valve.passed, 10);
+    turnstile_until(&stuck->turnstile, 1);
+}
+
+/* Lets everything go, to the end. */
+static void stuck_finish(struct stuck *stuck, uint64_t factor)
+{
+    turnstile_allow(&stuck->turnstile, 1000000);
+    valve_open(&stuck->valve);
+    flow_ends(&stuck->flow, WEIR_OUTCOME_ENDED);
+    ledger_is(&stuck->ledger, 2 * factor, 2);
+    flow_free(&stuck->flow);
+    ledger_free(&stuck->ledger);
+    valve_free(&stuck->valve);
+    turnstile_free(&stuck->turnstile);
+    notes_free(&stuck->notes);
+}
+
+/* S27: more in flight than may be recorded, and recording goes on: the round is given up for that
+ * reason, by name; the stream goes on, and a later round succeeds when there is less in flight. */
+Test(job_unaligned, more_in_flight_than_may_be_recorded_gives_up_the_round_and_nothing_else)
+{
+    for (int mode = WEIR_ADAPTIVE; mode <= WEIR_UNALIGNED; mode += 2) {
+        struct stuck stuck;
+        start_over();
+        stuck_open(&stuck, &few);
+        stuck.flow.options.mode = (enum weir_mode)mode;
+        stuck.flow.options.recording_max = 1024;
+        stuck_start(&stuck);
+        for (unsigned i = 1; i <= 2; i++) {
+            cr_assert_eq(weir_job_checkpoint(stuck.flow.job, &stuck.flow.error), WEIR_OK);
+            watch_until(&stuck.flow.watch, &stuck.flow.watch.aborted, i);
+            cr_expect(strstr(stuck.notes.reason, ".0 records, and all rounds hold ") &&
+                          strstr(stuck.notes.reason, " of it; recording_max is 1.0 kB"),
+                      "%s", stuck.notes.reason);
+        }
+        cr_expect_eq(stuck.flow.watch.committed, 0);
+        stuck_finish(&stuck, few);
+        store_is_sound(scratch.path);
+    }
+}
+
+/* Whatever the budget, whatever becomes of the rounds. */
+Test(job_unaligned, with_any_budget_the_output_is_exact_and_all_of_it_is_given_back)
+{
+    uint64_t seed = flow_seed();
+    static const uint64_t budgets[] = {1, 3000, 9000, 20000, 60000, 200000};
+    for (size_t i = 0; i < sizeof budgets / sizeof *budgets; i++) {
+        struct pipeline pipeline;
+        start_over();
+        pipeline_open(&pipeline, i % 2 ? WEIR_UNALIGNED : WEIR_ADAPTIVE, 2);
+        struct flow *flow = &pipeline.flow;
+        flow->options.recording_max = budgets[i];
+        flow->options.interval_ns = FLOW_SECOND / 1000;
+        flow->options.rounds_at_once = 1 + (uint32_t)(flow_draw(&seed) % 8);
+        for (unsigned run = 0; run < 6; run++) {
+            flow_start(flow);
+            for (unsigned n = 0; n < 6; n++) {
+                valve_allow(&pipeline.valve, n % 2, (int64_t)(flow_draw(&seed) % 100));
+                tally_until(&pipeline.notes.rounds, tally_read(&pipeline.notes.rounds) + 1);
+            }
+            flow_kill(flow);
+            valve_shut(&pipeline.valve);
+        }
+        valve_open(&pipeline.valve);
+        flow_start(flow);
+        flow_ends(flow, WEIR_OUTCOME_ENDED);
+        struct weir_status status = {WEIR_SIZED(struct weir_status)};
+        weir_job_status(flow->job, &status);
+        cr_expect_eq(status.memory_recorded, 0, "budget %d: %d bytes", (int)budgets[i],
+                     (int)status.memory_recorded);
+        flow_close(flow);
+        ledger_is(&pipeline.ledger, RECORDS, 1);
+        pipeline_close(&pipeline);
+    }
+}
+
+/* --------------------------------------------------------------------------------- memory -- */
+
+static enum weir_result hoard(struct weir_context *context, unsigned input,
+                              const struct weir_record *record, const void *config)
+{
+    static const char value[1000];
+    (void)input;
+    (void)config;
+    if (weir_put(context, 0, &record->key, (struct weir_bytes){value, sizeof value}))
+        return WEIR_FAILED;
+    return weir_emit(context, 0, record);
+}
+
+static void hoard_open(struct flow *flow, struct notes *notes, uint64_t memory_max)
+{
+    static const struct weir_state state = {WEIR_SIZED(struct weir_state), .name = "all"};
+    struct weir_node_options options = {WEIR_SIZED(struct weir_node_options), .name = "hoard",
+                                        .function = hoard, .states = &state, .state_count = 1};
+    flow_init(flow);
+    notes_take(notes, flow);
+    flow->options.memory_max = memory_max;
+    weir_node source = flow_numbers(flow, "numbers", 20000, 0, 1);
+    weir_connect(flow->graph, source, weir_graph_add(flow->graph, &options), WEIR_BY_KEY);
+}
+
+Test(job_unaligned, memory_that_is_nearly_used_up_is_told_with_who_holds_it_and_then_fails_the_run)
+{
+    struct flow flow;
+    struct notes notes;
+    hoard_open(&flow, &notes, 4000000);
+    flow_start(&flow);
+    flow_ends(&flow, WEIR_OUTCOME_FAILED);
+    cr_expect_eq(flow.error.code, WEIR_NO_MEMORY);
+    cr_expect(strstr(flow.error.text, "of memory_max, 4.0 MB, are held") &&
+                  strstr(flow.error.text, "hoard.0 "),
+              "%s", flow.error.text);
+    cr_expect_eq(strncmp(notes.warning, "memory is nearly used up: ", 26), 0, "%s", notes.warning);
+    cr_expect(strstr(notes.warning, "hoard.0 ") && strstr(notes.warning, " of state, "), "%s",
+              notes.warning);
+    flow_free(&flow);
+    notes_free(&notes);
+}
+
+Test(job_unaligned, memory_that_suffices_is_not_told_of)
+{
+    struct flow flow;
+    struct notes notes;
+    hoard_open(&flow, &notes, 400000000);
+    flow_run(&flow, WEIR_OUTCOME_ENDED);
+    cr_expect_str_eq(notes.warning, "");
+    flow_free(&flow);
+    notes_free(&notes);
+}
+
+/* What rounds hold goes first. One record's output waits and takes most of the limit; with what a
+ * round records of it, it is more. */
+Test(job_unaligned, beyond_the_limit_rounds_are_given_up_for_what_they_hold_and_the_job_goes_on)
+{
+    struct stuck stuck;
+    stuck_open(&stuck, &many);
+    stuck.flow.options.memory_max = many * EXPANDED * 5 / 3;
+    stuck_start(&stuck);
+    cr_assert_eq(weir_job_checkpoint(stuck.flow.job, &stuck.flow.error), WEIR_OK);
+    watch_until(&stuck.flow.watch, &stuck.flow.watch.aborted, 1);
+    cr_expect(strstr(stuck.notes.reason, "of memory_max, 3.2 MB, are held; for rounds ") &&
+                  strstr(stuck.notes.reason, "more.0 0 B of state"),
+              "%s", stuck.notes.reason);
+    stuck_finish(&stuck, many);
+}
+
+/* -------------------------------------------------------------------------------- at random -- */
+
+/* Stopped in any way at any moment, in any mode, with several rounds at once. */
+Test(job_unaligned, abandoned_at_random_moments_in_changing_modes_the_output_is_exact)
+{
+    uint64_t seed = flow_seed();
+    for (int i = 0; i < 4; i++) {
+        struct pipeline pipeline;
+        start_over();
+        pipeline_open(&pipeline, WEIR_UNALIGNED, 1 + (uint32_t)(flow_draw(&seed) % 3));
+        struct flow *flow = &pipeline.flow;
+        flow->options.endpoint = i % 2 ? "tcp://127.0.0.1" : "inproc";
+        flow->options.interval_ns = FLOW_SECOND / 500;
+        flow->options.alignment_max_ns = 100000;
+        for (unsigned run = 0; run < 12; run++) {
+            flow->options.mode = (enum weir_mode)(flow_draw(&seed) % 3);
+            flow->options.rounds_at_once = 1 + (uint32_t)(flow_draw(&seed) % 4);
+            flow_start(flow);
+            uint64_t base = tally_read(&pipeline.valve.passed), more = flow_draw(&seed) % 100;
+            for (uint32_t n = 0; n < 3; n++)
+                valve_allow(&pipeline.valve, n, (int64_t)more);
+            tally_until(&pipeline.valve.passed, base + more / 3);
+            if (flow->options.mode != WEIR_ALIGNED && flow_draw(&seed) % 3 == 0) {
+                flow_stop(flow, WEIR_STOP_SUSPEND);
+                (void)flow_wait(flow);
+                flow_close(flow);
+            } else {
+                flow_kill(flow);
+            }
+            valve_shut(&pipeline.valve);
+        }
+        pipeline_finish(&pipeline);
+        pipeline_close(&pipeline);
+    }
+}
