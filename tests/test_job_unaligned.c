@@ -939,7 +939,7 @@ Test(job_unaligned, with_any_budget_the_output_is_exact_and_all_of_it_is_given_b
             flow_start(flow);
             for (unsigned n = 0; n < 6; n++) {
                 valve_allow(&pipeline.valve, n % 2, (int64_t)(flow_draw(&seed) % 100));
-                tally_until(&pipeline.notes.rounds, tally_read(&pipeline.notes.rounds) + 1);
+                tally_until(&pipeline.notes.events, tally_read(&pipeline.notes.events) + 1);
             }
             flow_kill(flow);
             valve_shut(&pipeline.valve);
