@@ -99,8 +99,8 @@ static enum weir_result take_lock(struct store *store, struct weir_error *error)
     if (result == WEIR_OK && census.savepoint)
         return error_set(error, WEIR_REFUSED, 0,
                          "%s is a savepoint, and is never changed: give the run a store of its own "
-                         "and --restore %s",
-                         store->path, store->path);
+                         "and --restore %s%s",
+                         store->path, strchr(store->path, '/') ? "" : "./", store->path);
     if (result == WEIR_OK && !census.lock)
         result = store_refuse_foreign(store, &census, error);
     if (result != WEIR_OK)

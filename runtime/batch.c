@@ -54,6 +54,7 @@ static struct batch *batch_first(struct batch *batch, struct batch_pool *pool)
     batch->size = 0;
     batch->pool = pool;
     batch->next = NULL;
+    batch->at_end = NULL;
     atomic_store_explicit(&batch->references, 1, memory_order_relaxed);
     return batch;
 }
@@ -227,8 +228,11 @@ void batch_release(struct batch *batch)
     assert(before > 0);
     if (before > 1)
         return;
-    if (batch->pool == NULL)
-        memory_release(batch->allocator, batch);
-    else
+    if (batch->pool != NULL) {
         pool_return(batch->pool, batch);
+        return;
+    }
+    if (batch->at_end != NULL)
+        batch->at_end(batch);
+    memory_release(batch->allocator, batch);
 }

@@ -23,6 +23,7 @@ struct batch {
         struct batch *next;                     /* in the pool's list */
         const struct weir_allocator *allocator; /* of a batch that stands alone */
     };
+    void (*at_end)(struct batch *batch); /* before such a one is freed; NULL: nothing is to do */
     unsigned char data[] __attribute__((aligned(16)));
 };
 

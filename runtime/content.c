@@ -74,7 +74,7 @@ void content_handed_on(struct content *content, struct content_item *item)
     if (item->batch)
         content->held -= content_weight(item->batch);
     item->batch = NULL;
-    item->slice.file = NULL;
+    spill_release(&item->slice);
     content->sent++;
 }
 

@@ -53,7 +53,7 @@ void content_add_slice(struct content *content, uint32_t channel, const struct s
 /* Nothing is left of it. */
 void content_drop(struct content *content);
 void content_free(struct content *content);
-/* The item has been handed on; its memory counts until content_returned. */
+/* A batch in it has been handed on, and counts until content_returned; a slice is given back. */
 void content_handed_on(struct content *content, struct content_item *item);
 /* Any thread: so much of what was handed on is given back. */
 static inline void content_returned(_Atomic uint64_t *recorded, uint64_t bytes)

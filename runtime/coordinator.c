@@ -119,6 +119,7 @@ void coordinator_finish(struct coordinator *coordinator, enum weir_outcome outco
         return;
     coordinator->over = true;
     told_quit(coordinator);
+    coordinator_save_end(coordinator);
     static const char *const texts[] = {"running", "ended",  "had ended before",
                                         "stopped", "failed", "outcome unknown"};
     run_event(coordinator->run, &(struct weir_event){.kind = WEIR_EVENT_ENDED,
@@ -181,26 +182,23 @@ static void on_ready(struct coordinator *coordinator, struct coordinator_task *t
                                         .bytes = run->restored_bytes,
                                         .text = "",
                                         .last = ""});
-    coordinator_tell(coordinator, MESSAGE_GO, 0); /* what operators say comes after STARTED */
-    if (run->restored_final)                      /* then its loops had come to rest */
-        coordinator_tell(coordinator, MESSAGE_REST, 0);
+    if (!run->restored_final)
+        coordinator_tell(coordinator, MESSAGE_GO, 0); /* what operators say comes after STARTED */
     struct view *view = coordinator->view;
     monitor_enter(view->monitor);
     view->started = true;
     view->going_ns = now;
     monitor_notify(view->monitor);
     monitor_leave(view->monitor);
+    if (run->restored_final) /* nothing is left to do: who is ready has published its handles */
+        coordinator_finish(coordinator, WEIR_OUTCOME_ALREADY_ENDED, NULL);
 }
 
 static void on_ended(struct coordinator *coordinator, struct coordinator_task *task)
 {
     coordinator->ended_count += !task->ended;
     task->ended = true;
-    if (coordinator->ended_count < coordinator->task_count)
-        return;
-    if (coordinator->run->restored_final) /* its handles were published before GO */
-        coordinator_finish(coordinator, WEIR_OUTCOME_ALREADY_ENDED, NULL);
-    else
+    if (coordinator->ended_count == coordinator->task_count)
         rounds_request(&coordinator->rounds, ROUND_FINAL);
 }
 

@@ -162,6 +162,8 @@ void coordinator_save_committed(struct coordinator *coordinator, uint64_t id);
 bool coordinator_save_aborted(struct coordinator *coordinator, uint64_t id);
 void coordinator_save_done(struct coordinator *coordinator, uint64_t id, enum weir_result result,
                            const char *text);
+/* The job is over: what is still awaited is told to have come to nothing. */
+void coordinator_save_end(struct coordinator *coordinator);
 /* Is there one that checkpoint `id` (0: any) or a stop waits for? */
 bool coordinator_save_pending(const struct coordinator *coordinator, uint64_t id);
 bool coordinator_save_stops(const struct coordinator *coordinator, uint64_t id);

@@ -16,6 +16,7 @@
 #define NEAR_PERCENT 90    /* of the memory limit: said once */
 #define FAR_PERCENT 80     /* and again, when it had been below this */
 #define HOLDERS 5          /* that are named */
+#define WAITS_ROOM 350     /* what one task waits for, in words, at most */
 
 struct coordinator_round *coordinator_round(struct coordinator *coordinator, uint64_t id)
 {
@@ -214,7 +215,12 @@ static void say_missing(const struct coordinator *coordinator,
     for (uint32_t i = 0; i < coordinator->task_count; i++) {
         if (round->sealed[i])
             continue;
-        words_add(words, named++ ? "; " : "");
+        words_add(words, named ? "; " : "");
+        if (words->size > sizeof words->text - WAITS_ROOM) {
+            words_add(words, "and %u more", missing - named);
+            return;
+        }
+        named++;
         waits_round(words, &coordinator->run->plan, i, coordinator->tasks[i].pulse, round->id,
                     clock_now_ns());
     }

@@ -10,7 +10,7 @@
 #include "memory.h"
 
 static void tell(struct coordinator *coordinator, enum weir_event_kind kind, uint64_t id,
-                 const char *text)
+                 const char *path, const char *text)
 {
     struct view *view = coordinator->view;
     monitor_enter(view->monitor);
@@ -23,7 +23,7 @@ static void tell(struct coordinator *coordinator, enum weir_event_kind kind, uin
     }
     monitor_leave(view->monitor);
     run_event(coordinator->run,
-              &(struct weir_event){.kind = kind, .id = id, .text = text, .last = ""});
+              &(struct weir_event){.kind = kind, .id = id, .text = text, .path = path});
 }
 
 bool coordinator_save_add(struct coordinator *coordinator, enum request request,
@@ -34,7 +34,7 @@ bool coordinator_save_add(struct coordinator *coordinator, enum request request,
     if (coordinator->save_count < COORDINATOR_SAVES)
         copy = memory_text(allocator, (const char *)path->data, path->size);
     if (!copy) {
-        tell(coordinator, WEIR_EVENT_UNSAVED, 0,
+        tell(coordinator, WEIR_EVENT_UNSAVED, 0, (const char *)path->data,
              coordinator->save_count < COORDINATOR_SAVES
                  ? "out of memory for a savepoint"
                  : "eight savepoints are under way: ask again when one is written");
@@ -113,10 +113,10 @@ void coordinator_save_done(struct coordinator *coordinator, uint64_t id, enum we
     memmove(&coordinator->saves[at], &coordinator->saves[at + 1],
             (coordinator->save_count - at) * sizeof save);
     if (result) {
-        tell(coordinator, WEIR_EVENT_UNSAVED, id, text);
+        tell(coordinator, WEIR_EVENT_UNSAVED, id, save.path, text);
         go_on(coordinator, &save);
     } else {
-        tell(coordinator, WEIR_EVENT_SAVED, id, save.path);
+        tell(coordinator, WEIR_EVENT_SAVED, id, save.path, save.path);
         if (save.request == REQUEST_SUSPEND && coordinator->paused) {
             coordinator->paused = false;
             coordinator->awaited = id;
@@ -126,6 +126,18 @@ void coordinator_save_done(struct coordinator *coordinator, uint64_t id, enum we
     }
     memory_release(coordinator->run->allocator, save.path);
     coordinator_end_if_done(coordinator);
+}
+
+void coordinator_save_end(struct coordinator *coordinator)
+{
+    for (uint32_t i = 0; i < coordinator->save_count; i++) {
+        const struct coordinator_save *save = &coordinator->saves[i];
+        tell(coordinator, WEIR_EVENT_UNSAVED, save->sent ? save->id : 0, save->path,
+             save->sent ? "the job was over while it was written: do not use it"
+                        : "the job was over before it could be begun");
+        memory_release(coordinator->run->allocator, save->path);
+    }
+    coordinator->save_count = 0;
 }
 
 bool coordinator_save_pending(const struct coordinator *coordinator, uint64_t id)

@@ -155,8 +155,8 @@ static enum weir_result request(struct weir_job *job, enum request what, const c
         message.payload = batch_alone(job->run.allocator, size + 1);
         if (!message.payload)
             return error_memory(error, "a request to the job", size);
-        memcpy(message.payload->data, path, size);
-        message.payload->size = size;
+        memcpy(message.payload->data, path, size + 1);
+        message.payload->size = size; /* the zero is behind it */
     }
     if (pipe_send(job->requests, &message))
         return WEIR_OK;

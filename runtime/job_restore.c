@@ -295,8 +295,8 @@ static enum weir_result restore(struct weir_job *job, struct weir_error *error)
         result = read_part(job, i, error);
     for (uint32_t i = 0; !result && i < job->restored.task_count; i++)
         result = read_inflight(job, i, error);
-    if (result == WEIR_DAMAGED && !job->savepoint)
-        result = store_explain(job->store, job->run.restored_id, error);
+    if (result == WEIR_DAMAGED && (!job->savepoint || store_is_savepoint(job->savepoint)))
+        result = store_explain(from_store(job), job->run.restored_id, error);
     return result;
 }
 

@@ -16,6 +16,7 @@ struct notice {
     struct weir_event event;
     const char *text; /* behind the struct, or ended_text */
     const char *last; /* behind that */
+    const char *path; /* and that */
 };
 
 struct notices {
@@ -124,22 +125,26 @@ static void add(struct notices *notices, struct notice *notice)
     monitor_leave(notices->lock);
 }
 
-static struct notice *make(const struct notices *notices, const char *text, const char *last)
+static struct notice *make(const struct notices *notices, const char *text, const char *last,
+                           const char *path)
 {
-    size_t size = strlen(text) + 1, last_size = strlen(last) + 1;
-    struct notice *notice = memory_take(notices->allocator, sizeof *notice + size + last_size);
+    size_t size = strlen(text) + 1, last_size = strlen(last) + 1, path_size = strlen(path) + 1;
+    struct notice *notice =
+        memory_take(notices->allocator, sizeof *notice + size + last_size + path_size);
     if (!notice)
         return NULL;
     char *texts = (char *)(notice + 1);
-    *notice = (struct notice){.text = texts, .last = texts + size};
+    *notice =
+        (struct notice){.text = texts, .last = texts + size, .path = texts + size + last_size};
     memcpy(texts, text, size);
     memcpy(texts + size, last, last_size);
+    memcpy(texts + size + last_size, path, path_size);
     return notice;
 }
 
 void notices_log(struct notices *notices, enum weir_level level, const char *text)
 {
-    struct notice *notice = make(notices, text, "");
+    struct notice *notice = make(notices, text, "", "");
     if (notice)
         notice->level = level;
     add(notices, notice);
@@ -151,15 +156,16 @@ void notices_event(struct notices *notices, const struct weir_event *event)
     if (event->kind == WEIR_EVENT_ENDED) {
         snprintf(notices->ended_text, sizeof notices->ended_text, "%s", event->text);
         notice->text = notices->ended_text;
-        notice->last = "";
+        notice->last = notice->path = "";
     } else {
-        notice = make(notices, event->text, event->last);
+        notice = make(notices, event->text, event->last, event->path);
     }
     if (notice) {
         notice->is_event = true;
         notice->event = *event;
         notice->event.text = notice->text;
         notice->event.last = notice->last;
+        notice->event.path = notice->path;
     }
     add(notices, notice);
 }

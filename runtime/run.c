@@ -26,11 +26,14 @@ void run_event(const struct run *run, const struct weir_event *event)
 {
     if (!run->event)
         return;
+    struct weir_event whole = *event;
+    whole.last = event->last ? event->last : "";
+    whole.path = event->path ? event->path : "";
     if (run->notices) {
-        notices_event(run->notices, event);
+        notices_event(run->notices, &whole);
         return;
     }
     monitor_enter(run->log_lock);
-    run->event(run->event_context, event);
+    run->event(run->event_context, &whole);
     monitor_leave(run->log_lock);
 }

@@ -124,6 +124,30 @@ void spill_release(struct spill_slice *slice)
     slice->file = NULL;
 }
 
+static void end_payload(struct batch *payload)
+{
+    struct spill_slice slice = *spill_of_payload(payload);
+    spill_release(&slice);
+}
+
+struct batch *spill_payload(const struct spill_slice *slice,
+                            const struct weir_allocator *allocator)
+{
+    struct batch *payload = batch_alone(allocator, sizeof *slice);
+    if (!payload)
+        return NULL;
+    struct spill_slice own = spill_share(slice);
+    memcpy(payload->data, &own, sizeof own);
+    payload->size = sizeof own;
+    payload->at_end = end_payload;
+    return payload;
+}
+
+const struct spill_slice *spill_of_payload(const struct batch *payload)
+{
+    return (const struct spill_slice *)(const void *)payload->data;
+}
+
 enum weir_result spill_get(const struct spill_slice *slice, const struct weir_allocator *allocator,
                            struct batch **batch, struct weir_error *error)
 {

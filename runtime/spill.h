@@ -47,6 +47,11 @@ bool spill_join(struct spill_slice *slice, struct spill_slice *next);
 /* One more reference. Any thread. */
 struct spill_slice spill_share(const struct spill_slice *slice);
 void spill_release(struct spill_slice *slice); /* any thread; no slice is accepted */
+/* A message's payload that stands for the slice: a reference of its own goes with it, and ends with
+ * it, wherever that is. NULL: no memory. */
+struct batch *spill_payload(const struct spill_slice *slice,
+                            const struct weir_allocator *allocator);
+const struct spill_slice *spill_of_payload(const struct batch *payload);
 /* Its bytes as a batch that stands alone. Any thread; may block. */
 enum weir_result spill_get(const struct spill_slice *slice, const struct weir_allocator *allocator,
                            struct batch **batch, struct weir_error *error) WEIR_MUST_USE;

@@ -290,11 +290,9 @@ static bool send_item(struct task *task, struct content_item *item)
         .payload = item->batch,
     };
     if (!item->batch) {
-        message.payload = batch_alone(task->run->allocator, sizeof item->slice);
+        message.payload = spill_payload(&item->slice, task->run->allocator);
         if (!message.payload)
             return false;
-        memcpy(message.payload->data, &item->slice, sizeof item->slice);
-        message.payload->size = sizeof item->slice;
     }
     if (!pipe_send(task->writer, &message)) {
         if (!item->batch)

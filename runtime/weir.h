@@ -490,6 +490,9 @@ struct weir_event {
     /* Who was last, and on which channel: "count.0, by the marker of split.1". Never NULL; lives
      * until the callback returns. */
     const char *last;
+    /* Of SAVED and UNSAVED: the savepoint's directory, as it was asked for; otherwise "". Lives
+     * until the callback returns. */
+    const char *path;
 };
 
 /* How a checkpoint's marker passes what is queued before it. */
@@ -672,9 +675,9 @@ WEIR_API enum weir_result weir_job_checkpoint(struct weir_job *job,
                                               struct weir_error *error) WEIR_MUST_USE;
 /* Asks for a savepoint: a checkpoint soon, which is then copied to `path`, a directory that is not
  * there yet, or is empty, outside of the store; its parent must be there. It stands for itself, is
- * readable like a store, and weir never changes or removes it. The SAVED or UNSAVED event tells;
- * an UNSAVED one, a full disk say, does the job no harm. At most 8 at a time. WEIR_INVALID without a
- * store. */
+ * readable like a store, and weir never changes or removes it. The SAVED or UNSAVED event tells, or
+ * ENDED when the job was over before it had heard of it; an UNSAVED one, a full disk say, does the
+ * job no harm. At most 8 at a time. WEIR_INVALID without a store. */
 WEIR_API enum weir_result weir_job_savepoint(struct weir_job *job, const char *path,
                                              struct weir_error *error) WEIR_MUST_USE;
 /* Stops by SUSPEND or DRAIN, with the last checkpoint copied to `path` as weir_job_savepoint does.

@@ -65,13 +65,8 @@ static struct writer_round *find_round(struct writer *writer, uint64_t id)
 /* W4 */
 static void release_item(const struct writer *writer, struct message *message)
 {
-    if (message->kind == MESSAGE_SPILLED && message->payload) {
-        struct spill_slice slice;
-        memcpy(&slice, message->payload->data, sizeof slice);
-        spill_release(&slice);
-    } else if (message->kind == MESSAGE_CONTENT && message->payload) {
+    if (message->kind == MESSAGE_CONTENT && message->payload)
         content_returned(writer->run->recorded, content_weight(message->payload));
-    }
     batch_release(message->payload);
     message->payload = NULL;
 }
@@ -336,9 +331,8 @@ static enum weir_result write_item(struct writer *writer, const struct message *
     const struct plan_channel *channel = &writer->run->plan.channels[item->channel];
     struct batch *batch = item->payload, *read = NULL;
     if (item->kind == MESSAGE_SPILLED) {
-        struct spill_slice slice;
-        memcpy(&slice, batch->data, sizeof slice);
-        enum weir_result result = spill_get(&slice, writer->run->allocator, &read, error);
+        enum weir_result result =
+            spill_get(spill_of_payload(batch), writer->run->allocator, &read, error);
         if (result)
             return result;
         batch = read;

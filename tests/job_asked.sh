@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 #
 # Programs that are asked while they run: status, checkpoint, stop, dump; and when nobody is there.
+# job_savepoint.sh has savepoints.
 #
 #     tests/job_asked.sh BUILD_FOLDER
 
@@ -67,6 +68,8 @@ nobody_is_there() {
         ask "$verb"
         expect 3 "no program runs on $store .*run --store $store"
     done
+    ask savepoint --to "$work/savepoint"
+    expect 3 "no program runs on $store .*run --store $store"
 }
 
 it_tells_how_it_is() {

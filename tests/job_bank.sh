@@ -81,8 +81,8 @@ audit() {
 # Audits beside the job, until there is $work/stop.
 watch_books() {
     until [[ -e $work/stop ]]; do
-        [[ ! -e $work/store/checkpoints ]] || audit audit-beside || return 1
-        sleep 0.5
+        ! has_checkpoints "$work/store" 1 || audit audit-beside || return 1
+        sleep $((seconds / 10)).3 # the more there will be, the longer an audit takes
     done
 }
 
@@ -124,7 +124,7 @@ all=0 runs=0 audited=0 in_flight=0
 modes=(aligned unaligned adaptive)
 echo "seed $seed"
 mkdir "$work/test"
-"$1/examples/bank_test" "$work/test" >"$work/test.log" || fail "the audit misses what is missing"
+"$1/examples/bank_test" "$work/test" >"$work/test.log" || fail "bank_test"
 for ((i = 0; i < 3; i++)); do
     for ((turn = 0; turn < (kills > 10 ? 3 : 1); turn++)); do # another seed, other pairs
         try "${modes[i]}" $((1 + 2 * ((i + turn + seed) % 3)))

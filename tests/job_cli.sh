@@ -38,8 +38,13 @@ usage_is_refused_by_name() {
     expect 2 'none of final\|updates' "${run[@]}" --set emit=never
     expect 2 '--dot means nothing to "run"' "${run[@]}" --dot
     expect 2 '--dead-letters needs --store' "$program" run "${io[@]}" --dead-letters "$work/letters"
-    expect 2 'aligned checkpoints only' "${run[@]}" --mode unaligned
+    expect 2 'say adaptive, aligned or unaligned' "${run[@]}" --mode crooked
+    expect 2 '--rounds 9: .*from 1 to 8' "${run[@]}" --rounds 9
+    expect 2 'or the path of a savepoint with a / in it: ./sp' "${run[@]}" --restore sp
     expect 2 'status needs --store' "$program" status
+    expect 2 'savepoint needs --to DIR' "$program" savepoint --store "$store"
+    expect 2 '--savepoint and --now: say one of them' "$program" stop --store "$store" --now \
+        --savepoint "$work/sp"
     expect 2 'missing: --set input=.* and --set output=' "$program" run
     [[ ! -e $store ]] || fail "a refused command line left a store"
 }
@@ -56,7 +61,7 @@ help_version_and_plan() {
     [[ ! -e $out ]] || fail "plan made the output folder"
 }
 
-# Neither has an option that the other lacks.
+# Neither has an option that the other lacks, nor a value that is one word.
 readme_lists_the_options() {
     "$program" --help | grep -oE '^  --[a-z-]+' | tr -d ' ' | grep -vE '^--(help|version)$' \
         >"$work/help.options"
@@ -64,6 +69,13 @@ readme_lists_the_options() {
         grep -vE '^--(help|version)$' >"$work/readme.options"
     diff "$work/help.options" "$work/readme.options" ||
         fail "README.md and --help do not list the same options in the same order"
+    "$program" --help | sed -nE 's/^  --(mode|log-level) ([a-z|]+)( .*)?$/\1 \2/p' \
+        >"$work/help.values"
+    sed -nE 's/^\| `--(mode|log-level)` \| ([^|]*) \|.*/\1 \2/p' "$(dirname "$0")/../README.md" |
+        sed -E 's/`//g; s/, /|/g; s/ +$//' >"$work/readme.values"
+    [[ $(wc -l <"$work/help.values") == 2 ]] || fail "--help lists no values"
+    diff "$work/help.values" "$work/readme.values" ||
+        fail "README.md and --help do not list the same values"
 }
 
 plan_for_programs() {

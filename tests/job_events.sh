@@ -76,6 +76,22 @@ checkpoints_that_come_to_nothing() {
     kill -KILL "$pid"
     code_of wait "$pid" 2>/dev/null
     fits "$work/late" start,aborted
+    fresh # a checkpoint that names those who had not answered names as many as have room
+    start_json "$work/many" --timeout 1us --parallelism 12 --mode aligned
+    until_true 20 has_events "$work/many" aborted 3 || fail "no aborted checkpoints after 20 s"
+    kill -KILL "$pid"
+    code_of wait "$pid" 2>/dev/null
+    grep -Eq '"timed out: [0-9]+ of 24 tasks had not answered: lines.0 .*; and [0-9]+ more"' \
+        "$work/many" || fail "$(grep aborted "$work/many" | head -n 3)"
+    fresh
+    "$program" run --store "$store" --interval 20ms --timeout 1us --parallelism 12 --mode aligned \
+        --set "input=$work/text" --set "output=$out" --set "rate=$((lines / 3))" 2>"$work/said" &
+    pid=$!
+    until_true 20 grep -q 'more$' "$work/said" || fail "$(cat "$work/said")"
+    kill -KILL "$pid"
+    code_of wait "$pid" 2>/dev/null
+    grep -Eq '^word_count:   lines.0 ' "$work/said" || fail "not a line each: $(cat "$work/said")"
+    awk 'length > 250 { exit 1 }' "$work/said" || fail "lines too long: $(cat "$work/said")"
 }
 
 a_run_that_can_not_begin() {

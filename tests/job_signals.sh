@@ -121,20 +121,38 @@ third_signal_ends_what_hangs_when_it_is_opened() {
     done
 }
 
-# Every line takes 200 ms: with what lies in queues, a marker would take minutes.
+# Every line takes 200 ms: behind what lies in queues a marker takes minutes, ahead of it one line's
+# time.
 stop_that_takes_too_long_is_cut_short() {
+    local slow
     fresh
-    background "$log" "$faulty" run "${at[@]}" --interval 10s --set fault=slow --set every=1 \
-        --set spans=yes --stop-deadline 300ms
+    slow=("$faulty" run "${at[@]}" --interval 10s --set fault=slow --set every=1 --set spans=yes)
+    background "$log" "${slow[@]}" --mode aligned --stop-deadline 300ms
     until_true 10 said 'first start' || fail "it does not start"
     kill -TERM "$pid"
     ends 6 "a stop with a deadline"
     says 'stopping \(--stop-deadline\) at once'
 }
+stop_that_overtakes_what_is_queued_takes_no_time() {
+    local mode
+    for mode in unaligned adaptive; do
+        fresh
+        at+=(--set spans=yes)
+        background "$log" "$faulty" run "${at[@]}" --interval 10s --set fault=slow --set every=1 \
+            --mode "$mode"
+        until_true 10 said 'first start' || fail "it does not start"
+        kill -TERM "$pid"
+        ends 6 "a stop that overtakes, $mode"
+        says 'checkpoint 1: took .* tasks overtook'
+        says 'goes on from checkpoint 1'
+        next=$faulty
+        goes_on "overtaken and stopped, $mode"
+    done
+}
 
 usr1_takes_a_checkpoint() {
     local mode
-    for mode in "${modes[@]}"; do
+    for mode in "${modes[@]}" "--mode aligned" "--mode unaligned"; do
         fresh
         background "$log" "$program" run "${at[@]}" --interval off --set "rate=$((lines / 4))" $mode
         until_true 10 said 'first start' || fail "it does not start $mode"
@@ -225,7 +243,8 @@ text "$work/text" "$lines"
 counts "$work/text" >"$work/counts"
 all=(one_ctrl_c_is_one it_does_not_matter_whom_a_stop_is_sent_to third_signal_ends_what_hangs
     third_signal_ends_what_hangs_when_it_is_opened
-    stop_that_takes_too_long_is_cut_short usr1_takes_a_checkpoint usr2_says_who_waits_for_what
+    stop_that_takes_too_long_is_cut_short stop_that_overtakes_what_is_queued_takes_no_time
+    usr1_takes_a_checkpoint usr2_says_who_waits_for_what
     stop_does_not_wait_for_a_restart what_was_ignored_stays_ignored outside_asks_a_supervised_job)
 shift
 for property in "${@:-${all[@]}}"; do

@@ -10,6 +10,7 @@
 #include "explore.h"
 #include "files.h"
 #include "plant.h"
+#include "sim_damage.h"
 #include "sim_graph.h"
 
 #define MS INT64_C(1000000)
@@ -17,10 +18,11 @@
 #define PATIENCE_NS (600000 * MS) /* of virtual time; a round's timeout is far below */
 #define FULL_NS (300 * MS)        /* how long a full disk stays full */
 #define LOST_ROUNDS 20            /* timeouts that a run which lost something has, but */
-#define LOST_NS (2000 * MS)       /* no longer than this */
+#define LOST_NS (2000 * MS)       /* no longer than this, */
+#define GAP_NS (1500 * MS)        /* but so long to see that an item is missing which others follow */
 #define STEP_LIMIT 5000000
 #define MANY 100 /* allocations that fail in a row */
-/* Not yet any pipe: a lost command is missed by nobody. */
+/* Commands do not travel by a connection, so that none is lost. */
 #define CUT_PIPES SIM_CUT_CHANNELS
 
 struct life {
@@ -42,8 +44,12 @@ struct life {
     struct weir_error error;
     bool started, dead, came; /* came: the trouble did */
     bool stuck;               /* after a loss it went no further */
+    struct sim_damage damage;
     uint64_t aims_left;
-    int64_t lost_ns; /* when a loss was seen; 0: none yet */
+    uint64_t recorded_id; /* newest checkpoint with records in flight */
+    int64_t lost_ns;      /* when a loss was seen; 0: none yet */
+    int64_t gap_ns;       /* when what follows it had come; 0: not yet */
+    uint32_t lost_rounds; /* that had ended until lost_ns */
 };
 
 static bool verbose;
@@ -155,6 +161,18 @@ static void draw_life(struct life *life)
 
 /* ---- one run ---- */
 
+static void on_committed(struct life *life, const struct weir_event *event)
+{
+    bool recorded = event->channel_bytes + event->outlet_bytes > 0;
+
+    world_told(&life->world, event->id);
+    life->result->commits++;
+    life->result->recorded += recorded;
+    life->result->overtook += event->overtook > 0;
+    if (recorded)
+        life->recorded_id = event->id;
+}
+
 static void on_event(void *context, const struct weir_event *event)
 {
     struct life *life = context;
@@ -163,12 +181,12 @@ static void on_event(void *context, const struct weir_event *event)
         event->text);
     if (sim_killed()) /* the dead tell nothing */
         return;
-    if (event->kind == WEIR_EVENT_STARTED)
+    if (event->kind == WEIR_EVENT_STARTED) {
         world_started(&life->world, event->id);
-    if (event->kind == WEIR_EVENT_COMMITTED) {
-        world_told(&life->world, event->id);
-        life->result->commits++;
+        life->result->replayed += event->id > 0 && event->id == life->recorded_id;
     }
+    if (event->kind == WEIR_EVENT_COMMITTED)
+        on_committed(life, event);
     life->result->aborts += event->kind == WEIR_EVENT_ABORTED;
     /* Here messages are refused for lack of memory only. */
     if (event->kind == WEIR_EVENT_ABORTED && strstr(event->text, "does not read its inbox"))
@@ -238,7 +256,8 @@ static void set_trouble(struct life *life)
         set_death(life);
         break;
     case SIM_FAULT_DISK:
-        sim_disk_fail(trouble->k, trouble->os_error);
+        sim_disk_fail_of(trouble->aim == SIM_AIM_SYNC ? "sync" : NULL, trouble->k,
+                         trouble->os_error, trouble->harder ? 4 * trouble->after : 0);
         break;
     case SIM_FAULT_FULL:
         sim_disk_space(files_size() + trouble->k);
@@ -313,22 +332,38 @@ static int64_t slice_ns(const struct life *life, int64_t began_ns)
     return left_ns < 1 ? 1 : left_ns < SLICE_NS ? left_ns : SLICE_NS;
 }
 
+/* J6 */
+static void judge_rounds(struct life *life, int64_t wait_ns)
+{
+    const struct weir_job_options *options = &life->options;
+    uint32_t rounds = life->result->commits + life->result->aborts;
+
+    if (options->interval_ns > 0 && options->timeout_ns > 0 && options->timeout_ns < wait_ns &&
+        rounds == life->lost_rounds)
+        world_breach(&life->world, "J6: no round has ended for %" PRId64 " ns", wait_ns);
+}
+
 /* J3: after a loss it has as long as it needs to notice, and to try some rounds. */
 static bool has_lost_its_way(struct life *life)
 {
     struct sim_network_counts counts = sim_network_counts();
-    int64_t wait_ns = LOST_ROUNDS * life->options.timeout_ns;
+    int64_t wait_ns = LOST_ROUNDS * life->options.timeout_ns, now_ns = sim_now_ns();
 
     if (counts.lost == 0 && counts.cut == 0)
         return false;
-    if (life->lost_ns == 0)
-        life->lost_ns = sim_now_ns();
-    if (wait_ns > LOST_NS || life->options.timeout_ns == 0 || counts.gaps > 0)
-        wait_ns = LOST_NS; /* a gap has time to close, and that passes first */
-    if (sim_now_ns() - life->lost_ns < wait_ns)
+    if (life->lost_ns == 0) {
+        life->lost_ns = now_ns;
+        life->lost_rounds = life->result->commits + life->result->aborts;
+    }
+    if (life->gap_ns == 0 && counts.gaps > 0)
+        life->gap_ns = now_ns;
+    if (wait_ns > LOST_NS || life->options.timeout_ns == 0)
+        wait_ns = LOST_NS;
+    if (now_ns - life->lost_ns < wait_ns || (counts.gaps > 0 && now_ns - life->gap_ns < GAP_NS))
         return false;
     if (counts.gaps > 0)
         world_breach(&life->world, "J3: an item came after a lost one, and nobody noticed");
+    judge_rounds(life, wait_ns);
     return true;
 }
 
@@ -395,7 +430,7 @@ static bool trouble_came(const struct life *life)
     case SIM_FAULT_STEP:
         return life->dead;
     case SIM_FAULT_DISK:
-        return sim_disk_calls() >= life->trouble.k;
+        return sim_disk_failed();
     case SIM_FAULT_MEMORY:
         return sim_memory_failed();
     case SIM_FAULT_SINK:
@@ -410,6 +445,8 @@ static bool trouble_came(const struct life *life)
         return sim_clock_jumped() > 0;
     case SIM_FAULT_PAUSE:
         return sim_pauses() > 0;
+    case SIM_FAULT_DAMAGE:
+        return life->damage.file != NULL;
     default:
         return true;
     }
@@ -441,6 +478,16 @@ static void judge_loss(struct life *life)
                      weir_result_name(life->error.code), life->error.text);
 }
 
+/* J5 */
+static void judge_damage(struct life *life)
+{
+    bool failed = !life->started || life->outcome == WEIR_OUTCOME_FAILED;
+
+    if (life->damage.file != NULL && (!failed || life->error.code != WEIR_DAMAGED))
+        world_breach(&life->world, "J5: from a damaged checkpoint: outcome %d, error %s: %s",
+                     (int)life->outcome, weir_result_name(life->error.code), life->error.text);
+}
+
 static void judge(struct life *life)
 {
     bool failed = life->outcome >= WEIR_OUTCOME_FAILED;
@@ -454,6 +501,7 @@ static void judge(struct life *life)
         world_breach(&life->world, "J1: without any trouble outcome %d: %s: %s", (int)life->outcome,
                      weir_result_name(life->error.code), life->error.text);
     judge_loss(life);
+    judge_damage(life);
     if (!life->dead && failed && life->started && life->error.text[0] == '\0')
         world_breach(&life->world, "J2: outcome %d without a reason", (int)life->outcome);
     if (!life->started && !life->dead && life->error.text[0] == '\0' &&
@@ -468,7 +516,7 @@ static void begin_run(struct life *life, uint32_t number, struct sim_trouble tro
     life->trouble = trouble;
     life->error = (struct weir_error){0};
     life->stuck = false;
-    life->lost_ns = 0;
+    life->lost_ns = life->gap_ns = 0;
     life->graph.commits_left = life->graph.calls_left = 0;
     life->graph.commit_failed = life->graph.call_has_failed = false;
     sim_trouble_write(&trouble, text, sizeof text);
@@ -501,6 +549,14 @@ static void count_run(struct life *life, int64_t began_ns)
     result->virtual_ns += sim_now_ns() - began_ns;
 }
 
+static void damage(struct life *life, const struct sim_trouble *trouble)
+{
+    enum sim_damage_kind kind = trouble->k % 3 == 0 ? SIM_DAMAGE_CUT : SIM_DAMAGE_BYTE;
+
+    (void)sim_damage_do(&life->damage, trouble->harder ? SIM_DAMAGE_SWAP : kind, trouble->k);
+    life->world.damaged = life->damage.file;
+}
+
 /* The run of the number-th trouble, dropped ones counted too. */
 static void run_once(struct life *life, uint32_t number, struct sim_trouble trouble)
 {
@@ -509,6 +565,10 @@ static void run_once(struct life *life, uint32_t number, struct sim_trouble trou
 
     if (trouble.fault == SIM_FAULT_POWER && life->world.disk_broken)
         trouble.fault = SIM_FAULT_KILL;
+    if (trouble.fault == SIM_FAULT_DISK && life->world.disk_broken)
+        trouble.harder = false;
+    if (trouble.fault == SIM_FAULT_DAMAGE)
+        damage(life, &trouble);
     begin_run(life, number, trouble);
     began_ns = sim_now_ns();
     run_job(life);
@@ -518,7 +578,9 @@ static void run_once(struct life *life, uint32_t number, struct sim_trouble trou
     if (sim_end() != 0)
         world_breach(&life->world, "something was left behind: see above");
     judge(life);
-    if (trouble.fault == SIM_FAULT_POWER && life->dead)
+    sim_damage_undo(&life->damage);
+    life->world.damaged = NULL;
+    if (life->dead && (trouble.fault == SIM_FAULT_POWER || trouble.fault == SIM_FAULT_DISK))
         sim_disk_crash(crash_seed);
     sim_disk_start();
     life->world.disk_broken |= world_disk_lies();
@@ -632,6 +694,9 @@ void sim_result_add(struct sim_result *total, const struct sim_result *one)
     total->runs += one->runs;
     total->commits += one->commits;
     total->aborts += one->aborts;
+    total->recorded += one->recorded;
+    total->overtook += one->overtook;
+    total->replayed += one->replayed;
     total->jumps += one->jumps;
     total->pauses += one->pauses;
     total->stuck += one->stuck;

@@ -11,11 +11,11 @@
 
 static const char *const fault_names[SIM_FAULTS] = {"none",   "kill", "power", "disk", "full",
                                                     "memory", "stop", "sink",  "step", "operator",
-                                                    "lose",   "cut",  "clock", "pause"};
+                                                    "lose",   "cut",  "clock", "pause", "damage"};
 static const char *const condition_names[SIM_CONDITIONS] = {
     "delay", "duplicates", "reorder", "credits", "slow", "short", "refuse"};
 static const char *const aim_names[] = {"", " at a rename", " at a commit", " at retention",
-                                        " at a message"};
+                                        " at a message", " at a sync"};
 static const char *const call_names[SIM_CALLS] = {"any",   "open", "load",   "poll", "process",
                                                   "timer", "wake", "finish", "save", "prepare"};
 
@@ -89,13 +89,15 @@ static void draw_aim(struct sim_trouble *trouble, uint64_t *draw)
         trouble->aim = (enum sim_aim)aim;
     if (trouble->fault == SIM_FAULT_STEP && aim % 2 == 1)
         trouble->aim = SIM_AIM_MESSAGE;
+    if (trouble->fault == SIM_FAULT_DISK && aim % 2 == 1)
+        trouble->aim = SIM_AIM_SYNC;
     trouble->kind = kinds[kind];
 }
 
 struct sim_trouble sim_plan_trouble(const struct sim_plan *plan, uint32_t number, uint32_t faults)
 {
     static const int os_errors[] = {EIO, ENOSPC, EIO, EMFILE, EDQUOT};
-    static const uint32_t bits[SIM_FAULTS] = {1, 9, 9, 9, 14, 11, 14, 4, 12, 10, 9, 9, 8, 12};
+    static const uint32_t bits[SIM_FAULTS] = {1, 9, 9, 9, 14, 11, 14, 4, 12, 10, 9, 9, 8, 12, 20};
     struct sim_trouble trouble = {0};
     uint64_t draw = sim_plan_stream(plan, SIM_DRAW_TROUBLE, number);
     uint32_t most;
@@ -109,7 +111,7 @@ struct sim_trouble sim_plan_trouble(const struct sim_plan *plan, uint32_t number
     trouble.call = (enum sim_call)explore_below(&draw, SIM_CALLS);
     most = bits[trouble.fault];
     if (trouble.aim != SIM_AIM_NONE)
-        most = trouble.aim == SIM_AIM_MESSAGE ? 5 : 2;
+        most = trouble.aim >= SIM_AIM_MESSAGE ? 5 : 2;
     if (trouble.fault == SIM_FAULT_OPERATOR && trouble.call >= SIM_CALL_TIMER)
         most = 4;
     trouble.k = drawn_place(&draw, most);

@@ -28,7 +28,8 @@ enum sim_fault {
     SIM_FAULT_NONE,
     SIM_FAULT_KILL,     /* the process dies at the k-th file call, or where it is aimed */
     SIM_FAULT_POWER,    /* the same, and the power is cut: what was not synced is perhaps lost */
-    SIM_FAULT_DISK,     /* the k-th file call fails, once */
+    SIM_FAULT_DISK,     /* the k-th file call fails, or the k-th sync; with `harder` the power is
+                           cut 4 * `after` calls later */
     SIM_FAULT_FULL,     /* `k` bytes are left on the disk for a while */
     SIM_FAULT_MEMORY,   /* the k-th allocation fails; with `harder` a hundred of them */
     SIM_FAULT_STOP,     /* a stop after k microseconds: suspend, or now with `harder` */
@@ -40,6 +41,8 @@ enum sim_fault {
     SIM_FAULT_CUT,      /* a connection breaks when the k-th item was sent */
     SIM_FAULT_CLOCK,    /* one step in k the wall clock jumps */
     SIM_FAULT_PAUSE,    /* before the k-th step one actor stops for a while; with `harder` all do */
+    SIM_FAULT_DAMAGE,   /* the newest checkpoint is damaged while the run lasts: k says where; with
+                           `harder` two blobs are swapped */
     SIM_FAULTS,
 };
 
@@ -65,6 +68,7 @@ enum sim_aim {
     SIM_AIM_RETAIN,
     SIM_FILE_AIMS, /* those above are file calls */
     SIM_AIM_MESSAGE = SIM_FILE_AIMS,
+    SIM_AIM_SYNC,
 };
 
 /* Callbacks of operators. */

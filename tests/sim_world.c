@@ -89,6 +89,8 @@ static bool look_at(struct sim_world *world, const char *name, const struct file
 {
     uint64_t hash = XXH3_64bits(file->cached.data, file->cached.size);
 
+    if (file == world->damaged)
+        return false;
     for (size_t i = 0; i < world->seen_count; i++) {
         if (strcmp(world->seen[i].name, name) != 0)
             continue;

@@ -113,6 +113,9 @@ Test(config, is_written_for_all_verbs)
     cr_assert_eq(parse("store = s\ndot = yes\njson = yes\nset input = i", "run"), WEIR_OK, "%s",
                  error.text);
     cr_expect_eq(parse("store = s\ndot = yes\njson = yes\nset input = i", "plan"), WEIR_INVALID);
+    cr_assert_eq(parse("store = s\nto = a\nsavepoint = b\n", "savepoint"), WEIR_OK, "%s",
+                 error.text);
+    cr_expect_str_eq(options.to, "a", "what `stop` would do with the other does not matter");
     cr_expect_eq(parse("set input = i\nsupervise = yes", "run"), WEIR_INVALID);
     cr_expect(strstr(error.text, "--supervise needs --store") != NULL, "%s", error.text);
 }

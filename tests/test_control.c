@@ -19,6 +19,7 @@
 #include "control.h"
 #include "endpoint.h"
 #include "surroundings.h"
+#include "weir_checkpoint.h"
 
 static struct scratch scratch;
 static struct flow flow;
@@ -27,6 +28,8 @@ static struct options options;
 static struct report report;
 static struct control *control;
 static _Atomic uint32_t stops;
+static struct savepoints savepoints;
+static const struct control_asked to_carry_out = {&stops, &savepoints};
 static char path[CONTROL_PATH_ROOM];
 
 static struct weir_error error;
@@ -69,9 +72,18 @@ static const struct weir_operator odd = {WEIR_SIZED(struct weir_operator), .kind
                                          .process = odd_process, .save = odd_save,
                                          .load = odd_load};
 
+/* As the program does: what comes of savepoints is told to whoever asked. */
+static void on_event(void *watch, const struct weir_event *event)
+{
+    if (event->kind == WEIR_EVENT_SAVED || event->kind == WEIR_EVENT_UNSAVED)
+        savepoints_told(&savepoints, event);
+    watch_event(watch, event);
+}
+
 static void setup(void)
 {
     scratch = scratch_make();
+    savepoints_init(&savepoints);
     cr_assert_eq(setenv("XDG_RUNTIME_DIR", scratch.path, 1), 0);
     ledger_init(&ledger, 1);
     sem_init(&stuck, 0, 0);
@@ -83,6 +95,7 @@ static void setup(void)
     weir_connect(flow.graph, middle, ledger_sink(flow.graph, "sink", &ledger, 2), WEIR_SPREAD);
     flow.options.store = scratch_join(scratch.path, "store");
     flow.options.interval_ns = -1;
+    flow.options.event = on_event;
     options.job = flow.options;
     report.name = "program";
     report.options = &options;
@@ -96,6 +109,7 @@ static void teardown(void)
     sem_post(&go_on);
     flow_free(&flow);
     ledger_free(&ledger);
+    savepoints_free(&savepoints);
     scratch_free(&scratch);
 }
 TestSuite(control, .init = setup, .fini = teardown);
@@ -106,22 +120,27 @@ static uint32_t asked(void)
     return atomic_exchange(&stops, 0);
 }
 
+static const struct control_store *store_of(const char *directory)
+{
+    static struct control_store store;
+    cr_assert_eq(control_store_of(directory, &store, &error), WEIR_OK, "%s", error.text);
+    return &store;
+}
+
 static const char *store_id(void)
 {
-    static char id[CONTROL_STORE_ID_ROOM];
-    cr_assert_eq(control_store_id(options.job.store, id, &error), WEIR_OK, "%s", error.text);
-    return id;
+    return store_of(options.job.store)->id;
 }
 
 static enum weir_result find(void)
 {
-    return control_socket_find(store_id(), options.job.store, path, &error);
+    return control_socket_find(store_of(options.job.store)->name, options.job.store, path, &error);
 }
 
 static void start(void)
 {
     flow_start(&flow);
-    cr_assert_eq(control_start(&control, flow.job, &report, &stops, &error), WEIR_OK, "%s",
+    cr_assert_eq(control_start(&control, flow.job, &report, &to_carry_out, &error), WEIR_OK, "%s",
                  error.text);
     cr_assert_eq(find(), WEIR_OK, "%s", error.text);
 }
@@ -359,7 +378,7 @@ Test(control, so_many_wait_and_no_more)
     sem_post(&go_on);
     for (unsigned i = 0; i <= ENDPOINT_TICKETS; i++) {
         const json_t *answer = asker_end(&waiting[i]);
-        busy += !ok(answer) && strstr(text(answer, "error"), "16 others wait for one") != NULL;
+        busy += !ok(answer) && strstr(text(answer, "error"), "16 others wait for an") != NULL;
         done += ok(answer);
         json_decref(waiting[i].answer);
     }
@@ -407,6 +426,268 @@ Test(control, who_still_waits_when_the_run_is_over_is_told_so)
     json_decref(answer);
 }
 
+/* ---------------------------------------------------------------------- savepoints -- */
+
+static const char *place(const char *name)
+{
+    return scratch_join(scratch.path, name);
+}
+
+static const char *savepoint_request(const char *to)
+{
+    static char requests[4][600];
+    static unsigned next;
+    char *request = requests[next++ % 4];
+    snprintf(request, sizeof requests[0], "{\"weir\":1,\"ask\":\"savepoint\",\"path\":\"%s\"}", to);
+    return request;
+}
+
+static const char *stop_request(const char *mode, const char *to)
+{
+    static char request[600];
+    snprintf(request, sizeof request,
+             "{\"weir\":1,\"ask\":\"stop\",\"mode\":\"%s\",\"savepoint\":\"%s\"}", mode, to);
+    return request;
+}
+
+static bool is_whole(const char *savepoint, uint64_t id)
+{
+    struct weir_store *store = NULL;
+    bool whole = weir_store_open(savepoint, NULL, &store, &error) == WEIR_OK &&
+                 weir_store_verify(store, id, &error) == WEIR_OK;
+    weir_store_close(&store);
+    return whole;
+}
+
+Test(control, a_savepoint_is_answered_when_it_is_written)
+{
+    start();
+    json_t *answer = ask(savepoint_request(place("sp")));
+    cr_assert(ok(answer), "%s", text(answer, "error"));
+    cr_expect_str_eq(text(answer, "ask"), "savepoint");
+    cr_expect_str_eq(text(answer, "savepoint"), place("sp"));
+    cr_expect_eq(number(answer, "checkpoint"), 1);
+    cr_expect_gt(number(answer, "duration_ns"), 0);
+    cr_expect(is_whole(place("sp"), 1), "%s", error.text);
+    json_decref(answer);
+    answer = ask(STATUS);
+    cr_expect_eq(number(answer, "saved"), 1);
+    cr_expect_eq(number(answer, "saved_id"), 1);
+    cr_expect_eq(number(answer, "unsaved"), 0);
+    cr_expect_null(json_object_get(answer, "unsaved_reason"));
+    cr_expect_geq(number(answer, "memory_state"), 0);
+    cr_expect_geq(number(answer, "memory_flight"), 0);
+    cr_expect_eq(number(answer, "memory_recorded"), 0);
+    json_decref(answer);
+    cr_expect_eq(asked(), 0, "nothing stops");
+}
+
+Test(control, a_savepoint_that_can_not_be_written_says_why)
+{
+    start();
+    scratch_write(place("file"), "x", 1);
+    refused(savepoint_request(place("no/where")), "does not exist: make it first");
+    refused(savepoint_request(place("file")), "is not a directory");
+    refused(savepoint_request(place("store/sp")), "lies inside the store");
+    refused(savepoint_request(place("store")), "is a store: name another");
+    refused(savepoint_request("/"), "no savepoint: ");
+    json_decref(ask(savepoint_request(place("sp"))));
+    refused(savepoint_request(place("sp")), "is a savepoint already");
+    json_t *answer = ask(STATUS);
+    cr_expect_eq(number(answer, "saved"), 1);
+    cr_expect_eq(number(answer, "unsaved"), 6);
+    cr_expect(strstr(text(answer, "unsaved_reason"), "is a savepoint already") != NULL);
+    json_decref(answer);
+    answer = ask(CHECKPOINT);
+    cr_expect(ok(answer), "the job goes on");
+    json_decref(answer);
+}
+
+Test(control, a_path_of_any_bytes_that_json_can_hold_is_a_path)
+{
+    static char long_path[4100];
+    static char request[5000];
+    start();
+    json_t *answer = ask(savepoint_request(place("\\u0001 \\\"quoted\\\" \xc3\xa4")));
+    cr_expect(ok(answer));
+    cr_expect(scratch_exists(place("\x01 \"quoted\" \xc3\xa4")));
+    json_decref(answer);
+    memset(long_path, 'x', sizeof long_path - 1);
+    long_path[0] = '/';
+    snprintf(request, sizeof request, "{\"weir\":1,\"ask\":\"savepoint\",\"path\":\"%s\"}",
+             long_path);
+    refused(request, "of at most 4000 bytes");
+    long_path[4000] = 0; /* the file system will not have it */
+    snprintf(request, sizeof request, "{\"weir\":1,\"ask\":\"savepoint\",\"path\":\"%s\"}",
+             long_path);
+    refused(request, "no savepoint: ");
+}
+
+Test(control, those_who_ask_together_get_each_the_answer_to_their_own)
+{
+    enum { ASKERS = 7 };
+    static const char *const names[ASKERS] = {"a", "no/where", "b", "a", "a/inside", "c", "a"};
+    static char requests[ASKERS][600];
+    struct asker waiting[ASKERS];
+    unsigned saved_a = 0;
+    start();
+    stick();
+    for (unsigned i = 0; i < ASKERS; i++) {
+        snprintf(requests[i], sizeof requests[i], "%s", savepoint_request(place(names[i])));
+        asker_start(&waiting[i], requests[i]);
+    }
+    answers(); /* and nobody is kept from asking */
+    sem_post(&go_on);
+    for (unsigned i = 0; i < ASKERS; i++) {
+        const json_t *answer = asker_end(&waiting[i]);
+        if (strcmp(names[i], "a") == 0)
+            saved_a += ok(answer);
+        else if (strcmp(names[i], "no/where") == 0)
+            cr_expect(strstr(text(answer, "error"), "no/") != NULL, "%s", text(answer, "error"));
+        else if (strlen(names[i]) == 1)
+            cr_expect(ok(answer), "%s", names[i]);
+        if (ok(answer)) {
+            cr_expect_str_eq(text(answer, "savepoint"), place(names[i]));
+            cr_expect(is_whole(place(names[i]), (uint64_t)number(answer, "checkpoint")), "%s",
+                      error.text);
+        }
+        json_decref(waiting[i].answer);
+    }
+    cr_expect_eq(saved_a, 1);
+}
+
+Test(control, who_waits_for_a_savepoint_when_the_run_is_over_is_told_so)
+{
+    struct asker waiting = {.answer = NULL};
+    start();
+    stick();
+    asker_start(&waiting, savepoint_request(place("sp")));
+    until_a_round_is_open();
+    control_stop(&control);
+    const json_t *told = asker_end(&waiting);
+    cr_expect_not(ok(told));
+    cr_expect(strstr(text(told, "error"), "the run ended before the savepoint") != NULL);
+    json_decref(waiting.answer);
+    sem_post(&go_on);
+    flow_close(&flow);
+    savepoints_clear(&savepoints);
+    start(); /* nothing is left of it: the next run writes there */
+    json_t *answer = ask(savepoint_request(place("other")));
+    cr_expect(ok(answer));
+    json_decref(answer);
+}
+
+Test(control, a_job_that_ends_by_itself_is_not_waited_for)
+{
+    struct asker waiting = {.answer = NULL};
+    start();
+    stick();
+    asker_start(&waiting, savepoint_request(place("sp")));
+    until_a_round_is_open();
+    flow_stop(&flow, WEIR_STOP_NOW);
+    sem_post(&go_on);
+    const json_t *told = asker_end(&waiting);
+    cr_expect_not(ok(told));
+    cr_expect(strstr(text(told, "error"), "the job was over") != NULL ||
+                  strstr(text(told, "error"), "the run ended") != NULL,
+              "%s", text(told, "error"));
+    json_decref(waiting.answer);
+}
+
+Test(control, a_savepoint_is_not_waited_for_longer_than_one_says_and_comes_all_the_same)
+{
+    char impatient[700];
+    start();
+    stick();
+    snprintf(impatient, sizeof impatient,
+             "{\"weir\":1,\"ask\":\"savepoint\",\"timeout_ms\":20,\"path\":\"%s\"}", place("sp"));
+    refused(impatient, "not done in time, and still being tried");
+    refused(savepoint_request(place("sp")), "is being written for somebody else");
+    sem_post(&go_on);
+    watch_until(&flow.watch, &flow.watch.saved, 1);
+    cr_expect(is_whole(place("sp"), 1), "%s", error.text);
+    refused(savepoint_request(place("sp")), "is a savepoint already");
+}
+
+/* What the program does about a stop that leaves a savepoint, until one is there. */
+static void carry_out_a_stop(void)
+{
+    enum weir_stop how;
+    char *to = NULL;
+    while (to == NULL)
+        to = savepoints_next_stop(&savepoints, &how);
+    cr_assert_eq(weir_job_stop_at(flow.job, how, to, &error), WEIR_OK, "%s", error.text);
+    free(to);
+}
+
+Test(control, a_stop_with_a_savepoint_is_answered_when_that_is_written)
+{
+    struct asker waiting = {.answer = NULL};
+    start();
+    asker_start(&waiting, stop_request("suspend", place("sp")));
+    carry_out_a_stop();
+    const json_t *answer = asker_end(&waiting);
+    cr_assert(ok(answer), "%s", text(answer, "error"));
+    cr_expect_str_eq(text(answer, "ask"), "stop");
+    cr_expect_str_eq(text(answer, "mode"), "suspend");
+    cr_expect_eq(number(answer, "pid"), getpid());
+    cr_expect_str_eq(text(answer, "savepoint"), place("sp"));
+    cr_expect(is_whole(place("sp"), (uint64_t)number(answer, "checkpoint")), "%s", error.text);
+    json_decref(waiting.answer);
+    cr_expect(savepoints_kept(&savepoints));
+    cr_expect_eq(asked(), 0, "no other stop was asked for");
+    flow_ends(&flow, WEIR_OUTCOME_STOPPED);
+}
+
+Test(control, a_stop_whose_savepoint_can_not_be_written_is_told_that_the_job_goes_on)
+{
+    struct asker waiting = {.answer = NULL};
+    start();
+    for (int i = 0; i < 2; i++) { /* and it may be tried again */
+        asker_start(&waiting, stop_request("suspend", place("no/where")));
+        carry_out_a_stop();
+        const json_t *answer = asker_end(&waiting);
+        cr_expect_not(ok(answer));
+        cr_expect(strstr(text(answer, "error"), "no savepoint, so the job goes on: ") != NULL, "%s",
+                  text(answer, "error"));
+        json_decref(waiting.answer);
+        cr_expect(savepoints_failed(&savepoints));
+    }
+    cr_expect_not(savepoints_kept(&savepoints));
+    cr_expect_eq(asked(), 0);
+    json_t *answer = ask(CHECKPOINT);
+    cr_expect(ok(answer), "it runs");
+    json_decref(answer);
+}
+
+Test(control, a_drained_job_that_leaves_no_savepoint_ends_all_the_same)
+{
+    struct asker waiting = {.answer = NULL};
+    start();
+    asker_start(&waiting, stop_request("drain", place("no/where")));
+    carry_out_a_stop();
+    const json_t *answer = asker_end(&waiting);
+    cr_expect_not(ok(answer));
+    cr_expect(strstr(text(answer, "error"), "; the input has ended all the same: ") != NULL, "%s",
+              text(answer, "error"));
+    json_decref(waiting.answer);
+    flow_ends(&flow, WEIR_OUTCOME_ENDED);
+}
+
+Test(control, of_two_stops_with_a_savepoint_the_second_is_refused)
+{
+    struct asker waiting = {.answer = NULL};
+    start();
+    stick();
+    asker_start(&waiting, stop_request("suspend", place("first")));
+    carry_out_a_stop();
+    refused(stop_request("drain", place("second")), "somebody else has asked for a stop");
+    refused(stop_request("suspend", place("first")), "for somebody else");
+    sem_post(&go_on);
+    cr_expect(ok(asker_end(&waiting)));
+    json_decref(waiting.answer);
+}
+
 /* ---------------------------------------------------------------------- bad company -- */
 
 Test(control, what_it_does_not_understand_it_refuses_by_name)
@@ -427,6 +708,20 @@ Test(control, what_it_does_not_understand_it_refuses_by_name)
         {"{\"weir\":1,\"ask\":\"stop\",\"timeout_ms\":1}", "\"timeout_ms\""},
         {"{\"weir\":1,\"ask\":\"stop\",\"mode\":1}", "mode"},
         {"{\"weir\":1,\"ask\":\"status\",\"ask\":\"stop\"}", "duplicate"},
+        {"{\"weir\":1,\"ask\":\"savepoint\"}", "path"},
+        {"{\"weir\":1,\"ask\":\"savepoint\",\"path\":7}", "path"},
+        {"{\"weir\":1,\"ask\":\"savepoint\",\"path\":\"\"}", "path"},
+        {"{\"weir\":1,\"ask\":\"savepoint\",\"path\":\"relative/path\"}", "from / on"},
+        {"{\"weir\":1,\"ask\":\"savepoint\",\"path\":\"/a\",\"timeout_ms\":0}", "timeout_ms"},
+        {"{\"weir\":1,\"ask\":\"savepoint\",\"path\":\"/a\",\"mode\":\"now\"}", "\"mode\""},
+        {"{\"weir\":1,\"ask\":\"savepoint\",\"savepoint\":\"/a\"}", "\"savepoint\""},
+        {"{\"weir\":1,\"ask\":\"savepoint\",\"path\":\"/a\\u0000b\"}", "JSON object"},
+        {"{\"weir\":1,\"ask\":\"checkpoint\",\"path\":\"/a\"}", "\"path\""},
+        {"{\"weir\":1,\"ask\":\"stop\",\"path\":\"/a\"}", "\"path\""},
+        {"{\"weir\":1,\"ask\":\"stop\",\"savepoint\":\"a\"}", "from / on"},
+        {"{\"weir\":1,\"ask\":\"stop\",\"savepoint\":null}", "from / on"},
+        {"{\"weir\":1,\"ask\":\"stop\",\"savepoint\":\"/a\",\"mode\":\"now\"}", "no savepoint"},
+        {"{\"weir\":1,\"ask\":\"stop\",\"savepoint\":\"/a\",\"timeout_ms\":0}", "timeout_ms"},
         {"{\"weir\":1,\"ask\":\"checkpoint\",\"timeout_ms\":0}", "timeout_ms"},
         {"{\"weir\":1,\"ask\":\"checkpoint\",\"timeout_ms\":-5}", "timeout_ms"},
         {"{\"weir\":1,\"ask\":\"checkpoint\",\"timeout_ms\":99999999}", "timeout_ms"},
@@ -524,7 +819,7 @@ Test(control, a_request_that_is_too_large_ends_its_connection_and_nothing_else)
 
 static enum weir_result start_refused(void)
 {
-    enum weir_result result = control_start(&control, flow.job, &report, &stops, &error);
+    enum weir_result result = control_start(&control, flow.job, &report, &to_carry_out, &error);
     cr_expect_null(control);
     return result;
 }
@@ -566,7 +861,73 @@ Test(control, a_folder_that_others_may_use_is_refused)
     cr_expect_eq(start_refused(), WEIR_REFUSED);
     cr_expect(strstr(error.text, "not a directory"), "%s", error.text);
     cr_assert_eq(unlink(folder), 0);
-    cr_expect_eq(control_start(&control, flow.job, &report, &stops, &error), WEIR_OK);
+    cr_expect_eq(control_start(&control, flow.job, &report, &to_carry_out, &error), WEIR_OK);
+}
+
+/* Both have the store's id. */
+Test(control, a_store_that_began_with_a_savepoint_has_a_socket_of_its_own)
+{
+    start();
+    json_decref(ask(savepoint_request(place("sp"))));
+    struct control_store first = *store_of(options.job.store);
+    struct weir_job *other = NULL;
+    struct control *other_control = NULL;
+    struct options other_options = options;
+    struct report other_report = report;
+    other_options.job.store = place("other");
+    other_options.job.restore = WEIR_RESTORE_PATH;
+    other_options.job.restore_path = place("sp");
+    other_report.options = &other_options;
+    other_report.name = "other";
+    cr_assert_eq(weir_job_start(flow.graph, &other_options.job, &other, &error), WEIR_OK, "%s",
+                 error.text);
+    cr_assert_eq(control_start(&other_control, other, &other_report, &to_carry_out, &error),
+                 WEIR_OK, "%s", error.text);
+    cr_expect_str_eq(store_of(place("other"))->id, first.id);
+    cr_expect_str_neq(store_of(place("other"))->name, first.name);
+    json_t *answer = ask(STATUS);
+    cr_expect_str_eq(text(answer, "program"), "program");
+    json_decref(answer);
+    cr_assert_eq(control_socket_find(store_of(place("other"))->name, place("other"), path, &error),
+                 WEIR_OK);
+    answer = ask(STATUS);
+    cr_expect_str_eq(text(answer, "program"), "other");
+    json_decref(answer);
+    control_stop(&other_control);
+    weir_job_close(&other);
+    cr_assert_eq(find(), WEIR_OK);
+    answers();
+}
+
+/* Once somebody waits, another program's socket takes the place of this one's. */
+static void *replaces(void *self)
+{
+    char away[sizeof path + 8];
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int *other = self;
+    snprintf(away, sizeof away, "%s.o", path);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", away);
+    *other = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    until_a_round_is_open();
+    cr_assert_eq(bind(*other, (const struct sockaddr *)&address, sizeof address), 0);
+    cr_assert_eq(listen(*other, 16), 0);
+    cr_assert_eq(rename(away, path), 0);
+    return NULL;
+}
+
+/* A program that was started again can't know what the one before it was asked. */
+Test(control, who_waits_for_a_program_that_was_replaced_is_told_so)
+{
+    pthread_t thread;
+    char *answer = NULL;
+    int other = -1;
+    start();
+    stick();
+    cr_assert_eq(pthread_create(&thread, NULL, replaces, &other), 0);
+    cr_expect_eq(endpoint_ask(path, CHECKPOINT, FLOW_DEADLINE, &answer, &error), WEIR_STOPPED);
+    cr_expect_null(answer);
+    pthread_join(thread, NULL);
+    close(other);
 }
 
 Test(control, what_a_killed_program_has_left_is_replaced)
@@ -582,7 +943,7 @@ Test(control, what_a_killed_program_has_left_is_replaced)
     close(fd); /* as a kill would */
     cr_assert(scratch_exists(left));
     cr_expect_eq(find(), WEIR_NOT_FOUND, "nobody is behind it");
-    cr_assert_eq(control_start(&control, flow.job, &report, &stops, &error), WEIR_OK, "%s",
+    cr_assert_eq(control_start(&control, flow.job, &report, &to_carry_out, &error), WEIR_OK, "%s",
                  error.text);
     cr_assert_eq(find(), WEIR_OK);
     answers();
@@ -611,7 +972,7 @@ Test(control, a_process_that_lacks_descriptors_is_told_so)
     cr_expect(strstr(error.text, "control"), "%s", error.text);
     few.rlim_cur = 1024;
     cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
-    cr_expect_eq(control_start(&control, flow.job, &report, &stops, &error), WEIR_OK, "%s",
+    cr_expect_eq(control_start(&control, flow.job, &report, &to_carry_out, &error), WEIR_OK, "%s",
                  error.text);
 }
 
@@ -693,8 +1054,8 @@ Test(control, signals_while_it_starts_and_stops_do_no_harm)
     atomic_store(&hammering, true);
     cr_assert_eq(pthread_create(&thread, NULL, hammer, NULL), 0);
     for (int i = 0; i < 100; i++) {
-        cr_assert_eq(control_start(&control, flow.job, &report, &stops, &error), WEIR_OK, "%s",
-                     error.text);
+        cr_assert_eq(control_start(&control, flow.job, &report, &to_carry_out, &error), WEIR_OK,
+                     "%s", error.text);
         control_stop(&control);
     }
     atomic_store(&hammering, false);
@@ -708,7 +1069,7 @@ Test(control, started_and_stopped_again_and_again_it_keeps_nothing)
     control_stop(&control);
     unsigned descriptors = 0, threads = 0;
     for (int i = 0; i < 100; i++) {
-        cr_assert_eq(control_start(&control, flow.job, &report, &stops, &error), WEIR_OK);
+        cr_assert_eq(control_start(&control, flow.job, &report, &to_carry_out, &error), WEIR_OK);
         close(connect_plainly());
         control_stop(&control);
         if (i == 10) {

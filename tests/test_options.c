@@ -109,11 +109,11 @@ Test(options, have_the_defaults_the_help_tells)
 
 Test(options, asks_a_running_job_without_parameters)
 {
-    static const char *const words[] = {"status", "checkpoint", "stop", "dump"};
-    static const enum options_verb verbs[] = {OPTIONS_STATUS, OPTIONS_CHECKPOINT, OPTIONS_STOP,
-                                              OPTIONS_DUMP};
+    static const char *const words[] = {"status", "checkpoint", "savepoint --to d", "stop", "dump"};
+    static const enum options_verb verbs[] = {OPTIONS_STATUS, OPTIONS_CHECKPOINT, OPTIONS_SAVEPOINT,
+                                              OPTIONS_STOP, OPTIONS_DUMP};
     char line[100];
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 5; i++) {
         snprintf(line, sizeof line, "p %s --store s --json", words[i]);
         cr_assert_eq(parse(line), WEIR_OK, "%s", error.text);
         cr_expect_eq(options.verb, verbs[i]);
@@ -122,7 +122,53 @@ Test(options, asks_a_running_job_without_parameters)
         cr_expect(strstr(error.text, "needs --store DIR") != NULL, "%s", error.text);
     }
     cr_assert_eq(parse("p stop --store s --drain"), WEIR_OK, "%s", error.text);
-    cr_expect(options.drain && !options.now);
+    cr_expect(options.drain && !options.now && options.savepoint == NULL);
+}
+
+Test(options, say_where_a_savepoint_is_to_be)
+{
+    cr_assert_eq(parse("p savepoint --store s --to a/b"), WEIR_OK, "%s", error.text);
+    cr_expect_str_eq(options.to, "a/b");
+    cr_expect_null(options.savepoint);
+    cr_assert_eq(parse("p stop --store s --savepoint c"), WEIR_OK, "%s", error.text);
+    cr_expect_str_eq(options.savepoint, "c");
+    cr_expect_not(options.drain);
+    cr_assert_eq(parse("p stop --store s --drain --savepoint=c"), WEIR_OK, "%s", error.text);
+    cr_expect(options.drain);
+}
+
+Test(options, of_checkpoints_that_overtake_land_in_theirs)
+{
+    cr_assert_eq(parse_run("--store s --alignment-max 20ms --recording-max 1MiB --memory-max 2GiB "
+                           "--rounds 4 --scratch d"),
+                 WEIR_OK, "%s", error.text);
+    cr_expect_eq(options.job.mode, WEIR_ADAPTIVE);
+    cr_expect_eq(options.job.alignment_max_ns, 20 * (int64_t)1000000);
+    cr_expect_eq(options.job.recording_max, 1u << 20);
+    cr_expect_eq(options.job.memory_max, (uint64_t)2 << 30);
+    cr_expect_eq(options.job.rounds_at_once, 4);
+    cr_expect_str_eq(options.job.scratch, "d");
+    REFUSED("--store s --recording-max 0B", "at least 1B");
+    REFUSED("--store s --recording-max 64", "64 has no unit");
+    REFUSED("--memory-max 0B", "without the option there is none");
+    REFUSED("--store s --rounds 9", "from 1 to 8");
+    REFUSED("--store s --alignment-max 5", "5 has no unit");
+    REFUSED("--scratch=", "empty");
+}
+
+Test(options, a_savepoint_to_begin_with_has_a_slash_in_its_path)
+{
+    cr_assert_eq(parse_run("--store s --restore ./sp"), WEIR_OK, "%s", error.text);
+    cr_expect_eq(options.job.restore, WEIR_RESTORE_PATH);
+    cr_expect_str_eq(options.job.restore_path, "./sp");
+    cr_expect(options.elsewhere);
+    cr_assert_eq(parse_run("--store s --restore /a/latest"), WEIR_OK, "%s", error.text);
+    cr_expect_eq(options.job.restore, WEIR_RESTORE_PATH);
+    cr_assert_eq(parse_run("--store s --restore latest"), WEIR_OK, "%s", error.text);
+    cr_expect_eq(options.job.restore, WEIR_RESTORE_LATEST);
+    cr_expect_not(options.elsewhere);
+    REFUSED("--store s --restore sp", "the path of a savepoint with a / in it: ./sp");
+    REFUSED("--restore ./sp", "--restore needs --store");
 }
 
 static void senseless(const char *line, const char *says)
@@ -150,19 +196,41 @@ Test(options, refuses_what_has_no_sense_beside_the_rest)
     REFUSED("--min-pause 1s", "--min-pause needs --store");
     REFUSED("--tolerated 1", "--tolerated needs --store");
     REFUSED("--stop-deadline 1s", "--stop-deadline needs --store");
+    REFUSED("--alignment-max 1s", "--alignment-max needs --store");
+    REFUSED("--recording-max 1MiB", "--recording-max needs --store");
+    REFUSED("--rounds 3", "--rounds needs --store");
+    REFUSED("--savepoint d", "--savepoint means nothing to \"run\"");
     REFUSED("--quiet --json", "--quiet and --json: say one of them");
     REFUSED("--quiet --log-level debug", "--quiet and --log-level: say one of them");
     senseless("p plan --set input=i --set output=o --dot --json", "--dot and --json");
     senseless("p stop --store s --drain --now", "--drain and --now");
+    senseless("p stop --store s --savepoint d --now", "--savepoint and --now");
+    senseless("p stop --store s --savepoint=", "--savepoint: the directory's name is empty");
+    senseless("p stop --store s --to d", "--to means nothing to \"stop\"");
+    senseless("p savepoint --store s", "savepoint needs --to DIR: a directory that is not there");
+    senseless("p savepoint --store s --to=", "--to: the directory's name is empty");
+    senseless("p savepoint --store s --savepoint d", "--savepoint means nothing to \"savepoint\"");
+    senseless("p savepoint --store s d", "\"d\" is one word too many");
+    senseless("p checkpoint --store s --to d", "--to means nothing to \"checkpoint\"");
+    senseless("p savepont --store s --to d", "did you mean savepoint?");
     senseless("p status --store s --interval 1s", "--interval means nothing to \"status\"");
     senseless("p dump --store s --set input=i", "--set means nothing to \"dump\"");
 }
 
-Test(options, knows_one_mode_of_checkpoints)
+Test(options, knows_three_modes_of_checkpoints)
 {
-    REFUSED("--mode unaligned", "this version has aligned checkpoints only");
-    REFUSED("--mode adaptive", "this version has aligned checkpoints only");
-    REFUSED("--mode crooked", "say aligned");
+    static const struct {
+        const char *line;
+        enum weir_mode mode;
+    } modes[] = {{"--store s", WEIR_ADAPTIVE},
+                 {"--store s --mode adaptive", WEIR_ADAPTIVE},
+                 {"--store s --mode aligned", WEIR_ALIGNED},
+                 {"--store s --mode unaligned", WEIR_UNALIGNED}};
+    for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
+        cr_assert_eq(parse_run(modes[i].line), WEIR_OK, "%s", error.text);
+        cr_expect_eq(options.job.mode, modes[i].mode, "%s", modes[i].line);
+    }
+    REFUSED("--store s --mode crooked", "say adaptive, aligned or unaligned");
 }
 
 Test(options, flags_may_be_denied)
@@ -252,8 +320,8 @@ Test(options, refuses_numbers_out_of_range)
     REFUSED("--parallelism 0", "from 1 to 1024");
     REFUSED("--parallelism 1025", "from 1 to 1024");
     REFUSED("--retain three", "from 1 to");
-    REFUSED("--store s --restore newest", "latest, none, or the id");
-    REFUSED("--store s --restore 0", "latest, none, or the id");
+    REFUSED("--store s --restore newest", "latest, none, the id");
+    REFUSED("--store s --restore 0", "latest, none, the id");
     REFUSED("--restore 4", "needs --store");
     REFUSED("--endpoint ipc://x", "inproc or tcp://127.0.0.1");
 }

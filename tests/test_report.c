@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lines.h"
 #include "report.h"
 #include "scratch.h"
 
@@ -79,7 +80,35 @@ static void say(enum weir_event_kind kind, uint64_t id, const char *text)
                                      .text = text,
                                      .cut_ns = 1,
                                      .align_ns = 2,
-                                     .write_ns = 3};
+                                     .write_ns = 3,
+                                     .tasks = 7,
+                                     .last = "count.0, by the marker of split.1",
+                                     .path = ""};
+    job.event(job.event_context, &event);
+}
+
+static void say_savepoint(enum weir_event_kind kind, uint64_t id, const char *path,
+                          const char *text)
+{
+    const struct weir_event event = {
+        .kind = kind, .id = id, .path = path, .text = text, .last = ""};
+    job.event(job.event_context, &event);
+}
+
+static void say_committed(uint64_t id, uint32_t overtook, uint64_t flight, int64_t align_ns)
+{
+    const struct weir_event event = {.kind = WEIR_EVENT_COMMITTED,
+                                     .id = id,
+                                     .duration_ns = 36000000,
+                                     .bytes = 1120202,
+                                     .align_ns = align_ns,
+                                     .tasks = 7,
+                                     .overtook = overtook,
+                                     .channel_bytes = flight / 2,
+                                     .outlet_bytes = flight - flight / 2,
+                                     .text = "interval",
+                                     .last = "count.0, by the marker of split.1",
+                                     .path = ""};
     job.event(job.event_context, &event);
 }
 
@@ -109,9 +138,14 @@ static void live_through_it(void)
     report_poisoned(&report, &poison, &where, true);
     report_poisoned(&report, &poison, &several, false);
     report_dump(&report, "task count.0: waits for input");
-    report_stopping(&report, WEIR_STOP_SUSPEND, "SIGTERM");
-    report_stopping(&report, WEIR_STOP_DRAIN, "control");
-    report_stopping(&report, WEIR_STOP_NOW, "SIGINT");
+    say_savepoint(WEIR_EVENT_SAVED, 1, "/sp", "/sp");
+    say_savepoint(WEIR_EVENT_UNSAVED, 3, "/full", "the disk or the quota is full");
+    say_savepoint(WEIR_EVENT_UNSAVED, 0, "/ninth", "eight savepoints are under way");
+    report_stopping(&report, WEIR_STOP_SUSPEND, "SIGTERM", NULL);
+    report_stopping(&report, WEIR_STOP_DRAIN, "control", NULL);
+    report_stopping(&report, WEIR_STOP_SUSPEND, "control", "/sp");
+    report_stopping(&report, WEIR_STOP_DRAIN, "control", "/sp");
+    report_stopping(&report, WEIR_STOP_NOW, "SIGINT", NULL);
     report_end(&report, WEIR_OUTCOME_STOPPED, &status, NULL);
 }
 
@@ -228,6 +262,10 @@ Test(report, sentences_name_what_failed_where_and_what_comes)
         "record 18423 of parse, subtask 2, has failed 3 times",
         "played: task count.0: waits for input\n",
         "played: stopping (SIGTERM) after one last checkpoint",
+        "played: checkpoint 1 is kept as the savepoint /sp\n",
+        "played: no savepoint in /full: the disk or the quota is full\n",
+        "played: stopping (control) when one last checkpoint is kept as the savepoint /sp\n",
+        "processed and published; the last checkpoint is to be kept as the savepoint /sp\n",
         "played: this run: 7 records from sources in",
         "played: this run: 2 dead letters, records that were left out, in L\n",
         "played: stopped on request; the same command goes on from checkpoint 1\n"};
@@ -244,6 +282,124 @@ static size_t lines_with(const char *text, const char *part)
     for (; (text = strstr(text, part)) != NULL; text++)
         count++;
     return count;
+}
+
+Test(report, a_checkpoint_that_overtook_says_what_it_holds_and_a_slow_one_who_was_last)
+{
+    const char *path = capture(STDERR_FILENO, "said");
+    report_begin(&report, "played", &options, &job, 0);
+    say_committed(1, 0, 0, 50000000);
+    lines_release(&report, 0, true);
+    say_committed(2, 3, 1300000, 50000000);
+    lines_release(&report, 0, true);
+    say_committed(3, 7, 0, 50000001);
+    lines_release(&report, 0, true);
+    options.job.alignment_max_ns = 1000000000;
+    say_committed(4, 0, 900, 1000000000);
+    lines_release(&report, 0, true);
+    say_committed(5, 0, 0, 1000000001);
+    report_end(&report, WEIR_OUTCOME_ENDED, &(struct weir_status){0}, NULL);
+    static const char *const says[] = {
+        "checkpoint 1: took 36.0 ms, 1120202 bytes\n",
+        "checkpoint 2: took 36.0 ms, 1120202 bytes; 3 of 7 tasks overtook; 1.3 MB in flight\n",
+        "bytes; 7 of 7 tasks overtook; last was count.0, by the marker of split.1\n",
+        "checkpoint 4: took 36.0 ms, 1120202 bytes; 900 B in flight\n",
+        "checkpoint 5: took 36.0 ms, 1120202 bytes; last was count.0, by the marker of split.1\n"};
+    for (size_t i = 0; i < sizeof says / sizeof *says; i++)
+        cr_expect(strstr(text_of(path), says[i]) != NULL, "\"%s\" is not in\n%s", says[i],
+                  text_of(path));
+}
+
+#define MISSING                                                                                    \
+    "timed out: 3 of 9 tasks had not answered: count.0 waits for the marker of split.1 (channel "  \
+    "4), "                                                                                         \
+    "waits for input or a time for 59.9 s; split.1 has not heard of it, at work, in process of "   \
+    "split "                                                                                       \
+    "for 60.0 s; and 1 more"
+
+Test(report, a_long_list_of_those_who_had_not_answered_is_one_line_each)
+{
+    const char *path = capture(STDERR_FILENO, "said");
+    report_begin(&report, "played", &options, &job, 0);
+    say(WEIR_EVENT_ABORTED, 2, MISSING);
+    say(WEIR_EVENT_ABORTED, 3, MISSING);
+    say(WEIR_EVENT_ABORTED, 4, MISSING);
+    lines_release(&report, 0, true);
+    say(WEIR_EVENT_ABORTED, 5, "short: a; b");
+    lines_release(&report, 0, true);
+    cr_expect_str_eq(text_of(path),
+                     "played: checkpoint 2 came to nothing, the job goes on: timed out: 3 of 9 "
+                     "tasks had not answered:\n"
+                     "played:   count.0 waits for the marker of split.1 (channel 4), waits for "
+                     "input or a time for 59.9 s\n"
+                     "played:   split.1 has not heard of it, at work, in process of split for "
+                     "60.0 s\n"
+                     "played:   and 1 more\n"
+                     "played: checkpoint 4 came to nothing (and 1 before it), the job goes on: "
+                     "timed out: 3 of 9 tasks had not answered:\n"
+                     "played:   count.0 waits for the marker of split.1 (channel 4), waits for "
+                     "input or a time for 59.9 s\n"
+                     "played:   split.1 has not heard of it, at work, in process of split for "
+                     "60.0 s\n"
+                     "played:   and 1 more\n"
+                     "played: checkpoint 5 came to nothing, the job goes on: short: a; b\n");
+    options.json = true;
+    const char *events = capture(STDOUT_FILENO, "events");
+    say(WEIR_EVENT_ABORTED, 6, MISSING);
+    cr_expect_not_null(strstr(text_of(events), "\"error\": \"" MISSING "\""), "%s",
+                       text_of(events));
+}
+
+Test(report, a_list_without_a_colon_or_of_any_length_is_said_too)
+{
+    static char text[2000];
+    const char *path = capture(STDERR_FILENO, "said");
+    report_begin(&report, "played", &options, &job, 0);
+    for (size_t size = 0; size + 4 < sizeof text; size++) {
+        memset(text, size % 7 == 0 ? ';' : 'x', size);
+        snprintf(text + size, sizeof text - size, "; y");
+        say(WEIR_EVENT_ABORTED, 2, text);
+        lines_release(&report, 0, true);
+    }
+    cr_expect_gt(lines_with(text_of(path), "played:   y\n"), 100);
+}
+
+static void stops_after(enum weir_restore restore, uint64_t committed, const char *says)
+{
+    struct weir_status status = {WEIR_SIZED(struct weir_status), .checkpoint = committed};
+    const char *path = capture(STDERR_FILENO, says);
+    options.elsewhere = true;
+    options.job.restore = restore;
+    options.job.restore_path = "/sp";
+    report_begin(&report, "played", &options, &job, 0);
+    say(WEIR_EVENT_STARTED, 7, "");
+    report_end(&report, WEIR_OUTCOME_STOPPED, &status, NULL);
+    cr_expect(strstr(text_of(path), says) != NULL, "%s", text_of(path));
+}
+
+/* A run that began with a savepoint must not be told to begin there again. */
+Test(report, a_stopped_run_says_which_command_goes_on)
+{
+    stops_after(WEIR_RESTORE_PATH, 0, "the same command goes on from checkpoint 7");
+    cr_expect_not_null(strstr(text_of(scratch_join(folder.path, "the same command goes on from "
+                                                                "checkpoint 7")),
+                              "restored from checkpoint 7, the savepoint /sp; goes on in S\n"));
+    stops_after(WEIR_RESTORE_PATH, 8,
+                "the same command, without --restore, goes on from checkpoint 8");
+    stops_after(WEIR_RESTORE_LATEST, 0,
+                "the same command, without --restore, goes on from checkpoint 7");
+}
+
+Test(report, events_name_the_savepoint_that_a_run_began_with)
+{
+    options.json = true;
+    options.job.restore = WEIR_RESTORE_PATH;
+    options.job.restore_path = "/sp";
+    const char *path = capture(STDOUT_FILENO, "events");
+    report_begin(&report, "played", &options, &job, 0);
+    say(WEIR_EVENT_STARTED, 7, "");
+    fits_the_documentation(path, "restored");
+    cr_expect_not_null(strstr(text_of(path), "\"savepoint\": \"/sp\", \"checkpoint\": 7"));
 }
 
 Test(report, a_failure_is_told_once)

@@ -1,4 +1,4 @@
-/* links: sim sim_job sim_pair sim_plan sim_trial sim_graph sim_operators sim_world */
+/* links: sim sim_job sim_damage sim_pair sim_plan sim_trial sim_graph sim_operators sim_world */
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Whole jobs over the simulated doors, in one thread, from a seed; killed, cut from power, refused
@@ -140,6 +140,9 @@ static void print_tally(const struct tally *tally)
            "%" PRIu64 " messages; %" PRIu64 " runs stood still after a loss\n",
            network->items, network->overtook, network->duplicated, network->lost,
            network->credits_duplicated, network->cuts, network->cut, total->stuck);
+    printf("figure: %u checkpoints held records in flight, %u were cut early somewhere, %u runs "
+           "began with records in flight\n",
+           total->recorded, total->overtook, total->replayed);
     printf("figure: the wall clock jumped %" PRIu64 " times, %" PRIu64 " pauses\n", total->jumps,
            total->pauses);
 }
@@ -509,28 +512,55 @@ struct plant {
 
 #define CRASHES (1u << SIM_FAULT_KILL | 1u << SIM_FAULT_POWER | 1u << SIM_FAULT_STEP)
 
+#define STOPS (CRASHES | 1u << SIM_FAULT_STOP)
+#define DAMAGE (CRASHES | 1u << SIM_FAULT_DAMAGE)
+
 static const struct plant plants[] = {
+    /* the store */
     {"container_sync_skipped", 1u << SIM_FAULT_POWER},
     {"manifest_sync_skipped", 1u << SIM_FAULT_POWER},
     {"commit_sync_skipped", 1u << SIM_FAULT_POWER},
     {"recovery_sync_skipped", CRASHES},
     {"retention_sync_skipped", 1u << SIM_FAULT_POWER},
+    {"gc_takes_open_round", STOPS},
+    {"sync_tried_again", 1u << SIM_FAULT_DISK | 1u << SIM_FAULT_POWER},
     {"id_used_again", CRASHES},
+    {"epoch_in_memory_only", CRASHES},
+    {"checksum_unchecked", DAMAGE},
+    {"parts_swapped", DAMAGE},
+    {"falls_back", DAMAGE},
+    /* the round */
     {"told_before_commit", CRASHES},
+    {"deadline_never", 1u << SIM_FAULT_LOSE | 1u << SIM_FAULT_CUT},
     {"handle_dropped", CRASHES | 1u << SIM_FAULT_SINK | 1u << SIM_FAULT_DISK},
     {"commit_not_idempotent", 1u << SIM_FAULT_SINK},
-    {"position_after_marker", CRASHES | 1u << SIM_FAULT_STOP},
+    /* the cut */
+    {"position_after_marker", STOPS},
     {"end_is_no_marker", 0},
-    {"channel_forgotten", CRASHES | 1u << SIM_FAULT_STOP},
-    {"open_batch_left_out", CRASHES | 1u << SIM_FAULT_STOP},
+    {"channel_forgotten", STOPS},
+    {"late_marker_counted", STOPS},
+    {"aligned_only_overtaken", STOPS},
+    {"overtake_ignored", STOPS},
+    {"timers_forgotten", STOPS},
+    {"position_lost", STOPS},
+    {"letter_dropped", STOPS},
+    {"letter_uncut", STOPS},
+    /* what is in flight */
+    {"open_batch_left_out", STOPS},
+    {"marker_waits_for_credit", STOPS},
+    {"outlet_content_forgotten", STOPS},
+    {"arrivals_not_logged", STOPS},
+    {"queues_not_recorded", STOPS},
+    {"half_read_batch_whole", STOPS},
+    {"recorded_batch_lost", STOPS},
+    {"abort_leaks", STOPS},
+    {"content_out_of_order", STOPS},
+    {"window_granted_twice", STOPS},
+    /* the rest */
     {"credit_returned_twice", 0},
     {"sequence_unchecked", 0},
-    {"timers_forgotten", CRASHES | 1u << SIM_FAULT_STOP},
-    {"position_lost", CRASHES | 1u << SIM_FAULT_STOP},
     {"hold_ignored", 0},
     {"node_folder_unsynced", 1u << SIM_FAULT_POWER},
-    {"letter_dropped", CRASHES | 1u << SIM_FAULT_STOP},
-    {"letter_uncut", CRASHES | 1u << SIM_FAULT_STOP},
     {"letter_sync_skipped", 1u << SIM_FAULT_POWER},
 };
 

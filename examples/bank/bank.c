@@ -93,6 +93,15 @@ static enum weir_result build(struct weir_graph *graph, const struct weir_parame
     return WEIR_OK;
 }
 
+/* A verb of the bank's own: no job is asked or started. */
+static int audit_main(int argc, char **argv)
+{
+    if (argc == 4 && strcmp(argv[2], "--store") == 0)
+        return audit(argv[3]);
+    fprintf(stderr, "usage: bank audit --store DIR\n");
+    return 2;
+}
+
 int main(int argc, char **argv)
 {
     static const struct weir_parameter parameters[] = {
@@ -104,8 +113,8 @@ int main(int argc, char **argv)
         {"journal", WEIR_TEXT, NULL, "directory for what happened to the accounts", NULL},
         {0}};
 
-    if (argc == 4 && strcmp(argv[1], "audit") == 0 && strcmp(argv[2], "--store") == 0)
-        return audit(argv[3]);
+    if (argc > 1 && strcmp(argv[1], "audit") == 0)
+        return audit_main(argc, argv);
     return weir_main(argc, argv,
                      &(struct weir_program){WEIR_SIZED(struct weir_program), .name = "bank",
                                             .version = weir_version(),

@@ -8,16 +8,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bytes.h"
 #include "control.h"
 #include "duration.h"
 #include "endpoint.h"
 #include "exit_code.h"
+#include "refusal.h"
 
 #define SECOND_NS ((int64_t)1000 * 1000 * 1000)
 #define PATIENCE_NS (10 * SECOND_NS)
-#define CHECKPOINT_MS 600000 /* how long one may take; its own timeout mostly ends it sooner */
+#define CHECKPOINT_MS 600000 /* how long one may take, and its copy; mostly it ends sooner */
 
 /* -------------------------------------------------------------------------------- printing -- */
 
@@ -38,6 +40,26 @@ static const char *text(const json_t *answer, const char *name)
 static const char *time_of(const json_t *answer, const char *name, char room[DURATION_TEXT])
 {
     return duration_print((int64_t)number(answer, name), room);
+}
+
+static void print_memory(const json_t *answer)
+{
+    char state[BYTES_TEXT], flight[BYTES_TEXT], recorded[BYTES_TEXT];
+
+    printf("memory        %s of state, %s in flight, %s recorded by checkpoints\n",
+           bytes_print(number(answer, "memory_state"), state),
+           bytes_print(number(answer, "memory_flight"), flight),
+           bytes_print(number(answer, "memory_recorded"), recorded));
+}
+
+static void print_savepoints(const json_t *answer)
+{
+    if (number(answer, "saved") > 0)
+        printf("savepoints    %" PRIu64 " written, the newest of checkpoint %" PRIu64 "\n",
+               number(answer, "saved"), number(answer, "saved_id"));
+    if (number(answer, "unsaved") > 0)
+        printf("no savepoint  %" PRIu64 " times, the last time: %s\n", number(answer, "unsaved"),
+               text(answer, "unsaved_reason"));
 }
 
 static void print_checkpoints(const json_t *answer)
@@ -88,9 +110,23 @@ static void print_status(const json_t *answer)
            number(answer, "records_emitted"), number(answer, "records_in"));
     if (number(answer, "dead_letters") > 0)
         printf("dead letters  %" PRIu64 "\n", number(answer, "dead_letters"));
+    print_memory(answer);
     if (total > 0)
         printf("progress      %.1f %%\n", 100.0 * (double)done / (double)total);
     print_checkpoints(answer);
+    print_savepoints(answer);
+}
+
+static void print_stop(const json_t *answer)
+{
+    if (json_object_get(answer, "savepoint") == NULL)
+        printf("process %" PRIu64 " was asked to stop (%s)\n", number(answer, "pid"),
+               text(answer, "mode"));
+    else
+        printf("process %" PRIu64 " stops (%s); checkpoint %" PRIu64
+               " is kept as the savepoint %s\n",
+               number(answer, "pid"), text(answer, "mode"), number(answer, "checkpoint"),
+               text(answer, "savepoint"));
 }
 
 static void print_answer(enum options_verb verb, const json_t *answer)
@@ -107,9 +143,13 @@ static void print_answer(enum options_verb verb, const json_t *answer)
         printf("checkpoint %" PRIu64 ": took %s, %s\n", number(answer, "checkpoint"),
                time_of(answer, "duration_ns", took), bytes_print(number(answer, "bytes"), size));
         break;
+    case OPTIONS_SAVEPOINT:
+        printf("checkpoint %" PRIu64 " is kept as the savepoint %s: took %s\n",
+               number(answer, "checkpoint"), text(answer, "savepoint"),
+               time_of(answer, "duration_ns", took));
+        break;
     case OPTIONS_STOP:
-        printf("process %" PRIu64 " was asked to stop (%s)\n", number(answer, "pid"),
-               text(answer, "mode"));
+        print_stop(answer);
         break;
     default: /* OPTIONS_DUMP */
         json_array_foreach(json_object_get(answer, "lines"), index, line)
@@ -120,23 +160,66 @@ static void print_answer(enum options_verb verb, const json_t *answer)
 
 /* --------------------------------------------------------------------------------- asking -- */
 
-static void write_request(const struct options *options, char *request, size_t room)
+/* The program that is asked has another working directory. Out of memory, or where there is no
+ * directory: NULL, error filled. */
+static json_t *absolute(const char *path, struct weir_error *error)
 {
-    const char *mode = options->now ? "now" : options->drain ? "drain" : "suspend";
+    char *here = path[0] == '/' ? strdup("") : getcwd(NULL, 0);
+    json_t *text = NULL;
 
-    switch (options->verb) {
-    case OPTIONS_CHECKPOINT:
-        snprintf(request, room, "{\"weir\":1,\"ask\":\"checkpoint\",\"timeout_ms\":%d}",
-                 CHECKPOINT_MS);
-        break;
-    case OPTIONS_STOP:
-        snprintf(request, room, "{\"weir\":1,\"ask\":\"stop\",\"mode\":\"%s\"}", mode);
-        break;
-    default:
-        snprintf(request, room, "{\"weir\":1,\"ask\":\"%s\"}",
-                 options->verb == OPTIONS_STATUS ? "status" : "dump");
-        break;
-    }
+    if (here == NULL || (path[0] != '/' && here[0] != '/'))
+        refuse(error, "%s: there is no directory that it is relative to: say a path from / on",
+               path);
+    else if ((text = json_sprintf("%s%s%s", here, path[0] == '/' ? "" : "/", path)) == NULL)
+        refuse(error, "%s%s%s: the path is no UTF-8, and could not be asked for", here,
+               path[0] == '/' ? "" : "/", path);
+    free(here);
+    return text;
+}
+
+static const char *stop_mode(const struct options *options)
+{
+    return options->now ? "now" : options->drain ? "drain" : "suspend";
+}
+
+/* Where a savepoint is to be; NULL: the question is another one. */
+static const char *savepoint_of(const struct options *options)
+{
+    if (options->verb == OPTIONS_SAVEPOINT)
+        return options->to;
+    return options->verb == OPTIONS_STOP ? options->savepoint : NULL;
+}
+
+static bool is_patient(const struct options *options)
+{
+    return options->verb == OPTIONS_CHECKPOINT || savepoint_of(options) != NULL;
+}
+
+/* From malloc; NULL: error filled. */
+static char *write_request(const struct options *options, struct weir_error *error)
+{
+    static const char *const asks[] = {[OPTIONS_STATUS] = "status",
+                                       [OPTIONS_CHECKPOINT] = "checkpoint",
+                                       [OPTIONS_SAVEPOINT] = "savepoint",
+                                       [OPTIONS_STOP] = "stop",
+                                       [OPTIONS_DUMP] = "dump"};
+    const char *savepoint = savepoint_of(options);
+    json_t *path = savepoint != NULL ? absolute(savepoint, error) : NULL;
+
+    if (savepoint != NULL && path == NULL)
+        return NULL;
+    json_t *request = json_pack("{s:i, s:s}", "weir", 1, "ask", asks[options->verb]);
+    if (options->verb == OPTIONS_STOP)
+        json_object_set_new(request, "mode", json_string(stop_mode(options)));
+    if (path != NULL)
+        json_object_set_new(request, options->verb == OPTIONS_STOP ? "savepoint" : "path", path);
+    if (is_patient(options))
+        json_object_set_new(request, "timeout_ms", json_integer(CHECKPOINT_MS));
+    char *printed = json_dumps(request, JSON_COMPACT);
+    json_decref(request);
+    if (printed == NULL)
+        refuse(error, "out of memory for a question");
+    return printed;
 }
 
 static int fail(const char *program, const struct options *options, const struct weir_error *error)
@@ -170,11 +253,12 @@ static int take_answer(const char *program, const struct options *options, const
     return ok ? EXIT_ENDED : EXIT_FAILED;
 }
 
-static enum weir_result ask(const struct options *options, char **answer, struct weir_error *error)
+static enum weir_result ask(const struct options *options, const char *request, char **answer,
+                            struct weir_error *error)
 {
-    char id[CONTROL_STORE_ID_ROOM], path[CONTROL_PATH_ROOM], request[200];
-    bool patient = options->verb == OPTIONS_CHECKPOINT;
-    enum weir_result result = control_store_id(options->job.store, id, error);
+    struct control_store store;
+    char path[CONTROL_PATH_ROOM];
+    enum weir_result result = control_store_of(options->job.store, &store, error);
 
     if (result != WEIR_OK) {
         char why[sizeof error->text];
@@ -183,23 +267,27 @@ static enum weir_result ask(const struct options *options, char **answer, struct
         error->code = WEIR_INVALID;
         return error->code;
     }
-    result = control_socket_find(id, options->job.store, path, error);
+    result = control_socket_find(store.name, options->job.store, path, error);
     if (result != WEIR_OK)
         return result;
-    write_request(options, request, sizeof request);
-    return endpoint_ask(path, request,
-                        PATIENCE_NS + (patient ? CHECKPOINT_MS * (SECOND_NS / 1000) : 0), answer,
-                        error);
+    return endpoint_ask(
+        path, request, PATIENCE_NS + (is_patient(options) ? CHECKPOINT_MS * (SECOND_NS / 1000) : 0),
+        answer, error);
 }
 
 int control_ask(const char *program, const struct options *options)
 {
     struct weir_error error = {0};
-    char *answer = NULL;
+    char *request = write_request(options, &error), *answer = NULL;
 
-    if (ask(options, &answer, &error) != WEIR_OK)
-        return fail(program, options, &error);
-    int code = take_answer(program, options, answer);
+    if (request == NULL) {
+        fprintf(stderr, "%s: %s\n", program, error.text);
+        return EXIT_USAGE;
+    }
+    enum weir_result result = ask(options, request, &answer, &error);
+    int code =
+        result == WEIR_OK ? take_answer(program, options, answer) : fail(program, options, &error);
     free(answer);
+    free(request);
     return code;
 }

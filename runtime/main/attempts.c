@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "attempts.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "control.h"
 #include "exit_code.h"
 #include "judge.h"
+#include "savepoints.h"
 
 /* How late a signal or a held-back line may be noticed: nobody sees a tenth of a second. */
 #define TICK_NS ((int64_t)100 * 1000 * 1000)
@@ -21,6 +23,7 @@ struct attempts {
     struct signals *signals;
     struct slate_memory memory; /* the slate's, as it is known here */
     struct control *control;    /* NULL: none just now */
+    struct savepoints savepoints;
     struct weir_poison poison[SUSPECTS_MOST];
     void (*event)(void *context, const struct weir_event *event); /* the report's hook */
     void *event_context;
@@ -49,22 +52,65 @@ static int64_t now_ns(void)
 
 /* --------------------------------------------------------------------------------- asking -- */
 
+static void suspend(struct attempts *attempts)
+{
+    attempts->urgency = SUSPENDING;
+    attempts->stop_deadline_ns = now_ns() + attempts->options->stop_deadline_ns;
+}
+
+static void drain(struct attempts *attempts)
+{
+    attempts->memory.draining = 1;
+    slate_keep(attempts->slate, &attempts->memory); /* A3 */
+}
+
 static void ask_stop(struct attempts *attempts, struct weir_job *job, enum weir_stop how,
                      const char *who)
 {
     struct weir_error error = {0};
 
-    report_stopping(attempts->report, how, who);
-    if (how == WEIR_STOP_NOW) {
+    report_stopping(attempts->report, how, who, NULL);
+    if (how == WEIR_STOP_NOW)
         attempts->urgency = STOPPING_NOW;
-    } else if (how == WEIR_STOP_SUSPEND) {
-        attempts->urgency = SUSPENDING;
-        attempts->stop_deadline_ns = now_ns() + attempts->options->stop_deadline_ns;
-    } else {
-        attempts->memory.draining = 1;
-        slate_keep(attempts->slate, &attempts->memory); /* A3 */
-    }
+    else if (how == WEIR_STOP_SUSPEND)
+        suspend(attempts);
+    else
+        drain(attempts);
     if (job != NULL && weir_job_stop(job, how, &error) != WEIR_OK)
+        report_say(attempts->report, WEIR_LOG_ERROR, "can't stop: %s", error.text);
+}
+
+/* A6. What was meant to stop otherwise, or twice, is told so by its answer. */
+static void heed_savepoint(struct attempts *attempts, struct weir_job *job)
+{
+    struct weir_error error = {0};
+    enum weir_stop how;
+    char *path = savepoints_next_stop(&attempts->savepoints, &how);
+
+    if (path == NULL)
+        return;
+    if (attempts->urgency != NOT_STOPPING) {
+        savepoints_refuse(&attempts->savepoints, path, "the program is stopping already");
+        free(path);
+        return;
+    }
+    report_stopping(attempts->report, how, "control", path);
+    if (how == WEIR_STOP_DRAIN)
+        drain(attempts);
+    if (weir_job_stop_at(job, how, path, &error) != WEIR_OK)
+        savepoints_refuse(&attempts->savepoints, path, error.text);
+    free(path);
+}
+
+/* How it went: it stops the job, or leaves that to a stop that was asked for besides. */
+static void heed_saved(struct attempts *attempts, struct weir_job *job)
+{
+    struct weir_error error = {0};
+
+    if (savepoints_kept(&attempts->savepoints) && attempts->urgency == NOT_STOPPING)
+        suspend(attempts);
+    if (savepoints_failed(&attempts->savepoints) && attempts->urgency == SUSPENDING &&
+        job != NULL && weir_job_stop(job, WEIR_STOP_SUSPEND, &error) != WEIR_OK)
         report_say(attempts->report, WEIR_LOG_ERROR, "can't stop: %s", error.text);
 }
 
@@ -72,12 +118,13 @@ static void ask_stop(struct attempts *attempts, struct weir_job *job, enum weir_
 static void heed_stops(struct attempts *attempts, struct weir_job *job)
 {
     int stops = signals_stops();
+    uint32_t asked = atomic_load(&attempts->slate->stops); /* A5 */
 
+    heed_saved(attempts, job); /* after `asked` was read: what is kept stands there as well */
     if (stops > 0 && attempts->urgency == NOT_STOPPING)
         ask_stop(attempts, job, WEIR_STOP_SUSPEND, signals_last_stop());
     if (stops > 1 && attempts->urgency < STOPPING_NOW)
         ask_stop(attempts, job, WEIR_STOP_NOW, signals_last_stop());
-    uint32_t asked = atomic_load(&attempts->slate->stops); /* A5 */
     if ((asked & 1u << WEIR_STOP_NOW) != 0 && attempts->urgency < STOPPING_NOW)
         ask_stop(attempts, job, WEIR_STOP_NOW, "control");
     else if ((asked & 1u << WEIR_STOP_SUSPEND) != 0 && attempts->urgency == NOT_STOPPING)
@@ -130,6 +177,7 @@ static enum weir_outcome attend(struct attempts *attempts, struct weir_job *job,
 
     do {
         heed_stops(attempts, job);
+        heed_savepoint(attempts, job);
         heed_questions(attempts, job);
         feel_pulse(attempts, job);
     } while (weir_job_wait(job, TICK_NS, &outcome, error) == WEIR_TIMEOUT);
@@ -145,6 +193,9 @@ static void on_event(void *context, const struct weir_event *event)
 
     if (event->kind == WEIR_EVENT_COMMITTED)
         atomic_fetch_add(&attempts->slate->commits, 1);
+    if ((event->kind == WEIR_EVENT_SAVED || event->kind == WEIR_EVENT_UNSAVED) &&
+        savepoints_told(&attempts->savepoints, event))
+        atomic_fetch_or(&attempts->slate->stops, 1u << WEIR_STOP_SUSPEND); /* A6 */
     attempts->event(attempts->event_context, event);
 }
 
@@ -173,11 +224,13 @@ static bool has_control(const struct attempts *attempts)
 static void open_control(struct attempts *attempts, struct weir_job *job)
 {
     struct weir_error error = {0};
+    const struct control_asked asked = {&attempts->slate->stops, &attempts->savepoints};
 
-    if (has_control(attempts) && control_start(&attempts->control, job, attempts->report,
-                                               &attempts->slate->stops, &error) != WEIR_OK)
+    if (has_control(attempts) &&
+        control_start(&attempts->control, job, attempts->report, &asked, &error) != WEIR_OK)
         report_say(attempts->report, WEIR_LOG_WARNING,
-                   "status, checkpoint, stop and dump will get no answer: %s", error.text);
+                   "status, checkpoint, savepoint, stop and dump will get no answer: %s",
+                   error.text);
 }
 
 /* NULL: error filled. */
@@ -186,6 +239,7 @@ static struct weir_job *start(struct attempts *attempts, struct weir_error *erro
     struct weir_job **job = crash_job();
 
     prepare(attempts);
+    savepoints_clear(&attempts->savepoints);
     signals_defer(attempts->signals); /* A2 */
     bool started = weir_job_start(attempts->graph, &attempts->options->job, job, error) == WEIR_OK;
     if (started)
@@ -275,6 +329,7 @@ static void begin(struct attempts *attempts)
 {
     struct weir_job_options *job = &attempts->options->job;
 
+    savepoints_init(&attempts->savepoints);
     judge_begin(&attempts->memory, attempts->options);
     slate_recall(attempts->slate, &attempts->memory);
     attempts->event = job->event;
@@ -303,6 +358,7 @@ int attempts_make(struct weir_graph *graph, struct options *options, struct repo
             delay_ns = -1;
         }
     } while (delay_ns >= 0);
+    savepoints_free(&attempts.savepoints);
     bool known = end.outcome != WEIR_OUTCOME_UNKNOWN && !end.refused;
     report_end(report, end.outcome, known ? &end.status : NULL, &end.error);
     return end.refused ? exit_code_of_start(&end.error)

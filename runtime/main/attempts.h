@@ -23,6 +23,8 @@
  *       the store, and the socket's name with it, could become another program's.
  *   A5  A stop that the endpoint has promised is kept on the slate and heeded whatever happens to
  *       the attempt it was asked of: a job that fails at once, again and again, can be stopped.
+ *   A6  A stop that leaves a savepoint is promised when that is written, and not before: until then
+ *       nothing is stopping, no deadline runs, and a failure is followed by a restart as ever.
  */
 #ifndef ATTEMPTS_H
 #define ATTEMPTS_H

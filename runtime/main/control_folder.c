@@ -2,6 +2,7 @@
 #include "control_folder.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,10 +36,10 @@ static enum weir_result refuse_os(struct weir_error *error, const char *path, co
 /* False: there is no such folder, or a socket's path in it would be too long. */
 static bool name_folder(char *folder, const char *parent, const char *name)
 {
-    /* what follows: "/", the store's id, ".", a process number */
+    /* what follows: "/", the store's name, ".", a process number */
     int size = snprintf(folder, CONTROL_PATH_ROOM, "%s/%s", parent, name);
 
-    return size > 0 && size + 1 + 32 + 1 + 10 < CONTROL_PATH_ROOM;
+    return size > 0 && size + 1 + CONTROL_NAME_ROOM + 1 + 10 <= CONTROL_PATH_ROOM;
 }
 
 static bool session_folder(char *folder)
@@ -126,7 +127,18 @@ static enum weir_result listen_at(struct control_socket *sock, struct weir_error
     return WEIR_OK;
 }
 
-enum weir_result control_socket_open(const char *store_id, struct control_socket *sock,
+enum weir_result control_name(const char *store, const char *store_id, char name[CONTROL_NAME_ROOM],
+                              struct weir_error *error)
+{
+    struct stat status;
+
+    if (stat(store, &status) != 0)
+        return refuse_os(error, store, "can't be looked at");
+    snprintf(name, CONTROL_NAME_ROOM, "%.16s-%" PRIu64, store_id, (uint64_t)status.st_ino);
+    return WEIR_OK;
+}
+
+enum weir_result control_socket_open(const char *name, struct control_socket *sock,
                                      struct weir_error *error)
 {
     char folder[CONTROL_PATH_ROOM];
@@ -135,7 +147,7 @@ enum weir_result control_socket_open(const char *store_id, struct control_socket
     *sock = (struct control_socket){.fd = -1};
     if (result != WEIR_OK)
         return result;
-    snprintf(sock->path, sizeof sock->path, "%.70s/%.32s", folder, store_id);
+    snprintf(sock->path, sizeof sock->path, "%.69s/%.37s", folder, name);
     sock->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (sock->fd < 0)
         return refuse_os(error, sock->path, "no socket");
@@ -172,12 +184,12 @@ bool control_socket_answers(const char *path)
 
 /* WEIR_NOT_FOUND: nobody listens there; anything else but WEIR_OK: the folder is not to be trusted.
  */
-static enum weir_result look_in(const char *folder, uid_t user, const char *store_id, char *path,
+static enum weir_result look_in(const char *folder, uid_t user, const char *name, char *path,
                                 struct weir_error *error)
 {
     struct stat status;
 
-    snprintf(path, CONTROL_PATH_ROOM, "%.70s/%.32s", folder, store_id);
+    snprintf(path, CONTROL_PATH_ROOM, "%.69s/%.37s", folder, name);
     if (lstat(folder, &status) != 0)
         return WEIR_NOT_FOUND;
     enum weir_result result = check_folder(folder, user, error);
@@ -187,7 +199,7 @@ static enum weir_result look_in(const char *folder, uid_t user, const char *stor
 }
 
 /* What is found first counts; a folder that can't be trusted is told of if nothing is found. */
-static enum weir_result look_at_users(uid_t user, bool own, const char *store_id, char *path,
+static enum weir_result look_at_users(uid_t user, bool own, const char *name, char *path,
                                       struct weir_error *error)
 {
     bool (*const others[])(char *folder, uid_t user) = {login_folder, user_folder};
@@ -195,26 +207,26 @@ static enum weir_result look_at_users(uid_t user, bool own, const char *store_id
     char folder[CONTROL_PATH_ROOM];
 
     if (own && session_folder(folder))
-        worst = look_in(folder, user, store_id, path, error);
+        worst = look_in(folder, user, name, path, error);
     for (size_t i = 0; worst != WEIR_OK && i < sizeof others / sizeof others[0]; i++) {
         if (!others[i](folder, user))
             continue;
-        enum weir_result result = look_in(folder, user, store_id, path, error);
+        enum weir_result result = look_in(folder, user, name, path, error);
         if (result == WEIR_OK || worst == WEIR_NOT_FOUND)
             worst = result;
     }
     return worst;
 }
 
-enum weir_result control_socket_find(const char *store_id, const char *store,
+enum weir_result control_socket_find(const char *name, const char *store,
                                      char path[CONTROL_PATH_ROOM], struct weir_error *error)
 {
     struct weir_error trouble = {0};
     struct stat status;
-    enum weir_result result = look_at_users(geteuid(), true, store_id, path, &trouble);
+    enum weir_result result = look_at_users(geteuid(), true, name, path, &trouble);
 
     if (result == WEIR_NOT_FOUND && geteuid() == 0 && stat(store, &status) == 0)
-        result = look_at_users(status.st_uid, false, store_id, path, &trouble);
+        result = look_at_users(status.st_uid, false, name, path, &trouble);
     if (result == WEIR_NOT_FOUND)
         return refuse_path(error, WEIR_NOT_FOUND, path, "nobody listens there");
     if (result != WEIR_OK)

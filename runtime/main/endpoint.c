@@ -333,16 +333,30 @@ static int64_t now_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-static enum weir_result receive(zsock_t *sock, const char *path, int64_t deadline_ns, char **answer,
-                                struct weir_error *error)
+/* Is it the same socket still? A program that is started again has a new one, and knows nothing of
+ * what the old one was asked. (The number of an inode may be used again at once.) */
+static bool is_there(const char *path, const struct stat *before)
 {
+    struct stat now;
+
+    return lstat(path, &now) == 0 && now.st_dev == before->st_dev && now.st_ino == before->st_ino &&
+           now.st_ctim.tv_sec == before->st_ctim.tv_sec &&
+           now.st_ctim.tv_nsec == before->st_ctim.tv_nsec && control_socket_answers(path);
+}
+
+static enum weir_result receive(zsock_t *sock, const char *path, const struct stat *before,
+                                int64_t deadline_ns, char **answer, struct weir_error *error)
+{
+    bool gone = false; /* its last answers may be on their way */
+
     while ((*answer = zstr_recv(sock)) == NULL) {
         if (errno != EAGAIN && errno != EINTR)
             return refuse(error, WEIR_IO, errno, path, "no answer");
-        if (!control_socket_answers(path))
+        if (gone)
             return refuse(error, WEIR_STOPPED, 0, path, "the program ended before it had answered");
         if (now_ns() >= deadline_ns)
             return refuse(error, WEIR_TIMEOUT, 0, path, "no answer in time");
+        gone = !is_there(path, before);
     }
     return WEIR_OK;
 }
@@ -351,7 +365,10 @@ enum weir_result endpoint_ask(const char *path, const char *request, int64_t tim
                               char **answer, struct weir_error *error)
 {
     int64_t deadline_ns = now_ns() + timeout_ns;
+    struct stat before;
 
+    if (lstat(path, &before) != 0)
+        return refuse(error, WEIR_STOPPED, errno, path, "the program ended before it was asked");
     endpoint_prepare();
     zsock_t *sock = zsock_new(ZMQ_REQ);
     if (sock == NULL)
@@ -364,7 +381,7 @@ enum weir_result endpoint_ask(const char *path, const char *request, int64_t tim
     if (zsock_connect(sock, "ipc://%s", path) != 0 || zstr_send(sock, request) != 0)
         result = refuse(error, WEIR_IO, errno, path, "can't be asked");
     if (result == WEIR_OK)
-        result = receive(sock, path, deadline_ns, answer, error);
+        result = receive(sock, path, &before, deadline_ns, answer, error);
     zsock_destroy(&sock);
     return result;
 }

@@ -17,7 +17,7 @@
 
 #include "control_folder.h"
 
-#define ENDPOINT_REQUEST_MAX 4096u      /* bytes */
+#define ENDPOINT_REQUEST_MAX 32768u     /* bytes: a path, were all of it escaped */
 #define ENDPOINT_ANSWER_MAX (16u << 20) /* bytes */
 #define ENDPOINT_TICKETS 16u
 
@@ -46,7 +46,7 @@ enum weir_result endpoint_start(struct endpoint **endpoint, const struct control
 void endpoint_stop(struct endpoint **endpoint);
 
 /* One question to the endpoint at `path`. *answer is from malloc. WEIR_TIMEOUT; WEIR_STOPPED: it
- * was gone before it had answered. */
+ * was gone before it had answered, even if another has taken its place. */
 enum weir_result endpoint_ask(const char *path, const char *request, int64_t timeout_ns,
                               char **answer, struct weir_error *error) WEIR_MUST_USE;
 

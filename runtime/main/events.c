@@ -65,6 +65,8 @@ void events_started(struct report *report, const struct weir_event *event, int64
     if (report->options->job.store != NULL)
         json_text(json, "store", report->options->job.store);
     if (event->id > 0) {
+        if (report->options->job.restore == WEIR_RESTORE_PATH)
+            json_text(json, "savepoint", report->options->job.restore_path);
         json_number(json, "checkpoint", event->id);
         json_number(json, "bytes", event->bytes);
     }
@@ -86,6 +88,12 @@ void events_committed(struct report *report, const struct weir_event *event)
     json_signed(json, "write_ns", event->write_ns);
     json_number(json, "bytes", event->bytes);
     json_text(json, "why", event->text);
+    json_number(json, "tasks", event->tasks);
+    json_number(json, "overtook", event->overtook);
+    json_number(json, "channel_bytes", event->channel_bytes);
+    json_number(json, "outlet_bytes", event->outlet_bytes);
+    if (event->last[0] != '\0')
+        json_text(json, "last", event->last);
     end(report);
 }
 
@@ -99,15 +107,38 @@ void events_aborted(struct report *report, const struct weir_event *event)
     end(report);
 }
 
+void events_saved(struct report *report, const struct weir_event *event)
+{
+    struct json *json = begin(report, "saved");
+
+    json_number(json, "checkpoint", event->id);
+    json_text(json, "savepoint", event->path);
+    end(report);
+}
+
+void events_unsaved(struct report *report, const struct weir_event *event)
+{
+    struct json *json = begin(report, "unsaved");
+
+    if (event->id > 0)
+        json_number(json, "checkpoint", event->id);
+    json_text(json, "savepoint", event->path);
+    json_text(json, "error", event->text);
+    end(report);
+}
+
 /* ------------------------------------------------------------------------ from the program -- */
 
-void events_stopping(struct report *report, enum weir_stop how, const char *who)
+void events_stopping(struct report *report, enum weir_stop how, const char *who,
+                     const char *savepoint)
 {
     static const char *const names[] = {"suspend", "drain", "now"};
     struct json *json = begin(report, "stopping");
 
     json_text(json, "how", names[how]);
     json_text(json, "who", who);
+    if (savepoint != NULL)
+        json_text(json, "savepoint", savepoint);
     end(report);
 }
 
@@ -234,6 +265,8 @@ void events_end(struct report *report, enum weir_outcome outcome, const struct w
         json_number(json, "committed", status->committed);
         json_number(json, "aborted", status->aborted);
         json_number(json, "dead_letters", status->dead_letters);
+        json_number(json, "saved", status->saved);
+        json_number(json, "unsaved", status->unsaved);
     }
     end(report);
 }

@@ -13,7 +13,10 @@ void events_log(struct report *report, enum weir_level level, const char *text);
 void events_started(struct report *report, const struct weir_event *event, int64_t recovery_ns);
 void events_committed(struct report *report, const struct weir_event *event);
 void events_aborted(struct report *report, const struct weir_event *event);
-void events_stopping(struct report *report, enum weir_stop how, const char *who);
+void events_saved(struct report *report, const struct weir_event *event);
+void events_unsaved(struct report *report, const struct weir_event *event);
+void events_stopping(struct report *report, enum weir_stop how, const char *who,
+                     const char *savepoint);
 void events_dump(struct report *report, const char *text);
 void events_failed(struct report *report, const struct weir_error *error,
                    const struct weir_failure *failure, const struct report_retry *retry);

@@ -6,9 +6,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bytes.h"
 #include "duration.h"
 
-enum { SECOND_NS = 1000000000, TEXT_ROOM = 1200, WHERE_ROOM = 500 };
+enum { SECOND_NS = 1000000000, TEXT_ROOM = 1400, WHERE_ROOM = 500 };
+enum { LONG = 160 }; /* bytes: a line of that many is still read as one */
+#define ALIGNMENT_MAX_NS ((int64_t)50 * 1000 * 1000) /* the default, as weir.h says */
 
 void lines_say(struct report *report, enum weir_level level, const char *format, ...)
 {
@@ -26,14 +29,50 @@ void lines_say(struct report *report, enum weir_level level, const char *format,
 
 /* --------------------------------------------------------------------------- thinned lines -- */
 
+/* Behind the last ": " before `end`; `text` when there is none. */
+static const char *behind_colon(const char *text, const char *end)
+{
+    const char *behind = text, *colon = text;
+
+    while ((colon = strstr(colon, ": ")) != NULL && colon < end) {
+        colon += 2;
+        behind = colon;
+    }
+    return behind;
+}
+
+/* A list that would fill several rows becomes several lines: what is before its first semicolon
+ * ends with a colon, and below that each of its parts stands for itself. */
+static void say_list(struct report *report, enum weir_level level, const char *text)
+{
+    const char *semicolon = strstr(text, "; ");
+
+    if (strlen(text) <= LONG || semicolon == NULL) {
+        lines_say(report, level, "%s", text);
+        return;
+    }
+    const char *part = behind_colon(text, semicolon);
+    if (part > text)
+        lines_say(report, level, "%.*s", (int)(part - text - 1), text);
+    while (*part != '\0') {
+        const char *end = strstr(part, "; ");
+        size_t size = end != NULL ? (size_t)(end - part) : strlen(part);
+        lines_say(report, level, "  %.*s", (int)size, part);
+        part += end != NULL ? size + 2 : size;
+    }
+}
+
 static void release(struct report *report, struct report_line *line)
 {
     enum weir_level level = line == &report->aborted ? WEIR_LOG_WARNING : WEIR_LOG_INFO;
+    char before[60] = "", text[TEXT_ROOM];
 
-    if (line->held == 1)
-        lines_say(report, level, "%s", line->text);
-    else if (line->held > 1)
-        lines_say(report, level, "%s (and %" PRIu64 " before it)", line->text, line->held - 1);
+    if (line->held == 0)
+        return;
+    if (line->held > 1)
+        snprintf(before, sizeof before, " (and %" PRIu64 " before it)", line->held - 1);
+    snprintf(text, sizeof text, "%s%s%s", line->head, before, line->rest);
+    say_list(report, level, text);
     line->held = 0;
 }
 
@@ -56,23 +95,55 @@ void lines_release(struct report *report, int64_t now_ns, bool all)
     release_when_due(report, &report->aborted, now_ns);
 }
 
+/* Who was last is of interest when it took long: longer than one may take before it overtakes. */
+static bool is_slow(const struct report *report, const struct weir_event *event)
+{
+    int64_t most_ns = report->options->job.alignment_max_ns;
+
+    return event->align_ns > (most_ns > 0 ? most_ns : ALIGNMENT_MAX_NS);
+}
+
 void lines_committed(struct report *report, const struct weir_event *event, int64_t now_ns)
 {
-    char duration[DURATION_TEXT];
+    struct report_line *line = &report->committed;
+    char duration[DURATION_TEXT], flight[BYTES_TEXT], overtook[60] = "", holds[60] = "",
+                                                      last[200] = "";
+    uint64_t flight_bytes = event->channel_bytes + event->outlet_bytes;
 
-    report->committed.held++;
-    snprintf(report->committed.text, sizeof report->committed.text,
-             "checkpoint %" PRIu64 ": took %s, %" PRIu64 " bytes", event->id,
-             duration_print(event->duration_ns, duration), event->bytes);
-    release_when_due(report, &report->committed, now_ns);
+    line->held++;
+    if (event->overtook > 0)
+        snprintf(overtook, sizeof overtook, "; %" PRIu32 " of %" PRIu32 " tasks overtook",
+                 event->overtook, event->tasks);
+    if (flight_bytes > 0)
+        snprintf(holds, sizeof holds, "; %s in flight", bytes_print(flight_bytes, flight));
+    if (is_slow(report, event) && event->last[0] != '\0')
+        snprintf(last, sizeof last, "; last was %s", event->last);
+    snprintf(line->head, sizeof line->head, "checkpoint %" PRIu64 ": took %s, %" PRIu64 " bytes",
+             event->id, duration_print(event->duration_ns, duration), event->bytes);
+    snprintf(line->rest, sizeof line->rest, "%s%s%s", overtook, holds, last);
+    release_when_due(report, line, now_ns);
 }
 
 void lines_aborted(struct report *report, const struct weir_event *event, int64_t now_ns)
 {
-    report->aborted.held++;
-    snprintf(report->aborted.text, sizeof report->aborted.text,
-             "checkpoint %" PRIu64 " came to nothing, the job goes on: %s", event->id, event->text);
-    release_when_due(report, &report->aborted, now_ns);
+    struct report_line *line = &report->aborted;
+
+    line->held++;
+    snprintf(line->head, sizeof line->head, "checkpoint %" PRIu64 " came to nothing", event->id);
+    snprintf(line->rest, sizeof line->rest, ", the job goes on: %s", event->text);
+    release_when_due(report, line, now_ns);
+}
+
+/* Somebody has asked for it, so it is told at once. */
+void lines_saved(struct report *report, const struct weir_event *event)
+{
+    lines_say(report, WEIR_LOG_INFO, "checkpoint %" PRIu64 " is kept as the savepoint %s",
+              event->id, event->path);
+}
+
+void lines_unsaved(struct report *report, const struct weir_event *event)
+{
+    lines_say(report, WEIR_LOG_WARNING, "no savepoint in %s: %s", event->path, event->text);
 }
 
 /* ------------------------------------------------------------------------------- the start -- */
@@ -108,6 +179,10 @@ void lines_started(struct report *report, const struct weir_event *event, int64_
     if (store == NULL)
         lines_say(report, WEIR_LOG_INFO,
                   "started without --store: no checkpoints, a crash starts over");
+    else if (event->id > 0 && report->options->job.restore == WEIR_RESTORE_PATH)
+        lines_say(report, WEIR_LOG_INFO,
+                  "restored from checkpoint %" PRIu64 ", the savepoint %s; goes on in %s",
+                  event->id, report->options->job.restore_path, store);
     else if (event->id > 0)
         lines_say(report, WEIR_LOG_INFO, "restored from checkpoint %" PRIu64 " of %s", event->id,
                   store);
@@ -120,13 +195,23 @@ void lines_started(struct report *report, const struct weir_event *event, int64_
         say_interval(report);
 }
 
-void lines_stopping(struct report *report, enum weir_stop how, const char *who)
+void lines_stopping(struct report *report, enum weir_stop how, const char *who,
+                    const char *savepoint)
 {
     static const char *const says[] = {
         "after one last checkpoint; a second signal stops at once",
         "by ending the input here: what there is is processed and published", "at once"};
 
-    lines_say(report, WEIR_LOG_INFO, "stopping (%s) %s", who, says[how]);
+    if (savepoint == NULL)
+        lines_say(report, WEIR_LOG_INFO, "stopping (%s) %s", who, says[how]);
+    else if (how == WEIR_STOP_SUSPEND)
+        lines_say(report, WEIR_LOG_INFO,
+                  "stopping (%s) when one last checkpoint is kept as the savepoint %s", who,
+                  savepoint);
+    else
+        lines_say(report, WEIR_LOG_INFO,
+                  "stopping (%s) %s; the last checkpoint is to be kept as the savepoint %s", who,
+                  says[how], savepoint);
 }
 
 /* ---------------------------------------------------------------------------- the failures -- */
@@ -219,6 +304,14 @@ void lines_poisoned(struct report *report, const struct weir_poison *poison,
 
 /* --------------------------------------------------------------------------------- the end -- */
 
+/* --restore has had its effect, and the same command would begin there once more: either no attempt
+ * needs it any more, or this one has committed something. */
+static bool begins_again(const struct report *report, const struct weir_status *status)
+{
+    return report->options->elsewhere &&
+           (status->checkpoint > 0 || report->options->job.restore == WEIR_RESTORE_LATEST);
+}
+
 static void say_stopped(struct report *report, const struct weir_status *status)
 {
     uint64_t id = status->checkpoint > 0 ? status->checkpoint : report->restored_from;
@@ -231,7 +324,8 @@ static void say_stopped(struct report *report, const struct weir_status *status)
                   "stopped on request, before the first checkpoint: the next start begins anew");
     else
         lines_say(report, WEIR_LOG_INFO,
-                  "stopped on request; the same command goes on from checkpoint %" PRIu64, id);
+                  "stopped on request; the same command%s goes on from checkpoint %" PRIu64,
+                  begins_again(report, status) ? ", without --restore," : "", id);
 }
 
 static void say_outcome(struct report *report, enum weir_outcome outcome,

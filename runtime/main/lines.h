@@ -17,7 +17,10 @@ void lines_committed(struct report *report, const struct weir_event *event, int6
 void lines_aborted(struct report *report, const struct weir_event *event, int64_t now_ns);
 /* Prints what was held back for a second; or, with `all`, everything. */
 void lines_release(struct report *report, int64_t now_ns, bool all);
-void lines_stopping(struct report *report, enum weir_stop how, const char *who);
+void lines_saved(struct report *report, const struct weir_event *event);
+void lines_unsaved(struct report *report, const struct weir_event *event);
+void lines_stopping(struct report *report, enum weir_stop how, const char *who,
+                    const char *savepoint);
 void lines_failed(struct report *report, const struct weir_error *error,
                   const struct weir_failure *failure, const struct report_retry *retry);
 void lines_died(struct report *report, int child, int signal, int code,

@@ -177,6 +177,7 @@ static int carry_out(const struct weir_program *program, struct options *options
         return print_version(program);
     case OPTIONS_STATUS:
     case OPTIONS_CHECKPOINT:
+    case OPTIONS_SAVEPOINT:
     case OPTIONS_STOP:
     case OPTIONS_DUMP:
         return control_ask(program->name, options);

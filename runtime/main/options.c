@@ -34,6 +34,24 @@ static enum weir_result take_dead_letters(struct options *options, const char *v
     return WEIR_OK;
 }
 
+static enum weir_result take_to(struct options *options, const char *value,
+                                struct weir_error *error)
+{
+    if (*value == '\0')
+        return refuse(error, "--to: the directory's name is empty");
+    options->to = value;
+    return WEIR_OK;
+}
+
+static enum weir_result take_savepoint(struct options *options, const char *value,
+                                       struct weir_error *error)
+{
+    if (*value == '\0')
+        return refuse(error, "--savepoint: the directory's name is empty");
+    options->savepoint = value;
+    return WEIR_OK;
+}
+
 static enum weir_result take_interval(struct options *options, const char *value,
                                       struct weir_error *error)
 {
@@ -65,8 +83,8 @@ static enum weir_result take_restore(struct options *options, const char *value,
     if (rest == NULL || *rest != '\0' || job->restore_id == 0)
         return refuse(error,
                       "--restore %s: say latest, none, the id of a checkpoint, or the path of a "
-                      "savepoint, with a / in it",
-                      value);
+                      "savepoint with a / in it: ./%s",
+                      value, value);
     return WEIR_OK;
 }
 
@@ -163,7 +181,8 @@ enum kind { FLAG, NUMBER, DURATION, OWN }; /* of the value; OWN: `take` knows */
 #define BIT(verb) (1u << (verb))
 enum {
     JOB = BIT(OPTIONS_RUN) | BIT(OPTIONS_PLAN), /* so that a line can be tried with `plan` first */
-    ASK = BIT(OPTIONS_STATUS) | BIT(OPTIONS_CHECKPOINT) | BIT(OPTIONS_STOP) | BIT(OPTIONS_DUMP),
+    ASK = BIT(OPTIONS_STATUS) | BIT(OPTIONS_CHECKPOINT) | BIT(OPTIONS_SAVEPOINT) |
+          BIT(OPTIONS_STOP) | BIT(OPTIONS_DUMP),
 };
 
 static const struct verb {
@@ -175,6 +194,7 @@ static const struct verb {
     {"plan", OPTIONS_PLAN, "show the graph, its tasks and what they guarantee"},
     {"status", OPTIONS_STATUS, "ask the job that runs on --store how it does"},
     {"checkpoint", OPTIONS_CHECKPOINT, "make it take a checkpoint now"},
+    {"savepoint", OPTIONS_SAVEPOINT, "make it take one, and keep a copy in the directory --to"},
     {"stop", OPTIONS_STOP, "stop it after one last checkpoint"},
     {"dump", OPTIONS_DUMP, "show what each of its tasks is doing"},
 };
@@ -282,9 +302,14 @@ static const struct option {
     {.name = "json", .verbs = JOB | ASK, .kind = FLAG, .offset = AT(json),
      .help = "JSON on standard output, for programs; excludes --quiet"},
     {.name = "no-control", .verbs = JOB, .kind = FLAG, .offset = AT(no_control),
-     .help = "do not answer status, checkpoint, stop and dump"},
+     .help = "do not answer status, checkpoint, savepoint, stop and dump"},
     {.name = "dot", .verbs = BIT(OPTIONS_PLAN), .kind = FLAG, .offset = AT(dot),
      .help = "of plan: the graph in the language of Graphviz"},
+    {.name = "to", .value = "DIR", .verbs = BIT(OPTIONS_SAVEPOINT), .kind = OWN, .take = take_to,
+     .help = "of savepoint: the directory to write, which is not there yet"},
+    {.name = "savepoint", .value = "DIR", .verbs = BIT(OPTIONS_STOP), .kind = OWN,
+     .take = take_savepoint,
+     .help = "of stop: keep the last checkpoint there; if that fails, go on"},
     {.name = "drain", .verbs = BIT(OPTIONS_STOP), .kind = FLAG, .offset = AT(drain),
      .help = "of stop: end the input here, for good, and publish everything"},
     {.name = "now", .verbs = BIT(OPTIONS_STOP), .kind = FLAG, .offset = AT(now),
@@ -566,6 +591,11 @@ static enum weir_result check_pairs(const struct options *options, struct weir_e
         return refuse(error, "--dot and --json: say one of them");
     if (options->verb == OPTIONS_STOP && options->drain && options->now)
         return refuse(error, "--drain and --now: say one of them");
+    if (options->verb == OPTIONS_STOP && options->savepoint != NULL && options->now)
+        return refuse(error, "--savepoint and --now: say one of them; a stop at once leaves no "
+                             "last checkpoint");
+    if (options->verb == OPTIONS_SAVEPOINT && options->to == NULL)
+        return refuse(error, "savepoint needs --to DIR: a directory that is not there yet");
     return WEIR_OK;
 }
 
@@ -582,6 +612,7 @@ static void fill_defaults(struct options *options)
         options->poison_after = 3;
     if (!given(options, "stop-deadline"))
         options->stop_deadline_ns = 30000 * MILLISECOND_NS;
+    options->elsewhere = options->job.restore != WEIR_RESTORE_LATEST;
 }
 
 static enum weir_result check(struct options *options, struct weir_error *error)

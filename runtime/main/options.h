@@ -22,8 +22,9 @@ enum options_verb {
     OPTIONS_NONE,
     OPTIONS_RUN,
     OPTIONS_PLAN,
-    OPTIONS_STATUS, /* these four ask a running job, which --store names */
+    OPTIONS_STATUS, /* these five ask a running job, which --store names */
     OPTIONS_CHECKPOINT,
+    OPTIONS_SAVEPOINT,
     OPTIONS_STOP,
     OPTIONS_DUMP,
     OPTIONS_HELP,
@@ -42,16 +43,19 @@ struct options {
     bool supervise;            /* a parent watches over the process that does the work */
     bool quiet;                /* only what goes wrong is said: log_level is WEIR_LOG_WARNING */
     bool json;                 /* events as JSON lines on standard output; also of other verbs */
-    bool no_control;           /* do not answer status, checkpoint, stop and dump */
+    bool no_control;           /* do not answer status and the others */
     enum weir_level log_level; /* the last one shown; default WEIR_LOG_INFO */
     uint32_t max_restarts;     /* consecutive; default 3; without a store 0 */
     int64_t restart_delay_ns;  /* before the first restart; default 100 ms */
     uint32_t poison_after; /* failures at one record before it becomes a dead letter; default 3 */
     int64_t stop_deadline_ns; /* for the last checkpoint when stopped; default 30 s */
+    bool elsewhere;           /* --restore names something else than the newest checkpoint */
 
-    bool dot;   /* `plan` as Graphviz */
-    bool drain; /* `stop` means WEIR_STOP_DRAIN, */
-    bool now;   /* or WEIR_STOP_NOW; neither: WEIR_STOP_SUSPEND */
+    bool dot;              /* `plan` as Graphviz */
+    bool drain;            /* `stop` means WEIR_STOP_DRAIN, */
+    bool now;              /* or WEIR_STOP_NOW; neither: WEIR_STOP_SUSPEND */
+    const char *savepoint; /* of `stop`: a directory, as it was written; NULL: none */
+    const char *to;        /* of `savepoint`: the same */
 };
 
 /* On failure there is nothing to free. */

@@ -80,7 +80,11 @@ static void on_event(void *context, const struct weir_event *event)
         aborted(report, event);
         break;
     case WEIR_EVENT_SAVED:
+        (as_json(report) ? events_saved : lines_saved)(report, event);
+        break;
     case WEIR_EVENT_UNSAVED:
+        (as_json(report) ? events_unsaved : lines_unsaved)(report, event);
+        break;
     case WEIR_EVENT_ENDED: /* report_end says it, and knows more */
         break;
     }
@@ -177,13 +181,14 @@ void report_tick(struct report *report, const struct weir_status *status)
     pthread_mutex_unlock(&report->lock);
 }
 
-void report_stopping(struct report *report, enum weir_stop how, const char *who)
+void report_stopping(struct report *report, enum weir_stop how, const char *who,
+                     const char *savepoint)
 {
     pthread_mutex_lock(&report->lock);
     if (as_json(report))
-        events_stopping(report, how, who);
+        events_stopping(report, how, who, savepoint);
     else
-        lines_stopping(report, how, who);
+        lines_stopping(report, how, who, savepoint);
     pthread_mutex_unlock(&report->lock);
 }
 

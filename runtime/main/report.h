@@ -32,7 +32,8 @@
 struct report_line {
     int64_t printed_ns; /* monotonic */
     uint64_t held;      /* since then */
-    char text[800];     /* the newest held */
+    char head[100];     /* the newest held: behind it stands how many there were, */
+    char rest[1100];    /* and then this */
 };
 
 struct report {
@@ -75,8 +76,10 @@ void report_dump(struct report *report, const char *text);
 /* Call a few times a second, with the job's status when there is a job: draws the live line, prints
  * what was held back long enough. */
 void report_tick(struct report *report, const struct weir_status *status);
-/* A stop is asked for: by `who`, a signal's name or "control". */
-void report_stopping(struct report *report, enum weir_stop how, const char *who);
+/* A stop is asked for: by `who`, a signal's name or "control". savepoint: where the last checkpoint
+ * is to be kept; NULL: nowhere else. */
+void report_stopping(struct report *report, enum weir_stop how, const char *who,
+                     const char *savepoint);
 /* The run has failed, or could not be started again. `failure` is NULL when no operator is known.
  * delay_ns: until the restart; negative: there will be none. This is failure number `consecutive`
  * in a row; `allowed` restarts in a row are allowed. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * weir_main.h - turns a graph into a program: `run` starts it and starts it again after failures,
- * `plan` shows it, and `status`, `checkpoint`, `stop` and `dump` ask the one that runs. Link
- * libweir_main for it; the library itself does without. A whole program:
+ * `plan` shows it, and `status`, `checkpoint`, `savepoint`, `stop` and `dump` ask one that runs.
+ * Link libweir_main for it; the library itself does without. A whole program:
  */
 /* clang-format off
  *
@@ -89,10 +89,11 @@ struct weir_program {
  *
  *   0  run: the input has ended, all output is published; other verbs: done
  *   2  the command line, the --config file or the graph is wrong: change that
- *   3  the store is locked, damaged or unusable, so is the directory of dead letters, or a
- *      commit's outcome is unknown; of status, checkpoint, stop and dump: there is nobody to ask
+ *   3  the store is locked, damaged or unusable, so is the savepoint or the directory of dead
+ *      letters, or a commit's outcome is unknown; of the asking verbs: there is nobody to ask
  *   4  the checkpoint is of another graph: the old program, or another store
- *   5  the run failed, and was not started again or in vain; of the asking verbs: it was refused
+ *   5  the run failed, and was not started again or in vain; of the asking verbs: the program says
+ *      no, or could not: a checkpoint came to nothing, a savepoint can't be written
  *   6  stopped on request: the same command goes on there
  *
  * `run` writes sentences to standard error; with --json, events to standard output, one JSON object

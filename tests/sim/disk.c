@@ -25,8 +25,11 @@ struct handle {
 static struct {
     struct handle handles[HANDLES];
     uint64_t calls;
-    uint64_t fail_at, kill_at; /* numbers of calls; 0: never */
+    uint64_t kill_at; /* number of the call; 0: never */
     int fail_os_error;
+    const char *fail_name; /* which calls count, in fail_left; NULL: all do */
+    uint64_t fail_left, fail_then;
+    bool failed;
     uint64_t space, short_one_in;
     bool no_locks;
     void (*hook)(void *context, uint64_t call, const char *name, const char *path);
@@ -38,7 +41,7 @@ static struct {
 void sim_disk_start(void)
 {
     disk.calls = 0;
-    disk.fail_at = 0;
+    disk.fail_left = 0;
     disk.kill_at = 0;
     disk.space = 0;
     disk.short_one_in = 0;
@@ -88,8 +91,21 @@ uint64_t sim_disk_calls(void)
 
 void sim_disk_fail(uint64_t k, int os_error)
 {
-    disk.fail_at = k == 0 ? 0 : disk.calls + k;
+    sim_disk_fail_of(NULL, k, os_error, 0);
+}
+
+void sim_disk_fail_of(const char *name, uint64_t k, int os_error, uint64_t then)
+{
+    disk.fail_name = name;
+    disk.fail_left = k;
     disk.fail_os_error = os_error;
+    disk.fail_then = then;
+    disk.failed = false;
+}
+
+bool sim_disk_failed(void)
+{
+    return disk.failed;
 }
 
 void sim_disk_kill(uint64_t k)
@@ -130,6 +146,18 @@ void sim_disk_crash(uint64_t seed)
     files_crash(crash_draw, &seed);
 }
 
+static bool is_to_fail(const char *name)
+{
+    if (disk.fail_left == 0 || (disk.fail_name != NULL && strcmp(name, disk.fail_name) != 0))
+        return false;
+    if (--disk.fail_left > 0)
+        return false;
+    disk.failed = true;
+    if (disk.fail_then > 0)
+        disk.kill_at = disk.calls + disk.fail_then;
+    return true;
+}
+
 /* Counts the call; 0, or the -errno with which it must end without having done anything. */
 static int called(const char *name, const char *path, uint64_t size)
 {
@@ -142,7 +170,7 @@ static int called(const char *name, const char *path, uint64_t size)
         sim_kill();
     if (sim_killed())
         return -EIO;
-    return disk.fail_at == disk.calls ? -disk.fail_os_error : 0;
+    return is_to_fail(name) ? -disk.fail_os_error : 0;
 }
 
 /* ---- descriptors and paths ---- */

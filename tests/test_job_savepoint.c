@@ -1,0 +1,280 @@
+/* links: flow */
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Savepoints of a running job: who asks is told, of each by its path; a job that was to stop with
+ * one stops when it is written and not before; a new store begins where it ends.
+ */
+#include "flow.h"
+
+#include <poll.h>
+#include <semaphore.h>
+
+#include "weir_checkpoint.h"
+
+#define COUNT 20000u
+#define AT_A_TIME 8 /* weir.h */
+
+static struct scratch scratch;
+static struct flow flow;
+static struct ledger ledger;
+
+/* What was told, in order. */
+static struct told {
+    enum weir_event_kind kind;
+    uint64_t id;
+    char path[300], text[400];
+} told[40];
+static unsigned told_count;
+static pthread_mutex_t told_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void note(void *watch, const struct weir_event *event)
+{
+    bool savepoint = event->kind == WEIR_EVENT_SAVED || event->kind == WEIR_EVENT_UNSAVED;
+    pthread_mutex_lock(&told_lock);
+    if ((savepoint || event->kind == WEIR_EVENT_ENDED) && told_count < 40) {
+        struct told *new = &told[told_count++];
+        *new = (struct told){.kind = event->kind, .id = event->id};
+        snprintf(new->path, sizeof new->path, "%s", event->path);
+        snprintf(new->text, sizeof new->text, "%s", event->text);
+    }
+    pthread_mutex_unlock(&told_lock);
+    cr_expect(savepoint || !*event->path);
+    watch_event(watch, event);
+}
+
+/* An operator that stands still in its callback, so that no checkpoint passes it. */
+static sem_t stuck, go_on;
+static atomic_bool sticks;
+
+static enum weir_result process(void *self, struct weir_context *context, unsigned input,
+                                const struct weir_record *record)
+{
+    (void)self;
+    (void)input;
+    if (atomic_exchange(&sticks, false)) {
+        sem_post(&stuck);
+        sem_wait(&go_on);
+    }
+    return weir_emit(context, 0, record);
+}
+
+static const struct weir_operator middle = {WEIR_SIZED(struct weir_operator), .kind = "middle",
+                                            .process = process};
+
+static void setup(void)
+{
+    scratch = scratch_make();
+    ledger_init(&ledger, COUNT);
+    sem_init(&stuck, 0, 0);
+    sem_init(&go_on, 0, 0);
+    flow_init(&flow);
+    weir_node source = flow_times(&flow, "numbers", COUNT, 20000, 0);
+    weir_node odd = flow_add(&flow, "middle", &middle, NULL, 1);
+    weir_connect(flow.graph, source, odd, WEIR_SPREAD);
+    weir_connect(flow.graph, odd, ledger_sink(flow.graph, "sink", &ledger, 2), WEIR_SPREAD);
+    flow.options.store = scratch_join(scratch.path, "store");
+    flow.options.interval_ns = -1;
+    flow.options.event = note;
+}
+
+static void teardown(void)
+{
+    sem_post(&go_on);
+    flow_free(&flow);
+    ledger_free(&ledger);
+    scratch_free(&scratch);
+}
+TestSuite(job_savepoint, .init = setup, .fini = teardown);
+
+static void stick(void)
+{
+    atomic_store(&sticks, true);
+    sem_wait(&stuck);
+}
+
+static void save(const char *path)
+{
+    cr_assert_eq(weir_job_savepoint(flow.job, path, &flow.error), WEIR_OK, "%s", flow.error.text);
+}
+
+static void stop_at(enum weir_stop mode, const char *path)
+{
+    cr_assert_eq(weir_job_stop_at(flow.job, mode, path, &flow.error), WEIR_OK, "%s",
+                 flow.error.text);
+}
+
+/* What was told of that path; NULL: nothing. */
+static const struct told *of(const char *path)
+{
+    for (unsigned i = 0; i < told_count; i++)
+        if (strcmp(told[i].path, path) == 0)
+            return &told[i];
+    return NULL;
+}
+
+static void is_saved(const char *path)
+{
+    struct weir_store *store = NULL;
+    const struct told *what = of(path);
+    cr_assert(what != NULL && what->kind == WEIR_EVENT_SAVED, "%s: %s", path,
+              what ? what->text : "nothing was told");
+    cr_expect_str_eq(what->text, path);
+    cr_assert_eq(weir_store_open(path, NULL, &store, &flow.error), WEIR_OK, "%s", flow.error.text);
+    cr_expect_eq(weir_store_verify(store, what->id, &flow.error), WEIR_OK, "%s", flow.error.text);
+    weir_store_close(&store);
+}
+
+static void is_unsaved(const char *path, const char *says)
+{
+    const struct told *what = of(path);
+    cr_assert(what != NULL && what->kind == WEIR_EVENT_UNSAVED, "%s", path);
+    cr_expect(strstr(what->text, says) != NULL, "%s", what->text);
+    cr_expect_not(scratch_exists(path));
+}
+
+static const char *place(const char *name)
+{
+    return scratch_join(scratch.path, name);
+}
+
+/* ------------------------------------------------------------------------ while it runs -- */
+
+Test(job_savepoint, those_that_are_asked_for_together_are_told_apart_by_their_paths)
+{
+    struct weir_status status = {WEIR_SIZED(struct weir_status)};
+    flow_start(&flow);
+    flow_until_taken(&flow, &ledger, 100);
+    save(place("a"));
+    save(place("no/where"));
+    save(place("b"));
+    watch_until(&flow.watch, &flow.watch.saved, 2);
+    watch_until(&flow.watch, &flow.watch.unsaved, 1);
+    is_saved(place("a"));
+    is_saved(place("b"));
+    is_unsaved(place("no/where"), "should hold it");
+    weir_job_status(flow.job, &status);
+    cr_expect_eq(status.saved, 2);
+    cr_expect_eq(status.unsaved, 1);
+    cr_expect_eq(status.saved_id, of(place("b"))->id);
+    cr_expect(strstr(status.unsaved_reason, "no/") != NULL, "%s", status.unsaved_reason);
+    flow_ends(&flow, WEIR_OUTCOME_ENDED);
+    flow_close(&flow);
+    ledger_is(&ledger, COUNT, 1);
+}
+
+Test(job_savepoint, so_many_are_under_way_and_no_more)
+{
+    char name[20];
+    flow_start(&flow);
+    stick();
+    for (int i = 0; i <= AT_A_TIME; i++) {
+        snprintf(name, sizeof name, "s%d", i);
+        save(place(name));
+    }
+    watch_until(&flow.watch, &flow.watch.unsaved, 1);
+    is_unsaved(place("s8"), "eight savepoints are under way");
+    cr_expect_eq(of(place("s8"))->id, 0);
+    sem_post(&go_on);
+    watch_until(&flow.watch, &flow.watch.saved, AT_A_TIME);
+}
+
+Test(job_savepoint, one_that_the_job_does_not_live_to_see_is_told_of_before_its_end)
+{
+    flow_start(&flow);
+    stick();
+    save(place("never"));
+    flow_stop(&flow, WEIR_STOP_NOW);
+    watch_until(&flow.watch, &flow.watch.ended, 1);
+    cr_expect_eq(told_count, 2);
+    cr_expect_eq(told[1].kind, WEIR_EVENT_ENDED);
+    is_unsaved(place("never"), "the job was over");
+    sem_post(&go_on);
+    flow_ends(&flow, WEIR_OUTCOME_STOPPED);
+    struct weir_status status = {WEIR_SIZED(struct weir_status)};
+    weir_job_status(flow.job, &status);
+    cr_expect_eq(status.unsaved, 1);
+}
+
+Test(job_savepoint, a_polled_host_is_told_the_path_too)
+{
+    enum weir_outcome outcome;
+    flow.options.polled = true;
+    flow_start(&flow);
+    save(place("polled"));
+    while (flow.watch.saved == 0) {
+        struct pollfd bell = {.fd = weir_job_fd(flow.job), .events = POLLIN};
+        cr_assert_eq(poll(&bell, 1, FLOW_DEADLINE / 1000000), 1);
+        cr_assert_eq(weir_job_poll(flow.job, &outcome, &flow.error), WEIR_TIMEOUT, "%s",
+                     flow.error.text);
+    }
+    is_saved(place("polled"));
+}
+
+Test(job_savepoint, what_no_job_could_do_is_refused_at_once)
+{
+    char *long_path = malloc(5001);
+    memset(long_path, 'x', 5000);
+    long_path[5000] = 0;
+    flow_start(&flow);
+    cr_expect_eq(weir_job_savepoint(flow.job, NULL, &flow.error), WEIR_INVALID);
+    cr_expect_eq(weir_job_savepoint(flow.job, "", &flow.error), WEIR_INVALID);
+    cr_expect_eq(weir_job_savepoint(flow.job, long_path, &flow.error), WEIR_INVALID);
+    cr_expect_eq(weir_job_stop_at(flow.job, WEIR_STOP_NOW, "x", &flow.error), WEIR_INVALID);
+    free(long_path);
+    flow_close(&flow);
+    flow.options.store = NULL;
+    flow_start(&flow);
+    cr_expect_eq(weir_job_savepoint(flow.job, "x", &flow.error), WEIR_INVALID);
+    cr_expect(strstr(flow.error.text, "no store") != NULL, "%s", flow.error.text);
+}
+
+/* -------------------------------------------------------------------------- with a stop -- */
+
+static void goes_on_from(const char *path, const char *store)
+{
+    flow.options.store = place(store);
+    flow.options.restore = WEIR_RESTORE_PATH;
+    flow.options.restore_path = path;
+}
+
+Test(job_savepoint, a_job_stops_when_its_last_checkpoint_is_saved_and_a_new_store_goes_on)
+{
+    flow_start(&flow);
+    flow_until_taken(&flow, &ledger, 100);
+    stop_at(WEIR_STOP_SUSPEND, place("sp"));
+    flow_ends(&flow, WEIR_OUTCOME_STOPPED);
+    flow_close(&flow);
+    is_saved(place("sp"));
+    cr_expect_eq(told_count, 2);
+    cr_expect_eq(told[1].kind, WEIR_EVENT_ENDED);
+    goes_on_from(place("sp"), "other");
+    flow_run(&flow, WEIR_OUTCOME_ENDED);
+    cr_expect_eq(flow.watch.restored_from, of(place("sp"))->id);
+    ledger_is(&ledger, COUNT, 1);
+}
+
+Test(job_savepoint, a_job_goes_on_when_what_it_was_to_stop_with_can_not_be_written)
+{
+    flow_start(&flow);
+    flow_until_taken(&flow, &ledger, 100);
+    stop_at(WEIR_STOP_SUSPEND, place("no/where"));
+    watch_until(&flow.watch, &flow.watch.unsaved, 1);
+    is_unsaved(place("no/where"), "should hold it");
+    flow_ends(&flow, WEIR_OUTCOME_ENDED);
+    flow_close(&flow);
+    ledger_is(&ledger, COUNT, 1);
+}
+
+Test(job_savepoint, a_drained_job_ends_with_its_savepoint_or_without)
+{
+    flow_start(&flow);
+    flow_until_taken(&flow, &ledger, 100);
+    stop_at(WEIR_STOP_DRAIN, place("sp"));
+    stop_at(WEIR_STOP_DRAIN, place("no/where"));
+    flow_ends(&flow, WEIR_OUTCOME_ENDED);
+    flow_close(&flow);
+    is_saved(place("sp"));
+    is_unsaved(place("no/where"), "should hold it");
+    goes_on_from(place("sp"), "other");
+    flow_run(&flow, WEIR_OUTCOME_ALREADY_ENDED);
+}
