@@ -28,11 +28,10 @@ static void start_over(void)
 
 /* ------------------------------------------------------------------------------------ a ring -- */
 
-/* numbers -> turn -> m1 -> m2 ... and back to turn; turn -> sink. Number n goes round n % HOPS times
- * and then leaves. At the end each subtask of turn says LAST numbers more, one a call. */
+/* numbers -> turn -> m1 -> m2 ... and back to turn; turn -> sink. Number n goes round n % HOPS
+ * times and then leaves. At the end each subtask of turn says LAST numbers more, one a call. */
 #define HOPS 7u
 #define LAST 20u
-#define RING_LIMIT 6u
 
 struct trip {
     uint64_t number, left;
@@ -423,7 +422,7 @@ Test(job_cycle, a_cycle_within_a_cycle_ends)
     }
 }
 
-/* -------------------------------------------------------------------------- stops at any stage -- */
+/* ------------------------------------------------------------------------ stops at any stage -- */
 
 /* It is stopped at once: in the middle of the input, of the turns, of the end. */
 Test(job_cycle, stopped_after_any_checkpoint_it_is_exact)
@@ -523,8 +522,8 @@ Test(job_cycle, drained_it_finishes_what_is_on_its_way)
 
 /* ----------------------------------------------------------------------- room that runs out -- */
 
-/* Each turn sends two of each on: 2^6 of some numbers are there in the end, in windows of one batch.
- * Without a place outside of the windows the cycle would stand still. */
+/* Each turn sends two of each on: 2^6 of some numbers are there in the end, in windows of one
+ * batch. Without a place outside of the windows the cycle would stand still. */
 Test(job_cycle, a_cycle_that_multiplies_its_records_does_not_stand_still)
 {
     for (int i = 0; i < 6; i++) {
@@ -613,7 +612,7 @@ Test(job_cycle, a_cycle_ends_whatever_the_budget)
     }
 }
 
-/* -------------------------------------------------------------- operators that stir by themselves -- */
+/* --------------------------------------------------------- operators that stir by themselves -- */
 
 /* Keeps each trip for a while, by a timer of its own. */
 struct delay {
@@ -749,8 +748,8 @@ Test(job_cycle, a_cycle_waits_for_answers_from_outside)
     ring_with(async_node);
 }
 
-/* One that holds, or has asked to be woken, keeps the cycle from its end; the job goes on and can be
- * checkpointed and started again. */
+/* One that holds, or has asked to be woken, keeps the cycle from its end; the job goes on and can
+ * be checkpointed and started again. */
 static struct valve *middle_valve;
 
 static weir_node middle_valve_node(struct weir_graph *graph, const char *name, uint32_t parallelism)
@@ -792,10 +791,26 @@ Test(job_cycle, a_cycle_waits_for_an_operator_that_holds)
     }
 }
 
-/* A broadcast edge in a cycle: what is on it can't be recorded, so its marker is waited for, within
- * the cycle, whose end waits for nobody. */
-static weir_node share_node(struct weir_graph *graph, const char *name, uint32_t parallelism);
+/* Of what is broadcast each subtask takes its own share, so that the trips stay as many. */
+static enum weir_result take_share(struct weir_context *context, unsigned input,
+                                   const struct weir_record *record, const void *config)
+{
+    (void)input;
+    (void)config;
+    if (flow_number(record) % weir_parallelism(context) != weir_subtask(context))
+        return WEIR_OK;
+    return weir_emit(context, 0, record);
+}
 
+static weir_node share_node(struct weir_graph *graph, const char *name, uint32_t parallelism)
+{
+    struct weir_node_options options = {WEIR_SIZED(struct weir_node_options), .name = name,
+                                        .function = take_share, .parallelism = parallelism};
+    return weir_graph_add(graph, &options);
+}
+
+/* What is on such an edge can't be recorded, so its marker is waited for, within the cycle; the edge
+ * that leads back waits for nobody. */
 Test(job_cycle, a_broadcast_edge_in_a_cycle)
 {
     for (int i = 0; i < 6; i++) {
@@ -815,25 +830,7 @@ Test(job_cycle, a_broadcast_edge_in_a_cycle)
     }
 }
 
-/* Of what is broadcast each subtask takes its own share, so that the trips stay as many. */
-static enum weir_result take_share(struct weir_context *context, unsigned input,
-                                   const struct weir_record *record, const void *config)
-{
-    (void)input;
-    (void)config;
-    if (flow_number(record) % weir_parallelism(context) != weir_subtask(context))
-        return WEIR_OK;
-    return weir_emit(context, 0, record);
-}
-
-static weir_node share_node(struct weir_graph *graph, const char *name, uint32_t parallelism)
-{
-    struct weir_node_options options = {WEIR_SIZED(struct weir_node_options), .name = name,
-                                        .function = take_share, .parallelism = parallelism};
-    return weir_graph_add(graph, &options);
-}
-
-/* ---------------------------------------------------------------------------- tokens on a ring -- */
+/* -------------------------------------------------------------------------- tokens on a ring -- */
 
 /* S21. K tokens go round for ever; operators keep some of them for a while. In every checkpoint
  * tokens in state and tokens in flight are as many as the source had sent. */

@@ -312,8 +312,8 @@ static struct seen read_inflight(const char *node)
     return seen;
 }
 
-/* Cuts on its command alone, and counts its cuts: behind the turnstile in the order of tasks, so the
- * turnstile has been told, too. */
+/* Cuts on its command alone, and counts its cuts: behind the turnstile in the order of tasks, so
+ * the turnstile has been told, too. */
 static struct tally *cuts;
 
 static enum weir_result count_cut(void *self, struct weir_context *context,
@@ -474,7 +474,7 @@ Test(job_unaligned, the_overdraft_of_one_record_is_in_the_checkpoint_in_order)
     }
 }
 
-/* -------------------------------------------------------------------------- half-filled batch -- */
+/* ------------------------------------------------------------------------- half-filled batch -- */
 
 /* Emits 100 numbers and then polls on without ever resting, so that the open batch does not leave;
  * until it is told to end. */
@@ -625,7 +625,7 @@ Test(job_unaligned, a_broadcast_edge_is_read_up_to_its_marker_and_each_instance_
     }
 }
 
-/* ----------------------------------------------------------------------- different ends, fan-in -- */
+/* -------------------------------------------------------------------- different ends, fan-in -- */
 
 struct two_lines {
     struct flow flow;
@@ -840,8 +840,8 @@ Test(job_unaligned, a_task_that_refuses_a_round_harms_that_round_alone)
 /* ------------------------------------------------------------------------------- the budget -- */
 
 /* numbers -> more -> stop -> ledger: the output of one record waits in more's outlet. And extra ->
- * slow -> more, slow being in the middle of a record: its marker does not come, so that more goes on
- * recording. Each number comes twice in the end. */
+ * slow -> more, slow being in the middle of a record: its marker does not come, so that more goes
+ * on recording. Each number comes twice in the end. */
 struct stuck {
     struct flow flow;
     struct ledger ledger;

@@ -66,8 +66,8 @@ weir_node turnstile_node(struct weir_graph *graph, const char *name, struct turn
 
 /* ------------------------------------------------------------------------------ order -- */
 
-/* A node that passes on what it gets, and fails when the numbers of a key do not grow; over restarts
- * too. Its input is BY_KEY. */
+/* A node that passes on what it gets, and fails when the numbers of a key do not grow; over
+ * restarts too. Its input is BY_KEY. */
 weir_node order_node(struct weir_graph *graph, const char *name, uint32_t parallelism);
 
 /* ------------------------------------------------------------------------------ notes -- */
