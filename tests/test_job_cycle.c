@@ -693,10 +693,29 @@ static weir_node delay_node(struct weir_graph *graph, const char *name, uint32_t
     return weir_graph_add(graph, &options);
 }
 
+/* The service answers as soon as it is allowed to. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool shut;
+} service = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false};
+
+static void service_shut(bool shut)
+{
+    pthread_mutex_lock(&service.lock);
+    service.shut = shut;
+    pthread_cond_broadcast(&service.changed);
+    pthread_mutex_unlock(&service.lock);
+}
+
 static enum weir_result answer(const struct weir_record *record, struct weir_reply *reply,
                                const void *config)
 {
     (void)config;
+    pthread_mutex_lock(&service.lock);
+    while (service.shut)
+        pthread_cond_wait(&service.changed, &service.lock);
+    pthread_mutex_unlock(&service.lock);
     return weir_reply_append(reply, record->value);
 }
 
@@ -746,6 +765,37 @@ Test(job_cycle, event_timers_in_a_cycle_fire_when_all_from_outside_has_ended)
 Test(job_cycle, a_cycle_waits_for_answers_from_outside)
 {
     ring_with(async_node);
+}
+
+/* Nothing is on its way and nobody holds: all there is is with the service, whose answers an
+ * operator has asked to be woken for. */
+Test(job_cycle, a_cycle_of_which_all_is_with_a_service_has_not_come_to_rest)
+{
+    for (int mode = WEIR_ADAPTIVE; mode <= WEIR_UNALIGNED; mode++) {
+        struct ring ring;
+        struct ring_shape shape = {.records = 3,
+                                   .length = 2,
+                                   .parallelism = 1,
+                                   .inside = WEIR_BY_KEY,
+                                   .middle = async_node};
+        start_over();
+        ring_open(&ring, &shape);
+        ring.flow.options.mode = (enum weir_mode)mode;
+        service_shut(true);
+        flow_start(&ring.flow);
+        tally_until(&ring.turns, 3);
+        unsigned empty = 0;
+        for (int i = 0; i < 200 && empty < 5; i++) {
+            flow_checkpoint(&ring.flow);
+            empty += ring.notes.channel_bytes + ring.notes.outlet_bytes == 0;
+        }
+        enum weir_outcome outcome;
+        cr_expect_eq(weir_job_wait(ring.flow.job, 0, &outcome, &ring.flow.error), WEIR_TIMEOUT);
+        service_shut(false);
+        flow_ends(&ring.flow, WEIR_OUTCOME_ENDED);
+        ring_is_exact(&ring);
+        ring_close(&ring);
+    }
 }
 
 /* One that holds, or has asked to be woken, keeps the cycle from its end; the job goes on and can
@@ -809,8 +859,8 @@ static weir_node share_node(struct weir_graph *graph, const char *name, uint32_t
     return weir_graph_add(graph, &options);
 }
 
-/* What is on such an edge can't be recorded, so its marker is waited for, within the cycle; the edge
- * that leads back waits for nobody. */
+/* What is on such an edge can't be recorded, so its marker is waited for, within the cycle; the
+ * edge that leads back waits for nobody. */
 Test(job_cycle, a_broadcast_edge_in_a_cycle)
 {
     for (int i = 0; i < 6; i++) {
