@@ -20,9 +20,14 @@
 
 static struct gate gate;
 static struct outlet outlet; /* a channel an input */
-static struct pipe *out, *back;
+static struct pipe out[INPUTS], back[INPUTS];
 static struct weir_error error;
 static unsigned verdict;
+
+static struct plan_channel plan_channels[INPUTS];
+static const struct plan plan = {.channels = plan_channels, .channel_count = INPUTS};
+static _Atomic uint64_t recorded;
+static struct content content;
 
 /* Input 2 may be a feedback edge's, input 1 one that is aligned only. */
 struct manner {
@@ -34,8 +39,10 @@ struct manner {
 static void open_gate_as(uint32_t window, uint64_t window_bytes, struct manner manner)
 {
     memset(&gate, 0, sizeof gate);
-    out = calloc(INPUTS, sizeof *out);
-    back = calloc(INPUTS, sizeof *back);
+    for (uint32_t i = 0; i < INPUTS; i++) {
+        out[i].count = out[i].taken = back[i].count = back[i].taken = 0;
+        out[i].full = back[i].full = false;
+    }
     struct gate_options inputs = {.input_count = INPUTS,
                                   .window_batches = window,
                                   .window_bytes = window_bytes,
@@ -69,12 +76,11 @@ static void open_gate(uint32_t window, uint64_t window_bytes)
 static void close_gate(void)
 {
     gate_free(&gate);
+    content_free(&content); /* before the pool of its batches */
     for (uint32_t i = 0; i < INPUTS; i++)
         wire_clear(&back[i]);
     outlet_free(&outlet);
     batch_pool_free(&outlet.pool);
-    free(out);
-    free(back);
 }
 
 static void put(unsigned input, uint64_t first, uint64_t count, int64_t time)
@@ -670,10 +676,6 @@ Test(gate, credit_that_a_pipe_refused_is_due_again)
 /* ----------------------------------------------------------------- what leads back, on disk -- */
 
 static struct scratch folder;
-static struct plan_channel plan_channels[INPUTS];
-static const struct plan plan = {.channels = plan_channels, .channel_count = INPUTS};
-static _Atomic uint64_t recorded;
-static struct content content;
 
 static void begin_disk(void)
 {
@@ -684,7 +686,6 @@ static void begin_disk(void)
 
 static void finish_disk(void)
 {
-    content_free(&content);
     cr_expect_eq(recorded, 0);
     cr_expect_eq(nameless_files(folder.path, -1), 0, "a file is still open");
     cr_expect_eq(named_files(folder.path), 0);
