@@ -158,11 +158,11 @@ Test(content, slices_count_as_bytes_and_not_against_the_budget)
     cr_expect_eq(read->size, 96);
     batch_release(read);
 
-    struct spill_slice handed = content.items[0].slice; /* moves on as it is */
+    struct batch *payload = spill_payload(&content.items[0].slice, NULL); /* as a message has it */
     content_handed_on(&content, &content.items[0]);
     content_drop(&content);
     cr_expect_eq(nameless_files(scratch.path, -1), 1, "the writer has one");
-    spill_release(&handed);
+    batch_release(payload);
     cr_expect_eq(nameless_files(scratch.path, -1), 0);
     batch_release(batch);
     scratch_free(&scratch);
