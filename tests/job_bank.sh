@@ -10,7 +10,7 @@
 source "$(dirname "$0")/tools/job.bash"
 program=$1/examples/bank
 kills=${WEIR_KILLS:-5}     # of each run
-seconds=${WEIR_SECONDS:-3} # a run lasts at least that long
+seconds=${WEIR_SECONDS:-2} # a run lasts at least that long
 rate=6000                  # orders a second
 orders=$((seconds * rate))
 accounts=1000
