@@ -234,6 +234,10 @@ static enum weir_result begin(struct store *store, const struct store_options *o
                          store->path);
     if (largest < options->above_epoch)
         largest = options->above_epoch;
+    if (options->afresh)
+        store->record.begun_with = 0;
+    else if (memcmp(store->record.store_id, options->new_id, STORE_ID_SIZE) == 0)
+        store->record.begun_with = options->begun_with;
     result = probe(store, error);
     return result == WEIR_OK ? raise_epoch(store, &content, largest, error) : result;
 }
@@ -360,6 +364,11 @@ void store_close(struct store **store)
     memory_release(gone->allocator, gone->base);
     memory_release(gone->allocator, gone->path);
     memory_release(gone->allocator, gone);
+}
+
+uint64_t store_begun_with(const struct store *store)
+{
+    return store->record.begun_with;
 }
 
 bool store_is_savepoint(const struct store *store)
