@@ -239,7 +239,9 @@ static enum weir_result begin(struct store *store, const struct store_options *o
     else if (memcmp(store->record.store_id, options->new_id, STORE_ID_SIZE) == 0)
         store->record.begun_with = options->begun_with;
     result = probe(store, error);
-    return result == WEIR_OK ? raise_epoch(store, &content, largest, error) : result;
+    if (result == WEIR_OK)
+        result = raise_epoch(store, &content, largest, error);
+    return result == WEIR_OK ? store_void_unfinished(store, error) : result;
 }
 
 /* ------------------------------------------------------------------------- open and close -- */
