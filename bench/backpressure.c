@@ -4,21 +4,20 @@
  *
  *   source -> pass -> pass -> slow      a task each; records of 64 bytes, 256 a batch, window 8
  *
- * The last operator takes 1 ms a record, so all queues are full. Then checkpoints are asked for, one
- * after the other, in each mode. An aligned one waits until all that is queued before its marker was
- * processed: three windows of 2048 records. An unaligned one waits for one record, and saves what is
- * queued; an adaptive one does the first for alignment_max, then the second.
+ * The last operator takes 1 ms a record, so all queues are full. Then checkpoints are asked for,
+ * one after the other, in each mode. An aligned one waits until all that is queued before its
+ * marker was processed: three windows of 2048 records. An unaligned one waits for one record, and
+ * saves what is queued; an adaptive one does the first for alignment_max, then the second.
  *
- * Last line: durations are medians, from the trigger to the commit; recorded_mb is what one unaligned
- * checkpoint holds of records in flight; rss_growth_mb the most that the process grew by in a run
- * since its queues were full.
+ * Last line: durations are medians, from the trigger to the commit; recorded_mb is what one
+ * unaligned checkpoint holds of records in flight; rss_growth_mb the most that the process grew by
+ * in a run since its queues were full.
  */
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "weir.h"
 
@@ -76,12 +75,15 @@ static void pause_ns(int64_t ns)
 
 static double rss_mb(void)
 {
-    long total = 0, resident = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
-    if (!file || fscanf(file, "%ld %ld", &total, &resident) != 2)
-        die("/proc/self/statm can't be read");
+    char line[200];
+    unsigned long long kib = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file && fgets(line, sizeof line, file) && sscanf(line, "VmRSS: %llu", &kib) != 1)
+        continue;
+    if (kib == 0)
+        die("/proc/self/status does not say VmRSS");
     fclose(file);
-    return (double)resident * (double)sysconf(_SC_PAGESIZE) / 1e6;
+    return (double)kib * 1024 / 1e6;
 }
 
 /* -------------------------------------------------------------------------- operators -- */

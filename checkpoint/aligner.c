@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- *   event                      effect                                  verdict
- *   announced n > closed       bury below n, open n                    CUT when due, else DROP, NONE
- *   overtake n > closed        the same, and n is ordered              the same
- *   overtake n == cut          none                                    OVERTAKE (P5)
+ *   event                      effect                                 verdict
+ *   announced n > closed       bury below n, open n                   CUT when due, else DROP, NONE
+ *   overtake n > closed        the same, and n is ordered             the same
+ *   overtake n == cut          none                                   OVERTAKE (P5)
  *   marker n has arrived:
- *     n == recording           awaited no more                         NONE
- *     n <= closed              none: a stale marker is consumed        NONE (P9)
- *     else                     bury below n, open n; eager: ordered    CUT when due, else DROP, NONE
- *   END has arrived            awaited no more                         NONE
- *   marker n == open reached   marked: held                            CUT when due, else NONE
- *   marker n, else, reached    none                                    NONE
- *   END reached                stands for every marker                 CUT when due, else NONE
- *   abort n                    bury up to n                            DROP or NONE
- *   cut                        close `open`, release all, recording    -
+ *     n == recording           awaited no more                        NONE
+ *     n <= closed              none: a stale marker is consumed       NONE (P9)
+ *     else                     bury below n, open n; eager: ordered   CUT when due, else DROP, NONE
+ *   END has arrived            awaited no more                        NONE
+ *   marker n == open reached   marked: held                           CUT when due, else NONE
+ *   marker n, else, reached    none                                   NONE
+ *   END reached                stands for every marker                CUT when due, else NONE
+ *   abort n                    bury up to n                           DROP or NONE
+ *   cut                        close `open`, release all, recording   -
  *
  *   CUT is due for an open id
  *     ordered:  every aligned-only input has reached it or END                         (P4, P13)

@@ -20,7 +20,7 @@
 #define NAME_LOCK "LOCK"
 #define NAME_DATA "data"
 #define NAME_CHECKPOINTS "checkpoints"
-#define NAME_NODES "nodes" /* folders of operators: weir_store_folder */
+#define NAME_NODES "nodes"     /* folders of operators: weir_store_folder */
 #define NAME_SCRATCH "scratch" /* what waits on feedback edges; empty when no job runs */
 #define NAME_MANIFEST "MANIFEST.json"
 #define NAME_MANIFEST_NEW "MANIFEST.json.tmp" /* counts for nothing until it is renamed */

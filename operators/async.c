@@ -450,7 +450,7 @@ static enum weir_result async_open(void *self, struct weir_context *context, con
 }
 
 /* With the first request the pool's answer is wished for, and a look at timeouts; others find both
- * wished for. Who has nothing in flight wishes for nothing: a cycle that it stands in is at rest. */
+ * wished for. Who has nothing in flight wishes for nothing: its cycle may be at rest. */
 static void wish(struct async *async, struct weir_context *context)
 {
     bool check = !async->checking && async->options->timeout_ns > 0;

@@ -48,9 +48,9 @@ struct weir_graph {
 
 /* "forward" "spread" "by_key" "broadcast" */
 const char *graph_routing_text(enum weir_routing routing);
-/* Marks what can be reached from `node` over edges - with `forward`, over those that are no feedback
- * - or what reaches it, with `back`. `marks` is node_count zeroed bytes; the node itself is marked
- * only when it lies on a cycle. */
+/* Marks what can be reached from `node` over edges - with `forward`, over those that are no
+ * feedback - or what reaches it, with `back`. `marks` is node_count zeroed bytes; the node itself
+ * is marked only when it lies on a cycle. */
 void graph_reach(const struct weir_graph *graph, uint32_t node, bool forward, bool back,
                  unsigned char *marks);
 /* How many edges lead to the node, and the index of the last of them. */

@@ -2,15 +2,15 @@
  *
  * loops: when a cycle has come to rest. Pure.
  *
- * Once all that comes into a loop from outside has ended, only what is on its way in it can stir it.
- * A cut is a consistent picture: when it shows no record on any channel of the loop, and no operator
- * of it that would do something by itself, then nothing will happen there ever again - rest is
- * stable, so what a cut of the past shows still holds. Chandy and Lamport, 1985, section 5.
+ * Once all that comes into a loop from outside has ended, only what is on its way in it can stir
+ * it. A cut is a consistent picture: when it shows no record on any channel of the loop, and no
+ * operator of it that would do something by itself, then nothing will happen there ever again -
+ * rest is stable, so what a cut of the past shows still holds. Chandy and Lamport, 1985, section 5.
  *
  * So rounds are asked for until one shows it: at once, then after pauses that are doubled.
  *
- * L1  a loop is looked at only in rounds whose every task had, at its cut, nothing left to come from
- *     outside (cut_report.at_rest).
+ * L1  a loop is looked at only in rounds whose every task had, at its cut, nothing left to come
+ *     from outside (cut_report.at_rest).
  * L2  rest is told once; it is never taken back.
  */
 #ifndef LOOPS_H
@@ -41,8 +41,8 @@ void loops_looping(struct loops *loops, uint32_t task, int64_t now_ns);
 int64_t loops_due_ns(const struct loops *loops);
 /* A round was asked for. */
 void loops_asked(struct loops *loops);
-/* A round is sealed by all (`reports`, one a task), or came to nothing (NULL). True: a loop has come
- * to rest by it, and its tasks are to be told; call again until it answers 0. */
+/* A round is sealed by all (`reports`, one a task), or came to nothing (NULL). True: a loop has
+ * come to rest by it, and its tasks are to be told; call again until it answers 0. */
 uint32_t loops_rested(struct loops *loops, const struct cut_report *reports, int64_t now_ns);
 
 #endif

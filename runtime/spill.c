@@ -130,8 +130,7 @@ static void end_payload(struct batch *payload)
     spill_release(&slice);
 }
 
-struct batch *spill_payload(const struct spill_slice *slice,
-                            const struct weir_allocator *allocator)
+struct batch *spill_payload(const struct spill_slice *slice, const struct weir_allocator *allocator)
 {
     struct batch *payload = batch_alone(allocator, sizeof *slice);
     if (!payload)

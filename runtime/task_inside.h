@@ -26,7 +26,7 @@ void task_open(struct task *task);
 
 /* task_round.c: what follows from the aligner's verdict; `input` and `id` are for its error. */
 void task_verdict(struct task *task, unsigned verdict, uint32_t input, uint64_t id);
-/* Something has arrived, or a credit has come: what the cut records may be complete, or too much. */
+/* Something has arrived, or a credit has come: what is recorded may be complete, or too much. */
 void task_attend_cut(struct task *task);
 /* A first marker was reached, or the last one has arrived: when. */
 void task_note_reached(struct task *task);

@@ -120,8 +120,8 @@ void transport_close(struct transport **transport);
  * that others can reach are refused: nothing here tells friend from foe. */
 enum weir_result inbox_open(struct transport *transport, const char *endpoint, struct inbox **inbox,
                             struct weir_error *error) WEIR_MUST_USE;
-/* A second way in, "inproc://NAME", for who is in the same process: before any pipe is opened to it.
- * Messages that come by it are letters, whatever the first endpoint is. */
+/* A second way in, "inproc://NAME", for who is in the same process: before any pipe is opened to
+ * it. Messages that come by it are letters, whatever the first endpoint is. */
 enum weir_result inbox_open_inside(struct inbox *inbox, const char *endpoint,
                                    struct weir_error *error) WEIR_MUST_USE;
 /* What a pipe must name to get here: the port is known. Lives as long as the inbox. */

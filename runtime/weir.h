@@ -239,13 +239,13 @@ WEIR_API void weir_graph_connect(struct weir_graph *graph, const struct weir_edg
 /* Shorthand: first output to first input. */
 WEIR_API void weir_connect(struct weir_graph *graph, weir_node from, weir_node to,
                            enum weir_routing routing);
-/* The same for an edge that leads back: it closes a cycle, of which exactly the edges that lead back
- * are declared so. What travels on it is part of every checkpoint, in every mode, so records in a
- * cycle are counted exactly once like all others. It is never blocked: what its reader has not taken
- * yet waits in memory up to the window, and beyond that in a file (weir_job_options.scratch). Not
- * BROADCAST. Event time does not travel on it: when all that comes into a cycle from outside has
- * ended, time in it stands at WEIR_END_OF_TIME. Its operators finish when, besides, nothing is on
- * its way in it any more, no CLOCK timer of theirs is set and none has asked to be woken; what
+/* The same for an edge that leads back: it closes a cycle, of which exactly the edges that lead
+ * back are declared so. What travels on it is part of every checkpoint, in every mode, so records
+ * in a cycle are counted exactly once like all others. It is never blocked: what its reader has not
+ * taken yet waits in memory up to the window, and beyond that in a file (weir_job_options.scratch).
+ * Not BROADCAST. Event time does not travel on it: when all that comes into a cycle from outside
+ * has ended, time in it stands at WEIR_END_OF_TIME. Its operators finish when, besides, nothing is
+ * on its way in it any more, no CLOCK timer of theirs is set and none has asked to be woken; what
  * `finish` emits then must not come back over it: that fails the run. */
 WEIR_API void weir_feedback(struct weir_graph *graph, weir_node from, weir_node to,
                             enum weir_routing routing);
@@ -306,18 +306,18 @@ WEIR_API enum weir_progress weir_idle(struct weir_context *context, int64_t dead
 
 /* For operators with `wake`: call it at `deadline` (as weir_now; INT64_MAX: never) or when `fd` is
  * readable (-1: none), whichever is first. Replaces the wish before it; a call of wake, for
- * whatever reason, uses the wish up: wake has to wish again (an operator that has nothing to wait for
- * should not: a cycle is not at rest while one of its operators wishes). The fd is borrowed, and must
- * stay open while it is wished for. From open, load, process, process_many, timer and wake. A task that is
- * busy keeps to it within a millisecond or one callback, whichever is longer. Without `wake`, it
- * fails the run. */
+ * whatever reason, uses the wish up: wake has to wish again (an operator that has nothing to wait
+ * for should not: a cycle is not at rest while one of its operators wishes). The fd is borrowed,
+ * and must stay open while it is wished for. From open, load, process, process_many, timer and
+ * wake. A task that is busy keeps to it within a millisecond or one callback, whichever is longer.
+ * Without `wake`, it fails the run. */
 WEIR_API void weir_wake(struct weir_context *context, int64_t deadline_ns, int fd);
 /* For operators with `wake`. true: after the record in hand the task takes no more input until the
  * operator says false, from timer, wake, commit or aborted; all of these are still called, and
  * process_many should return. It is back-pressure: markers in their turn behind the input wait too,
- * so a hold should be short; and so does the end of input, which calls finish. Watermarks wait as well; for
- * records that an operator keeps without a hold, see weir_watermark_limit. Not kept over a restart.
- * From wherever weir_wake is. Without `wake`, it fails the run. */
+ * so a hold should be short; and so does the end of input, which calls finish. Watermarks wait as
+ * well; for records that an operator keeps without a hold, see weir_watermark_limit. Not kept over
+ * a restart. From wherever weir_wake is. Without `wake`, it fails the run. */
 WEIR_API void weir_hold(struct weir_context *context, bool held);
 /* For operators with `wake` that emit later what they have taken now: the watermark does not pass
  * `time` on its way behind this operator, until the operator names another one; WEIR_END_OF_TIME:
@@ -469,7 +469,7 @@ enum weir_event_kind {
     WEIR_EVENT_STARTED,
     /* Before any sink publishes what the checkpoint holds. All members; text: what for */
     WEIR_EVENT_COMMITTED,
-    WEIR_EVENT_ABORTED, /* id, duration_ns, text: why; who had not answered, and what it waited for */
+    WEIR_EVENT_ABORTED, /* id, duration_ns, text: why; who had not answered, what it waited for */
     WEIR_EVENT_ENDED,   /* text: how */
     WEIR_EVENT_SAVED,   /* a savepoint: id of the checkpoint that was copied, text: where to */
     WEIR_EVENT_UNSAVED, /* one that came to nothing: text: why; id, 0: it was not even begun */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * sim_damage: what a bad disk does to the newest checkpoint between two runs: a byte of its manifest
- * or of its data is another one, a file is cut short, or two tasks' blobs have changed places. It is
- * undone later, for somebody finds a copy.
+ * sim_damage: what a bad disk does to the newest checkpoint between two runs: a byte of its
+ * manifest or of its data is another one, a file is cut short, or two tasks' blobs have changed
+ * places. It is undone later, for somebody finds a copy.
  */
 #ifndef SIM_DAMAGE_H
 #define SIM_DAMAGE_H

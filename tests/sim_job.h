@@ -12,6 +12,7 @@
  *   J4  an ended job, started once more, changes nothing.
  *   J5  a run from a damaged checkpoint fails, as WEIR_DAMAGED.
  *   J6  a round ends in time, also when a marker is lost.
+ *   J7  a round that may overtake waits for no operator that takes nothing.
  */
 #ifndef SIM_JOB_H
 #define SIM_JOB_H
@@ -26,9 +27,9 @@ struct sim_result {
     uint32_t runs;
     uint32_t commits; /* rounds */
     uint32_t aborts;
-    uint32_t recorded; /* checkpoints with records in flight, */
-    uint32_t overtook; /* that some tasks cut early for, */
-    uint32_t replayed; /* and runs that began with such a one */
+    uint32_t recorded;   /* checkpoints with records in flight, */
+    uint32_t overtook;   /* that some tasks cut early for, */
+    uint32_t replayed;   /* and runs that began with such a one */
     uint32_t troubles;   /* how many were drawn, dropped ones included */
     uint32_t conditions; /* bit set: those it had */
     uint32_t faults_hit[SIM_FAULTS];

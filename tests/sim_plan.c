@@ -9,13 +9,13 @@
 
 #include "explore.h"
 
-static const char *const fault_names[SIM_FAULTS] = {"none",   "kill", "power", "disk", "full",
-                                                    "memory", "stop", "sink",  "step", "operator",
+static const char *const fault_names[SIM_FAULTS] = {"none",   "kill", "power", "disk",  "full",
+                                                    "memory", "stop", "sink",  "step",  "operator",
                                                     "lose",   "cut",  "clock", "pause", "damage"};
 static const char *const condition_names[SIM_CONDITIONS] = {
     "delay", "duplicates", "reorder", "credits", "slow", "short", "refuse"};
-static const char *const aim_names[] = {"", " at a rename", " at a commit", " at retention",
-                                        " at a message", " at a sync"};
+static const char *const aim_names[] = {
+    "", " at a rename", " at a commit", " at retention", " at a message", " at a sync"};
 static const char *const call_names[SIM_CALLS] = {"any",   "open", "load",   "poll", "process",
                                                   "timer", "wake", "finish", "save", "prepare"};
 

@@ -10,10 +10,12 @@
  *   W4  a checkpoint that was told is never lost: the next run starts from it or a later one.
  *   W5  no value is published more often than the oracle says; at the end exactly as often.
  *   W6  epochs rise.
- *   W7  every checkpoint in the store can be read.
+ *   W7  every checkpoint in the store can be read, down to the last record in flight.
  *   W8  no record has more dead letters than the oracle says; at the end exactly as many.
  *   W9  what an operator has made durable in its folder of the store is there at the next start.
  *   W10 no manifest of an older run appears once a newer one has opened the store.
+ *   W11 records in flight are in a checkpoint only where they may be: on feedback edges, and besides
+ *       in one that was told to overtake; never on BROADCAST edges.
  *
  * The first breach is kept as text; the caller looks at it between runs.
  */
