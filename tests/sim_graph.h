@@ -11,8 +11,8 @@
  *   JOIN     per key and input: "the n-th of input i"
  *   WINDOW   per key and window of event time the count, when an event timer says so
  *   HOLD     keeps records until a clock timer says so
- *   PACE     keeps a record now and then, takes no other meanwhile, until woken at its time; in some
- *            graphs seldom, but so long that only what overtakes can pass
+ *   PACE     keeps a record now and then, takes no other meanwhile, until woken at its time; in
+ *            some graphs seldom, but so long that only what overtakes can pass
  *   ORDER    passes on, and sees that each key's records of a source's subtask come in order
  *   LOOP     another value for each, which goes round once more or, one in three, out; per key the
  *            sum of what came, when all is at rest

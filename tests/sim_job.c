@@ -163,8 +163,8 @@ static void draw_life(struct life *life)
 
 /* ---- one run ---- */
 
-/* J7. What is left are edges that must stay aligned, a budget that makes tasks wait, and actors that
- * are slow or do not run. */
+/* J7. What is left are edges that must stay aligned, a budget that makes tasks wait, and actors
+ * that are slow or do not run. */
 static void judge_alignment(struct life *life, int64_t align_ns)
 {
     const struct weir_job_options *options = &life->options;

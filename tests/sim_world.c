@@ -127,12 +127,9 @@ void world_look(struct sim_world *world)
         const struct file_entry *entry = &folder->names.list[i];
         const struct file_node *manifest = files_find(entry->node, NAME_MANIFEST);
         if (manifest != NULL && look_at(world, entry->name, manifest) &&
-            epoch_in(manifest) < world->epoch && !world->disk_broken) {
-            world->slipped += world->may_slip;
-            if (!world->may_slip)
-                world_breach(world, "W10: checkpoint %s of epoch %" PRIu64 " appears in epoch %u",
-                             entry->name, epoch_in(manifest), world->epoch);
-        }
+            epoch_in(manifest) < world->epoch && !world->disk_broken)
+            world_breach(world, "W10: checkpoint %s of epoch %" PRIu64 " appears in epoch %u",
+                         entry->name, epoch_in(manifest), world->epoch);
     }
 }
 
@@ -261,7 +258,7 @@ static void check_checkpoints(struct sim_world *world)
     const uint64_t *ids = NULL;
     size_t count = 0;
 
-    if (durable_checkpoint() == 0 || world->breach[0] != '\0' || world->slipped > 0)
+    if (durable_checkpoint() == 0 || world->breach[0] != '\0')
         return;
     if (weir_store_open(SIM_STORE, NULL, &store, &error) != WEIR_OK ||
         weir_store_list(store, &ids, &count, &error) != WEIR_OK)
