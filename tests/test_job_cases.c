@@ -398,7 +398,7 @@ Test(job_cases, a_storm_of_timers_is_cut_in_the_middle_and_each_fires_once)
 
 /* --------------------------------------------------------------------------- what is late -- */
 
-#define TIMES 6000u
+#define TIMES 16000u
 #define LATE_BY 400
 
 /* Every tenth number is late: it comes 5 numbers behind a watermark above its time. */
@@ -459,10 +459,7 @@ Test(job_cases, what_is_late_is_late_after_a_restart_too)
         struct flow flow;
         struct ledger ledger;
         struct valve valve;
-        struct tally tally;
         start_over();
-        tally_init(&tally);
-        cuts = &tally;
         times_open(&flow, &ledger, &valve, (enum weir_mode)mode);
         for (unsigned run = 1; run <= 12; run++) {
             uint64_t passed = tally_read(&valve.passed);
@@ -470,9 +467,8 @@ Test(job_cases, what_is_late_is_late_after_a_restart_too)
             valve_allow(&valve, 0, 17); /* so a cut falls at each place between two watermarks */
             tally_until(&valve.passed, passed + 17);
             cr_assert_eq(weir_job_checkpoint(flow.job, &flow.error), WEIR_OK);
-            tally_until(&tally, run);
             if (mode == WEIR_ALIGNED) /* all that stands before the marker, and some more */
-                valve_allow(&valve, 0, 300);
+                valve_allow(&valve, 0, 1000);
             watch_until(&flow.watch, &flow.watch.committed, run);
             flow_kill(&flow);
             valve_shut(&valve);
@@ -485,7 +481,6 @@ Test(job_cases, what_is_late_is_late_after_a_restart_too)
         flow_free(&flow);
         ledger_free(&ledger);
         valve_free(&valve);
-        tally_free(&tally);
     }
 }
 
@@ -644,9 +639,9 @@ Test(job_cases, a_suspended_job_finishes_nothing_and_a_drained_one_all)
         cr_expect_eq(tally_read(&tally), 3);
         flow_run(&flow, WEIR_OUTCOME_ALREADY_ENDED);
         cr_expect_eq(tally_read(&tally), 3);
-        for (uint64_t i = 0; i < 100000; i++)
-            cr_assert_leq(ledger.counts[i], 1);
-        cr_expect(ledger.published >= 1500 && ledger.published < 100000);
+        cr_expect(ledger.published >= 500 && ledger.published < 100000, "%d",
+                  (int)ledger.published);
+        ledger_is(&ledger, ledger.published, 1); /* all that was read, and it was read in order */
         flow_free(&flow);
         ledger_free(&ledger);
         tally_free(&tally);
