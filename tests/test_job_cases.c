@@ -806,3 +806,152 @@ Test(job_cases, a_name_is_letters_and_digits_and_never_a_path)
         ledger_free(&ledger);
     }
 }
+
+/* --------------------------------------------------- what is taken while a round is not complete -- */
+
+/* extra -> slow, in the middle of a record: while it is, the round is not complete. Beside it, and
+ * in one task: stop -> counted -> sink, which cut at the command. */
+static const struct weir_operator counted_table = {
+    WEIR_SIZED(struct weir_operator),
+    .kind = "counted",
+    .process = pass_on,
+    .save = count_cut,
+    .load = load_nothing,
+};
+
+/* C47: the records it takes after its cut are in flight for the checkpoint, so what it has prepared
+ * for that must not hold them too. */
+Test(job_cases, what_a_sink_takes_after_its_cut_is_of_the_next_transaction)
+{
+    for (int mode = WEIR_ADAPTIVE; mode <= WEIR_UNALIGNED; mode += 2) {
+        struct flow flow;
+        struct ledger ledger;
+        struct valve valve;
+        struct turnstile turnstile;
+        struct tally tally;
+        start_over();
+        init(&flow, (enum weir_mode)mode);
+        ledger_init(&ledger, 3000);
+        valve_init(&valve);
+        turnstile_init(&turnstile);
+        tally_init(&tally);
+        cuts = &tally;
+        weir_node stop = valve_node(flow.graph, "stop", &valve, 1);
+        weir_node counted = flow_add(&flow, "counted", &counted_table, NULL, 1);
+        weir_connect(flow.graph, flow_numbers(&flow, "numbers", 3000, 0, 1), stop, WEIR_SPREAD);
+        weir_connect(flow.graph, stop, counted, WEIR_FORWARD);
+        weir_connect(flow.graph, counted, ledger_sink(flow.graph, "sink", &ledger, 1),
+                     WEIR_FORWARD);
+        weir_connect(flow.graph, flow_numbers(&flow, "extra", 10, 0, 1),
+                     turnstile_node(flow.graph, "slow", &turnstile), WEIR_SPREAD);
+        flow_start(&flow);
+        turnstile_until(&turnstile, 1);
+        valve_allow(&valve, 0, 10);
+        tally_until(&valve.passed, 10);
+        cr_assert_eq(weir_job_checkpoint(flow.job, &flow.error), WEIR_OK);
+        tally_until(&tally, 1);
+        valve_allow(&valve, 0, 50);
+        tally_until(&valve.passed, 60);
+        cr_expect_eq(flow.watch.committed, 0);
+        turnstile_allow(&turnstile, 10);
+        watch_until(&flow.watch, &flow.watch.committed, 1);
+        flow_kill(&flow);
+        valve_shut(&valve);
+        flow_start(&flow);
+        cr_expect_eq(flow.watch.restored_from, 1);
+        turnstile_until(&turnstile, 1); /* what was prepared is published before any record */
+        cr_expect_eq(ledger.published, 10, "%d", (int)ledger.published);
+        valve_open(&valve);
+        turnstile_allow(&turnstile, 10);
+        flow_ends(&flow, WEIR_OUTCOME_ENDED);
+        ledger_is(&ledger, 3000, 1);
+        flow_free(&flow);
+        ledger_free(&ledger);
+        valve_free(&valve);
+        turnstile_free(&turnstile);
+        tally_free(&tally);
+    }
+}
+
+/* ------------------------------------------------------------------------------ large records -- */
+
+#define LARGE (8 * 1024 + 13) /* of value, in batches of 1024 */
+
+/* Its bytes after the number say whose they are. */
+static enum weir_result enlarge(struct weir_context *context, unsigned input,
+                                const struct weir_record *record, const void *config)
+{
+    static _Thread_local unsigned char value[LARGE];
+    uint64_t number = flow_number(record);
+    (void)input;
+    (void)config;
+    memset(value, (int)(number % 251), sizeof value);
+    memcpy(value, &number, sizeof number);
+    return weir_emit(context, 0,
+                     &(struct weir_record){record->key, {value, sizeof value}, record->time});
+}
+
+static enum weir_result is_whole(struct weir_context *context, unsigned input,
+                                 const struct weir_record *record, const void *config)
+{
+    const unsigned char *value = record->value.data;
+    uint64_t number = flow_number(record);
+    (void)input;
+    (void)config;
+    for (size_t i = sizeof number; i < LARGE && record->value.size == LARGE; i++)
+        if (value[i] != number % 251)
+            return weir_fail(context, WEIR_FAILED, "byte %zu of record %d is another's", i,
+                             (int)number);
+    return record->value.size == LARGE
+               ? weir_emit(context, 0, record)
+               : weir_fail(context, WEIR_FAILED, "record %d is not whole", (int)number);
+}
+
+/* S3, C39: records of eight batches each wait on both sides of a channel; checkpoint, restart, and
+ * the next checkpoint before any of them was consumed, and when some were. */
+Test(job_cases, records_larger_than_batches_are_whole_over_early_restarts)
+{
+    for (int mode = WEIR_ADAPTIVE; mode <= WEIR_UNALIGNED; mode += 2) {
+        struct flow flow;
+        struct ledger ledger;
+        struct valve valve;
+        struct notes notes;
+        uint64_t first = 0;
+        start_over();
+        init(&flow, (enum weir_mode)mode);
+        notes_take(&notes, &flow);
+        flow.options.window_bytes = 20000;
+        ledger_init(&ledger, 400);
+        valve_init(&valve);
+        weir_node large = weir_flat_map(flow.graph, "large", enlarge, NULL);
+        weir_node stop = valve_node(flow.graph, "stop", &valve, 1);
+        weir_node whole = weir_flat_map(flow.graph, "whole", is_whole, NULL);
+        weir_connect(flow.graph, flow_numbers(&flow, "numbers", 400, 0, 1), large, WEIR_SPREAD);
+        weir_connect(flow.graph, large, stop, WEIR_SPREAD);
+        weir_connect(flow.graph, stop, whole, WEIR_SPREAD);
+        weir_connect(flow.graph, whole, ledger_sink(flow.graph, "sink", &ledger, 1), WEIR_SPREAD);
+        for (unsigned run = 0; run < 8; run++) {
+            uint64_t passed = tally_read(&valve.passed);
+            flow_start(&flow);
+            if (run % 2 == 0) {
+                valve_allow(&valve, 0, 7);
+                tally_until(&valve.passed, passed + 7);
+            }
+            flow_checkpoint(&flow);
+            uint64_t held = notes.channel_bytes + notes.outlet_bytes;
+            cr_expect_gt(held, LARGE);
+            first = run == 0 ? held : first;
+            cr_expect_leq(held, first + 5 * (LARGE + 64), "%d, and %d at first", (int)held,
+                          (int)first);
+            store_is_sound(scratch.path);
+            flow_kill(&flow);
+        }
+        valve_open(&valve);
+        flow_finish(&flow);
+        ledger_is(&ledger, 400, 1);
+        flow_free(&flow);
+        ledger_free(&ledger);
+        valve_free(&valve);
+        notes_free(&notes);
+    }
+}
