@@ -960,3 +960,62 @@ Test(job_cases, records_larger_than_batches_are_whole_over_early_restarts)
         notes_free(&notes);
     }
 }
+
+/* ----------------------------------------------------------------------------- forward edges -- */
+
+#define PAIRS 3u
+
+/* The source's subtask i sends the numbers with remainder i; nobody else may get them. */
+static enum weir_result take_ones_own(struct weir_context *context, unsigned input,
+                                      const struct weir_record *record, const void *config)
+{
+    (void)input;
+    (void)config;
+    if (flow_number(record) % PAIRS != weir_subtask(context))
+        return weir_fail(context, WEIR_FAILED, "subtask %u got number %d", weir_subtask(context),
+                         (int)flow_number(record));
+    return weir_emit(context, 0, record);
+}
+
+/* C45 */
+Test(job_cases, what_is_in_flight_on_a_forward_edge_goes_back_to_the_same_pair)
+{
+    for (int mode = WEIR_ADAPTIVE; mode <= WEIR_UNALIGNED; mode += 2) {
+        struct flow flow;
+        struct ledger ledger;
+        struct valve valve;
+        struct notes notes;
+        start_over();
+        init(&flow, (enum weir_mode)mode);
+        notes_take(&notes, &flow);
+        ledger_init(&ledger, 6000);
+        valve_init(&valve);
+        weir_node source = flow_numbers(&flow, "numbers", 6000, 0, PAIRS);
+        weir_node stop = valve_node(flow.graph, "stop", &valve, PAIRS);
+        struct weir_node_options options = {WEIR_SIZED(struct weir_node_options), .name = "own",
+                                            .function = take_ones_own, .parallelism = PAIRS};
+        weir_node own = weir_graph_add(flow.graph, &options);
+        weir_connect(flow.graph, source, stop, WEIR_FORWARD);
+        weir_connect(flow.graph, stop, own, WEIR_FORWARD);
+        weir_connect(flow.graph, own, ledger_sink(flow.graph, "sink", &ledger, 1), WEIR_SPREAD);
+        for (unsigned run = 1; run <= 4; run++) {
+            uint64_t passed = tally_read(&valve.passed);
+            flow_start(&flow);
+            for (uint32_t i = 0; i < PAIRS; i++)
+                valve_allow(&valve, i,
+                            20 * (i + run % 2)); /* they come to be at different places */
+            tally_until(&valve.passed, passed + 20 * (PAIRS + PAIRS * (run % 2)));
+            flow_checkpoint(&flow);
+            cr_expect(notes.channel_bytes > 0 && notes.outlet_bytes > 0);
+            flow_kill(&flow);
+            valve_shut(&valve);
+        }
+        valve_open(&valve);
+        flow_finish(&flow);
+        ledger_is(&ledger, 6000, 1);
+        flow_free(&flow);
+        ledger_free(&ledger);
+        valve_free(&valve);
+        notes_free(&notes);
+    }
+}
