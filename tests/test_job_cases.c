@@ -1019,3 +1019,76 @@ Test(job_cases, what_is_in_flight_on_a_forward_edge_goes_back_to_the_same_pair)
         notes_free(&notes);
     }
 }
+
+/* -------------------------------------------------------------------------- what had finished -- */
+
+#define ONCE 20u
+
+/* Saves no position: once it has ended it needs none. */
+static enum weir_progress once_poll(void *self, struct weir_context *context)
+{
+    uint64_t *next = self;
+    if (*next == ONCE)
+        return WEIR_END;
+    weir_emit(context, 0, &(struct weir_record){{NULL, 0}, {next, sizeof *next}, WEIR_NO_TIME});
+    ++*next;
+    return WEIR_MORE;
+}
+
+static const struct weir_operator once_source = {WEIR_SIZED(struct weir_operator), .kind = "once",
+                                                 .self_size = 8, .poll = once_poll};
+
+/* One number more than the source has. */
+static enum weir_progress last_word(void *self, struct weir_context *context)
+{
+    uint64_t number = ONCE;
+    weir_emit(context, 0, &(struct weir_record){{NULL, 0}, {&number, sizeof number}, WEIR_NO_TIME});
+    return count_finish(self, context);
+}
+
+static const struct weir_operator last_table = {WEIR_SIZED(struct weir_operator), .kind = "last",
+                                                .process = pass_on, .finish = last_word};
+
+/* C56: one of two lines has ended, with its last word, before the checkpoint. */
+Test(job_cases, what_had_finished_is_neither_polled_nor_asked_for_its_last_word_again)
+{
+    for (int mode = WEIR_ADAPTIVE; mode <= WEIR_UNALIGNED; mode += 2) {
+        struct flow flow;
+        struct ledger ledgers[2];
+        struct valve valve;
+        struct tally tally;
+        start_over();
+        init(&flow, (enum weir_mode)mode);
+        ledger_init(&ledgers[0], ONCE + 1);
+        ledger_init(&ledgers[1], 100);
+        valve_init(&valve);
+        tally_init(&tally);
+        finished = &tally;
+        weir_node last = flow_add(&flow, "last", &last_table, NULL, 1);
+        weir_node stop = valve_node(flow.graph, "stop", &valve, 1);
+        weir_connect(flow.graph, flow_add(&flow, "once", &once_source, NULL, 1), last, WEIR_SPREAD);
+        weir_connect(flow.graph, last, ledger_sink(flow.graph, "sink", &ledgers[0], 1),
+                     WEIR_SPREAD);
+        weir_connect(flow.graph, flow_numbers(&flow, "numbers", 100, 0, 1), stop, WEIR_SPREAD);
+        weir_connect(flow.graph, stop, ledger_sink(flow.graph, "other", &ledgers[1], 1),
+                     WEIR_SPREAD);
+        for (unsigned run = 1; run <= 4; run++) {
+            flow_start(&flow);
+            tally_until(&tally, 1);
+            valve_allow(&valve, 0, 10);
+            tally_until(&valve.passed, 10 * run);
+            flow_checkpoint(&flow);
+            flow_kill(&flow);
+        }
+        valve_open(&valve);
+        flow_finish(&flow);
+        cr_expect_eq(tally_read(&tally), 1);
+        ledger_is(&ledgers[0], ONCE + 1, 1);
+        ledger_is(&ledgers[1], 100, 1);
+        flow_free(&flow);
+        valve_free(&valve);
+        tally_free(&tally);
+        ledger_free(&ledgers[0]);
+        ledger_free(&ledgers[1]);
+    }
+}
