@@ -33,7 +33,7 @@
 #include "explore.h"
 
 #define PASSAGES 256   /* at one time */
-#define MESSAGE_BITS 9 /* of the number of the message where a connection is cut, at most */
+#define MESSAGE_BITS 8 /* of the number of the message where a connection is cut, at most */
 #define READ_SIZE 65536
 
 /* One connection; line i is read from files[i]. 0 is the writer, who has connected. */
@@ -102,8 +102,10 @@ static void plan_cut(struct line_options options[2], uint64_t *chance)
     options[back].message = 1 + explore_below(chance, UINT32_C(1) << bits);
 }
 
+/* Two in five are to be cut, and one of the first eight in any case. */
 static void plan(const struct detour *detour, struct passage *passage)
 {
+    uint64_t first = 1 + detour->seed % 8;
     uint64_t chance = explore_mix(detour->seed ^ explore_mix(passage->number));
     struct line_options options[2] = {{.conditions = detour->conditions},
                                       {.conditions = detour->conditions}};
@@ -112,7 +114,7 @@ static void plan(const struct detour *detour, struct passage *passage)
     options[1].seed = explore_random(&chance);
     passage->reset = explore_below(&chance, 2) == 0;
     passage->with_all = explore_below(&chance, 4) == 0;
-    if (explore_below(&chance, 5) < 2 && detour->cuts_left > 0)
+    if (detour->cuts_left > 0 && (explore_below(&chance, 5) < 2 || passage->number == first))
         plan_cut(options, &chance);
     line_init(&passage->lines[0], &options[0]);
     line_init(&passage->lines[1], &options[1]);
