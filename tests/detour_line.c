@@ -36,7 +36,7 @@ struct line_frame {
     bool overtaken;
 
     /* what is in it */
-    bool message;
+    bool message, batch;
     enum line_kind kind;
     const char *name;
     uint32_t channel;
@@ -60,7 +60,8 @@ static bool has(const struct line *line, enum line_condition condition)
 const char *line_place_name(enum line_place place)
 {
     static const char *const names[] = {"nowhere",          "in the greeting", "in the handshake",
-                                        "between messages", "in a header",     "in a payload"};
+                                        "between messages", "in a header",     "in a payload",
+                                        "in a batch"};
     return names[place];
 }
 
@@ -166,6 +167,7 @@ static void look_inside(struct line_frame *frame)
     case MESSAGE_BATCH:
         frame->kind = LINE_ITEM;
         frame->name = "batch";
+        frame->batch = true;
         break;
     case MESSAGE_MARKER:
         frame->kind = LINE_ITEM;
@@ -282,6 +284,10 @@ static void aim(struct line *line, const struct line_frame *frame)
     case LINE_PAYLOAD:
         from = headers;
         places = frame->size - headers;
+        break;
+    case LINE_BATCH:
+        from = 1;
+        places = frame->batch && !frame->second ? frame->size - 1 : 0;
         break;
     default:
         return;

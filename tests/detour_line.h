@@ -29,7 +29,7 @@ enum line_condition {
     LINE_DUPLICATES = 8, /* messages come twice */
 };
 
-/* Where a line is cut. The last three are places of the message with the number `message`, or the
+/* Where a line is cut. The last four are places of the message with the number `message`, or the
  * first one after it that has such a place. */
 enum line_place {
     LINE_NOWHERE,
@@ -38,6 +38,7 @@ enum line_place {
     LINE_BETWEEN,   /* messages */
     LINE_HEADER,    /* of ZMTP or of weir */
     LINE_PAYLOAD,
+    LINE_BATCH, /* within one that comes for the first time: it is lost */
     LINE_PLACES,
 };
 const char *line_place_name(enum line_place place);

@@ -25,6 +25,7 @@ static uint64_t chance;
 /* What a writer says, and where in it each message begins. */
 static unsigned char said[ROOM];
 static size_t said_size, begins[MESSAGES + 1], payload_of[MESSAGES];
+static bool is_batch[MESSAGES];
 
 /* What came out of the line. */
 static unsigned char heard[ROOM];
@@ -67,6 +68,7 @@ static void say_message(unsigned number)
     frame_encode(&message, 7, frame);
     begins[number] = said_size;
     payload_of[number] = size;
+    is_batch[number] = message.kind == MESSAGE_BATCH;
     if (whole < 256)
         say(shorter, sizeof shorter);
     else
@@ -260,6 +262,8 @@ static bool fits(enum line_place place, unsigned message, size_t size)
         number++;
     if (number + 1 < message || number == MESSAGES)
         return false;
+    if (place == LINE_BATCH)
+        return is_batch[number] && size > begins[number];
     size_t headers = (begins[number + 1] - begins[number]) - payload_of[number];
     size_t inside = size - begins[number];
     return place == LINE_BETWEEN  ? inside == 0

@@ -5,10 +5,11 @@
  * are delayed and cut into pieces, messages overtake each other and come twice, and connections
  * break after the k-th byte.
  *
- *     detour SEED CUTS [delay] [pieces] [reorder] [duplicates]
+ *     detour SEED CUTS [delay] [pieces] [reorder] [duplicates] [loss]
  *
  * It says "port P" when it can be reached, tells of every cut, and sums up when SIGTERM ends it. At
- * most CUTS connections are cut. It ends with the process that started it.
+ * most CUTS connections are cut; with `loss` each one later and within a batch, so that something
+ * is lost. It ends with the process that started it.
  *
  * The number of a connection is the order in which it came; what becomes of it is drawn from the
  * seed by that number. ZeroMQ's one I/O thread connects in the order of the calls, so the first
@@ -34,6 +35,7 @@
 
 #define PASSAGES 256   /* at one time */
 #define MESSAGE_BITS 8 /* of the number of the message where a connection is cut, at most */
+#define LOSS 200       /* the number of the message where one is lost: so many, or twice that */
 #define READ_SIZE 65536
 
 /* One connection; line i is read from files[i]. 0 is the writer, who has connected. */
@@ -52,6 +54,7 @@ struct passage {
 struct detour {
     uint64_t seed;
     unsigned conditions;
+    bool loss;
     uint64_t cuts_left;
     int listener;
     struct passage *passages[PASSAGES];
@@ -102,7 +105,8 @@ static void plan_cut(struct line_options options[2], uint64_t *chance)
     options[back].message = 1 + explore_below(chance, UINT32_C(1) << bits);
 }
 
-/* Two in five are to be cut, and one of the first eight in any case. */
+/* Two in five are to be cut, and one of the first eight in any case; when something is to be lost,
+ * all. */
 static void plan(const struct detour *detour, struct passage *passage)
 {
     uint64_t first = 1 + detour->seed % 8;
@@ -114,7 +118,10 @@ static void plan(const struct detour *detour, struct passage *passage)
     options[1].seed = explore_random(&chance);
     passage->reset = explore_below(&chance, 2) == 0;
     passage->with_all = explore_below(&chance, 4) == 0;
-    if (detour->cuts_left > 0 && (explore_below(&chance, 5) < 2 || passage->number == first))
+    if (detour->loss && detour->cuts_left > 0) {
+        options[0].cut = LINE_BATCH;
+        options[0].message = LOSS + explore_below(&chance, LOSS);
+    } else if (detour->cuts_left > 0 && (explore_below(&chance, 5) < 2 || passage->number == first))
         plan_cut(options, &chance);
     line_init(&passage->lines[0], &options[0]);
     line_init(&passage->lines[1], &options[1]);
@@ -347,9 +354,11 @@ static void sum_up(const struct detour *detour)
            detour->connections, counts->messages, counts->overtaken[LINE_ITEM],
            counts->overtaken[LINE_CREDIT], counts->twice[LINE_ITEM], counts->twice[LINE_CREDIT]);
     printf(" cut_in_greeting=%" PRIu64 " cut_in_handshake=%" PRIu64 " cut_between=%" PRIu64
-           " cut_in_header=%" PRIu64 " cut_in_payload=%" PRIu64 " cut_with_another=%" PRIu64 "\n",
+           " cut_in_header=%" PRIu64 " cut_in_payload=%" PRIu64 " cut_in_batch=%" PRIu64
+           " cut_with_another=%" PRIu64 "\n",
            detour->cuts[LINE_GREETING], detour->cuts[LINE_HANDSHAKE], detour->cuts[LINE_BETWEEN],
-           detour->cuts[LINE_HEADER], detour->cuts[LINE_PAYLOAD], detour->cuts[LINE_NOWHERE]);
+           detour->cuts[LINE_HEADER], detour->cuts[LINE_PAYLOAD], detour->cuts[LINE_BATCH],
+           detour->cuts[LINE_NOWHERE]);
 }
 
 /* ---- the beginning ---- */
@@ -402,14 +411,17 @@ int main(int argc, char **argv)
     if (getppid() != parent)
         return 1;
     if (argc < 3) {
-        printf("usage: detour SEED CUTS [delay] [pieces] [reorder] [duplicates]\n");
+        printf("usage: detour SEED CUTS [delay] [pieces] [reorder] [duplicates] [loss]\n");
         return 2;
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
     detour.seed = explore_mix(strtoull(argv[1], NULL, 10));
     detour.cuts_left = strtoull(argv[2], NULL, 10);
     for (int i = 3; i < argc; i++)
-        detour.conditions |= condition_named(argv[i]);
+        if (strcmp(argv[i], "loss") == 0)
+            detour.loss = true;
+        else
+            detour.conditions |= condition_named(argv[i]);
     signals = expect_signals();
     listen_anywhere(&detour);
     while (!told_to_end)
