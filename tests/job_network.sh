@@ -4,9 +4,9 @@
 # word_count over tcp on a bad network, in each mode: every connection between its tasks goes
 # through tools/detour.c. Where messages are only delayed, in pieces, out of order and doubled, the
 # job must not even fail. Where connections break, it goes on, or fails within seconds and names the
-# channel; started again, it goes on from its last checkpoint. Where one breaks within a batch, it must
-# fail. What it publishes is exact. At last the same is done to a program that does not look for
-# gaps, and must be noticed.
+# channel; started again, it goes on from its last checkpoint. Where one breaks within a batch, it
+# must fail. What it publishes is exact. At last the same is done to a program that does not look
+# for gaps, and must be noticed.
 #
 #     tests/job_network.sh BUILD_FOLDER [PROPERTY...]      WEIR_ROUNDS=20 for the long version
 #
@@ -19,7 +19,7 @@ shim=$build/tests/detour_shim.so
 [[ -z ${WEIR_PLANT:-} ]] || program=$build/tests/planted
 rounds=${WEIR_ROUNDS:-1}
 rate=6000     # lines a second
-seconds=2     # a run lasts at least that long
+lines=9000    # so a job takes one and a half at least
 files=6       # of input, so that all sources have some
 cuts=4        # in all starts of a job, at most
 patience=60   # seconds until a start counts as hanging
@@ -193,7 +193,7 @@ a_program_that_does_not_look_for_gaps_is_noticed() {
 echo "seed $seed"
 mkdir "$work/text"
 for ((file = 0; file < files; file++)); do
-    seed=$((seed + file)) text "$work/text/$file" $((seconds * rate / files))
+    seed=$((seed + file)) text "$work/text/$file" $((lines / files))
 done
 for ((file = 0; file < files; file++)); do
     cat "$work/text/$file"

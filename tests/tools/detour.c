@@ -35,7 +35,7 @@
 
 #define PASSAGES 256   /* at one time */
 #define MESSAGE_BITS 8 /* of the number of the message where a connection is cut, at most */
-#define LOSS 200       /* the number of the message where one is lost: so many, or twice that */
+#define LOSS 150       /* the number of the message where one is lost: so many, or twice that */
 #define READ_SIZE 65536
 
 /* One connection; line i is read from files[i]. 0 is the writer, who has connected. */

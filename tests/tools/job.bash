@@ -163,11 +163,11 @@ survive_kills() {
 }
 
 # watch_parts DIR SUMS: checksums each part as soon as it is seen; after SUMS.stop is there, once
-# more.
+# more. It ends with the test, also with one that is killed.
 watch_parts() {
     local -A seen
     local part new last=no
-    while [[ $last == no ]]; do
+    while [[ $last == no && -e /proc/$$ ]]; do
         [[ ! -e $2.stop ]] || last=yes
         new=()
         for part in "$1"/part-*; do
