@@ -61,7 +61,7 @@ struct sim_world {
     uint64_t prepared;       /* highest id a sink was asked to prepare, by any run */
     uint64_t prepared_floor; /* the same, by earlier runs */
     uint32_t epoch, epoch_floor;
-    bool kept;        /* a file in a node's folder is durable */
+    bool kept;           /* a file in a node's folder is durable */
     const void *damaged; /* the file that is, in this run: W3 does not hold for it; NULL: none */
     bool disk_broken; /* a sync of a folder or of LOCK failed: what it answers is worth nothing */
     char breach[400]; /* "": all is well */
