@@ -207,7 +207,8 @@ enum weir_result journal_seek(const struct journal *journal, struct weir_context
     size_t index = segment_count(journal);
     if (offset > journal->offset)
         return weir_fail(context, WEIR_DAMAGED,
-                         "journal %s ends at byte %llu of its text; the checkpoint needs byte %llu",
+                         "journal %s ends at byte %llu of its text; the checkpoint needs byte %llu "
+                         "(it is in the store of the run that took it; a savepoint has no journal)",
                          journal->folder, (unsigned long long)journal->offset,
                          (unsigned long long)offset);
     while (index > 0 && segment_at(journal, index - 1)->offset > offset)

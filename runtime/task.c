@@ -556,7 +556,7 @@ static int64_t sooner(int64_t a_ns, int64_t b_ns)
 }
 
 /* Now and then credits and promises are said again: a connection that broke may have swallowed the
- * last ones. Answers when the next time is. */
+ * last ones, and whoever waits for them can do nothing but wait. Answers when the next time is. */
 static int64_t promise(struct task *task)
 {
     int64_t now_ns = clock_now_ns();
@@ -787,6 +787,8 @@ struct step task_step(void *self)
     }
     if (task->gate.gap_count || task->gap_look_ns)
         look_after_gaps(task);
+    if (task->run->network && task->now_ns >= task->promise_ns) /* a busy one does not wait */
+        promise(task);
     outlet_push(&task->outlet);
     task_attend_cut(task);
     if (!task->going || outlet_blocked(&task->outlet)) /* P12 */

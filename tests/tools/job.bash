@@ -163,11 +163,11 @@ survive_kills() {
 }
 
 # watch_parts DIR SUMS: checksums each part as soon as it is seen; after SUMS.stop is there, once
-# more.
+# more. It ends with the test, also with one that is killed.
 watch_parts() {
     local -A seen
     local part new last=no
-    while [[ $last == no ]]; do
+    while [[ $last == no && -e /proc/$$ ]]; do
         [[ ! -e $2.stop ]] || last=yes
         new=()
         for part in "$1"/part-*; do
@@ -181,27 +181,36 @@ watch_parts() {
     done
 }
 
-# try_word_count final|updates PARALLELISM ENDPOINT KILLS MOST_MS [OPTION...]: $work/text is counted
-# and killed meanwhile; the parts stay as they were seen first, and say what $work/counts says. How
-# often it was killed in $killed, how long it took in $took_ms.
-try_word_count() {
-    local emit=$1 what="emit=$1 parallelism=$2 $3 ${*:6}" most=$4 each=$5
-    local out=$work/out sums=$work/sums watcher began
-    local command=("$program" run --store "$work/store" --parallelism "$2" --endpoint "$3"
-        --set "input=$work/text" --set "output=$out" --set "emit=$1" "${@:6}")
-
+# begin_watch: of the parts in $work/out. What an earlier run of word_count has left goes away.
+begin_watch() {
+    out=$work/out sums=$work/sums
     rm -rf "$work/store" "$out" "$work/run.log" "$sums.stop"
     : >"$sums"
     watch_parts "$out" "$sums" &
     watcher=$!
-    began=$(date +%s%3N)
-    survive_kills "$most" "$each" "${command[@]}"
-    took_ms=$(($(date +%s%3N) - began))
+}
+
+# end_watch WHAT final|updates: the parts stayed as they were seen first, and say what $work/counts
+# says.
+end_watch() {
     touch "$sums.stop"
-    wait "$watcher" || fail "$what: a part was gone before it could be read"
-    md5sum --quiet -c "$sums" || fail "$what: a part changed after it was visible"
+    wait "$watcher" || fail "$1: a part was gone before it could be read"
+    md5sum --quiet -c "$sums" || fail "$1: a part changed after it was visible"
     (($(wc -l <"$sums") == $(find "$out" -name 'part-*' | wc -l))) ||
-        fail "$what: a part was gone, or came unseen"
-    "same_$([[ $emit == final ]] && echo counts || echo updates)" "$what" "$work/counts" "$out"
+        fail "$1: a part was gone, or came unseen"
+    "same_$([[ $2 == final ]] && echo counts || echo updates)" "$1" "$work/counts" "$out"
+}
+
+# try_word_count final|updates PARALLELISM ENDPOINT KILLS MOST_MS [OPTION...]: $work/text is counted
+# and killed meanwhile; see end_watch. How often it was killed in $killed, how long it took in
+# $took_ms.
+try_word_count() {
+    local what="emit=$1 parallelism=$2 $3 ${*:6}" out sums watcher began
+    begin_watch
+    began=$(date +%s%3N)
+    survive_kills "$4" "$5" "$program" run --store "$work/store" --parallelism "$2" \
+        --endpoint "$3" --set "input=$work/text" --set "output=$out" --set "emit=$1" "${@:6}"
+    took_ms=$(($(date +%s%3N) - began))
+    end_watch "$what" "$1"
     echo "ok: $what: killed $killed times, exact"
 }
