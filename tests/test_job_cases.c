@@ -1020,7 +1020,7 @@ Test(job_cases, what_is_in_flight_on_a_forward_edge_goes_back_to_the_same_pair)
     }
 }
 
-/* -------------------------------------------------------------------------- what had finished -- */
+/* ------------------------------------------------------------------------- what had finished -- */
 
 #define ONCE 20u
 
