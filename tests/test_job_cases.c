@@ -1089,3 +1089,54 @@ Test(job_cases, what_had_finished_is_neither_polled_nor_asked_for_its_last_word_
         ledger_free(&ledgers[1]);
     }
 }
+
+/* -------------------------------------------------------------------- stops that do not come -- */
+
+static atomic_int refusals;
+
+static enum weir_result save_or_refuse(void *self, struct weir_context *context,
+                                       struct weir_saver *saver)
+{
+    (void)self;
+    (void)context;
+    (void)saver;
+    return atomic_fetch_sub(&refusals, 1) > 0 ? WEIR_IO : WEIR_OK;
+}
+
+static const struct weir_operator refusing_table = {
+    WEIR_SIZED(struct weir_operator), .kind = "refusing",   .process = pass_on,
+    .save = save_or_refuse,           .load = load_nothing,
+};
+
+/* S46: the last checkpoint of a stop comes to nothing: it is taken again, and nothing is lost,
+ * whether the job is to go on or to end. */
+Test(job_cases, a_stop_whose_checkpoint_fails_takes_another)
+{
+    for (int mode = WEIR_ADAPTIVE; mode <= WEIR_UNALIGNED; mode++) {
+        struct flow flow;
+        struct ledger ledger;
+        start_over();
+        init(&flow, (enum weir_mode)mode);
+        flow.options.tolerated = 5;
+        ledger_init(&ledger, 1000000);
+        weir_node source = flow_times(&flow, "numbers", 1000000, 50000, 0);
+        weir_node node = flow_add(&flow, "refusing", &refusing_table, NULL, 1);
+        weir_connect(flow.graph, source, node, WEIR_SPREAD);
+        weir_connect(flow.graph, node, ledger_sink(flow.graph, "sink", &ledger, 1), WEIR_SPREAD);
+        for (unsigned run = 1; run <= 3; run++) {
+            flow_start(&flow);
+            flow_until_taken(&flow, &ledger, run * 200);
+            atomic_store(&refusals, 2);
+            flow_stop(&flow, run == 3 ? WEIR_STOP_DRAIN : WEIR_STOP_SUSPEND);
+            flow_ends(&flow, run == 3 ? WEIR_OUTCOME_ENDED : WEIR_OUTCOME_STOPPED);
+            cr_expect_eq(flow.watch.aborted, 2 * run, "%u", flow.watch.aborted);
+            cr_expect_eq(flow.watch.committed, run, "%u", flow.watch.committed);
+            flow_close(&flow);
+        }
+        flow_run(&flow, WEIR_OUTCOME_ALREADY_ENDED);
+        cr_expect_gt(ledger.published, 0);
+        ledger_is(&ledger, ledger.published, 1); /* all that was read, and it was read in order */
+        flow_free(&flow);
+        ledger_free(&ledger);
+    }
+}
