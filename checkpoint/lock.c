@@ -19,6 +19,7 @@ enum {
     AT_STORE = 16,
     AT_EPOCH = 32,
     AT_PROCESS = 36,
+    AT_BEGUN_WITH = 40,
     AT_CHECKSUM = 120,
 };
 _Static_assert(AT_CHECKSUM + 8 == LOCK_RECORD_SIZE, "a record ends with its checksum");
@@ -36,6 +37,7 @@ void lock_encode(const struct lock_record *record, unsigned char bytes[LOCK_RECO
     memcpy(bytes + AT_STORE, record->store_id, STORE_ID_SIZE);
     little_put_u32(bytes + AT_EPOCH, record->epoch);
     little_put_u32(bytes + AT_PROCESS, record->process);
+    little_put_u64(bytes + AT_BEGUN_WITH, record->begun_with);
     little_put_u64(bytes + AT_CHECKSUM, XXH3_64bits(bytes, AT_CHECKSUM));
 }
 
@@ -59,6 +61,7 @@ static enum weir_result decode_one(const unsigned char *bytes, struct lock_recor
     memcpy(record->store_id, bytes + AT_STORE, STORE_ID_SIZE);
     record->epoch = little_u32(bytes + AT_EPOCH);
     record->process = little_u32(bytes + AT_PROCESS);
+    record->begun_with = little_u64(bytes + AT_BEGUN_WITH);
     return WEIR_OK;
 }
 

@@ -13,7 +13,8 @@
  *       16   16  store id
  *       32    4  epoch
  *       36    4  process id of the run, for the message to the next one
- *       40   80  zero
+ *       40    8  id of the savepoint that the store was begun with; 0: none
+ *       48   72  zero
  *      120    8  XXH3-64 of bytes 0..119
  *
  * K1  a new LOCK gets both records at once, epochs 0 and 1: from then on an unsound record is a
@@ -33,6 +34,8 @@ struct lock_record {
     uint32_t process;
     uint32_t key_groups;
     unsigned char store_id[STORE_ID_SIZE];
+    uint64_t begun_with; /* a savepoint's id: until the store has a checkpoint of its own, it is not
+                          * a new one; 0: none */
 };
 
 struct lock_content {

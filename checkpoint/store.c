@@ -234,8 +234,14 @@ static enum weir_result begin(struct store *store, const struct store_options *o
                          store->path);
     if (largest < options->above_epoch)
         largest = options->above_epoch;
+    if (options->afresh)
+        store->record.begun_with = 0;
+    else if (memcmp(store->record.store_id, options->new_id, STORE_ID_SIZE) == 0)
+        store->record.begun_with = options->begun_with;
     result = probe(store, error);
-    return result == WEIR_OK ? raise_epoch(store, &content, largest, error) : result;
+    if (result == WEIR_OK)
+        result = raise_epoch(store, &content, largest, error);
+    return result == WEIR_OK ? store_void_unfinished(store, error) : result;
 }
 
 /* ------------------------------------------------------------------------- open and close -- */
@@ -360,6 +366,11 @@ void store_close(struct store **store)
     memory_release(gone->allocator, gone->base);
     memory_release(gone->allocator, gone->path);
     memory_release(gone->allocator, gone);
+}
+
+uint64_t store_begun_with(const struct store *store)
+{
+    return store->record.begun_with;
 }
 
 bool store_is_savepoint(const struct store *store)

@@ -43,13 +43,16 @@ struct store_options {
     uint32_t key_groups;                 /* for a new store; an existing one keeps its own */
     unsigned char new_id[STORE_ID_SIZE]; /* random; for a new store */
     uint32_t above_epoch; /* the run's is above that: of a savepoint it begins with */
+    uint64_t begun_with;  /* that savepoint's id, noted when the store's id is new_id; 0: none */
+    bool afresh;          /* the note is taken back */
     const struct weir_allocator *allocator;
     void (*warn)(void *context, const char *text); /* odd files and leftovers; may be NULL */
     void *warn_context;
 };
 
 /* Creates the store when the path does not exist or is an empty directory; takes the lock; probes
- * that files can be written and synced; raises the epoch durably. WEIR_LOCKED names the owner as
+ * that files can be written and synced; raises the epoch durably, and takes away what older runs
+ * might still rename. WEIR_LOCKED names the owner as
  * far as known (pid, epoch, and since when stand in LOCK). Refuses a directory that is not a store
  * and not empty, a savepoint, a store owned by others or writable by others, another byte order. */
 enum weir_result store_open(const struct store_options *options, struct store **store,
@@ -60,6 +63,8 @@ enum weir_result store_view(const char *path, const struct weir_allocator *alloc
                             struct store **store, struct weir_error *error) WEIR_MUST_USE;
 void store_close(struct store **store);
 
+/* The id of the savepoint that the store was begun with; 0: with none. */
+uint64_t store_begun_with(const struct store *store);
 bool store_is_savepoint(const struct store *store); /* of a view */
 uint32_t store_epoch(const struct store *store);
 uint32_t store_key_groups(const struct store *store);

@@ -141,6 +141,8 @@ enum weir_result store_has_manifest(const struct store *store, uint64_t id, bool
 int store_open_folder(const struct store *store, uint64_t id);
 /* unlinks a half-written manifest and removes the folder; reports through warn. */
 void store_remove_folder(const struct store *store, uint64_t id);
+/* Durably takes the unfinished manifests of earlier runs away. */
+enum weir_result store_void_unfinished(struct store *store, struct weir_error *error);
 void store_remove_segment(const struct store *store, struct store_segment segment);
 
 /* NULL when that round is not open. */

@@ -226,6 +226,37 @@ void store_retain(struct store *store, uint32_t keep, uint64_t pinned)
     }
 }
 
+/* ------------------------------------------------------------------------------- unfinished -- */
+
+/* An older run that was stopped between its last look at the fence and the rename of its manifest,
+ * and that has lost its lock meanwhile, may wake up at any time. Without the file there is nothing
+ * to rename; so what this run finds in the store is all there will ever be from before. */
+static int void_manifest(const struct store *store, uint64_t id)
+{
+    int folder = store_open_folder(store, id);
+    if (folder < 0)
+        return folder == -ENOENT || folder == -ENOTDIR || folder == -ELOOP ? 0 : folder;
+    int failure = disk_remove(folder, NAME_MANIFEST_NEW);
+    failure = failure == 0 ? disk_sync(folder) : failure == -ENOENT ? 0 : failure;
+    disk_close(folder);
+    return failure;
+}
+
+enum weir_result store_void_unfinished(struct store *store, struct weir_error *error)
+{
+    struct store_ids list = {0};
+    enum weir_result result = store_list_folders(store, false, &list, error);
+    for (size_t i = 0; i < list.count && result == WEIR_OK; i++) {
+        int failure = void_manifest(store, list.ids[i]);
+        if (failure < 0)
+            result = error_os(error, -failure,
+                              "store %s: removing the unfinished manifest of checkpoint %" PRIu64,
+                              store->path, list.ids[i]);
+    }
+    memory_release(store->allocator, list.ids);
+    return result;
+}
+
 /* ---------------------------------------------------------------------------------- sweep -- */
 
 static enum weir_result sweep_folders(struct store *store, struct weir_error *error)

@@ -128,6 +128,8 @@ enum weir_result store_claim(struct store *store, uint64_t id, struct weir_error
 {
     char name[NAME_ID_SIZE];
     enum weir_result result = check_claim(store, id, error);
+    if (result == WEIR_OK)
+        result = store_fence(store, error); /* an id that is taken away from another run stops it */
     if (result != WEIR_OK)
         return result;
     name_of_id(id, name);

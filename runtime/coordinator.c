@@ -202,6 +202,13 @@ static void on_ended(struct coordinator *coordinator, struct coordinator_task *t
         rounds_request(&coordinator->rounds, ROUND_FINAL);
 }
 
+void coordinator_end_with(struct coordinator *coordinator, uint64_t id, uint32_t purposes)
+{
+    coordinator->awaited = id;
+    coordinator->then = purposes & ROUND_FINAL ? WEIR_OUTCOME_ENDED : WEIR_OUTCOME_STOPPED;
+    rounds_cancel(&coordinator->rounds); /* a later round would hide that this was the last */
+}
+
 void coordinator_end_if_done(struct coordinator *coordinator)
 {
     if (!coordinator->awaited || coordinator_save_pending(coordinator, coordinator->awaited))
@@ -224,21 +231,17 @@ static void on_confirmed(struct coordinator *coordinator, struct coordinator_tas
 static void on_request(struct coordinator *coordinator, enum request request,
                        const struct batch *path)
 {
-    bool ended = coordinator->run->restored_final; /* its last checkpoint stays the newest */
     if (path && !coordinator_save_add(coordinator, request, path))
         return;
     switch (request) {
     case REQUEST_CHECKPOINT:
-        if (!ended)
-            rounds_request(&coordinator->rounds, ROUND_REQUEST);
+        rounds_request(&coordinator->rounds, ROUND_REQUEST);
         break;
     case REQUEST_SAVEPOINT:
-        if (!ended)
-            rounds_request(&coordinator->rounds, ROUND_SAVEPOINT);
+        rounds_request(&coordinator->rounds, ROUND_SAVEPOINT);
         break;
     case REQUEST_SUSPEND:
-        if (ended)
-            break;
+        coordinator->stop_plain = coordinator->stop_plain || !path;
         if (coordinator->run->durable)
             rounds_request(&coordinator->rounds, ROUND_STOP);
         else

@@ -112,7 +112,9 @@ struct coordinator {
     struct loops loops;
     struct coordinator_save saves[COORDINATOR_SAVES];
     uint32_t save_count;
-    bool paused; /* C3: a suspended job's savepoint is being written */
+    uint32_t paused; /* C3: purposes of the round that savepoints of a stop are written of */
+    bool stop_plain; /* a stop was asked for that depends on no savepoint */
+    bool stop_saved; /* one of those that are written now is there */
     uint32_t ready_count, ended_count;
     bool over;
     bool untold;            /* a message could not be sent */
@@ -143,6 +145,8 @@ void coordinator_finish(struct coordinator *coordinator, enum weir_outcome outco
 void coordinator_fail(struct coordinator *coordinator, enum weir_result code, const char *node,
                       const char *text);
 /* All has been confirmed, and saved, that the end waits for? Then it is over. */
+/* C3: the job ends with this round; purposes are its enum round_purpose. */
+void coordinator_end_with(struct coordinator *coordinator, uint64_t id, uint32_t purposes);
 void coordinator_end_if_done(struct coordinator *coordinator);
 
 struct coordinator_round *coordinator_round(struct coordinator *coordinator, uint64_t id);

@@ -185,14 +185,10 @@ static void on_told(struct coordinator *coordinator, const struct round_action *
     if (coordinator->run->durable)
         tell_committed(coordinator, action);
     coordinator->told = action->id;
-    bool saves = coordinator_save_stops(coordinator, action->id);
-    coordinator->paused = coordinator->paused || saves;              /* C3 */
-    if (!saves && (action->purposes & (ROUND_STOP | ROUND_FINAL))) { /* C3 */
-        coordinator->awaited = action->id;
-        coordinator->then =
-            action->purposes & ROUND_FINAL ? WEIR_OUTCOME_ENDED : WEIR_OUTCOME_STOPPED;
-        rounds_cancel(&coordinator->rounds); /* a later round would hide that this was the last */
-    }
+    if (coordinator_save_stops(coordinator, action->id)) /* C3 */
+        coordinator->paused = action->purposes;
+    else if (action->purposes & (ROUND_STOP | ROUND_FINAL))
+        coordinator_end_with(coordinator, action->id, action->purposes);
     coordinator_tell(coordinator, MESSAGE_COMMITTED, action->id);
     coordinator_save_committed(coordinator, action->id);
     close_round(coordinator, action->id);

@@ -89,14 +89,22 @@ void coordinator_save_committed(struct coordinator *coordinator, uint64_t id)
     }
 }
 
-/* The job that was to stop here goes on: its only copy elsewhere does not exist. */
-static void go_on(struct coordinator *coordinator, const struct coordinator_save *save)
+/* C3: all savepoints that this stop depends on are written, or could not be. One is enough for
+ * those who asked; without any the job goes on, unless it has ended or a stop was asked for in any
+ * case. */
+static void settle_stop(struct coordinator *coordinator, uint64_t id, const char *path)
 {
-    if (save->request != REQUEST_SUSPEND)
+    uint32_t purposes = coordinator->paused;
+    if (!purposes || coordinator_save_stops(coordinator, id))
         return;
-    coordinator->paused = false;
-    run_log(coordinator->run, WEIR_LOG_ERROR,
-            "the savepoint %s could not be written, so the job is not stopped", save->path);
+    bool stops = coordinator->stop_saved || coordinator->stop_plain || (purposes & ROUND_FINAL);
+    coordinator->paused = 0;
+    coordinator->stop_saved = false;
+    if (stops)
+        coordinator_end_with(coordinator, id, purposes);
+    else
+        run_log(coordinator->run, WEIR_LOG_ERROR,
+                "the savepoint %s could not be written, so the job is not stopped", path);
 }
 
 void coordinator_save_done(struct coordinator *coordinator, uint64_t id, enum weir_result result,
@@ -114,16 +122,12 @@ void coordinator_save_done(struct coordinator *coordinator, uint64_t id, enum we
             (coordinator->save_count - at) * sizeof save);
     if (result) {
         tell(coordinator, WEIR_EVENT_UNSAVED, id, save.path, text);
-        go_on(coordinator, &save);
     } else {
         tell(coordinator, WEIR_EVENT_SAVED, id, save.path, save.path);
-        if (save.request == REQUEST_SUSPEND && coordinator->paused) {
-            coordinator->paused = false;
-            coordinator->awaited = id;
-            coordinator->then = WEIR_OUTCOME_STOPPED;
-            rounds_cancel(&coordinator->rounds);
-        }
+        coordinator->stop_saved = coordinator->stop_saved || save.request == REQUEST_SUSPEND;
     }
+    if (save.request == REQUEST_SUSPEND)
+        settle_stop(coordinator, id, save.path);
     memory_release(coordinator->run->allocator, save.path);
     coordinator_end_if_done(coordinator);
 }

@@ -31,6 +31,21 @@ static void note_restored(struct weir_job *job)
     job->run.restored_final = job->restored.final;
 }
 
+/* A job that was begun with a savepoint does not begin from nothing when it dies before its first
+ * checkpoint. */
+static enum weir_result refuse_begun(struct weir_job *job, struct weir_error *error)
+{
+    uint64_t id = store_begun_with(job->store);
+    if (id == 0)
+        return WEIR_OK;
+    return error_set(
+        error, WEIR_REFUSED, 0,
+        "store %s was begun with a savepoint, of checkpoint %llu, and has no checkpoint "
+        "of its own yet: begin with --restore and its path again, or with --restore "
+        "none from nothing",
+        job->options.store, (unsigned long long)id);
+}
+
 static enum weir_result find_checkpoint(struct weir_job *job, struct weir_error *error)
 {
     bool named = job->options.restore == WEIR_RESTORE_ID;
@@ -38,7 +53,7 @@ static enum weir_result find_checkpoint(struct weir_job *job, struct weir_error 
     struct weir_error trouble = {0};
     enum weir_result result = store_recover(job->store, wanted, &job->restored, &trouble);
     if (result == WEIR_NOT_FOUND && !named)
-        return WEIR_OK; /* a first start */
+        return refuse_begun(job, error); /* a first start */
     if (result) {
         if (error)
             *error = trouble;
@@ -88,6 +103,7 @@ static enum weir_result adopt_savepoint(struct weir_job *job, struct store_optio
         return result;
     memcpy(options->new_id, store_id(job->savepoint), sizeof options->new_id);
     options->above_epoch = job->restored.epoch;
+    options->begun_with = job->restored.id;
     options->key_groups = job->restored.graph.key_groups;
     return WEIR_OK;
 }
@@ -111,6 +127,7 @@ enum weir_result job_open_store(struct weir_job *job, struct weir_error *error)
         .allocator = job->options.allocator,
         .warn = warn,
         .warn_context = &job->run,
+        .afresh = job->options.restore == WEIR_RESTORE_NONE,
     };
     enum weir_result result = WEIR_OK;
     int status = clock_random(options.new_id, sizeof options.new_id);

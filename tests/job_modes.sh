@@ -9,7 +9,7 @@
 source "$(dirname "$0")/tools/job.bash"
 kills=${WEIR_KILLS:-5}     # of each run
 seconds=${WEIR_SECONDS:-2} # a run lasts at least that long
-lines=$((seconds < 10 ? seconds * 50000 : seconds * 5000)) # less than a split of 16 MiB
+lines=$((seconds < 10 ? seconds * 30000 : seconds * 5000)) # less than a split of 16 MiB
 
 # How many of the store's checkpoints hold records that were in flight.
 with_content() {

@@ -255,6 +255,7 @@ void sim_graph_draw(struct sim_graph *graph, struct sim_world *world, uint64_t *
     graph->window_ns = 1 + (int64_t)(graph->count / (1 + explore_below(seed, SIM_WINDOWS - 1)));
     graph->watermark_in = 1 + explore_below(seed, 64);
     graph->hold_ns = explore_below(seed, 3000000);
+    graph->stall_ns = explore_below(seed, 3) == 0 ? SIM_STALL_NS : 0;
     if (small) {
         draw_small(graph);
         add_poison(graph, &graph->edges[0], 37);

@@ -11,7 +11,8 @@
  *   JOIN     per key and input: "the n-th of input i"
  *   WINDOW   per key and window of event time the count, when an event timer says so
  *   HOLD     keeps records until a clock timer says so
- *   PACE     keeps a record now and then, takes no other meanwhile, until woken at its time
+ *   PACE     keeps a record now and then, takes no other meanwhile, until woken at its time; in
+ *            some graphs seldom, but so long that only what overtakes can pass
  *   ORDER    passes on, and sees that each key's records of a source's subtask come in order
  *   LOOP     another value for each, which goes round once more or, one in three, out; per key the
  *            sum of what came, when all is at rest
@@ -90,6 +91,7 @@ struct sim_graph {
     int64_t window_ns;     /* of event time; a record comes every nanosecond */
     uint64_t watermark_in; /* one in that many records is followed by one */
     int64_t hold_ns;
+    int64_t stall_ns; /* how long a PACE takes nothing now and then, besides; 0: it does not */
     struct sim_poison poison[SIM_POISON];
     uint32_t poison_count;
     struct sim_world *world;
@@ -106,6 +108,8 @@ struct sim_graph {
     bool call_kills;      /* it fails because the process dies in it */
     bool call_has_failed; /* it did */
 };
+
+#define SIM_STALL_NS INT64_C(300000000)
 
 #define SIM_FINAL UINT64_C(0xF17A1) /* added to the salt of what an operator tells at its end */
 

@@ -143,6 +143,8 @@ static void make_bearable(struct life *life)
         options->timeout_ns += floor_ns;
     if (options->interval_ns > 0 && options->interval_ns < 4 * life->slow_ns)
         options->interval_ns = 4 * life->slow_ns;
+    if (options->interval_ns > 0 && life->graph.stall_ns > 0 && options->interval_ns < MS)
+        options->interval_ns *= 30;
 }
 
 static void draw_life(struct life *life)
@@ -161,11 +163,31 @@ static void draw_life(struct life *life)
 
 /* ---- one run ---- */
 
+/* J7. What is left are edges that must stay aligned, a budget that makes tasks wait, and actors
+ * that are slow or do not run. */
+static void judge_alignment(struct life *life, int64_t align_ns)
+{
+    const struct weir_job_options *options = &life->options;
+    int64_t most_ns = SIM_STALL_NS / 2;
+
+    if (options->mode == WEIR_ALIGNED || options->recording_max > 0 || life->slow_ns > 0 ||
+        life->trouble.fault == SIM_FAULT_PAUSE)
+        return;
+    for (uint32_t e = 0; e < life->graph.edge_count; e++)
+        if (life->graph.edges[e].routing == WEIR_BROADCAST)
+            return;
+    if (options->mode == WEIR_ADAPTIVE)
+        most_ns += options->alignment_max_ns;
+    if (align_ns > most_ns)
+        world_breach(&life->world, "J7: the markers took %" PRId64 " ns", align_ns);
+}
+
 static void on_committed(struct life *life, const struct weir_event *event)
 {
     bool recorded = event->channel_bytes + event->outlet_bytes > 0;
 
     world_told(&life->world, event->id);
+    judge_alignment(life, event->align_ns);
     life->result->commits++;
     life->result->recorded += recorded;
     life->result->overtook += event->overtook > 0;
@@ -337,8 +359,9 @@ static void judge_rounds(struct life *life, int64_t wait_ns)
 {
     const struct weir_job_options *options = &life->options;
     uint32_t rounds = life->result->commits + life->result->aborts;
+    int64_t longest_ns = options->interval_ns + options->min_pause_ns + options->timeout_ns;
 
-    if (options->interval_ns > 0 && options->timeout_ns > 0 && options->timeout_ns < wait_ns &&
+    if (options->interval_ns > 0 && options->timeout_ns > 0 && longest_ns < wait_ns / 2 &&
         rounds == life->lost_rounds)
         world_breach(&life->world, "J6: no round has ended for %" PRId64 " ns", wait_ns);
 }

@@ -12,6 +12,7 @@
  *   J4  an ended job, started once more, changes nothing.
  *   J5  a run from a damaged checkpoint fails, as WEIR_DAMAGED.
  *   J6  a round ends in time, also when a marker is lost.
+ *   J7  a round that may overtake waits for no operator that takes nothing.
  */
 #ifndef SIM_JOB_H
 #define SIM_JOB_H

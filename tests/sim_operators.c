@@ -397,7 +397,10 @@ struct pace {
 
 static void pace_wish(struct pace *pace, struct weir_context *context)
 {
-    pace->due_ns = weir_now(context) + pace->node->graph->hold_ns / 8;
+    const struct sim_graph *graph = pace->node->graph;
+    bool stalls = graph->stall_ns > 0 && pace->held.value % 128 == 0;
+
+    pace->due_ns = weir_now(context) + (stalls ? graph->stall_ns : graph->hold_ns / 8);
     weir_hold(context, true);
     weir_wake(context, pace->due_ns, -1);
 }

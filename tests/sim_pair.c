@@ -170,7 +170,6 @@ static void pause_first(struct pair *pair)
     }
     sim_process_pause_at_step(1, pair->plan->pause_at);
     pair->calls_left = pair->plan->pause_in;
-    pair->world.may_slip = pair->plan->pause_in > 0;
     while (!sim_process_paused(1) && !is_over(first))
         ;
     sim_process_pause_at_step(1, 0);
@@ -256,7 +255,6 @@ bool sim_pair_live(const struct sim_pair_plan *plan, struct sim_pair_result *res
     if (pair.world.breach[0] == '\0')
         world_is_exact(&pair.world);
     world_end(&pair.world);
-    result->slipped = pair.world.slipped;
     snprintf(result->failure, sizeof result->failure, "%s", pair.world.breach);
     world_free(&pair.world);
     sim_disk_wipe();

@@ -13,10 +13,6 @@
  *       files it may also fail by what it finds changed.
  *   R4  what B made is complete, or, when it is refused for the sake of an id that A has claimed, a
  *       third run's that follows both.
- *
- * One hole is left. Between A's last look at its lock and the rename of its manifest nothing stops
- * A, and B, when it starts, takes away the containers of rounds that were open. So a checkpoint may
- * appear that can't be read; A does not tell it, and B's next one is newer. `slipped` counts them.
  */
 #ifndef SIM_PAIR_H
 #define SIM_PAIR_H
@@ -42,7 +38,6 @@ struct sim_pair_result {
     bool paused;  /* else A had ended before */
     bool refused; /* A was told that another run is here */
     bool third;   /* R4 */
-    uint64_t slipped;
     uint64_t hash;
     char failure[400]; /* "": all is well */
 };

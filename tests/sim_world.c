@@ -10,10 +10,9 @@
 
 #include "failure.h"
 #include "files.h"
-#include "memory.h"
 #include "name.h"
 #include "plant.h"
-#include "store.h"
+#include "weir_checkpoint.h"
 
 void sim_values_add(struct sim_values *values, uint64_t value)
 {
@@ -128,12 +127,9 @@ void world_look(struct sim_world *world)
         const struct file_entry *entry = &folder->names.list[i];
         const struct file_node *manifest = files_find(entry->node, NAME_MANIFEST);
         if (manifest != NULL && look_at(world, entry->name, manifest) &&
-            epoch_in(manifest) < world->epoch && !world->disk_broken) {
-            world->slipped += world->may_slip;
-            if (!world->may_slip)
-                world_breach(world, "W10: checkpoint %s of epoch %" PRIu64 " appears in epoch %u",
-                             entry->name, epoch_in(manifest), world->epoch);
-        }
+            epoch_in(manifest) < world->epoch && !world->disk_broken)
+            world_breach(world, "W10: checkpoint %s of epoch %" PRIu64 " appears in epoch %u",
+                         entry->name, epoch_in(manifest), world->epoch);
     }
 }
 
@@ -212,27 +208,64 @@ static void add_letters(struct sim_world *world, struct sim_values *values)
     }
 }
 
+/* May a record be on its way over this edge, in a checkpoint like that? */
+static bool may_be_recorded(const struct weir_checkpoint_info *info,
+                            const struct weir_checkpoint_edge *edge)
+{
+    if (strcmp(edge->routing, "broadcast") == 0)
+        return false;
+    return edge->feedback || info->overtaken;
+}
+
+static void check_inflight(struct sim_world *world, struct weir_checkpoint *checkpoint)
+{
+    struct weir_checkpoint_info info = {WEIR_SIZED(struct weir_checkpoint_info)};
+    struct weir_checkpoint_edge edge = {WEIR_SIZED(struct weir_checkpoint_edge)};
+    struct weir_row row = {WEIR_SIZED(struct weir_row)};
+    struct weir_error error = {0};
+    struct weir_cursor *cursor = NULL;
+
+    weir_checkpoint_describe(checkpoint, &info);
+    if (weir_cursor_open(checkpoint, WEIR_ROWS_INFLIGHT, NULL, NULL, &cursor, &error) != WEIR_OK)
+        world_breach(world, "W7: %s", error.text);
+    while (cursor != NULL && weir_cursor_next(cursor, &row)) {
+        if (!weir_checkpoint_get_edge(checkpoint, row.edge, &edge) ||
+            !may_be_recorded(&info, &edge))
+            world_breach(world, "W11: checkpoint %" PRIu64 ", %s, holds a record of edge %u",
+                         info.id, info.overtaken ? "overtaken" : "aligned", row.edge);
+    }
+    if (weir_cursor_close(&cursor, &error) != WEIR_OK)
+        world_breach(world, "W7: %s", error.text);
+}
+
+static void check_checkpoint(struct sim_world *world, struct weir_store *store, uint64_t id)
+{
+    struct weir_checkpoint *checkpoint = NULL;
+    struct weir_error error = {0};
+
+    if (weir_store_verify(store, id, &error) != WEIR_OK ||
+        weir_checkpoint_open(store, id, &checkpoint, &error) != WEIR_OK)
+        world_breach(world, "W7: %s", error.text);
+    if (checkpoint != NULL)
+        check_inflight(world, checkpoint);
+    weir_checkpoint_close(&checkpoint);
+}
+
 static void check_checkpoints(struct sim_world *world)
 {
     struct weir_error error = {0};
-    struct store *store;
-    uint64_t *ids = NULL;
+    struct weir_store *store = NULL;
+    const uint64_t *ids = NULL;
     size_t count = 0;
 
-    if (durable_checkpoint() == 0 || world->breach[0] != '\0' || world->slipped > 0)
+    if (durable_checkpoint() == 0 || world->breach[0] != '\0')
         return;
-    if (store_view(SIM_STORE, NULL, &store, &error) != WEIR_OK) {
+    if (weir_store_open(SIM_STORE, NULL, &store, &error) != WEIR_OK ||
+        weir_store_list(store, &ids, &count, &error) != WEIR_OK)
         world_breach(world, "W7: %s", error.text);
-        return;
-    }
-    if (store_list(store, &ids, &count, &error) != WEIR_OK)
-        world_breach(world, "W7: %s", error.text);
-    for (size_t i = 0; i < count; i++) {
-        if (store_verify(store, ids[i], &error) != WEIR_OK)
-            world_breach(world, "W7: %s", error.text);
-    }
-    memory_release(NULL, ids);
-    store_close(&store);
+    for (size_t i = 0; i < count; i++)
+        check_checkpoint(world, store, ids[i]);
+    weir_store_close(&store);
 }
 
 static bool lies_below(const struct file_node *folder, bool root)

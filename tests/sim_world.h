@@ -10,10 +10,12 @@
  *   W4  a checkpoint that was told is never lost: the next run starts from it or a later one.
  *   W5  no value is published more often than the oracle says; at the end exactly as often.
  *   W6  epochs rise.
- *   W7  every checkpoint in the store can be read.
+ *   W7  every checkpoint in the store can be read, down to the last record in flight.
  *   W8  no record has more dead letters than the oracle says; at the end exactly as many.
  *   W9  what an operator has made durable in its folder of the store is there at the next start.
  *   W10 no manifest of an older run appears once a newer one has opened the store.
+ *   W11 records in flight are in a checkpoint only where they may be: on feedback edges, and
+ *       besides in one that was told to overtake; never on BROADCAST edges.
  *
  * The first breach is kept as text; the caller looks at it between runs.
  */
@@ -60,8 +62,6 @@ struct sim_world {
     uint64_t prepared_floor; /* the same, by earlier runs */
     uint32_t epoch, epoch_floor;
     bool kept;        /* a file in a node's folder is durable */
-    bool may_slip;    /* W10 and W7 are broken on purpose: by a rename that nothing could stop, */
-    uint64_t slipped; /* so many times */
     const void *damaged; /* the file that is, in this run: W3 does not hold for it; NULL: none */
     bool disk_broken; /* a sync of a folder or of LOCK failed: what it answers is worth nothing */
     char breach[400]; /* "": all is well */

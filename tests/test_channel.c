@@ -691,10 +691,12 @@ static void credit(void)
         gate_repeat_credits(&pair.gate);
     if (!pair.credit_count)
         return;
-    if (one_in(16))
-        pair.credit_count--; /* the newest is lost */
+    bool lost = one_in(16), again = one_in(8);
+    uint32_t at = one_in(4) ? below(pair.credit_count) : 0;
+    if (lost)
+        pair.credit_count--; /* the newest */
     else
-        credit_comes(one_in(4) ? below(pair.credit_count) : 0, one_in(8));
+        credit_comes(at, again);
 }
 
 static void freeze(void)

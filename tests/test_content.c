@@ -158,11 +158,14 @@ Test(content, slices_count_as_bytes_and_not_against_the_budget)
     cr_expect_eq(read->size, 96);
     batch_release(read);
 
-    struct spill_slice handed = content.items[0].slice; /* moves on as it is */
+    struct batch *payload = spill_payload(&content.items[0].slice, NULL);
     content_handed_on(&content, &content.items[0]);
     content_drop(&content);
-    cr_expect_eq(nameless_files(scratch.path, -1), 1, "the writer has one");
-    spill_release(&handed);
+    cr_expect_eq(nameless_files(scratch.path, -1), 1, "the message has one");
+    cr_assert_eq(spill_get(spill_of_payload(payload), NULL, &read, NULL), WEIR_OK);
+    cr_expect_eq(read->size, 96);
+    batch_release(read);
+    batch_release(payload); /* whoever does that last, and be it the transport */
     cr_expect_eq(nameless_files(scratch.path, -1), 0);
     batch_release(batch);
     scratch_free(&scratch);

@@ -20,29 +20,38 @@
 
 static struct gate gate;
 static struct outlet outlet; /* a channel an input */
-static struct pipe *out, *back;
+static struct pipe out[INPUTS], back[INPUTS];
 static struct weir_error error;
 static unsigned verdict;
+
+static struct plan_channel plan_channels[INPUTS];
+static const struct plan plan = {.channels = plan_channels, .channel_count = INPUTS};
+static _Atomic uint64_t recorded;
+static struct content content;
 
 /* Input 2 may be a feedback edge's, input 1 one that is aligned only. */
 struct manner {
     bool feedback, aligned_only, eager;
     struct content *content;
     const char *scratch;
+    const struct weir_allocator *allocator;
 };
 
 static void open_gate_as(uint32_t window, uint64_t window_bytes, struct manner manner)
 {
     memset(&gate, 0, sizeof gate);
-    out = calloc(INPUTS, sizeof *out);
-    back = calloc(INPUTS, sizeof *back);
+    for (uint32_t i = 0; i < INPUTS; i++) {
+        out[i].count = out[i].taken = back[i].count = back[i].taken = 0;
+        out[i].full = back[i].full = false;
+    }
     struct gate_options inputs = {.input_count = INPUTS,
                                   .window_batches = window,
                                   .window_bytes = window_bytes,
                                   .epoch = 3,
                                   .eager = manner.eager,
                                   .content = manner.content,
-                                  .scratch = manner.scratch};
+                                  .scratch = manner.scratch,
+                                  .allocator = manner.allocator};
     cr_assert(gate_init(&gate, &inputs));
     gate.aligned[2].feedback = manner.feedback;
     gate.aligned[1].aligned_only = manner.aligned_only;
@@ -69,12 +78,11 @@ static void open_gate(uint32_t window, uint64_t window_bytes)
 static void close_gate(void)
 {
     gate_free(&gate);
+    content_free(&content); /* before the pool of its batches */
     for (uint32_t i = 0; i < INPUTS; i++)
         wire_clear(&back[i]);
     outlet_free(&outlet);
     batch_pool_free(&outlet.pool);
-    free(out);
-    free(back);
 }
 
 static void put(unsigned input, uint64_t first, uint64_t count, int64_t time)
@@ -670,10 +678,6 @@ Test(gate, credit_that_a_pipe_refused_is_due_again)
 /* ----------------------------------------------------------------- what leads back, on disk -- */
 
 static struct scratch folder;
-static struct plan_channel plan_channels[INPUTS];
-static const struct plan plan = {.channels = plan_channels, .channel_count = INPUTS};
-static _Atomic uint64_t recorded;
-static struct content content;
 
 static void begin_disk(void)
 {
@@ -684,7 +688,6 @@ static void begin_disk(void)
 
 static void finish_disk(void)
 {
-    content_free(&content);
     cr_expect_eq(recorded, 0);
     cr_expect_eq(nameless_files(folder.path, -1), 0, "a file is still open");
     cr_expect_eq(named_files(folder.path), 0);
@@ -1182,6 +1185,54 @@ Test(gate_disk, what_was_restored_and_not_yet_read_is_recorded_again)
     close_gate();
 }
 
+/* ----------------------------------------------------------------------------- no memory -- */
+
+static uint32_t allocations_left;
+
+static void *take_memory(void *context, size_t size)
+{
+    (void)context;
+    return allocations_left && allocations_left-- ? malloc(size) : NULL;
+}
+
+static void give_memory(void *context, void *memory)
+{
+    (void)context;
+    free(memory);
+}
+
+/* Restored, in order, too early, on disk: each takes what it is given, or says that it can't. */
+static enum weir_result take_all_kinds(void)
+{
+    static const unsigned order[] = {0, 2, 1, 3, 4};
+    for (uint64_t i = 0; i < 20; i++)
+        if (gate_restore(&gate, 0, item_of("b", 0).payload, &error))
+            return error.code;
+    for (unsigned i = 0; i < 5; i++)
+        if (!take(1, item_of("bbbbb", order[i])) || !take(2, item_of("bbbbb", i)))
+            return error.code;
+    return WEIR_OK;
+}
+
+Test(gate_disk, without_memory_it_says_so_and_gives_everything_back)
+{
+    struct weir_allocator allocator = {.allocate = take_memory, .release = give_memory};
+    enum weir_result result = WEIR_NO_MEMORY;
+    for (uint32_t k = 2; result; k++) { /* what gate_init takes is given */
+        allocations_left = k;
+        open_gate_as(4, 1,
+                     (struct manner){.feedback = true,
+                                     .scratch = folder.path,
+                                     .content = &content,
+                                     .allocator = &allocator});
+        result = take_all_kinds();
+        cr_expect(result == WEIR_OK || result == WEIR_NO_MEMORY, "%s", error.text);
+        allocations_left = UINT32_MAX;
+        close_gate();
+        cr_assert_lt(k, 100);
+    }
+}
+
 /* ----------------------------------------------------------------------------- at random -- */
 
 /* Each input has a writer of its own, which cuts and ends when it likes. The twin knows how many
@@ -1301,12 +1352,11 @@ static void twin_lives(uint64_t seed)
 {
     memset(&twin, 0, sizeof twin);
     twin.dice = seed;
-    plan_channels[0].loop = plan_channels[1].loop = 0;
-    open_gate_as(4, explore_below(&twin.dice, 2) ? 400 : 1 << 20,
-                 (struct manner){.feedback = explore_below(&twin.dice, 2),
-                                 .eager = explore_below(&twin.dice, 2),
-                                 .content = &content,
-                                 .scratch = folder.path});
+    struct manner manner = {.content = &content, .scratch = folder.path};
+    uint64_t window_bytes = explore_below(&twin.dice, 2) ? 400 : 1 << 20;
+    manner.feedback = explore_below(&twin.dice, 2);
+    manner.eager = explore_below(&twin.dice, 2);
+    open_gate_as(4, window_bytes, manner);
     for (int step = 0; step < 160; step++) {
         uint32_t what = explore_below(&twin.dice, 10);
         if (what < 5)
@@ -1330,5 +1380,5 @@ Test(gate_disk, whatever_comes_the_content_is_what_lies_between_the_cut_and_the_
         twin_lives(seed + life);
         completed += twin.completed;
     }
-    cr_expect_gt(completed, 1500);
+    cr_expect_gt(completed, 1000, "%u rounds", completed);
 }

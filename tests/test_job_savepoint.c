@@ -278,3 +278,86 @@ Test(job_savepoint, a_drained_job_ends_with_its_savepoint_or_without)
     goes_on_from(place("sp"), "other");
     flow_run(&flow, WEIR_OUTCOME_ALREADY_ENDED);
 }
+
+/* The stuck operator lets both come to the same checkpoint. */
+Test(job_savepoint, a_plain_stop_does_not_depend_on_the_savepoint_of_another)
+{
+    flow_start(&flow);
+    stick();
+    stop_at(WEIR_STOP_SUSPEND, place("no/where"));
+    flow_stop(&flow, WEIR_STOP_SUSPEND);
+    sem_post(&go_on);
+    flow_ends(&flow, WEIR_OUTCOME_STOPPED);
+    is_unsaved(place("no/where"), "should hold it");
+}
+
+static void stops_with(const char *first, const char *second)
+{
+    flow_start(&flow);
+    stick();
+    stop_at(WEIR_STOP_SUSPEND, place(first));
+    stop_at(WEIR_STOP_SUSPEND, place(second));
+    sem_post(&go_on);
+    flow_ends(&flow, WEIR_OUTCOME_STOPPED);
+    is_saved(place("sp"));
+    is_unsaved(place("no/where"), ""); /* or the job was over before */
+}
+
+Test(job_savepoint, of_two_stops_with_savepoints_one_that_is_written_is_enough)
+{
+    stops_with("no/where", "sp");
+}
+
+Test(job_savepoint, of_two_stops_with_savepoints_the_first_is_enough)
+{
+    stops_with("sp", "no/where");
+}
+
+/* ------------------------------------------------------------------- begun with a savepoint -- */
+
+Test(job_savepoint, a_store_begun_with_one_does_not_begin_from_nothing_unless_told_to)
+{
+    flow_start(&flow);
+    flow_until_taken(&flow, &ledger, 100);
+    stop_at(WEIR_STOP_SUSPEND, place("sp"));
+    flow_ends(&flow, WEIR_OUTCOME_STOPPED);
+    flow_close(&flow);
+
+    goes_on_from(place("sp"), "other");
+    flow_start(&flow);
+    flow_stop(&flow, WEIR_STOP_NOW); /* before it has a checkpoint of its own */
+    flow_ends(&flow, WEIR_OUTCOME_STOPPED);
+    flow_close(&flow);
+
+    flow.options.restore = WEIR_RESTORE_LATEST;
+    cr_assert_eq(weir_job_start(flow.graph, &flow.options, &flow.job, &flow.error), WEIR_REFUSED);
+    cr_expect(strstr(flow.error.text, "begun with a savepoint") != NULL, "%s", flow.error.text);
+
+    goes_on_from(place("sp"), "other");
+    flow_run(&flow, WEIR_OUTCOME_ENDED);
+    ledger_is(&ledger, COUNT, 1);
+    flow_close(&flow);
+    flow.options.restore = WEIR_RESTORE_LATEST;
+    flow_run(&flow, WEIR_OUTCOME_ALREADY_ENDED);
+}
+
+Test(job_savepoint, told_to_begin_from_nothing_such_a_store_is_a_new_one)
+{
+    flow_start(&flow);
+    stop_at(WEIR_STOP_SUSPEND, place("sp"));
+    flow_ends(&flow, WEIR_OUTCOME_STOPPED);
+    flow_close(&flow);
+    goes_on_from(place("sp"), "other");
+    for (int i = 0; i < 2; i++) {
+        flow_start(&flow);
+        flow_stop(&flow, WEIR_STOP_NOW);
+        flow_ends(&flow, WEIR_OUTCOME_STOPPED);
+        flow_close(&flow);
+        flow.options.restore = WEIR_RESTORE_NONE;
+    }
+    flow.options.restore = WEIR_RESTORE_LATEST;
+    flow_start(&flow);
+    cr_expect_eq(flow.watch.restored_from, 0);
+    flow_stop(&flow, WEIR_STOP_NOW);
+    flow_ends(&flow, WEIR_OUTCOME_STOPPED);
+}

@@ -729,9 +729,14 @@ Test(figures, tell_what_a_crash_would_go_back_to)
     figures_print(&figures, &status, &(struct figures_checkpoint){.id = 7}, 2, 5, text, 300);
     cr_expect_str_eq(text, "running | 2 restarts | restored from checkpoint 7");
     figures_print(&figures, &status,
-                  &(struct figures_checkpoint){8, 123456, 2500000, INT64_C(61250000000)}, 0, 5,
+                  &(struct figures_checkpoint){8, 123456, 2500000, INT64_C(61250000000), 0}, 0, 5,
                   text, 300);
     cr_expect_str_eq(text, "running | checkpoint 8: 61.2 s old, took 2.5 ms, 123 kB");
+    figures_print(&figures, &status,
+                  &(struct figures_checkpoint){8, 123456, 2500000, INT64_C(61250000000), 1300000},
+                  0, 5, text, 300);
+    cr_expect_str_eq(text,
+                     "running | checkpoint 8: 61.2 s old, took 2.5 ms, 123 kB, 1.3 MB in flight");
     figures_print(&figures, &status, &(struct figures_checkpoint){0}, 0, 5, text, 4);
     cr_expect_str_eq(text, "run", "cut to its room");
 }

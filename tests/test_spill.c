@@ -151,6 +151,20 @@ Test(spill, slices_of_two_files_are_never_one)
     spill_release(&next);
 }
 
+/* A message that stands for a slice may be lost on its way: its reference ends with it. */
+Test(spill, a_payload_has_a_reference_of_its_own_wherever_it_ends)
+{
+    struct spill_slice slice = put(80, 3);
+    struct batch *payload = spill_payload(&slice, NULL), *other = batch_share(payload, 1);
+    spill_release(&slice);
+    spill_free(&spill);
+    holds(spill_of_payload(payload), 80, 3);
+    batch_release(payload);
+    cr_expect_eq(nameless_files(scratch.path, -1), 1, "another has it still");
+    batch_release(other);
+    cr_expect_eq(nameless_files(scratch.path, -1), 0);
+}
+
 /* -------------------------------------------------------------------- other threads -- */
 
 struct shared {

@@ -337,8 +337,8 @@ static void note_event(void *self, const struct weir_event *event)
     }
     pthread_mutex_unlock(&notes->lock);
     watch_event(&notes->flow->watch, event);
-    tally_add(&notes->rounds,
-              event->kind == WEIR_EVENT_COMMITTED || event->kind == WEIR_EVENT_ABORTED);
+    bool round = event->kind == WEIR_EVENT_COMMITTED || event->kind == WEIR_EVENT_ABORTED;
+    tally_add(&notes->events, event->kind == WEIR_EVENT_ENDED ? NOTES_ENDED : round);
 }
 
 static void note_log(void *self, enum weir_level level, const char *text)
@@ -355,7 +355,7 @@ void notes_take(struct notes *notes, struct flow *flow)
 {
     *notes = (struct notes){.flow = flow};
     pthread_mutex_init(&notes->lock, NULL);
-    tally_init(&notes->rounds);
+    tally_init(&notes->events);
     flow->options.event = note_event;
     flow->options.event_context = notes;
     flow->options.log = note_log;
@@ -365,7 +365,7 @@ void notes_take(struct notes *notes, struct flow *flow)
 void notes_free(struct notes *notes)
 {
     pthread_mutex_destroy(&notes->lock);
-    tally_free(&notes->rounds);
+    tally_free(&notes->events);
 }
 
 /* -------------------------------------------------------------------------------- jobs -- */

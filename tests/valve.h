@@ -72,10 +72,12 @@ weir_node order_node(struct weir_graph *graph, const char *name, uint32_t parall
 
 /* ------------------------------------------------------------------------------ notes -- */
 
+#define NOTES_ENDED 1000u /* rounds that the end counts as: who waits for some waits no longer */
+
 struct notes {
     struct flow *flow;
     pthread_mutex_t lock;
-    struct tally rounds;                  /* committed, or aborted */
+    struct tally events;                  /* rounds that were committed, or came to nothing */
     unsigned with_content;                /* committed checkpoints that hold something in flight */
     uint64_t channel_bytes, outlet_bytes; /* of the newest */
     uint32_t overtook;

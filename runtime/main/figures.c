@@ -97,7 +97,7 @@ static void add_progress(struct words *words, const struct figures *figures,
 
 static void add_checkpoint(struct words *words, const struct figures_checkpoint *checkpoint)
 {
-    char took[DURATION_TEXT], bytes[BYTES_TEXT];
+    char took[DURATION_TEXT], bytes[BYTES_TEXT], flight[BYTES_TEXT];
 
     if (checkpoint->id > 0 && checkpoint->duration_ns == 0)
         add(words, " | restored from checkpoint %" PRIu64, checkpoint->id);
@@ -105,6 +105,8 @@ static void add_checkpoint(struct words *words, const struct figures_checkpoint 
         add(words, " | checkpoint %" PRIu64 ": %.1f s old, took %s, %s", checkpoint->id,
             (double)checkpoint->age_ns / (double)SECOND_NS,
             duration_print(checkpoint->duration_ns, took), bytes_print(checkpoint->bytes, bytes));
+    if (checkpoint->flight_bytes > 0)
+        add(words, ", %s in flight", bytes_print(checkpoint->flight_bytes, flight));
 }
 
 void figures_print(const struct figures *figures, const struct weir_status *status,

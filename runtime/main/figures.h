@@ -22,15 +22,16 @@ struct figures {
 struct figures_checkpoint {
     uint64_t id; /* 0: none */
     uint64_t bytes;
-    int64_t duration_ns; /* 0: another process has committed it, and the rest is not known */
-    int64_t age_ns;      /* since its trigger */
+    int64_t duration_ns;   /* 0: another process has committed it, and the rest is not known */
+    int64_t age_ns;        /* since its trigger */
+    uint64_t flight_bytes; /* of records in flight that it holds */
 };
 
 /* Another look at the run; several within a tenth of a second count as one. */
 void figures_take(struct figures *figures, const struct weir_status *status, int64_t now_ns);
 /* "1.23 M records/s | 43 %, 1 min 20 s left | 2 restarts | checkpoint 17: 0.8 s old, took 12.3 ms,
- * 4.2 MB"; what is not known is left out. What matters most comes first: a narrow terminal cuts the
- * rest. Plain ASCII. */
+ * 4.2 MB, 1.3 MB in flight"; what is not known is left out. What matters most comes first: a
+ * narrow terminal cuts the rest. Plain ASCII. */
 void figures_print(const struct figures *figures, const struct weir_status *status,
                    const struct figures_checkpoint *checkpoint, uint32_t restarts, int64_t now_ns,
                    char *text, size_t room);

@@ -47,8 +47,11 @@ static void committed(struct report *report, const struct weir_event *event)
 {
     int64_t now = now_ns();
 
-    report->newest = (struct figures_checkpoint){
-        .id = event->id, .bytes = event->bytes, .duration_ns = event->duration_ns};
+    report->newest =
+        (struct figures_checkpoint){.id = event->id,
+                                    .bytes = event->bytes,
+                                    .duration_ns = event->duration_ns,
+                                    .flight_bytes = event->channel_bytes + event->outlet_bytes};
     report->newest_ns = now - event->duration_ns;
     if (as_json(report))
         events_committed(report, event);
