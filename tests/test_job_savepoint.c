@@ -280,7 +280,7 @@ Test(job_savepoint, a_drained_job_ends_with_its_savepoint_or_without)
     flow_run(&flow, WEIR_OUTCOME_ALREADY_ENDED);
 }
 
-/* The stop does not depend on the savepoint: only a job that was to be suspended with it goes on. */
+/* The stop does not depend on the savepoint: only a job that is to be suspended with it goes on. */
 Test(job_savepoint, a_job_is_drained_though_too_many_savepoints_are_under_way)
 {
     char name[20];
