@@ -18,6 +18,7 @@
 #define SLICE_NS (2 * MS)
 #define PATIENCE_NS (600000 * MS) /* of virtual time; a round's timeout is far below */
 #define FULL_NS (300 * MS)        /* how long a full disk stays full */
+#define JUMPS_NS (10000 * MS)     /* how long the wall clock jumps */
 #define LOST_ROUNDS 20            /* timeouts that a run which lost something has, but */
 #define LOST_NS (2000 * MS)       /* no longer than this, */
 #define GAP_NS (1500 * MS) /* but so long to see that an item is missing which others follow */
@@ -417,6 +418,11 @@ static void meddle(struct life *life, struct weir_job *job, int64_t began_ns)
 
     if (life->trouble.fault == SIM_FAULT_FULL && passed_ns > FULL_NS)
         sim_disk_space(0);
+    if (life->trouble.fault == SIM_FAULT_CLOCK && passed_ns > JUMPS_NS) {
+        /* A timer in a cycle that was set when the clock was years ahead keeps it from its rest. */
+        sim_clock_jumps(0);
+        sim_clock_latest();
+    }
     if (life->trouble.fault == SIM_FAULT_STOP && passed_ns >= (int64_t)life->trouble.k * 1000) {
         life->trouble.k = UINT64_MAX / 1000000;
         ask_to_stop(life, job);
@@ -474,6 +480,12 @@ static bool has_lost_its_way(struct life *life)
     return true;
 }
 
+static void say_line(void *context, const char *line)
+{
+    (void)context;
+    say("    %s\n", line);
+}
+
 static void watch(struct life *life, struct weir_job *job)
 {
     int64_t began_ns = sim_now_ns();
@@ -488,6 +500,7 @@ static void watch(struct life *life, struct weir_job *job)
             return;
         if (sim_now_ns() - began_ns > PATIENCE_NS) {
             world_breach(&life->world, "J1: the job does not end");
+            weir_job_dump(job, say_line, NULL);
             return;
         }
         meddle(life, job, began_ns);
