@@ -732,6 +732,7 @@ static void run_once(struct life *life, uint32_t number, struct sim_trouble trou
     judge(life);
     sim_damage_undo(&life->damage);
     life->world.damaged = NULL;
+    life->world.disk_lied |= world_disk_lies();
     if (life->dead && (trouble.fault == SIM_FAULT_POWER || trouble.fault == SIM_FAULT_DISK))
         sim_disk_crash(crash_seed);
     sim_disk_start();

@@ -413,7 +413,7 @@ uint64_t world_prepare(struct sim_world *world, uint64_t id, struct sim_values *
 {
     struct sim_transaction *more;
 
-    if (id <= world->prepared_floor && !world->disk_broken)
+    if (id <= world->prepared_floor && !world->disk_lied)
         world_breach(world, "W2: checkpoint %" PRIu64 " is prepared again", id);
     if (id > world->prepared)
         world->prepared = id;

@@ -69,6 +69,7 @@ struct sim_world {
     uint32_t saved_count;
     const void *damaged; /* the file that is, in this run: W3 does not hold for it; NULL: none */
     bool disk_broken; /* a sync of a folder or of LOCK failed: what it answers is worth nothing */
+    bool disk_lied;   /* the same, at any time: a power cut ends the lie, and takes what it hid */
     char breach[400]; /* "": all is well */
 };
 
