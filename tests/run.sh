@@ -32,7 +32,7 @@ say() {
 install_missing() {
     local package missing=()
     for package in gcc g++ libc6-dev clang clang-format cmake make pkg-config \
-        binutils python3 valgrind lz4 libzmq3-dev libczmq-dev liblz4-dev libxxhash-dev \
+        binutils python3 valgrind spin lz4 libzmq3-dev libczmq-dev liblz4-dev libxxhash-dev \
         libjansson-dev libcsv-dev libsqlite3-dev sqlite3 libcriterion-dev; do
         # shellcheck disable=SC2016
         [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||

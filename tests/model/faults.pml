@@ -20,7 +20,7 @@
 #define ABORT_FORGOTTEN 12        /* P9: an abort is not remembered for markers that come later */
 #define SOURCES_ONLY 13           /* P2: a round is announced to the sources only */
 #define SEALED_TOO_EARLY 14       /* P8: sealed before the markers have left */
-#define END_AWAITED 15            /* P8: sealed only when END has left too, behind a marker that has */
+#define END_AWAITED 15            /* P8: not sealed while END waits behind a marker that has left */
 #define NEXT_TOO_EARLY 16         /* P10: n+1 starts while n is cutting */
 #define COMMIT_OUT_OF_ORDER 17    /* P10: n+1 is committed before n */
 #define REPLAY_AFTER_NEW 18       /* P14: restored content comes behind new input */

@@ -1,5 +1,62 @@
 /* SPDX-License-Identifier: Apache-2.0
- * HEADER
+ *
+ * protocol: the checkpoint protocol as a model, in Promela. spin takes every step that is possible
+ * in every state that can be reached, and looks whether a promise breaks: no order of events is
+ * left out, at small sizes. `run` has the list of searches.
+ *
+ * Modelled: the rules P2-P10, P12 and P14 of checkpoint/README.md in all three modes; FIFO channels
+ * with credits; END, ends at different times, the final round; two rounds at once, aborts at any
+ * moment; the two-phase sink, whose notices are late or lost; a commit in two steps, rename and
+ * sync; kills and power cuts at any moment, recovery, an older run that wakes up; loops and how
+ * they end.
+ *
+ * Promised, searched for by PROMISE (every state) and by `progress` (every run):
+ *   at each commit, per channel: processed ++ channel content ++ outlet content == emitted
+ *   after each recovery: published == what lies before the cut, to which the sources are set back
+ *   published is committed, and published once; in the end published == the input
+ *   ids rise, on every channel and in the store; a lower epoch never commits after a higher one
+ *   nobody waits for ever: a round ends committed or aborted, and the job ends
+ *
+ * Left out: sequence numbers and P1 (a channel is FIFO by nature here); batches of several records,
+ * half-read and open ones, but for the one that END closes; P11, P13, and P14 at another
+ * parallelism; watermarks and timers; how a part is written (COMMIT comes late) and when a timeout
+ * strikes (at any moment); crashes of one process of several; what the kernel does between the
+ * fence and the rename, which are one step here; more than two unfinished rounds.
+ *
+ * To read it:
+ *   proctype        an actor; all take turns in any order
+ *   do :: A :: B    do one of those whose first statement, a condition, holds; again and again
+ *   d_step { }      one step: nobody sees what is between
+ *   inline          a macro: i, j, k, m are the loops of whoever uses it
+ *   (c -> a : b)    c ? a : b
+ * Functions have the names of those in C that they mirror; where steps do not:
+ *   input           arrives: drain_inbox, aligner_arrived; is read: read_input; outlet_credit
+ *   task            hears: on_message, aligner_announced, aligner_overtake; polls: poll_source
+ *   coordinator     rounds_next and what carries its actions out
+ *   rename, sync_folder   writer.c: on_commit, store_commit
+ *   restore         job_restore.c, task_open, context_load
+ * One without the other is not changed.
+ *
+ * What it taught. No rule was refuted. But:
+ *   M1  `seal` has to ask of each output whether M(n) - or END, where there is no M(n) - has left,
+ *       not whether any control item waits: behind a marker that was sent ahead END may wait, with
+ *       the batches before it, for as long as the reader likes (END_AWAITED).
+ *   M2  END waits only behind the batch that it closes itself: P12 lets nothing finish before. A
+ *       model, or a test, without open batches never sees the "or END" of P5.
+ *   M3  No lower marker waits where one overtakes: commands of the coordinator keep their order,
+ *       so the abort of n is heard before OVERTAKE n+1. That takes both halves of the abort: it
+ *       takes back what waits (ABORT_LEAVES_MARKER) and closes the id for markers that are still
+ *       under way (ABORT_FORGOTTEN). outlet_overtake may assert it.
+ *   M4  A loop's outlets have to be empty too, but that matters only while credits are late: else
+ *       what waits has a batch before it in the channel (LOOP_OUTLET_FORGOTTEN).
+ *   M5  Sealing before the markers have left loses nothing. It makes OVERTAKE come too late, and
+ *       the round never ends when readers stand still (SEALED_TOO_EARLY).
+ *   M6  Both are right, in every mode: to read a marker while output waits, as here, or only when
+ *       none does; and to cut on a marker's arrival in unaligned mode, or to wait for the
+ *       announcement, which costs time alone.
+ *   M7  Not only batches of an older run must be refused, commands too: the first draft left them
+ *       in the inboxes, an old notice of a commit took the place of the one that recovery gives,
+ *       and the job never ended.
  */
 #include "topology.pml"
 #include "faults.pml"
@@ -83,7 +140,7 @@ byte pending;         /* set of handles that are not confirmed */
 byte confirming;      /* published up to here, the target's folder is being synced */
 bool confirmed;       /* the final round's notice was carried out */
 byte staged[IDS + 1]; /* on disk: a handle's records */
-byte shown, safe;     /* on disk: sets of handles published; and those a power cut can't take back */
+byte shown, safe;     /* on disk: sets of handles, published; safe from a power cut */
 
 /* Of the coordinator: */
 byte next_id = 1, rounds, aborts, crashes; /* crashes is the epoch as well */
@@ -148,7 +205,9 @@ inline gate_deliver(c)
         PROMISE(NUMBER(x) > arrived[c] || BUG == STALE_MARKER_COUNTED,
                 "BROKEN: ids on a channel do not rise\n");
         arrived[c] = NUMBER(x);
-        IF (BUG == STALE_MARKER_COUNTED && sealing[TO(c)] > arrived[c]) arrived[c] = sealing[TO(c)] FI
+        IF (BUG == STALE_MARKER_COUNTED && sealing[TO(c)] > arrived[c])
+            arrived[c] = sealing[TO(c)]
+        FI
     :: else -> /* P7: after the cut, until the marker arrives */
         IF (sealing[TO(c)] > arrived[c] && !(FEEDBACK(c) && BUG == FEEDBACK_NOT_LOGGED))
             record(snap[sealing[TO(c)]].channel[c], sealing[TO(c)], x)
@@ -655,7 +714,8 @@ end:
         abort_round(n)
     }
     :: d_step { /* COMMIT. All parts are durable then: that takes time, as this step may */
-        !committing && !over && (SEALED(OLDEST) || (BUG == COMMIT_OUT_OF_ORDER && SEALED(NEWEST))) ->
+        !committing && !over &&
+        (SEALED(OLDEST) || (SEALED(NEWEST) && BUG == COMMIT_OUT_OF_ORDER)) ->
         n = (SEALED(NEWEST) && BUG == COMMIT_OUT_OF_ORDER -> NEWEST : OLDEST);
         rename(n)
     }
