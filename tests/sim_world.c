@@ -276,7 +276,7 @@ static void check_checkpoints(struct sim_world *world)
 
 static void check_savepoints(struct sim_world *world)
 {
-    for (uint32_t i = 0; i < world->saved_count && !world->disk_broken; i++)
+    for (uint32_t i = 0; i < world->saved_count && !world->disk_lied; i++)
         if (world->breach[0] == '\0' && check_store(world, world->saved[i]) != 1)
             world_breach(world, "W12: the savepoint %s is not there", world->saved[i]);
     world->saved_count = 0;
