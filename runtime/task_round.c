@@ -148,6 +148,7 @@ static void give_up_cut(struct task *task)
     content_drop(&task->content);
     outlet_abort(&task->outlet);
     task->gate.spill_all = false;
+    task->unsent = false;
     task->sealing = 0;
 }
 
