@@ -299,8 +299,7 @@ static void on_commit(struct coordinator *coordinator, const struct round_action
     const struct coordinator_round *round = coordinator_round(coordinator, action->id);
     struct cut_summary summary = {.triggered_ns = action->triggered_ns,
                                   .sealed_ns = action->sealed_ns,
-                                  .last_task = round->last_task,
-                                  .overtaken = action->overtaken};
+                                  .last_task = round->last_task};
     size_t reports = coordinator->task_count * sizeof *round->reports;
     struct batch *payload = NULL;
     if (coordinator->writer)
@@ -312,7 +311,8 @@ static void on_commit(struct coordinator *coordinator, const struct round_action
     }
     if (WEIR_PLANT(told_before_commit))
         coordinator_tell(coordinator, MESSAGE_COMMITTED, action->id);
-    coordinator_tell_writer(coordinator, MESSAGE_COMMIT, action->id, action->purposes, 0, payload);
+    coordinator_tell_writer(coordinator, MESSAGE_COMMIT, action->id, action->purposes,
+                            action->overtaken, payload);
 }
 
 void coordinator_carry_out(struct coordinator *coordinator, const struct round_action *action)

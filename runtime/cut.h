@@ -27,7 +27,6 @@ struct cut_report {
 struct cut_summary {
     int64_t triggered_ns, sealed_ns; /* monotonic */
     uint32_t last_task;              /* that sealed last; UINT32_MAX: none */
-    bool overtaken;                  /* OVERTAKE was sent */
 };
 
 #endif

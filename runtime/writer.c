@@ -444,7 +444,6 @@ static void fill_figures(struct writer *writer, struct writer_round *round,
     bool given = payload && payload->size == wanted;
     if (given)
         memcpy(&summary, payload->data, sizeof summary);
-    manifest->overtaken = summary.overtaken || writer->run->mode == WEIR_UNALIGNED;
     manifest->sealed_ns = span(summary.triggered_ns, summary.sealed_ns);
     manifest->last_task = summary.last_task < plan->task_count
                               ? head_instance(plan, summary.last_task)
@@ -465,6 +464,7 @@ static enum weir_result commit(struct writer *writer, struct writer_round *round
     struct manifest *manifest = &writer->manifest;
     uint32_t purposes = (uint32_t)message->value;
     fill_figures(writer, round, message->payload);
+    manifest->overtaken = message->sequence || writer->run->mode == WEIR_UNALIGNED;
     manifest->id = round->id;
     manifest->tasks = round->tasks;
     manifest->final = (purposes & ROUND_FINAL) != 0;
