@@ -141,8 +141,8 @@ static void print_tally(const struct tally *tally)
            network->items, network->overtook, network->duplicated, network->lost,
            network->credits_duplicated, network->cuts, network->cut, total->stuck);
     printf("figure: %u checkpoints held records in flight, %u were cut early somewhere, %u runs "
-           "began with records in flight\n",
-           total->recorded, total->overtook, total->replayed);
+           "began with records in flight; %u savepoints were written\n",
+           total->recorded, total->overtook, total->replayed, total->saved);
     printf("figure: the wall clock jumped %" PRIu64 " times, %" PRIu64 " pauses\n", total->jumps,
            total->pauses);
 }
