@@ -1382,3 +1382,228 @@ Test(gate_disk, whatever_comes_the_content_is_what_lies_between_the_cut_and_the_
     }
     cr_expect_gt(completed, 1000, "%u rounds", completed);
 }
+
+/* ----------------------------------------------------------------------- for every order of -- */
+
+/* Idleness is about time alone: the round waits for that input's marker all the same. */
+Test(gate, an_idle_input_is_waited_for_like_any_other)
+{
+    open_gate(8, 1 << 20);
+    watermark(0, WEIR_NO_TIME);
+    cr_assert(gate.inputs[0].idle);
+    control(1, MESSAGE_MARKER, 1);
+    control(2, MESSAGE_MARKER, 1);
+    cr_expect_eq(reach_marker(1, 1), ALIGNER_NONE);
+    cr_expect_eq(reach_marker(2, 1), ALIGNER_NONE);
+    control(0, MESSAGE_MARKER, 1);
+    cr_expect_eq(reach_marker(0, 1), ALIGNER_CUT);
+    aligner_cut(&gate.aligner);
+    close_gate();
+}
+
+static void numbers_from(char text[100], uint64_t first, uint64_t end)
+{
+    text[0] = '\0';
+    for (; first < end; first++)
+        sprintf(text + strlen(text), "%d ", (int)first);
+}
+
+/* A round begins when so many of each input have been read: of three that were restored, and two
+ * that are new. */
+static void cut_after(uint32_t left, uint32_t right, bool new_ones_first)
+{
+    const uint32_t read[] = {left, right};
+    char numbers[100];
+    open_gate_as(8, 1 << 20, (struct manner){.content = &content, .eager = true});
+    for (uint64_t n = 0; n < 3; n++) {
+        restore(0, n);
+        restore(1, n);
+    }
+    for (unsigned i = 0; new_ones_first && i < 2; i++)
+        arrive_batch(i, 3, 2);
+    for (unsigned i = 0; i < 2; i++)
+        read_from(i, read[i]);
+    cr_expect_eq(aligner_announced(&gate.aligner, 9), ALIGNER_CUT);
+    cut_now();
+    for (unsigned i = 0; !new_ones_first && i < 2; i++)
+        arrive_batch(i, 3, 2);
+    for (unsigned i = 0; i < INPUTS; i++)
+        control(i, MESSAGE_MARKER, 9);
+    for (unsigned i = 0; i < 2; i++) {
+        arrive_batch(i, 5, 1); /* behind the marker */
+        numbers_from(numbers, read[i], 5);
+        content_is(i, numbers);
+    }
+    cr_expect_eq(gate.aligner.recording, 0);
+    content_drop(&content);
+    close_gate();
+}
+
+/* S32: recovered records of one input, or of both, run out exactly when a round begins. */
+Test(gate_disk, a_cut_at_any_step_round_the_end_of_what_was_restored_holds_the_rest)
+{
+    for (uint32_t left = 0; left <= 5; left++)
+        for (uint32_t right = 0; right <= 5; right++)
+            for (int new_ones_first = left > 3 || right > 3; new_ones_first < 2; new_ones_first++)
+                cut_after(left, right, new_ones_first);
+}
+
+/* S10. On two inputs the items of two rounds arrive - 'd' is a record - and an abort of the first
+ * is heard, in every order there is; nothing is read meanwhile, or one item each time, or all. */
+enum reading { NOTHING_IS_READ, ONE_IS_READ, ALL_IS_READ, READINGS };
+
+static struct {
+    const char *scripts[2];
+    char path[20];         /* '0' and '1': the next item of that input; 'x' */
+    uint64_t before[2][3]; /* records before the marker of 1, and of 2, or END */
+    bool eager;
+    /* one order's */
+    uint64_t came[2], read[2], at_cut[2];
+    uint64_t cut; /* the newest, */
+    bool judged;  /* and it is complete, or was given up */
+    unsigned cuts[3], completed;
+} pair;
+
+static void pair_follows(unsigned said)
+{
+    cr_assert_eq(said & ALIGNER_ERROR, 0, "%s", pair.path);
+    if (content.id && gate.aligner.cut != content.id) {
+        content_drop(&content);
+        pair.judged = true;
+    }
+    if (!(said & ALIGNER_CUT))
+        return;
+    pair.cut = gate.aligner.open;
+    cut_now();
+    pair.cuts[pair.cut]++;
+    pair.judged = false;
+    memcpy(pair.at_cut, pair.read, sizeof pair.at_cut);
+}
+
+/* False: there is nothing to be read. */
+static bool pair_reads(void)
+{
+    struct gate_next got = gate_read(&gate, 1);
+    if (got.what == GATE_MARKER) {
+        pair_follows(aligner_reached(&gate.aligner, got.input, got.id));
+    } else if (got.what == GATE_END) {
+        pair_follows(aligner_end_reached(&gate.aligner, got.input));
+    } else if (got.what == GATE_RECORDS) {
+        pair.read[got.input]++;
+        gate_consumed(&gate, got.input, 1);
+    }
+    return got.what != GATE_NOTHING;
+}
+
+/* Once the last marker has arrived. */
+static void pair_judges(void)
+{
+    char numbers[100];
+    if (pair.judged || gate.aligner.recording)
+        return;
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t before = pair.before[i][pair.cut];
+        cr_assert(pair.at_cut[i] == before || (pair.eager && pair.at_cut[i] < before), "%s",
+                  pair.path);
+        numbers_from(numbers, pair.at_cut[i], before);
+        content_is(i, numbers);
+    }
+    pair.judged = true;
+    pair.completed |= 1u << pair.cut;
+    content_drop(&content);
+}
+
+static void pair_takes(unsigned input, char item)
+{
+    if (item == 'd') {
+        arrive_batch(input, pair.came[input]++, 1);
+        return;
+    }
+    control(input, item == 'E' ? MESSAGE_END : MESSAGE_MARKER, (uint64_t)(item - '0'));
+    pair_follows(verdict);
+}
+
+static void pair_goes(enum reading reading)
+{
+    const char *next[2] = {pair.scripts[0], pair.scripts[1]};
+    for (const char *what = pair.path; *what; what++) {
+        if (*what == 'x')
+            pair_follows(aligner_abort(&gate.aligner, 1));
+        else
+            pair_takes((unsigned)(*what - '0'), *next[*what - '0']++);
+        pair_judges();
+        while (reading != NOTHING_IS_READ && pair_reads() && reading == ALL_IS_READ)
+            pair_judges();
+        pair_judges();
+    }
+    while (pair_reads())
+        pair_judges();
+}
+
+static void pair_lives(enum reading reading, bool eager)
+{
+    memset(pair.came, 0, sizeof pair.came);
+    memset(pair.read, 0, sizeof pair.read);
+    memset(pair.cuts, 0, sizeof pair.cuts);
+    pair.completed = 0;
+    pair.judged = true;
+    pair.eager = eager;
+    open_gate_as(8, 1 << 20, (struct manner){.content = &content, .eager = eager});
+    control(2, MESSAGE_END, 0);
+    (void)pair_reads();
+    pair_goes(reading);
+    cr_assert(pair.cuts[1] <= 1 && pair.cuts[2] == 1 && (pair.completed & 4), "%s", pair.path);
+    cr_assert_eq(gate.queued, 0, "%s: something is held for ever", pair.path);
+    close_gate();
+}
+
+/* How many orders there were. */
+static unsigned pair_walks(size_t depth, size_t left, size_t right, bool aborted)
+{
+    unsigned orders = 0;
+    if (pair.scripts[0][left]) {
+        pair.path[depth] = '0';
+        orders += pair_walks(depth + 1, left + 1, right, aborted);
+    }
+    if (pair.scripts[1][right]) {
+        pair.path[depth] = '1';
+        orders += pair_walks(depth + 1, left, right + 1, aborted);
+    }
+    if (!aborted) {
+        pair.path[depth] = 'x';
+        orders += pair_walks(depth + 1, left, right, true);
+    }
+    if (orders > 0)
+        return orders;
+    pair.path[depth] = '\0';
+    for (int how = 0; how < 2 * READINGS; how++)
+        pair_lives((enum reading)(how / 2), how % 2);
+    return 1;
+}
+
+/* END stands for the markers that did not come before it. */
+static void pair_scripts(unsigned input, const char *script)
+{
+    uint64_t records = 0;
+    pair.scripts[input] = script;
+    for (uint64_t id = 1; *script; script++) {
+        records += *script == 'd';
+        for (; *script != 'd' && id <= (*script == 'E' ? 2 : (uint64_t)(*script - '0')); id++)
+            pair.before[input][id] = records;
+    }
+}
+
+static unsigned pair_in_every_order(const char *left, const char *right)
+{
+    memset(&pair, 0, sizeof pair);
+    pair_scripts(0, left);
+    pair_scripts(1, right);
+    return pair_walks(0, 0, 0, false);
+}
+
+Test(gate_disk, in_every_order_of_two_rounds_and_an_abort_the_content_ends_at_the_markers)
+{
+    cr_expect_eq(pair_in_every_order("d1d2d", "d1d2d"), 2772);
+    cr_expect_eq(pair_in_every_order("d1dE", "d1d2d"), 1260);
+    cr_expect_eq(pair_in_every_order("dE", "d1d2d"), 168);
+}

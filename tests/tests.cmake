@@ -241,6 +241,8 @@ file(GENERATE OUTPUT ${PROJECT_BINARY_DIR}/objects.txt
 if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
     weir_test(style 120 python3 ${PROJECT_SOURCE_DIR}/tests/style ${PROJECT_BINARY_DIR})
     weir_test(style_catches 300 python3 ${PROJECT_SOURCE_DIR}/tests/style --prove)
+    weir_test(cases 60 python3 ${PROJECT_SOURCE_DIR}/tests/cases)
+    weir_test(cases_catches 60 python3 ${PROJECT_SOURCE_DIR}/tests/cases --prove)
 endif()
 
 # Projects of strangers, built and run against an installed tree.

@@ -1,0 +1,381 @@
+/* links: sim */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The writer alone, on the simulated disk: W1-W4. The test plays three tasks and the coordinator,
+ * in one pipe: of a job, numbers -> pass (two subtasks), what comes late comes at any time.
+ */
+#include "checkpoint_sample.h"
+
+#include <errno.h>
+
+#include "batch.h"
+#include "content.h"
+#include "files.h"
+#include "graph.h"
+#include "round.h"
+#include "sim.h"
+#include "snapshot.h"
+#include "writer.h"
+
+static struct {
+    struct weir_graph *graph;
+    struct run run;
+    struct manifest_graph description;
+    struct store *store;
+    struct writer writer;
+    struct transport *transport;
+    struct inbox *answers;
+    struct pipe *there;
+    _Atomic uint64_t recorded, sealed;
+    char said[400]; /* "claimed 1, durable 1: WEIR_IO, " */
+} bench;
+
+/* ---- the job ---- */
+
+static enum weir_progress never_polled(void *self, struct weir_context *context)
+{
+    (void)self;
+    (void)context;
+    return WEIR_END;
+}
+
+static enum weir_result never_given(struct weir_context *context, unsigned input,
+                                    const struct weir_record *record, const void *config)
+{
+    (void)context;
+    (void)input;
+    (void)record;
+    (void)config;
+    return WEIR_OK;
+}
+
+static void make_graph(void)
+{
+    static const struct weir_operator numbers = {WEIR_SIZED(struct weir_operator),
+                                                 .kind = "numbers", .poll = never_polled};
+    struct weir_node_options options = {WEIR_SIZED(struct weir_node_options), .name = "numbers",
+                                        .table = &numbers};
+    struct weir_error error;
+    bench.graph = weir_graph_new(NULL);
+    weir_node from = weir_graph_add(bench.graph, &options);
+    options = (struct weir_node_options){WEIR_SIZED(struct weir_node_options), .name = "pass",
+                                         .function = never_given, .parallelism = 2};
+    weir_connect(bench.graph, from, weir_graph_add(bench.graph, &options), WEIR_SPREAD);
+    cr_assert_eq(plan_make(bench.graph, 1, &bench.run.plan, &error), WEIR_OK, "%s", error.text);
+    cr_assert_eq(graph_describe(bench.graph, 1, 128, &bench.description, &error), WEIR_OK);
+    cr_assert(bench.run.plan.task_count == 3 && bench.run.plan.channel_count == 2);
+}
+
+static void begin(void)
+{
+    struct transport_options options = {.run = 1, .sockets = 8};
+    struct weir_error error;
+    memset(&bench, 0, sizeof bench);
+    sim_disk_wipe();
+    sim_start(1);
+    bench.store = sample_store("/store");
+    make_graph();
+    bench.run.job_name = "job";
+    bench.run.epoch = store_epoch(bench.store);
+    bench.run.durable = true;
+    bench.run.recorded = &bench.recorded;
+    bench.run.sealed = &bench.sealed;
+    cr_assert_eq(
+        writer_init(&bench.writer, &bench.run, bench.store, &bench.description, 10, &error),
+        WEIR_OK);
+    cr_assert_eq(transport_open(&options, &bench.transport, &error), WEIR_OK);
+    cr_assert_eq(inbox_open(bench.transport, "inproc://w", &bench.writer.inbox, &error), WEIR_OK);
+    cr_assert_eq(inbox_open(bench.transport, "inproc://c", &bench.answers, &error), WEIR_OK);
+    cr_assert_eq(pipe_open(bench.transport, "inproc://c", &bench.writer.coordinator, &error),
+                 WEIR_OK);
+    cr_assert_eq(pipe_open(bench.transport, "inproc://w", &bench.there, &error), WEIR_OK);
+}
+
+/* Nothing is held any more, in memory or in the budgets. */
+static void end(void)
+{
+    writer_free(&bench.writer);
+    pipe_close(&bench.there);
+    inbox_close(&bench.answers);
+    transport_close(&bench.transport);
+    graph_release(bench.graph, &bench.description);
+    plan_free(&bench.run.plan);
+    weir_graph_free(&bench.graph);
+    store_close(&bench.store);
+    cr_expect_eq(bench.recorded, 0, "%d bytes", (int)bench.recorded);
+    cr_expect_eq(bench.sealed, 0, "%d bytes", (int)bench.sealed);
+    cr_assert_eq(sim_end(), 0);
+}
+
+/* ---- what it is told, and answers ---- */
+
+static void note_answers(void)
+{
+    static const char *const names[] = {
+        [MESSAGE_CLAIMED] = "claimed", [MESSAGE_DURABLE] = "durable", [MESSAGE_DONE] = "done"};
+    struct message message;
+    struct weir_error error;
+    while (inbox_receive(bench.answers, &message, &error) > 0) {
+        char *at = bench.said + strlen(bench.said);
+        size_t room = sizeof bench.said - strlen(bench.said);
+        enum weir_result result = (enum weir_result)message.value;
+        snprintf(at, room, "%s %d%s%s, ", names[message.kind], (int)message.id, result ? ": " : "",
+                 result ? weir_result_name(result) : "");
+        cr_assert_eq(message.epoch, bench.run.epoch);
+        batch_release(message.payload);
+    }
+}
+
+static void tell(struct message message)
+{
+    message.epoch = bench.run.epoch;
+    cr_assert(pipe_send(bench.there, &message));
+    while (writer_step(&bench.writer).what == STEP_AGAIN)
+        ;
+    note_answers();
+}
+
+/* What was answered since the last look. */
+static void says(const char *answers, int line)
+{
+    cr_expect_str_eq(bench.said, answers, "line %d: \"%s\", not \"%s\"", line, bench.said, answers);
+    bench.said[0] = '\0';
+}
+#define SAYS(answers) says(answers, __LINE__)
+
+static unsigned char *grow(void *context, unsigned char *data, size_t size, size_t capacity)
+{
+    struct batch **batch = context;
+    (void)data;
+    (void)size;
+    cr_assert_null(*batch, "a part of %d bytes", (int)capacity);
+    *batch = batch_alone(NULL, capacity + 400);
+    return (*batch)->data;
+}
+
+static struct batch *part_of(uint32_t instance)
+{
+    struct batch *batch = NULL;
+    struct snapshot_writer writer = {.grow = grow, .context = &batch};
+    writer.data = grow(&batch, NULL, 0, 0);
+    writer.capacity = batch->capacity;
+    snapshot_begin(&writer, SNAPSHOT_TASK, instance);
+    snapshot_u32(&writer, instance > 0);
+    snapshot_u32(&writer, instance == 2);
+    snapshot_u32(&writer, 1);
+    snapshot_u32(&writer, 0);
+    snapshot_u64(&writer, 0);
+    snapshot_u64(&writer, 0);
+    snapshot_text(&writer, "");
+    snapshot_end(&writer);
+    batch->size = writer.size;
+    bench.sealed += content_weight(batch);
+    return batch;
+}
+
+static struct batch *records(void)
+{
+    struct batch *batch = batch_alone(NULL, 64);
+    memset(batch->data, 0, 64);
+    batch->size = 64;
+    batch->count = 8;
+    bench.recorded += content_weight(batch);
+    return batch;
+}
+
+/* All that tasks say of a round: the first step claims it. Two batches are in flight, on the
+ * channel to the second subtask of pass: one at its reader, one at its writer. */
+enum { STEPS = 9 };
+
+static void step(uint64_t id, uint32_t number)
+{
+    switch (number) {
+    case 0:
+        tell((struct message){.kind = MESSAGE_CLAIM, .id = id});
+        break;
+    case 1:
+        tell((struct message){
+            .kind = MESSAGE_CONTENT, .id = id, .channel = 1, .count = 1, .payload = records()});
+        break;
+    case 2:
+        tell((struct message){
+            .kind = MESSAGE_CONTENT, .id = id, .channel = 1, .sequence = 2, .payload = records()});
+        break;
+    case 3:
+    case 4:
+    case 5:
+        tell((struct message){
+            .kind = MESSAGE_PART, .id = id, .channel = number - 3, .payload = part_of(number - 3)});
+        break;
+    default:
+        tell((struct message){.kind = MESSAGE_RECORDED,
+                              .id = id,
+                              .channel = number - 6,
+                              .value = number != 7}); /* pass's first subtask has none */
+        break;
+    }
+}
+
+static void steps(uint64_t id, uint32_t first, uint32_t last)
+{
+    for (; first <= last; first++)
+        step(id, first);
+}
+
+static void finish(enum message_kind kind, uint64_t id)
+{
+    tell((struct message){.kind = kind, .id = id, .value = ROUND_REQUEST});
+}
+
+/* ---- what lies in the store ---- */
+
+static size_t names_in(const char *folder)
+{
+    return files_find(files_find(files_root(), "store"), folder)->names.count;
+}
+
+/* Checkpoint `id` and no other, with nothing beside it but the folder of the highest id. */
+static void store_holds(uint64_t id, bool higher)
+{
+    struct weir_error error;
+    uint64_t *ids;
+    size_t count;
+    cr_assert_eq(store_list(bench.store, &ids, &count, &error), WEIR_OK);
+    cr_expect(count == 1 && ids[0] == id, "%d checkpoints", (int)count);
+    memory_release(NULL, ids);
+    cr_expect_eq(store_verify(bench.store, id, &error), WEIR_OK, "%s", error.text);
+    cr_expect_eq(names_in("data"), 1);
+    cr_expect_eq(names_in("checkpoints"), 1 + higher);
+}
+
+/* ---- the tests ---- */
+
+Test(writer, a_round_is_durable_when_all_has_come_and_done_when_it_is_committed)
+{
+    begin();
+    steps(1, 0, STEPS - 2);
+    SAYS("claimed 1, ");
+    step(1, STEPS - 1);
+    SAYS("durable 1, ");
+    finish(MESSAGE_COMMIT, 1);
+    SAYS("done 1, ");
+    store_holds(1, false);
+    end();
+}
+
+/* Its abort comes after any step, and all that is left comes after it. */
+Test(writer, what_comes_for_an_aborted_round_is_dropped_and_the_next_one_is_taken)
+{
+    for (uint32_t after = 0; after < STEPS; after++) {
+        begin();
+        steps(1, 0, after);
+        finish(MESSAGE_ABORT, 1);
+        cr_expect_eq(names_in("data"), 0, "after %u: files of an aborted round", after);
+        bench.said[0] = '\0';
+        steps(1, after + 1, STEPS - 1);
+        finish(MESSAGE_COMMIT, 1);
+        finish(MESSAGE_ABORT, 1);
+        SAYS("");
+        cr_expect_eq(bench.recorded + bench.sealed, 0, "after %u", after);
+        cr_expect_eq(names_in("data"), 0, "after %u: files made after it", after);
+        steps(2, 0, STEPS - 1);
+        finish(MESSAGE_COMMIT, 2);
+        SAYS("claimed 2, durable 2, done 2, ");
+        store_holds(2, false);
+        end();
+    }
+}
+
+/* The same beside a round that goes its way. */
+Test(writer, an_abort_takes_nothing_from_another_round)
+{
+    for (uint32_t after = 0; after < STEPS; after++) {
+        begin();
+        step(1, 0);
+        steps(2, 0, after);
+        steps(1, 1, 4);
+        finish(MESSAGE_ABORT, 2);
+        steps(2, after + 1, STEPS - 1);
+        bench.said[0] = '\0';
+        steps(1, 5, STEPS - 1);
+        finish(MESSAGE_COMMIT, 1);
+        SAYS("durable 1, done 1, ");
+        store_holds(1, true);
+        end();
+    }
+}
+
+Test(writer, a_round_that_lacks_any_part_is_not_durable_and_not_committed)
+{
+    for (uint32_t without = 3; without < STEPS; without++) {
+        begin();
+        steps(1, 0, without - 1);
+        steps(1, without + 1, STEPS - 1);
+        finish(MESSAGE_COMMIT, 1);
+        SAYS("claimed 1, ");
+        finish(MESSAGE_COMMIT, 7); /* nobody has claimed it */
+        SAYS("");
+        finish(MESSAGE_ABORT, 1);
+        cr_expect_eq(names_in("data"), 0);
+        end();
+    }
+}
+
+/* None is nothing; but what was announced has to come. */
+Test(writer, records_that_were_lost_on_their_way_are_trouble)
+{
+    for (uint32_t without = 1; without <= 2; without++) {
+        begin();
+        step(1, 0);
+        step(1, 3 - without);
+        steps(1, 3, STEPS - 1);
+        SAYS("claimed 1, durable 1: WEIR_FAILED, ");
+        finish(MESSAGE_COMMIT, 1);
+        SAYS("");
+        finish(MESSAGE_ABORT, 1);
+        end();
+    }
+}
+
+/* W2, S14: every file call of a round fails in its turn. The round beside it, and the one after it,
+ * do not notice. */
+Test(writer, a_call_that_fails_is_told_once_and_harms_its_round_alone)
+{
+    uint64_t calls = 0, reached = 0;
+    for (bool failed = true; failed; calls++) {
+        begin();
+        step(1, 0);
+        SAYS("claimed 1, ");
+        sim_disk_fail(calls + 1, EIO);
+        steps(2, 0, STEPS - 1);
+        failed = sim_disk_failed();
+        sim_disk_fail(0, 0);
+        unsigned troubles = 0;
+        for (const char *at = bench.said; (at = strstr(at, ": WEIR_IO, ")); at++)
+            troubles++;
+        cr_expect_eq(troubles, failed, "call %d: %s", (int)calls + 1, bench.said);
+        reached += failed;
+        bench.said[0] = '\0';
+        finish(MESSAGE_ABORT, 2);
+        steps(1, 1, STEPS - 1);
+        finish(MESSAGE_COMMIT, 1);
+        steps(3, 0, STEPS - 1);
+        finish(MESSAGE_COMMIT, 3);
+        SAYS("durable 1, done 1, claimed 3, durable 3, done 3, ");
+        end();
+    }
+    cr_expect_gt(reached, 8);
+}
+
+Test(writer, rounds_that_were_open_at_the_end_leave_nothing)
+{
+    for (uint32_t after = 0; after < STEPS; after++) {
+        begin();
+        steps(1, 0, STEPS - 1);
+        finish(MESSAGE_COMMIT, 1);
+        steps(2, 0, after);
+        finish(MESSAGE_QUIT, 0);
+        store_holds(1, true);
+        end();
+    }
+}
