@@ -464,7 +464,6 @@ static enum weir_result commit(struct writer *writer, struct writer_round *round
     struct manifest *manifest = &writer->manifest;
     uint32_t purposes = (uint32_t)message->value;
     fill_figures(writer, round, message->payload);
-    manifest->overtaken = message->sequence || writer->run->mode == WEIR_UNALIGNED;
     manifest->id = round->id;
     manifest->overtaken = message->sequence != 0 || writer->run->mode == WEIR_UNALIGNED;
     manifest->tasks = round->tasks;
