@@ -436,9 +436,12 @@ Test(sim_job, gap_in_time_is_one_late_tick)
         struct sim_trouble gap = {
             .fault = SIM_FAULT_PAUSE, .k = k, .harder = true, .pause_ns = 100000000000};
         struct sim_result result = lives_after(&gap);
+        int64_t rest_ns = result.virtual_ns - gap.pause_ns;
+        if (result.faults_hit[SIM_FAULT_PAUSE] ==
+            0) /* after another schedule, it was over before */
+            continue;
         cr_assert_leq(result.aborts, whole.aborts + 1, "at step %d", (int)k);
-        cr_assert_leq(result.commits, 2 + (result.virtual_ns - gap.pause_ns) / SMALL_INTERVAL_NS,
-                      "at step %d", (int)k);
+        cr_assert_leq(result.commits, 2 + rest_ns / SMALL_INTERVAL_NS, "at step %d", (int)k);
         aborted += result.aborts;
     }
     cr_assert_gt(aborted, 0, "some gaps fall into a round, and are longer than its timeout");
