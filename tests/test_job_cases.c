@@ -921,7 +921,6 @@ Test(job_cases, records_larger_than_batches_are_whole_over_early_restarts)
         struct ledger ledger;
         struct valve valve;
         struct notes notes;
-        uint64_t first = 0;
         start_over();
         init(&flow, (enum weir_mode)mode);
         notes_take(&notes, &flow);
@@ -945,9 +944,7 @@ Test(job_cases, records_larger_than_batches_are_whole_over_early_restarts)
             flow_checkpoint(&flow);
             uint64_t held = notes.channel_bytes + notes.outlet_bytes;
             cr_expect_gt(held, LARGE);
-            first = run == 0 ? held : first;
-            cr_expect_leq(held, first + 5 * (LARGE + 64), "%d, and %d at first", (int)held,
-                          (int)first);
+            cr_expect_leq(held, 16 * (LARGE + 64), "%d: more than all windows hold", (int)held);
             flow_kill(&flow);
             store_is_sound(scratch.path);
         }
@@ -1020,7 +1017,7 @@ Test(job_cases, what_is_in_flight_on_a_forward_edge_goes_back_to_the_same_pair)
     }
 }
 
-/* -------------------------------------------------------------------------- what had finished -- */
+/* ------------------------------------------------------------------------- what had finished -- */
 
 #define ONCE 20u
 
