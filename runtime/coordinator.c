@@ -231,7 +231,8 @@ static void on_confirmed(struct coordinator *coordinator, struct coordinator_tas
 static void on_request(struct coordinator *coordinator, enum request request,
                        const struct batch *path)
 {
-    if (path && !coordinator_save_add(coordinator, request, path))
+    /* A drain does not depend on its savepoint. */
+    if (path && !coordinator_save_add(coordinator, request, path) && request != REQUEST_DRAIN)
         return;
     switch (request) {
     case REQUEST_CHECKPOINT:

@@ -297,14 +297,16 @@ int64_t task_watermark(const struct task *task, const struct weir_context *conte
     return context == task->operators ? task->watermark : passed_watermark(task);
 }
 
-/* Event timers go by the operator's watermark, the others by `wall_ns`. */
+/* Event timers go by the operator's watermark, the others by `wall_ns`; those that are pending when
+ * the operator has finished do not fire, also when they come from a checkpoint. */
 static bool fire_timer(struct task *task, enum weir_timer kind, int64_t wall_ns)
 {
     for (uint32_t i = 0; i < task->operator_count; i++) {
         struct weir_context *context = &task->operators[i];
         int64_t now = kind == WEIR_TIMER_EVENT ? task_watermark(task, context) : wall_ns;
+        bool over = kind == WEIR_TIMER_CLOCK && context->finished;
         struct timer timer;
-        if (now == WEIR_NO_TIME || !timers_due(&context->timers, kind, now, &timer))
+        if (over || now == WEIR_NO_TIME || !timers_due(&context->timers, kind, now, &timer))
             continue;
         context->reserve.open = false;
         task_begin_call(task, context, "timer");
@@ -372,8 +374,9 @@ static int64_t next_clock_timer(const struct task *task)
 {
     int64_t next = INT64_MAX;
     for (uint32_t i = 0; i < task->operator_count; i++) {
-        int64_t own = timers_next(&task->operators[i].timers, WEIR_TIMER_CLOCK);
-        next = own < next ? own : next;
+        const struct weir_context *context = &task->operators[i];
+        int64_t own = timers_next(&context->timers, WEIR_TIMER_CLOCK);
+        next = own < next && !context->finished ? own : next;
     }
     return next;
 }

@@ -130,7 +130,10 @@ static bool is_at_rest(const struct task *task)
         if (!task->run->plan.nodes[context->node_index].loop)
             continue;
         bool wishes = context->wake_until != INT64_MAX || context->wake_fd >= 0;
-        if (wishes || context->held || timers_count(&context->timers) > 0)
+        const struct timer_heap *heaps = context->timers.heaps;
+        bool timed = heaps[WEIR_TIMER_EVENT].count > 0 ||
+                     (heaps[WEIR_TIMER_CLOCK].count > 0 && !context->finished);
+        if (wishes || context->held || timed)
             return false;
     }
     return true;
@@ -145,6 +148,7 @@ static void give_up_cut(struct task *task)
     content_drop(&task->content);
     outlet_abort(&task->outlet);
     task->gate.spill_all = false;
+    task->unsent = false;
     task->sealing = 0;
 }
 

@@ -75,8 +75,8 @@ enum message_kind {
     MESSAGE_RECORDED, /* channel: the task; that was all; value: how many */
     /* coordinator to writer */
     MESSAGE_CLAIM,
-    MESSAGE_COMMIT, /* id; value: purposes; sequence: whether OVERTAKE was sent; payload, if there
-                     * was memory: struct cut_summary, and struct cut_report of each task */
+    MESSAGE_COMMIT, /* id; value: purposes; sequence: was OVERTAKE sent? payload: struct
+                       cut_summary and a cut_report of each task */
     MESSAGE_SAVE,   /* id; payload: the path the checkpoint is to be copied to */
     /* writer to coordinator; id; value: enum weir_result; payload: the error's text when it is not
        OK */

@@ -188,6 +188,62 @@ static void draw_nest(struct sim_graph *graph, uint64_t *seed)
     add_edge(graph, outer, 0, sink, 0, any_routing(seed));
 }
 
+/* A reader that may log one input, and must wait for the other's marker. */
+static void draw_mixed(struct sim_graph *graph, uint64_t *seed)
+{
+    uint32_t left = add_node(graph, SIM_SOURCE, some(seed));
+    uint32_t right = add_node(graph, SIM_SOURCE, some(seed));
+    uint32_t both = add_node(graph, explore_below(seed, 2) ? SIM_PACE : SIM_PASS,
+                             as_many(seed, graph->nodes[right].parallelism));
+    uint32_t count = add_node(graph, SIM_COUNT, some(seed));
+    uint32_t sink = add_sink(graph, seed);
+
+    graph->shape = "mixed";
+    add_edge(graph, left, 0, both, 0, WEIR_BROADCAST);
+    add_edge(graph, right, 0, both, 0, any_routing(seed));
+    add_edge(graph, both, 0, count, 0, WEIR_BY_KEY);
+    add_edge(graph, count, 0, sink, 0, any_routing(seed));
+}
+
+/* A cycle with a BROADCAST edge into it, and one inside. */
+static void draw_web(struct sim_graph *graph, uint64_t *seed)
+{
+    static const enum sim_kind bodies[] = {SIM_PASS, SIM_HOLD, SIM_PACE};
+    uint32_t left = add_node(graph, SIM_SOURCE, some(seed));
+    uint32_t right = add_node(graph, SIM_SOURCE, some(seed));
+    uint32_t loop = add_node(graph, SIM_LOOP, 1);
+    uint32_t body = add_node(graph, bodies[explore_below(seed, 3)], 1);
+    uint32_t behind = add_node(graph, SIM_COUNT, some(seed));
+    uint32_t sink = add_sink(graph, seed);
+
+    graph->shape = "web";
+    add_edge(graph, left, 0, loop, 0, explore_below(seed, 2) ? WEIR_BROADCAST : WEIR_BY_KEY);
+    add_edge(graph, right, 0, loop, 0, WEIR_BY_KEY);
+    add_edge(graph, loop, 1, body, 0, explore_below(seed, 2) ? WEIR_BROADCAST : WEIR_SPREAD);
+    add_feedback(graph, body, 0, loop);
+    add_edge(graph, loop, 0, behind, 0, WEIR_BY_KEY);
+    add_edge(graph, behind, 0, sink, 0, any_routing(seed));
+}
+
+/* One cycle behind another. */
+static void draw_two_cycles(struct sim_graph *graph, uint64_t *seed)
+{
+    static const enum sim_kind bodies[] = {SIM_PASS, SIM_HOLD, SIM_PACE};
+    uint32_t source = add_node(graph, SIM_SOURCE, some(seed));
+    uint32_t first = add_node(graph, SIM_LOOP, some(seed));
+    uint32_t body = add_node(graph, bodies[explore_below(seed, 3)], some(seed));
+    uint32_t second = add_node(graph, SIM_LOOP, some(seed));
+    uint32_t sink = add_sink(graph, seed);
+
+    graph->shape = "two cycles";
+    add_edge(graph, source, 0, first, 0, WEIR_BY_KEY);
+    add_edge(graph, first, 1, body, 0, any_routing(seed));
+    add_feedback(graph, body, 0, first);
+    add_edge(graph, first, 0, second, 0, WEIR_BY_KEY);
+    add_feedback(graph, second, 1, second);
+    add_edge(graph, second, 0, sink, 0, any_routing(seed));
+}
+
 static void draw_small(struct sim_graph *graph)
 {
     uint32_t source = add_node(graph, SIM_SOURCE, 2);
@@ -238,11 +294,25 @@ static void draw_poison(struct sim_graph *graph, uint64_t *seed)
     }
 }
 
-void sim_graph_draw(struct sim_graph *graph, struct sim_world *world, uint64_t *seed, bool small,
-                    uint64_t records)
+/* Those of the second list have a stream of their own, and leave to the others what they meant. */
+static void draw_shape(struct sim_graph *graph, uint64_t *seed, uint64_t *other)
 {
     static void (*const shapes[])(struct sim_graph *, uint64_t *) = {
         draw_chain, draw_join, draw_diamond, draw_broadcast, draw_fan_out, draw_cycle, draw_nest};
+    static void (*const other_shapes[])(struct sim_graph *, uint64_t *) = {draw_mixed, draw_web,
+                                                                           draw_two_cycles};
+    uint32_t one = explore_below(seed, 7);
+
+    if (explore_below(other, 4) > 0)
+        shapes[one](graph, seed);
+    else
+        other_shapes[explore_below(other, 3)](graph, other);
+}
+
+void sim_graph_draw(struct sim_graph *graph, struct sim_world *world, uint64_t *seed, bool small,
+                    uint64_t records)
+{
+    uint64_t other = explore_mix(*seed);
 
     *graph = (struct sim_graph){.world = world};
     graph->count = 40 + explore_below(seed, explore_below(seed, 4) == 0 ? 3000 : 800);
@@ -261,7 +331,7 @@ void sim_graph_draw(struct sim_graph *graph, struct sim_world *world, uint64_t *
         add_poison(graph, &graph->edges[0], 37);
         add_poison(graph, &graph->edges[2], 50);
     } else {
-        shapes[explore_below(seed, 7)](graph, seed);
+        draw_shape(graph, seed, &other);
         draw_poison(graph, seed);
     }
 }

@@ -9,6 +9,7 @@
 
 #include "explore.h"
 #include "files.h"
+#include "job.h"
 #include "plant.h"
 #include "sim_damage.h"
 #include "sim_graph.h"
@@ -17,11 +18,14 @@
 #define SLICE_NS (2 * MS)
 #define PATIENCE_NS (600000 * MS) /* of virtual time; a round's timeout is far below */
 #define FULL_NS (300 * MS)        /* how long a full disk stays full */
+#define JUMPS_NS (10000 * MS)     /* how long the wall clock jumps */
 #define LOST_ROUNDS 20            /* timeouts that a run which lost something has, but */
 #define LOST_NS (2000 * MS)       /* no longer than this, */
 #define GAP_NS (1500 * MS) /* but so long to see that an item is missing which others follow */
 #define STEP_LIMIT 5000000
 #define MANY 100 /* allocations that fail in a row */
+#define SAVES_A_RUN 10
+#define SAVES_AT_ONCE 8 /* more are refused */
 /* Commands do not travel by a connection, so that none is lost. */
 #define CUT_PIPES SIM_CUT_CHANNELS
 
@@ -37,6 +41,8 @@ struct life {
     struct weir_poison poison[SIM_POISON * SIM_PARALLELISM];
     int64_t step_cost_ns, delay_ns, slow_ns;
     uint64_t short_one_in, duplicate_one_in, reorder_one_in, credits_one_in;
+    bool varies; /* each run has options of its own */
+    bool saves;  /* savepoints are asked for */
 
     /* one run's */
     struct sim_trouble trouble;
@@ -50,6 +56,10 @@ struct life {
     int64_t lost_ns;      /* when a loss was seen; 0: none yet */
     int64_t gap_ns;       /* when what follows it had come; 0: not yet */
     uint32_t lost_rounds; /* that had ended until lost_ns */
+    uint64_t save_draw;
+    uint32_t saves_left, saves_open; /* that may be asked for; of which nothing was heard yet */
+
+    uint32_t saves_count; /* in all runs */
 };
 
 static bool verbose;
@@ -107,6 +117,22 @@ static void draw_job_options(struct life *life, uint64_t *draw)
                                              .alignment_max_ns = MS / 20};
 }
 
+/* A checkpoint serves whatever mode, windows and budget the next run has. */
+static void draw_next_options(struct life *life, uint32_t number)
+{
+    uint64_t draw = sim_plan_stream(life->plan, SIM_DRAW_NEXT_OPTIONS, number);
+    struct weir_job_options *options = &life->options;
+
+    options->mode = (enum weir_mode)explore_below(&draw, 3);
+    options->window_batches = 1 + explore_below(&draw, 8);
+    options->window_bytes = explore_below(&draw, 3) == 0 ? 1 + explore_below(&draw, 65536) : 0;
+    options->rounds_at_once = 1 + explore_below(&draw, 8);
+    options->recording_max = 1 + explore_below(&draw, explore_below(&draw, 2) ? 10000 : 100000);
+    options->recording_max *= explore_below(&draw, 4) == 0;
+    options->alignment_max_ns =
+        1 + explore_below(&draw, explore_below(&draw, 2) ? 100000 : 5000000);
+}
+
 /* All are drawn, and then some left out: so none depends on another. */
 static void draw_conditions(struct life *life, uint64_t *draw)
 {
@@ -151,11 +177,15 @@ static void draw_life(struct life *life)
 {
     uint64_t graph = sim_plan_stream(life->plan, SIM_DRAW_GRAPH, 0);
     uint64_t options = sim_plan_stream(life->plan, SIM_DRAW_OPTIONS, 0);
+    uint64_t next = sim_plan_stream(life->plan, SIM_DRAW_NEXT_OPTIONS, 0);
+    uint64_t saves = sim_plan_stream(life->plan, SIM_DRAW_SAVEPOINTS, 0);
 
     life->faults = sim_plan_faults(life->plan);
     sim_graph_draw(&life->graph, &life->world, &graph, life->plan->small, life->plan->records);
     draw_job_options(life, &options);
     draw_conditions(life, &options);
+    life->varies = !life->plan->small && explore_below(&next, 2) == 0;
+    life->saves = !life->plan->small && explore_below(&saves, 4) == 0;
     if (!life->plan->small)
         make_bearable(life);
     life->result->records = life->graph.count;
@@ -195,6 +225,21 @@ static void on_committed(struct life *life, const struct weir_event *event)
         life->recorded_id = event->id;
 }
 
+/* J9 */
+static void on_saved(struct life *life, const struct weir_event *event)
+{
+    enum sim_fault fault = life->trouble.fault;
+    bool excused = fault == SIM_FAULT_DISK || fault == SIM_FAULT_FULL || fault == SIM_FAULT_MEMORY;
+
+    life->saves_open--;
+    if (event->kind == WEIR_EVENT_SAVED) {
+        life->result->saved++;
+        world_saved(&life->world, event->path);
+    } else if (!excused && strncmp(event->text, "the job was over", 16) != 0) {
+        world_breach(&life->world, "J9: no savepoint: %s", event->text);
+    }
+}
+
 static void on_event(void *context, const struct weir_event *event)
 {
     struct life *life = context;
@@ -209,6 +254,8 @@ static void on_event(void *context, const struct weir_event *event)
     }
     if (event->kind == WEIR_EVENT_COMMITTED)
         on_committed(life, event);
+    if (event->kind == WEIR_EVENT_SAVED || event->kind == WEIR_EVENT_UNSAVED)
+        on_saved(life, event);
     life->result->aborts += event->kind == WEIR_EVENT_ABORTED;
     /* Here messages are refused for lack of memory only. */
     if (event->kind == WEIR_EVENT_ABORTED && strstr(event->text, "does not read its inbox"))
@@ -325,6 +372,44 @@ static void set_conditions(const struct life *life)
     sim_disk_short(life->short_one_in);
 }
 
+static bool next_savepoint(struct life *life, char path[32])
+{
+    if (!life->saves || life->saves_open == SAVES_AT_ONCE || life->saves_left == 0)
+        return false;
+    life->saves_left--;
+    life->saves_open++;
+    snprintf(path, 32, "/save%u", ++life->saves_count);
+    return true;
+}
+
+static void ask_for_savepoint(struct life *life, struct weir_job *job)
+{
+    struct weir_error error = {0};
+    char path[32];
+
+    if (!next_savepoint(life, path) || weir_job_savepoint(job, path, &error) == WEIR_OK)
+        return;
+    life->saves_open--;
+    if (life->trouble.fault != SIM_FAULT_MEMORY)
+        world_breach(&life->world, "a savepoint was refused: %s", error.text);
+}
+
+static void ask_to_stop(struct life *life, struct weir_job *job)
+{
+    struct weir_error error = {0};
+    enum weir_result result;
+    char path[32];
+
+    if (life->trouble.harder)
+        result = weir_job_stop(job, WEIR_STOP_NOW, &error);
+    else if (next_savepoint(life, path))
+        result = weir_job_stop_at(job, WEIR_STOP_SUSPEND, path, &error);
+    else
+        result = weir_job_stop(job, WEIR_STOP_SUSPEND, &error);
+    if (result != WEIR_OK)
+        world_breach(&life->world, "a stop was refused: %s", error.text);
+}
+
 /* What is done to a running job from outside. */
 static void meddle(struct life *life, struct weir_job *job, int64_t began_ns)
 {
@@ -333,12 +418,17 @@ static void meddle(struct life *life, struct weir_job *job, int64_t began_ns)
 
     if (life->trouble.fault == SIM_FAULT_FULL && passed_ns > FULL_NS)
         sim_disk_space(0);
+    if (life->trouble.fault == SIM_FAULT_CLOCK && passed_ns > JUMPS_NS) {
+        /* A timer in a cycle that was set when the clock was years ahead keeps it from its rest. */
+        sim_clock_jumps(0);
+        sim_clock_latest();
+    }
     if (life->trouble.fault == SIM_FAULT_STOP && passed_ns >= (int64_t)life->trouble.k * 1000) {
         life->trouble.k = UINT64_MAX / 1000000;
-        if (weir_job_stop(job, life->trouble.harder ? WEIR_STOP_NOW : WEIR_STOP_SUSPEND, &error) !=
-            WEIR_OK)
-            world_breach(&life->world, "a stop was refused: %s", error.text);
+        ask_to_stop(life, job);
     }
+    if (life->saves && explore_below(&life->save_draw, 8) == 0)
+        ask_for_savepoint(life, job);
     if (life->options.interval_ns < 0 && sim_draw(SIM_WORKLOAD, 2) == 0 &&
         weir_job_checkpoint(job, &error) != WEIR_OK && life->trouble.fault != SIM_FAULT_MEMORY)
         world_breach(&life->world, "a checkpoint was refused: %s", error.text);
@@ -390,6 +480,12 @@ static bool has_lost_its_way(struct life *life)
     return true;
 }
 
+static void say_line(void *context, const char *line)
+{
+    (void)context;
+    say("    %s\n", line);
+}
+
 static void watch(struct life *life, struct weir_job *job)
 {
     int64_t began_ns = sim_now_ns();
@@ -404,6 +500,7 @@ static void watch(struct life *life, struct weir_job *job)
             return;
         if (sim_now_ns() - began_ns > PATIENCE_NS) {
             world_breach(&life->world, "J1: the job does not end");
+            weir_job_dump(job, say_line, NULL);
             return;
         }
         meddle(life, job, began_ns);
@@ -417,6 +514,20 @@ static void drop_all(void)
     sim_threads_forget();
     sim_memory_forget();
     sim_disk_release();
+}
+
+/* J8 */
+static void judge_memory(struct life *life, struct weir_job *job)
+{
+    struct weir_status status = {WEIR_SIZED(struct weir_status)};
+    uint64_t sealed = atomic_load(&job->sealed);
+
+    weir_job_status(job, &status);
+    if (status.memory_flight > 0 || status.memory_recorded > 0 || sealed > 0)
+        world_breach(&life->world,
+                     "J8: ended with %" PRIu64 " bytes in flight, %" PRIu64 " recorded, %" PRIu64
+                     " sealed",
+                     status.memory_flight, status.memory_recorded, sealed);
 }
 
 static void run_job(struct life *life)
@@ -439,6 +550,8 @@ static void run_job(struct life *life)
         drop_all();
         return;
     }
+    if (life->outcome == WEIR_OUTCOME_ENDED && !life->dead)
+        judge_memory(life, job);
     weir_job_close(&job);
     weir_graph_free(&graph);
 }
@@ -532,10 +645,26 @@ static void judge(struct life *life)
         world_breach(&life->world, "J2: no start, and no reason");
 }
 
+static void say_options(const struct life *life)
+{
+    const struct weir_job_options *options = &life->options;
+
+    say("  mode %d after %" PRId64 " ns, window %u or %u bytes, records %" PRIu64
+        " bytes, %u rounds at once\n",
+        (int)options->mode, options->alignment_max_ns, options->window_batches,
+        options->window_bytes, options->recording_max, options->rounds_at_once);
+}
+
 static void begin_run(struct life *life, uint32_t number, struct sim_trouble trouble)
 {
     char text[200];
 
+    if (life->varies && number > 0)
+        draw_next_options(life, number);
+    say_options(life);
+    life->save_draw = sim_plan_stream(life->plan, SIM_DRAW_SAVEPOINTS, 1 + number);
+    life->saves_left = SAVES_A_RUN;
+    life->saves_open = 0;
     life->trouble = trouble;
     life->error = (struct weir_error){0};
     life->stuck = false;
@@ -603,6 +732,7 @@ static void run_once(struct life *life, uint32_t number, struct sim_trouble trou
     judge(life);
     sim_damage_undo(&life->damage);
     life->world.damaged = NULL;
+    life->world.disk_lied |= world_disk_lies();
     if (life->dead && (trouble.fault == SIM_FAULT_POWER || trouble.fault == SIM_FAULT_DISK))
         sim_disk_crash(crash_seed);
     sim_disk_start();
@@ -653,10 +783,9 @@ static void say_life(const struct life *life)
     const struct weir_job_options *options = &life->options;
 
     say("seed %" PRIu64 ": %s of %" PRIu64 " records, %" PRIu64 " keys, rate %" PRIu64
-        ", window %u of %u bytes (%u), interval %" PRId64 " ns, timeout %" PRId64 " ns\n",
+        ", batches of %u bytes, interval %" PRId64 " ns, timeout %" PRId64 " ns\n",
         life->plan->seed, life->graph.shape, life->graph.count, life->graph.keys, life->graph.rate,
-        options->window_batches, options->batch_bytes, options->window_bytes, options->interval_ns,
-        options->timeout_ns);
+        options->batch_bytes, options->interval_ns, options->timeout_ns);
     say("  step %" PRId64 " ns, delay %" PRId64 " ns, slow actors %" PRId64 " ns; one in so many "
         "items twice %" PRIu64 ", late %" PRIu64 ", credits twice %" PRIu64 ", calls short %" PRIu64
         ", saves refused %" PRIu64 "\n",
@@ -720,6 +849,7 @@ void sim_result_add(struct sim_result *total, const struct sim_result *one)
     total->recorded += one->recorded;
     total->overtook += one->overtook;
     total->replayed += one->replayed;
+    total->saved += one->saved;
     total->jumps += one->jumps;
     total->pauses += one->pauses;
     total->stuck += one->stuck;

@@ -13,6 +13,8 @@
  *   J5  a run from a damaged checkpoint fails, as WEIR_DAMAGED.
  *   J6  a round ends in time, also when a marker is lost.
  *   J7  a round that may overtake waits for no operator that takes nothing.
+ *   J8  when a job has ended, no byte is in flight, recorded, or saved and not written.
+ *   J9  a savepoint that was asked for fails only when disk or memory do, or the job is over.
  */
 #ifndef SIM_JOB_H
 #define SIM_JOB_H
@@ -30,6 +32,7 @@ struct sim_result {
     uint32_t recorded;   /* checkpoints with records in flight, */
     uint32_t overtook;   /* that some tasks cut early for, */
     uint32_t replayed;   /* and runs that began with such a one */
+    uint32_t saved;      /* savepoints */
     uint32_t troubles;   /* how many were drawn, dropped ones included */
     uint32_t conditions; /* bit set: those it had */
     uint32_t faults_hit[SIM_FAULTS];

@@ -126,6 +126,8 @@ enum sim_draws {
     SIM_DRAW_RUN,
     SIM_DRAW_CRASH,
     SIM_DRAW_END,
+    SIM_DRAW_NEXT_OPTIONS,
+    SIM_DRAW_SAVEPOINTS,
 };
 
 /* All that may be drawn. */

@@ -251,21 +251,35 @@ static void check_checkpoint(struct sim_world *world, struct weir_store *store, 
     weir_checkpoint_close(&checkpoint);
 }
 
-static void check_checkpoints(struct sim_world *world)
+/* How many it holds. */
+static size_t check_store(struct sim_world *world, const char *path)
 {
     struct weir_error error = {0};
     struct weir_store *store = NULL;
     const uint64_t *ids = NULL;
     size_t count = 0;
 
-    if (durable_checkpoint() == 0 || world->breach[0] != '\0')
-        return;
-    if (weir_store_open(SIM_STORE, NULL, &store, &error) != WEIR_OK ||
+    if (weir_store_open(path, NULL, &store, &error) != WEIR_OK ||
         weir_store_list(store, &ids, &count, &error) != WEIR_OK)
         world_breach(world, "W7: %s", error.text);
     for (size_t i = 0; i < count; i++)
         check_checkpoint(world, store, ids[i]);
     weir_store_close(&store);
+    return count;
+}
+
+static void check_checkpoints(struct sim_world *world)
+{
+    if (durable_checkpoint() > 0 && world->breach[0] == '\0')
+        (void)check_store(world, SIM_STORE);
+}
+
+static void check_savepoints(struct sim_world *world)
+{
+    for (uint32_t i = 0; i < world->saved_count && !world->disk_lied; i++)
+        if (world->breach[0] == '\0' && check_store(world, world->saved[i]) != 1)
+            world_breach(world, "W12: the savepoint %s is not there", world->saved[i]);
+    world->saved_count = 0;
 }
 
 static bool lies_below(const struct file_node *folder, bool root)
@@ -356,6 +370,7 @@ void world_end(struct sim_world *world)
     world_look(world);
     check_published(world, false);
     check_checkpoints(world);
+    check_savepoints(world);
 }
 
 void world_opened(struct sim_world *world, uint32_t epoch)
@@ -387,11 +402,18 @@ void world_told(struct sim_world *world, uint64_t id)
     world_look(world);
 }
 
+void world_saved(struct sim_world *world, const char *path)
+{
+    if (world->saved_count == SIM_SAVED)
+        abort();
+    snprintf(world->saved[world->saved_count++], sizeof world->saved[0], "%s", path);
+}
+
 uint64_t world_prepare(struct sim_world *world, uint64_t id, struct sim_values *values)
 {
     struct sim_transaction *more;
 
-    if (id <= world->prepared_floor)
+    if (id <= world->prepared_floor && !world->disk_lied)
         world_breach(world, "W2: checkpoint %" PRIu64 " is prepared again", id);
     if (id > world->prepared)
         world->prepared = id;

@@ -16,6 +16,7 @@
  *   W10 no manifest of an older run appears once a newer one has opened the store.
  *   W11 records in flight are in a checkpoint only where they may be: on feedback edges, and
  *       besides in one that was told to overtake; never on BROADCAST edges.
+ *   W12 a savepoint that was told is there, whole, also after a power cut.
  *
  * The first breach is kept as text; the caller looks at it between runs.
  */
@@ -29,6 +30,8 @@
 #define SIM_STORE "/store"
 #define SIM_OUTPUT "/out" /* of line sinks: files part-... */
 #define SIM_LETTERS "/letters"
+
+#define SIM_SAVED 16 /* savepoints a run */
 
 struct sim_values {
     uint64_t *list;
@@ -61,14 +64,17 @@ struct sim_world {
     uint64_t prepared;       /* highest id a sink was asked to prepare, by any run */
     uint64_t prepared_floor; /* the same, by earlier runs */
     uint32_t epoch, epoch_floor;
-    bool kept;           /* a file in a node's folder is durable */
+    bool kept;                 /* a file in a node's folder is durable */
+    char saved[SIM_SAVED][32]; /* savepoints of this run */
+    uint32_t saved_count;
     const void *damaged; /* the file that is, in this run: W3 does not hold for it; NULL: none */
     bool disk_broken; /* a sync of a folder or of LOCK failed: what it answers is worth nothing */
+    bool disk_lied;   /* the same, at any time: a power cut ends the lie, and takes what it hid */
     char breach[400]; /* "": all is well */
 };
 
 void world_begin(struct sim_world *world); /* before each run */
-void world_end(struct sim_world *world);   /* after each run, the disk at rest: W3 W5 W7 W8 */
+void world_end(struct sim_world *world);   /* after each run, the disk at rest: W3 W5 W7 W8 W12 */
 void world_free(struct sim_world *world);
 void world_breach(struct sim_world *world, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -82,6 +88,7 @@ void world_opened(struct sim_world *world, uint32_t epoch);
 void world_kept(struct sim_world *world, bool there);
 void world_started(struct sim_world *world, uint64_t restored_from);
 void world_told(struct sim_world *world, uint64_t id);
+void world_saved(struct sim_world *world, const char *path);
 /* A new transaction of these values, which move into it; its number. */
 uint64_t world_prepare(struct sim_world *world, uint64_t id, struct sim_values *values);
 void world_publish(struct sim_world *world, uint64_t transaction);

@@ -7,6 +7,7 @@
 #include "flow.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <semaphore.h>
 
 #include "weir_checkpoint.h"
@@ -279,6 +280,24 @@ Test(job_savepoint, a_drained_job_ends_with_its_savepoint_or_without)
     flow_run(&flow, WEIR_OUTCOME_ALREADY_ENDED);
 }
 
+/* The stop does not depend on the savepoint: only a job that is to be suspended with it goes on. */
+Test(job_savepoint, a_job_is_drained_though_too_many_savepoints_are_under_way)
+{
+    char name[20];
+    flow_start(&flow);
+    flow_until_taken(&flow, &ledger, 100);
+    stick();
+    for (int i = 0; i < AT_A_TIME; i++) {
+        snprintf(name, sizeof name, "s%d", i);
+        save(place(name));
+    }
+    stop_at(WEIR_STOP_DRAIN, place("one_more"));
+    watch_until(&flow.watch, &flow.watch.unsaved, 1);
+    sem_post(&go_on);
+    flow_ends(&flow, WEIR_OUTCOME_ENDED);
+    cr_expect_lt(ledger.published, COUNT, "it ended by itself, not by the drain");
+}
+
 /* The stuck operator lets both come to the same checkpoint. */
 Test(job_savepoint, a_plain_stop_does_not_depend_on_the_savepoint_of_another)
 {
@@ -311,6 +330,47 @@ Test(job_savepoint, of_two_stops_with_savepoints_one_that_is_written_is_enough)
 Test(job_savepoint, of_two_stops_with_savepoints_the_first_is_enough)
 {
     stops_with("sp", "no/where");
+}
+
+/* The coordinator stands still while it tells of a checkpoint, so that what comes meanwhile is
+ * heard at once. */
+static sem_t telling, told_enough;
+
+static void tell_slowly(void *watch, const struct weir_event *event)
+{
+    if (event->kind == WEIR_EVENT_COMMITTED && event->id == 1) {
+        sem_post(&telling);
+        sem_wait(&told_enough);
+    }
+    note(watch, event);
+}
+
+static void count_ended(void *count, const char *line)
+{
+    *(unsigned *)count += strstr(line, "has ended") != NULL;
+}
+
+/* All input has ended when the job is asked to be suspended: one round is the last of both. */
+Test(job_savepoint, a_stop_at_the_end_of_all_input_ends_the_job_whatever_becomes_of_its_savepoint)
+{
+    sem_init(&telling, 0, 0);
+    sem_init(&told_enough, 0, 0);
+    flow.options.event = tell_slowly;
+    flow_start(&flow);
+    flow_until_taken(&flow, &ledger, 100);
+    cr_assert_eq(weir_job_checkpoint(flow.job, &flow.error), WEIR_OK);
+    sem_wait(&telling);
+    stop_at(WEIR_STOP_SUSPEND, place("no/where"));
+    for (unsigned ended = 0; ended < 4;) { /* source, middle, two sinks */
+        ended = 0;
+        weir_job_dump(flow.job, count_ended, &ended);
+        sched_yield();
+    }
+    sem_post(&told_enough);
+    watch_until(&flow.watch, &flow.watch.unsaved, 1);
+    flow_ends(&flow, WEIR_OUTCOME_ENDED);
+    flow_close(&flow);
+    ledger_is(&ledger, COUNT, 1);
 }
 
 /* ------------------------------------------------------------------- begun with a savepoint -- */

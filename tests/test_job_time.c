@@ -5,6 +5,7 @@
  */
 #include "flow.h"
 
+#include <sched.h>
 #include <time.h>
 
 static struct scratch scratch;
@@ -320,6 +321,73 @@ Test(job_time, a_clock_timer_that_will_not_fire_any_more_keeps_no_task_awake)
     flow_run(&flow, WEIR_OUTCOME_ENDED);
     cr_expect_lt(clock() - before, CLOCKS_PER_SEC / 10, "of processor time, in a second");
     cr_expect_eq(joined.fired, 0, "its input had ended before");
+    flow_free(&flow);
+}
+
+static struct {
+    atomic_bool ended;
+    atomic_int_fast64_t due; /* wall time */
+} reminder;
+
+static enum weir_result once_process(void *self, struct weir_context *context, unsigned input,
+                                     const struct weir_record *record)
+{
+    (void)self;
+    (void)input;
+    (void)record;
+    int64_t due = weir_wall_time(context) + FLOW_SECOND / 2;
+    atomic_store(&reminder.due, due);
+    return weir_timer_set(context, WEIR_TIMER_CLOCK, due, 0);
+}
+
+static enum weir_progress once_finish(void *self, struct weir_context *context)
+{
+    (void)self;
+    (void)context;
+    atomic_store(&reminder.ended, true);
+    return WEIR_END;
+}
+
+static const struct weir_operator once_table = {WEIR_SIZED(struct weir_operator), .kind = "once",
+                                                .process = once_process, .timer = join_timer,
+                                                .finish = once_finish};
+
+static int64_t wall_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return now.tv_sec * FLOW_SECOND + now.tv_nsec;
+}
+
+/* It had ended when the checkpoint was taken, so it must not emit any more after it. */
+Test(job_time, a_clock_timer_that_was_pending_at_the_end_does_not_fire_after_a_restart)
+{
+    static const int one[] = {1, -1};
+    static const int *const script = one;
+    struct flow flow;
+    memset(&joined, 0, sizeof joined);
+    flow_init(&flow);
+    flow.options.store = scratch.path;
+    flow.options.interval_ns = -1;
+    weir_node source = flow_add(&flow, "source", &script_table, &script, 1);
+    weir_node doze = flow_add(&flow, "doze", &doze_table, NULL, 1);
+    weir_connect(flow.graph, source, flow_add(&flow, "once", &once_table, NULL, 1), WEIR_SPREAD);
+    weir_connect(flow.graph, doze, weir_flat_map(flow.graph, "pass", flow_pass, NULL), WEIR_SPREAD);
+    flow_start(&flow);
+    while (!atomic_load(&reminder.ended))
+        sched_yield();
+    for (unsigned i = 1; i <= 2; i++) { /* the second one has its END placed for sure */
+        cr_assert_eq(weir_job_checkpoint(flow.job, NULL), WEIR_OK);
+        watch_until(&flow.watch, &flow.watch.committed, i);
+    }
+    flow_stop(&flow, WEIR_STOP_NOW);
+    flow_wait(&flow);
+    flow_close(&flow);
+    cr_assert_eq(joined.fired, 0, "its input had ended before");
+    while (wall_ns() < atomic_load(&reminder.due))
+        sched_yield();
+    flow_finish(&flow);
+    cr_expect_eq(joined.fired, 0, "nor after the restart");
     flow_free(&flow);
 }
 

@@ -17,17 +17,21 @@
 #define KEYS 50
 #define RATE 40000
 #define MS INT64_C(1000000)
+#define SLOW_EVERY 16
+#define BUDGET 60000   /* bytes that may be recorded, in rounds that overtake */
 #define PATIENCE 12000 /* waits of 10 ms */
 
 struct whole {
     char folder[64], store[96], output[96];
     uint64_t records;
+    bool round; /* a cycle, and rounds that overtake */
     struct weir_job_options options;
     struct weir_graph *graph;
     struct weir_job *job;
     atomic_bool asking;
     uint64_t restored_from; /* by the event hook: one at a time */
     uint64_t committed;
+    uint64_t recorded;     /* bytes in flight, in all checkpoints */
     unsigned char *counts; /* [KEYS][records]: how often "the n-th of this key" was published */
 };
 
@@ -37,7 +41,7 @@ static void fail(const char *what, const char *detail)
     abort();
 }
 
-/* ---- the graph: two sources, a pass, a count by key, lines ---- */
+/* ---- the graph: two sources, a pass or a cycle, a count by key, lines ---- */
 
 static enum weir_result pass(struct weir_context *context, unsigned input,
                              const struct weir_record *record, const void *config)
@@ -47,6 +51,14 @@ static enum weir_result pass(struct weir_context *context, unsigned input,
     return weir_emit(context, 0, record);
 }
 
+/* Round once, then on. */
+static enum weir_result turn(struct weir_context *context, unsigned input,
+                             const struct weir_record *record, const void *config)
+{
+    (void)config;
+    return weir_emit(context, input, record);
+}
+
 static enum weir_result count(struct weir_context *context, unsigned input,
                               const struct weir_record *record, const void *config)
 {
@@ -54,10 +66,11 @@ static enum weir_result count(struct weir_context *context, unsigned input,
     uint64_t number;
 
     (void)input;
-    (void)config;
     if (cell == NULL)
         return WEIR_FAILED;
     number = (*cell)++;
+    if (*(const bool *)config && number % SLOW_EVERY == 0)
+        usleep(1000);
     return weir_emit(context, 0,
                      &(struct weir_record){record->key, {&number, sizeof number}, record->time});
 }
@@ -73,37 +86,64 @@ static size_t line_of(char *line, size_t room, const struct weir_record *record,
 }
 
 static weir_node add(struct weir_graph *graph, const char *name, weir_function function,
-                     uint32_t parallelism, const struct weir_state *state)
+                     uint32_t parallelism)
 {
-    return weir_graph_add(graph, &(struct weir_node_options){
-                                     WEIR_SIZED(struct weir_node_options),
-                                     .name = name,
-                                     .function = function,
-                                     .parallelism = parallelism,
-                                     .states = state,
-                                     .state_count = state != NULL,
-                                 });
+    return weir_graph_add(graph, &(struct weir_node_options){WEIR_SIZED(struct weir_node_options),
+                                                             .name = name, .function = function,
+                                                             .parallelism = parallelism});
+}
+
+static weir_node add_count(const struct whole *whole, struct weir_graph *graph)
+{
+    static const struct weir_state state = {WEIR_SIZED(struct weir_state), .name = "count",
+                                            .version = 1, .value_size = 8};
+    return weir_graph_add(
+        graph, &(struct weir_node_options){WEIR_SIZED(struct weir_node_options), .name = "counts",
+                                           .function = count, .config = &whole->round,
+                                           .parallelism = 2, .states = &state, .state_count = 1});
+}
+
+static void add_cycle(struct weir_graph *graph, weir_node source, weir_node counts)
+{
+    static const char *const inputs[] = {"in", "back"}, *const outputs[] = {"ring", "done"};
+    weir_node head = weir_graph_add(
+        graph,
+        &(struct weir_node_options){WEIR_SIZED(struct weir_node_options), .name = "head",
+                                    .function = turn, .parallelism = 2, .inputs = inputs,
+                                    .input_count = 2, .outputs = outputs, .output_count = 2});
+    weir_node body = add(graph, "body", pass, 3);
+
+    weir_connect(graph, source, head, WEIR_SPREAD);
+    weir_connect(graph, head, body, WEIR_SPREAD);
+    weir_graph_connect(graph, &(struct weir_edge_options){
+                                  WEIR_SIZED(struct weir_edge_options), .from = body, .to = head,
+                                  .input = "back", .routing = WEIR_SPREAD, .feedback = true});
+    weir_graph_connect(graph, &(struct weir_edge_options){WEIR_SIZED(struct weir_edge_options),
+                                                          .from = head, .output = "done",
+                                                          .to = counts, .routing = WEIR_BY_KEY});
 }
 
 static struct weir_graph *graph_of(const struct whole *whole)
 {
-    static const struct weir_state state = {WEIR_SIZED(struct weir_state), .name = "count",
-                                            .version = 1, .value_size = 8};
     struct weir_graph *graph = weir_graph_new(NULL);
     weir_node source = weir_sequence_source(
         graph, "source",
-        &(struct weir_sequence_source_options){WEIR_SIZED(struct weir_sequence_source_options),
-                                               .count = whole->records, .keys = KEYS, .rate = RATE,
-                                               .time_step = 1, .parallelism = 2});
-    weir_node middle = add(graph, "middle", pass, 3, NULL);
-    weir_node counts = add(graph, "counts", count, 2, &state);
+        &(struct weir_sequence_source_options){
+            WEIR_SIZED(struct weir_sequence_source_options), .count = whole->records, .keys = KEYS,
+            .rate = whole->round ? 0 : RATE, .time_step = 1, .parallelism = 2});
+    weir_node counts = add_count(whole, graph);
     weir_node sink = weir_line_sink(graph, "sink",
                                     &(struct weir_line_sink_options){
                                         WEIR_SIZED(struct weir_line_sink_options),
                                         .path = whole->output, .write = line_of, .parallelism = 2});
 
-    weir_connect(graph, source, middle, WEIR_SPREAD);
-    weir_connect(graph, middle, counts, WEIR_BY_KEY);
+    if (whole->round) {
+        add_cycle(graph, source, counts);
+    } else {
+        weir_node middle = add(graph, "middle", pass, 3);
+        weir_connect(graph, source, middle, WEIR_SPREAD);
+        weir_connect(graph, middle, counts, WEIR_BY_KEY);
+    }
     weir_connect(graph, counts, sink, WEIR_FORWARD);
     return graph;
 }
@@ -117,6 +157,8 @@ static void on_event(void *context, const struct weir_event *event)
     if (event->kind == WEIR_EVENT_STARTED)
         whole->restored_from = event->id;
     whole->committed += event->kind == WEIR_EVENT_COMMITTED;
+    if (event->kind == WEIR_EVENT_COMMITTED)
+        whole->recorded += event->channel_bytes + event->outlet_bytes;
 }
 
 static void on_log(void *context, enum weir_level level, const char *text)
@@ -238,40 +280,70 @@ static int remove_one(const char *path, const struct stat *status, int kind, str
     return remove(path);
 }
 
+static struct weir_job_options options_of(struct whole *whole, const char *endpoint)
+{
+    return (struct weir_job_options){
+        WEIR_SIZED(struct weir_job_options),
+        .store = whole->store,
+        .interval_ns = 10 * MS,
+        .batch_bytes = whole->round ? 1024 : 4096,
+        .window_batches = whole->round ? 2 : 0,
+        .mode = whole->round ? WEIR_UNALIGNED : WEIR_ADAPTIVE,
+        .recording_max = whole->round ? BUDGET : 0,
+        .rounds_at_once = 4,
+        .endpoint = endpoint,
+        .event = on_event,
+        .event_context = whole,
+        .log = on_log,
+    };
+}
+
+static void live(struct whole *whole)
+{
+    pthread_t thread;
+
+    start(whole, &thread);
+    until_committed(whole, 5);
+    if (weir_job_stop(whole->job, WEIR_STOP_NOW, NULL) != WEIR_OK)
+        fail("no stop", "");
+    expect(whole, thread, WEIR_OUTCOME_STOPPED);
+    start(whole, &thread);
+    expect(whole, thread, WEIR_OUTCOME_ENDED);
+    if (whole->restored_from == 0)
+        fail("it began from the beginning", "");
+    if (whole->round && whole->recorded == 0)
+        fail("nothing was in flight in any checkpoint", whole->folder);
+    check_output(whole);
+}
+
+static void run(struct whole *whole, const char *endpoint)
+{
+    snprintf(whole->folder, sizeof whole->folder, "%s/weir_whole_XXXXXX",
+             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+    if (mkdtemp(whole->folder) == NULL)
+        fail("no temporary folder", whole->folder);
+    snprintf(whole->store, sizeof whole->store, "%s/store", whole->folder);
+    snprintf(whole->output, sizeof whole->output, "%s/out", whole->folder);
+    whole->options = options_of(whole, endpoint);
+    whole->graph = graph_of(whole);
+    live(whole);
+    printf("%s: %" PRIu64 " records, %" PRIu64 " checkpoints with %" PRIu64
+           " bytes in flight, restored from %" PRIu64 ": exact\n",
+           endpoint, whole->records, whole->committed, whole->recorded, whole->restored_from);
+    weir_graph_free(&whole->graph);
+    nftw(whole->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 void whole_job_run(const char *endpoint, uint64_t records)
 {
     struct whole whole = {.records = records};
-    pthread_t thread;
 
-    snprintf(whole.folder, sizeof whole.folder, "%s/weir_whole_XXXXXX",
-             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    if (mkdtemp(whole.folder) == NULL)
-        fail("no temporary folder", whole.folder);
-    snprintf(whole.store, sizeof whole.store, "%s/store", whole.folder);
-    snprintf(whole.output, sizeof whole.output, "%s/out", whole.folder);
-    whole.options = (struct weir_job_options){
-        WEIR_SIZED(struct weir_job_options),
-        .store = whole.store,
-        .interval_ns = 10 * MS,
-        .batch_bytes = 4096,
-        .endpoint = endpoint,
-        .event = on_event,
-        .event_context = &whole,
-        .log = on_log,
-    };
-    whole.graph = graph_of(&whole);
-    start(&whole, &thread);
-    until_committed(&whole, 5);
-    if (weir_job_stop(whole.job, WEIR_STOP_NOW, NULL) != WEIR_OK)
-        fail("no stop", "");
-    expect(&whole, thread, WEIR_OUTCOME_STOPPED);
-    start(&whole, &thread);
-    expect(&whole, thread, WEIR_OUTCOME_ENDED);
-    if (whole.restored_from == 0)
-        fail("it began from the beginning", "");
-    check_output(&whole);
-    printf("%s: %" PRIu64 " records, %" PRIu64 " checkpoints, restored from %" PRIu64 ": exact\n",
-           endpoint, records, whole.committed, whole.restored_from);
-    weir_graph_free(&whole.graph);
-    nftw(whole.folder, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    run(&whole, endpoint);
+}
+
+void whole_job_run_round(const char *endpoint, uint64_t records)
+{
+    struct whole whole = {.records = records, .round = true};
+
+    run(&whole, endpoint);
 }

@@ -13,5 +13,9 @@
 /* endpoint as in struct weir_job_options. Aborts when something is not as it should be. Prints one
  * line with what was done. */
 void whole_job_run(const char *endpoint, uint64_t records);
+/* The same, but records go round a cycle first and are counted slowly, and every checkpoint is
+ * unaligned, with small windows and budget: batches, and what waits on disk, are shared by tasks
+ * and writer. */
+void whole_job_run_round(const char *endpoint, uint64_t records);
 
 #endif

@@ -9,6 +9,7 @@
 #define YEAR_NS (INT64_C(365) * 24 * 3600 * 1000000000)
 #define EARLIEST_NS (20 * YEAR_NS) /* since 1970: jumps turn back here, */
 #define LATEST_NS (150 * YEAR_NS)  /* and here */
+#define LATE_NS 60000000000        /* beyond what an operator adds to it */
 #define JUMP_BITS 40               /* a millisecond to 17 years */
 
 static int64_t now_ns;
@@ -53,6 +54,11 @@ void sim_clock_jump(void)
     sim_clock_step_wall(back ? -size_ns : size_ns);
     jumps++;
     sim_event("wall", back ? "back" : "ahead", (const uint64_t[4]){(uint64_t)size_ns});
+}
+
+void sim_clock_latest(void)
+{
+    wall_ns = LATEST_NS + LATE_NS - now_ns;
 }
 
 uint64_t sim_clock_jumped(void)

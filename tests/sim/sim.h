@@ -67,6 +67,7 @@ void sim_clock_pass(int64_t until_ns); /* never backwards */
 int64_t sim_now_ns(void);              /* looks, and takes no time: see sim_slow_actors */
 void sim_clock_tick(int64_t tick_ns);  /* what each look at clock_now_ns takes */
 void sim_clock_step_wall(int64_t by_ns);
+void sim_clock_latest(void); /* later than it ever was by its jumps */
 /* The wall clock goes a millisecond to some years back or ahead. */
 void sim_clock_jump(void);
 uint64_t sim_clock_jumped(void); /* how often */
