@@ -85,8 +85,8 @@ static const char *frame_fault(const unsigned char *frame, size_t size)
         return "sizes that disagree";
     if (get(frame + FRAME_CHECKSUM_AT, 8) != frame_checksum(frame, payload_size))
         return "a wrong checksum";
-    if (kind < MESSAGE_BATCH || kind > MESSAGE_REQUEST)
-        return "an unknown kind";
+    if (kind < MESSAGE_BATCH || kind > MESSAGE_PROMISE) /* all else stays inside the process */
+        return "a kind that does not travel";
     if (flags > FRAME_HAS_PAYLOAD || (flags == 0 && payload_size > 0))
         return "unknown flags";
     return NULL;

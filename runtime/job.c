@@ -11,8 +11,16 @@
 
 #define RETRY_NS 1000000 /* pause before a request is sent again */
 #define PATH_LIMIT 4000  /* bytes of a savepoint's */
+#define RECORDING_MAX (UINT64_C(64) << 20)
 
 /* -------------------------------------------------------------------------- building -- */
+
+/* Full queues, and no round is given up for what it finds in them. */
+static uint64_t fitting_recording_max(const struct run *run)
+{
+    uint64_t windows = (uint64_t)run->plan.channel_count * run->window_bytes;
+    return windows > RECORDING_MAX ? windows : RECORDING_MAX;
+}
 
 static enum weir_result make_run(struct weir_job *job, struct weir_error *error)
 {
@@ -30,7 +38,8 @@ static enum weir_result make_run(struct weir_job *job, struct weir_error *error)
     run->window_bytes = options->window_bytes;
     run->network = strcmp(options->endpoint, "inproc") != 0;
     run->mode = options->mode;
-    run->recording_max = options->recording_max;
+    run->recording_max =
+        options->recording_max ? options->recording_max : fitting_recording_max(run);
     run->memory_max = options->memory_max;
     run->recorded = &job->recorded;
     run->sealed = &job->sealed;

@@ -33,8 +33,6 @@ static void fill_in(struct weir_job_options *options)
         options->endpoint = "inproc";
     if (!options->alignment_max_ns)
         options->alignment_max_ns = SECOND_NS / 20;
-    if (!options->recording_max)
-        options->recording_max = (uint64_t)64 * KIB * KIB;
     if (!options->rounds_at_once)
         options->rounds_at_once = 2;
 }

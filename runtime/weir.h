@@ -572,10 +572,10 @@ struct weir_job_options {
     enum weir_mode mode;
     int64_t alignment_max_ns; /* of WEIR_ADAPTIVE; since the trigger; default 50 ms */
     /* Memory that checkpoints may hold in batches in flight that they record, over all of them that
-     * are not written yet; default 64 MiB. When it is used up, tasks stop reading what is still to
-     * be recorded; an adaptive checkpoint becomes unaligned first. At twice that, a checkpoint that
-     * still waits for markers is given up. What is recorded of feedback edges goes to `scratch`
-     * then. */
+     * are not written yet; default 64 MiB, or what all windows hold together when that is more.
+     * When it is used up, tasks stop reading what is still to be recorded; an adaptive checkpoint
+     * becomes unaligned first. At twice that, a checkpoint that still waits for markers is given
+     * up. What is recorded of feedback edges goes to `scratch` then. */
     uint64_t recording_max;
     /* Of batches in flight, recorded ones, keyed state, and what tasks have saved and nobody has
      * written yet, at least 64 KiB each; default no limit. At nine

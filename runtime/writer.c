@@ -149,6 +149,19 @@ static bool answered(struct writer *writer)
     return writer->unsent_count == 0;
 }
 
+/* To a round that was given up, nobody waits for one. */
+static void forget_answers(struct writer *writer, uint64_t id)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < writer->unsent_count; i++) {
+        if (writer->unsent[i].id == id && writer->unsent[i].kind != MESSAGE_SAVED)
+            batch_release(writer->unsent[i].payload);
+        else
+            writer->unsent[kept++] = writer->unsent[i];
+    }
+    writer->unsent_count = kept;
+}
+
 /* ------------------------------------------------------------------------------- claim -- */
 
 static void on_claim(struct writer *writer, const struct message *message)
@@ -502,6 +515,7 @@ static void on_abort(struct writer *writer, const struct message *message)
     if (!round || !message->id)
         return;
     store_abort(writer->store, message->id);
+    forget_answers(writer, message->id);
     close_round(writer, round);
 }
 
