@@ -11,6 +11,7 @@
 #include "name.h"
 #include "sim_world.h"
 #include "store.h"
+#include "weir_checkpoint.h"
 
 static struct file_node *find(const char *folder, const char *name)
 {
@@ -175,4 +176,24 @@ void sim_damage_undo(struct sim_damage *damage)
     free(damage->file->cached.data);
     damage->file->cached = damage->before;
     *damage = (struct sim_damage){0};
+}
+
+bool sim_damage_is_found(enum sim_damage_kind kind, uint64_t k)
+{
+    struct sim_damage damage;
+    struct weir_store *store = NULL;
+    const uint64_t *ids = NULL;
+    size_t count = 0;
+    enum weir_result result;
+
+    if (!sim_damage_do(&damage, kind, k))
+        return true;
+    result = weir_store_open(SIM_STORE, NULL, &store, NULL);
+    if (result == WEIR_OK)
+        result = weir_store_list(store, &ids, &count, NULL);
+    if (result == WEIR_OK)
+        result = weir_store_verify(store, ids[count - 1], NULL);
+    weir_store_close(&store);
+    sim_damage_undo(&damage);
+    return result == WEIR_DAMAGED;
 }

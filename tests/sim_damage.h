@@ -24,5 +24,7 @@ enum sim_damage_kind {
 /* Where, is drawn from k. False: there is no checkpoint. The disk is at rest. */
 bool sim_damage_do(struct sim_damage *damage, enum sim_damage_kind kind, uint64_t k);
 void sim_damage_undo(struct sim_damage *damage);
+/* Does it, verifies that checkpoint, and undoes it. Was it noticed? True too if there is none. */
+bool sim_damage_is_found(enum sim_damage_kind kind, uint64_t k);
 
 #endif

@@ -326,7 +326,7 @@ static void set_trouble(struct life *life)
         break;
     case SIM_FAULT_DISK:
         sim_disk_fail_of(trouble->aim == SIM_AIM_SYNC ? "sync" : NULL, trouble->k,
-                         trouble->os_error, trouble->harder ? 4 * trouble->after : 0);
+                         trouble->os_error, trouble->harder ? 8 * trouble->after : 0);
         break;
     case SIM_FAULT_FULL:
         sim_disk_space(files_size() + trouble->k);
@@ -624,6 +624,22 @@ static void judge_damage(struct life *life)
                      (int)life->outcome, weir_result_name(life->error.code), life->error.text);
 }
 
+#define DAMAGES 4 /* tried after each run */
+
+/* J10 */
+static void judge_verification(struct life *life, uint32_t number)
+{
+    uint64_t draw = sim_plan_stream(life->plan, SIM_DRAW_DAMAGE, number);
+
+    for (uint32_t i = 0; i < DAMAGES && life->world.breach[0] == '\0'; i++) {
+        uint64_t k = explore_random(&draw);
+        enum sim_damage_kind kind = (enum sim_damage_kind)explore_below(&draw, SIM_DAMAGES);
+        if (!sim_damage_is_found(kind, k))
+            world_breach(&life->world, "J10: damage of kind %d at %" PRIu64 " was not found",
+                         (int)kind, k);
+    }
+}
+
 static void judge(struct life *life)
 {
     bool failed = life->outcome >= WEIR_OUTCOME_FAILED;
@@ -739,6 +755,7 @@ static void run_once(struct life *life, uint32_t number, struct sim_trouble trou
     life->world.disk_broken |= world_disk_lies();
     sim_graph_forget(&life->graph);
     world_end(&life->world);
+    judge_verification(life, number);
 }
 
 /* ---- a life ---- */

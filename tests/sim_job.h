@@ -15,6 +15,7 @@
  *   J7  a round that may overtake waits for no operator that takes nothing.
  *   J8  when a job has ended, no byte is in flight, recorded, or saved and not written.
  *   J9  a savepoint that was asked for fails only when disk or memory do, or the job is over.
+ *   J10 whatever is changed in the newest checkpoint, whoever verifies it finds that.
  */
 #ifndef SIM_JOB_H
 #define SIM_JOB_H

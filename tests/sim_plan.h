@@ -28,8 +28,8 @@ enum sim_fault {
     SIM_FAULT_NONE,
     SIM_FAULT_KILL,     /* the process dies at the k-th file call, or where it is aimed */
     SIM_FAULT_POWER,    /* the same, and the power is cut: what was not synced is perhaps lost */
-    SIM_FAULT_DISK,     /* the k-th file call fails, or the k-th sync; with `harder` the power is
-                           cut 4 * `after` calls later */
+    SIM_FAULT_DISK,     /* the k-th file call fails, or the k-th sync of a file; with `harder`
+                           the power is cut 8 * `after` calls later */
     SIM_FAULT_FULL,     /* `k` bytes are left on the disk for a while */
     SIM_FAULT_MEMORY,   /* the k-th allocation fails; with `harder` a hundred of them */
     SIM_FAULT_STOP,     /* a stop after k microseconds: suspend, or now with `harder` */
@@ -128,6 +128,7 @@ enum sim_draws {
     SIM_DRAW_END,
     SIM_DRAW_NEXT_OPTIONS,
     SIM_DRAW_SAVEPOINTS,
+    SIM_DRAW_DAMAGE,
 };
 
 /* All that may be drawn. */

@@ -386,7 +386,8 @@ int64_t disk_write(int file, const void *data, size_t size, uint64_t offset)
 int disk_sync(int file)
 {
     const struct handle *handle = handle_of(file);
-    int result = called("sync", "", 0);
+    bool folder = handle != NULL && handle->node->folder;
+    int result = called(folder ? "sync folder" : "sync", "", 0);
 
     if (handle == NULL)
         return result != 0 ? result : -EBADF;
