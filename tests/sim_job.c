@@ -624,7 +624,7 @@ static void judge_damage(struct life *life)
                      (int)life->outcome, weir_result_name(life->error.code), life->error.text);
 }
 
-#define DAMAGES 4 /* tried after each run */
+#define DAMAGES 2 /* tried after each run */
 
 /* J10 */
 static void judge_verification(struct life *life, uint32_t number)

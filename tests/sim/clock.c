@@ -58,7 +58,10 @@ void sim_clock_jump(void)
 
 void sim_clock_latest(void)
 {
-    wall_ns = LATEST_NS + LATE_NS - now_ns;
+    int64_t latest_ns = LATEST_NS + LATE_NS - now_ns;
+
+    if (wall_ns < latest_ns) /* it goes on from there */
+        wall_ns = latest_ns;
 }
 
 uint64_t sim_clock_jumped(void)
