@@ -105,7 +105,8 @@ static bool append(unsigned char **to, size_t *size, size_t *room, const void *b
         *to = moved;
         *room = larger;
     }
-    memcpy(*to + *size, bytes, more);
+    if (more > 0)
+        memcpy(*to + *size, bytes, more);
     *size += more;
     return true;
 }

@@ -17,11 +17,12 @@
 #define MS INT64_C(1000000)
 #define SLICE_NS (2 * MS)
 #define PATIENCE_NS (600000 * MS) /* of virtual time; a round's timeout is far below */
-#define FULL_NS (300 * MS)        /* how long a full disk stays full */
-#define JUMPS_NS (10000 * MS)     /* how long the wall clock jumps */
-#define LOST_ROUNDS 20            /* timeouts that a run which lost something has, but */
-#define LOST_NS (2000 * MS)       /* no longer than this, */
-#define GAP_NS (1500 * MS) /* but so long to see that an item is missing which others follow */
+#define HASTE_NS (20000 * MS)
+#define FULL_NS (300 * MS)    /* how long a full disk stays full */
+#define JUMPS_NS (10000 * MS) /* how long the wall clock jumps */
+#define LOST_ROUNDS 20        /* timeouts that a run which lost something has, but */
+#define LOST_NS (2000 * MS)   /* no longer than this, */
+#define GAP_NS (1500 * MS)    /* but so long to see that an item is missing which others follow */
 #define STEP_LIMIT 5000000
 #define MANY 100 /* allocations that fail in a row */
 #define SAVES_A_RUN 10
@@ -498,7 +499,7 @@ static void watch(struct life *life, struct weir_job *job)
         life->stuck = has_lost_its_way(life);
         if (life->stuck)
             return;
-        if (sim_now_ns() - began_ns > PATIENCE_NS) {
+        if (sim_now_ns() - began_ns > (life->plan->hasty ? HASTE_NS : PATIENCE_NS)) {
             world_breach(&life->world, "J1: the job does not end");
             weir_job_dump(job, say_line, NULL);
             return;

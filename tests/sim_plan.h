@@ -109,6 +109,7 @@ struct sim_plan {
     char plant[64];      /* "": none */
 
     bool small;             /* a fixed small job, whatever the seed */
+    bool hasty;             /* what does not end soon is taken to never end: cheaper */
     bool other_bytes;       /* new and freed memory hold other bytes: must change nothing */
     bool forced;            /* these troubles, none drawn */
     uint32_t trouble_count; /* with `forced` */

@@ -577,6 +577,7 @@ static uint64_t seeds_until_caught(const struct plant *plant)
     for (uint64_t seed = 1; seed <= PLANT_SEEDS; seed++) {
         struct sim_plan plan = sim_plan_of(seed);
         plan.allowed = plant->allowed;
+        plan.hasty = true;
         snprintf(plan.plant, sizeof plan.plant, "%s", plant->name);
         if (sim_trial(&plan, false, &result))
             continue;
