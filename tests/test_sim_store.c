@@ -364,7 +364,7 @@ Test(sim_store, a_claim_that_failed_does_not_take_the_place_of_one_that_did_not)
     struct store *store = sample_store(STORE);
     cr_assert_eq(store_claim(store, 1, &error), WEIR_OK);
     store_abort(store, 1);
-    sim_disk_fail_of("sync", 1, EIO, 0);
+    sim_disk_fail_of("sync folder", 1, EIO, 0);
     cr_assert_eq(store_claim(store, 2, &error), WEIR_IO);
     cr_assert_eq(store_next_id(store), 3);
     store_abort(store, 2);

@@ -175,7 +175,8 @@ uint64_t sim_disk_calls(void); /* file calls since sim_disk_start */
 /* The k-th call from now (1: the next) answers -os_error and does nothing. A sync that failed lies
  * from then on: it answers 0 and keeps nothing. */
 void sim_disk_fail(uint64_t k, int os_error);
-/* The same of calls of this name alone ("sync", of a file); and `then` calls after it sim_kill, 0: not. */
+/* The same of calls of this name alone ("sync" is of a file, "sync folder"); and `then` calls after
+ * it sim_kill, 0: not. */
 void sim_disk_fail_of(const char *name, uint64_t k, int os_error, uint64_t then);
 bool sim_disk_failed(void); /* since one of these two was called */
 /* sim_kill at the k-th call from now, which is not done any more; but a write may be, in part. */
