@@ -102,4 +102,13 @@ static inline uint64_t explore_seed(void)
     return text != NULL ? strtoull(text, NULL, 0) : 20240607;
 }
 
+/* WEIR_TEST_SHARE=N: of what is tried one after the other, every N-th is enough. For the builds
+ * that repeat with another compiler, or with sanitizers, what one build tries completely. */
+static inline uint32_t explore_share(void)
+{
+    const char *text = getenv("WEIR_TEST_SHARE");
+    uint32_t share = text != NULL ? (uint32_t)strtoul(text, NULL, 0) : 1;
+    return share > 0 ? share : 1;
+}
+
 #endif

@@ -722,6 +722,8 @@ struct search {
     const char *inputs[EVERY_INPUTS];
     const char *kinds, *coordinator;
     bool eager;
+    uint32_t share;  /* 1: every choice is tried */
+    uint64_t number; /* of the choice */
     struct seen seen;
     char path[PATH_MAX_LENGTH];
     size_t depth;
@@ -915,6 +917,8 @@ enum { LAWFUL = 8, ALL = sizeof scripts / sizeof *scripts };
 static void explore_from_start(struct search *search)
 {
     for (size_t c = 0; c < sizeof coordinators / sizeof *coordinators; c++) {
+        if (search->number++ % search->share != 0)
+            continue;
         search->coordinator = coordinators[c];
         memset(&search->order, 0, sizeof search->order);
         world_start(&search->order.world, search->kinds, search->eager);
@@ -941,7 +945,8 @@ static void choose(struct search *search, uint32_t input, size_t count)
 static void every_order(const char *kinds, size_t script_count)
 {
     static struct search search;
-    search.steps = search.cuts = 0;
+    search.steps = search.cuts = search.number = 0;
+    search.share = strlen(kinds) > 1 ? explore_share() : 1;
     for (int eager = 0; eager < 2; eager++) {
         for (uint32_t input = 0; input < EVERY_INPUTS; input++)
             search.inputs[input] = "";

@@ -73,6 +73,11 @@ set(test_environment
     "LSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tools/lsan.supp:print_suppressions=0"
     "TSAN_OPTIONS=halt_on_error=1:suppressions=${PROJECT_SOURCE_DIR}/tests/tools/tsan.supp")
 
+# Builds that repeat what the first one tries completely, see explore.h.
+if(WEIR_SANITIZE OR NOT CMAKE_C_COMPILER_ID STREQUAL "GNU")
+    list(APPEND test_environment "WEIR_TEST_SHARE=4")
+endif()
+
 # The sanitizers of these compilers lose their way where the kernel scatters addresses over more
 # than 28 bits, as new ones do. Some containers forbid to switch that off.
 set(launcher)
