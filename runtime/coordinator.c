@@ -42,7 +42,7 @@ enum weir_result coordinator_init(struct coordinator *coordinator, const struct 
         !make_rounds(coordinator))
         return error_memory(error, "the coordinator", tasks * sizeof *coordinator->tasks);
     rounds_init(&coordinator->rounds, options, tasks, coordinator->bits, next_id, clock_now_ns());
-    loops_init(&coordinator->loops, &run->plan, coordinator->loop_list);
+    loops_init(&coordinator->loops, &run->plan, coordinator->loop_list, options->interval_ns);
     return WEIR_OK;
 }
 

@@ -3,12 +3,21 @@
 
 #include <assert.h>
 
-#define PAUSE_FIRST_NS 1000000  /* then doubled, */
-#define PAUSE_MOST_NS 200000000 /* up to this */
+#define PAUSE_FIRST_NS 1000000   /* then doubled, up to the interval of checkpoints, but */
+#define PAUSE_LEAST_NS 200000000 /* at least to this, */
+#define PAUSE_MOST_NS INT64_C(10000000000) /* and no further than this */
 
-void loops_init(struct loops *loops, const struct plan *plan, struct loop *storage)
+static int64_t most_of(int64_t interval_ns)
 {
-    *loops = (struct loops){.plan = plan, .list = storage};
+    if (interval_ns <= 0 || interval_ns > PAUSE_MOST_NS)
+        return PAUSE_MOST_NS;
+    return interval_ns > PAUSE_LEAST_NS ? interval_ns : PAUSE_LEAST_NS;
+}
+
+void loops_init(struct loops *loops, const struct plan *plan, struct loop *storage,
+                int64_t interval_ns)
+{
+    *loops = (struct loops){.plan = plan, .list = storage, .pause_most_ns = most_of(interval_ns)};
     for (uint32_t l = 1; l <= plan->loop_count; l++)
         storage[l] = (struct loop){.pause_ns = PAUSE_FIRST_NS, .due_ns = INT64_MAX};
     for (uint32_t c = 0; c < plan->chain_count; c++)
@@ -86,7 +95,8 @@ uint32_t loops_rested(struct loops *loops, const struct cut_report *reports, int
         if (loop->due_ns != INT64_MAX)
             continue;
         loop->due_ns = now_ns + loop->pause_ns;
-        loop->pause_ns = loop->pause_ns < PAUSE_MOST_NS / 2 ? 2 * loop->pause_ns : PAUSE_MOST_NS;
+        bool further = loop->pause_ns < loops->pause_most_ns / 2;
+        loop->pause_ns = further ? 2 * loop->pause_ns : loops->pause_most_ns;
     }
     return 0;
 }

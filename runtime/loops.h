@@ -7,7 +7,8 @@
  * operator of it that would do something by itself, then nothing will happen there ever again -
  * rest is stable, so what a cut of the past shows still holds. Chandy and Lamport, 1985, section 5.
  *
- * So rounds are asked for until one shows it: at once, then after pauses that are doubled.
+ * So rounds are asked for until one shows it: at once, then after pauses that are doubled,
+ * up to the interval of checkpoints: the end comes at most twice as late as it could.
  *
  * L1  a loop is looked at only in rounds whose every task had, at its cut, nothing left to come
  *     from outside (cut_report.at_rest).
@@ -30,9 +31,12 @@ struct loop {
 struct loops {
     const struct plan *plan;
     struct loop *list; /* by number, from 1; storage from the caller: plan->loop_count + 1 zeroed */
+    int64_t pause_most_ns;
 };
 
-void loops_init(struct loops *loops, const struct plan *plan, struct loop *storage);
+/* interval_ns: of checkpoints; 0 or less: they are taken when asked for. */
+void loops_init(struct loops *loops, const struct plan *plan, struct loop *storage,
+                int64_t interval_ns);
 /* Which loop a task is in; 0: none. */
 uint32_t loops_of(const struct loops *loops, uint32_t task);
 /* A task says that all from outside has ended. Once a task. */

@@ -33,7 +33,7 @@ static void begin(void)
 {
     memset(storage, 0, sizeof storage);
     memset(reports, 0, sizeof reports);
-    loops_init(&loops, &plan, storage);
+    loops_init(&loops, &plan, storage, MS);
 }
 TestSuite(loops, .init = begin);
 
@@ -105,9 +105,11 @@ Test(loops, any_task_or_byte_of_the_loop_keeps_it_from_rest_and_no_other)
     cr_expect_eq(loops_rested(&loops, reports, 3), 1);
 }
 
-Test(loops, pauses_are_doubled_up_to_a_limit_and_run_from_the_rounds_end)
+static void pauses_are_doubled_up_to(int64_t most, int64_t interval)
 {
     int64_t now = 100 * MS, pause = MS;
+    begin();
+    loops_init(&loops, &plan, storage, interval);
     looping(7, 8, now);
     cr_expect_eq(loops_due_ns(&loops), now);
     for (int i = 0; i < 20; i++) {
@@ -116,10 +118,22 @@ Test(loops, pauses_are_doubled_up_to_a_limit_and_run_from_the_rounds_end)
         now += 7 * MS; /* so long it took */
         cr_expect_eq(loops_rested(&loops, i % 3 ? reports : NULL, now), 0);
         cr_expect_eq(loops_due_ns(&loops), now + pause, "pause %d", i);
-        pause = pause < 100 * MS ? 2 * pause : 200 * MS;
+        pause = pause < most / 2 ? 2 * pause : most;
         now = loops_due_ns(&loops);
     }
-    cr_expect_eq(pause, 200 * MS);
+    cr_expect_eq(pause, most);
+}
+
+/* A cycle that never comes to rest shall not cost more checkpoints than were asked for, but the end
+ * of one that does is not to wait for long. */
+Test(loops, pauses_are_doubled_up_to_the_interval_and_run_from_the_rounds_end)
+{
+    pauses_are_doubled_up_to(200 * MS, MS);
+    pauses_are_doubled_up_to(200 * MS, 200 * MS);
+    pauses_are_doubled_up_to(3000 * MS, 3000 * MS);
+    pauses_are_doubled_up_to(10000 * MS, 60000 * MS);
+    pauses_are_doubled_up_to(10000 * MS, 0);
+    pauses_are_doubled_up_to(10000 * MS, -1);
 }
 
 /* Rounds of the interval come besides: they may show rest, and do not lengthen the pause. */
