@@ -196,6 +196,74 @@ Test(job_savepoint, one_that_the_job_does_not_live_to_see_is_told_of_before_its_
     cr_expect_eq(status.unsaved, 1);
 }
 
+/* The coordinator stands still while it tells of the first checkpoint, so that what comes meanwhile
+ * is heard at once. */
+static sem_t telling, told_enough;
+static atomic_bool told_slowly;
+
+static void tell_slowly(void *watch, const struct weir_event *event)
+{
+    if (event->kind == WEIR_EVENT_COMMITTED && !atomic_exchange(&told_slowly, true)) {
+        sem_post(&telling);
+        sem_wait(&told_enough);
+    }
+    note(watch, event);
+}
+
+static void tells_slowly(void)
+{
+    sem_init(&telling, 0, 0);
+    sem_init(&told_enough, 0, 0);
+    atomic_store(&told_slowly, false);
+    flow.options.event = tell_slowly;
+}
+
+/* The stop is heard when the writer has been told to copy, and before it can have answered. */
+static void stops_while_it_is_written(const char *name)
+{
+    tells_slowly();
+    flow_start(&flow);
+    save(place(name));
+    sem_wait(&telling);
+    flow_stop(&flow, WEIR_STOP_NOW);
+}
+
+Test(job_savepoint, one_that_is_being_written_when_the_job_is_stopped_is_written_and_told_of)
+{
+    stops_while_it_is_written("sp");
+    sem_post(&told_enough);
+    flow_ends(&flow, WEIR_OUTCOME_STOPPED);
+    cr_expect_eq(told_count, 2);
+    cr_expect_eq(told[1].kind, WEIR_EVENT_ENDED);
+    is_saved(place("sp"));
+    flow_close(&flow);
+    is_saved(place("sp"));
+}
+
+Test(job_savepoint, one_that_can_not_be_written_any_more_when_the_job_is_stopped_says_why)
+{
+    stops_while_it_is_written("taken");
+    scratch_write(place("taken"), "something", 9);
+    sem_post(&told_enough);
+    flow_ends(&flow, WEIR_OUTCOME_STOPPED);
+    cr_expect_eq(told_count, 2);
+    cr_expect_eq(of(place("taken"))->kind, WEIR_EVENT_UNSAVED);
+    cr_expect(strstr(of(place("taken"))->text, "is not a directory") != NULL, "%s",
+              of(place("taken"))->text);
+}
+
+Test(job_savepoint, one_that_is_asked_for_behind_the_end_is_told_of_before_it)
+{
+    stops_while_it_is_written("sp");
+    save(place("late"));
+    sem_post(&told_enough);
+    flow_ends(&flow, WEIR_OUTCOME_STOPPED);
+    is_saved(place("sp"));
+    is_unsaved(place("late"), "before it could be begun");
+    cr_expect_eq(told_count, 3);
+    cr_expect_eq(told[2].kind, WEIR_EVENT_ENDED);
+}
+
 Test(job_savepoint, a_polled_host_is_told_the_path_too)
 {
     enum weir_outcome outcome;
@@ -332,19 +400,6 @@ Test(job_savepoint, of_two_stops_with_savepoints_the_first_is_enough)
     stops_with("sp", "no/where");
 }
 
-/* The coordinator stands still while it tells of a checkpoint, so that what comes meanwhile is
- * heard at once. */
-static sem_t telling, told_enough;
-
-static void tell_slowly(void *watch, const struct weir_event *event)
-{
-    if (event->kind == WEIR_EVENT_COMMITTED && event->id == 1) {
-        sem_post(&telling);
-        sem_wait(&told_enough);
-    }
-    note(watch, event);
-}
-
 static void count_ended(void *count, const char *line)
 {
     *(unsigned *)count += strstr(line, "has ended") != NULL;
@@ -353,9 +408,7 @@ static void count_ended(void *count, const char *line)
 /* All input has ended when the job is asked to be suspended: one round is the last of both. */
 Test(job_savepoint, a_stop_at_the_end_of_all_input_ends_the_job_whatever_becomes_of_its_savepoint)
 {
-    sem_init(&telling, 0, 0);
-    sem_init(&told_enough, 0, 0);
-    flow.options.event = tell_slowly;
+    tells_slowly();
     flow_start(&flow);
     flow_until_taken(&flow, &ledger, 100);
     cr_assert_eq(weir_job_checkpoint(flow.job, &flow.error), WEIR_OK);
