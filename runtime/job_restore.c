@@ -82,15 +82,34 @@ static enum weir_result refuse_used(struct weir_job *job, struct weir_error *err
 static enum weir_result open_savepoint(struct weir_job *job, struct weir_error *error)
 {
     const char *path = job->options.restore_path;
-    struct weir_error trouble = {0};
-    enum weir_result result = store_view(path, job->run.allocator, &job->savepoint, &trouble);
+    enum weir_result result = store_view(path, job->run.allocator, &job->savepoint, error);
     if (!result)
-        result = store_recover(job->savepoint, 0, &job->restored, &trouble);
+        result = store_recover(job->savepoint, 0, &job->restored, error);
     if (!result)
         note_restored(job);
-    if (result && error)
-        *error = trouble;
     return result ? error_within(error, "the savepoint %s", path) : WEIR_OK;
+}
+
+static enum weir_result check_graph(const struct weir_job *job,
+                                    const struct manifest_graph *description,
+                                    struct weir_error *error)
+{
+    enum weir_result result = manifest_compare(&job->restored.graph, description, error);
+    return result ? error_within(error, "checkpoint %llu does not fit this graph",
+                                 (unsigned long long)job->run.restored_id)
+                  : WEIR_OK;
+}
+
+/* Before there is a store, which would stand in the next attempt's way. */
+static enum weir_result check_savepoint(struct weir_job *job, struct weir_error *error)
+{
+    struct manifest_graph description = {0};
+    enum weir_result result = graph_describe(job->graph, job->options.parallelism,
+                                             job->restored.graph.key_groups, &description, error);
+    if (!result)
+        result = check_graph(job, &description, error);
+    graph_release(job->graph, &description);
+    return result;
 }
 
 /* The new store carries on the identity of the old one: by it sinks know their output, and its
@@ -98,7 +117,12 @@ static enum weir_result open_savepoint(struct weir_job *job, struct weir_error *
 static enum weir_result adopt_savepoint(struct weir_job *job, struct store_options *options,
                                         struct weir_error *error)
 {
-    enum weir_result result = open_savepoint(job, error);
+    struct weir_error trouble = {0};
+    enum weir_result result = open_savepoint(job, &trouble);
+    if (!result)
+        result = check_savepoint(job, &trouble);
+    if (result && error)
+        *error = trouble;
     if (result)
         return result;
     memcpy(options->new_id, store_id(job->savepoint), sizeof options->new_id);
@@ -299,10 +323,9 @@ static enum weir_result read_inflight(struct weir_job *job, uint32_t instance,
 
 static enum weir_result restore(struct weir_job *job, struct weir_error *error)
 {
-    enum weir_result result = manifest_compare(&job->restored.graph, &job->description, error);
+    enum weir_result result = check_graph(job, &job->description, error);
     if (result)
-        return error_within(error, "checkpoint %llu does not fit this graph",
-                            (unsigned long long)job->run.restored_id);
+        return result;
     if (job->restored.task_count != job->run.plan.instance_count)
         return error_set(error, WEIR_MISMATCH, 0,
                          "checkpoint %llu holds %u parts, and this graph has %u subtasks",

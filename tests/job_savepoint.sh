@@ -219,6 +219,7 @@ mistakes_lose_nothing() {
         --restore "$work/empty"
     starts 4 'had parallelism 2 and has 3' "$program" run --parallelism 3 --store "$store.new" \
         --set "input=$work/text" --set "output=$out" --restore "$saved"
+    [[ ! -e $store.new ]] || fail "a start that was refused has made a store"
     starts 4 'was it renamed' "$faulty" run --parallelism 2 --store "$store.new" \
         --set "input=$work/text" --set "output=$out" --restore "$saved"
     # A savepoint that is older than what was published does not go with that output.

@@ -454,6 +454,20 @@ Test(job_savepoint, a_store_begun_with_one_does_not_begin_from_nothing_unless_to
     flow_run(&flow, WEIR_OUTCOME_ALREADY_ENDED);
 }
 
+Test(job_savepoint, a_graph_that_it_does_not_fit_leaves_no_store_behind)
+{
+    flow_start(&flow);
+    stop_at(WEIR_STOP_SUSPEND, place("sp"));
+    flow_ends(&flow, WEIR_OUTCOME_STOPPED);
+    flow_close(&flow);
+    goes_on_from(place("sp"), "other");
+    weir_connect(flow.graph, flow_times(&flow, "more", 1, 1, 0),
+                 ledger_sink(flow.graph, "another", &ledger, 1), WEIR_SPREAD);
+    cr_assert_eq(weir_job_start(flow.graph, &flow.options, &flow.job, &flow.error), WEIR_MISMATCH);
+    cr_expect(strstr(flow.error.text, "does not fit this graph") != NULL, "%s", flow.error.text);
+    cr_expect_not(scratch_exists(place("other")));
+}
+
 Test(job_savepoint, told_to_begin_from_nothing_such_a_store_is_a_new_one)
 {
     flow_start(&flow);
