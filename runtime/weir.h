@@ -586,7 +586,8 @@ struct weir_job_options {
      * minimum pause it is 1. */
     uint32_t rounds_at_once;
     /* A directory for what waits on feedback edges beyond the window, made when missing; default:
-     * "scratch" in the store. Without either it waits in memory. Files there have no names. */
+     * "scratch" in the store. Without either it waits in memory. Files there have no names. A graph
+     * without a feedback edge is refused with it. */
     const char *scratch;
 };
 
