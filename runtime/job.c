@@ -363,7 +363,7 @@ static enum weir_result check_path(const struct weir_job *job, const char *path,
     if (!result && (!path || !*path || strlen(path) > PATH_LIMIT))
         result = error_set(error, WEIR_INVALID, 0,
                            "a savepoint's path has 1 to %d bytes: name a directory that is not "
-                           "there yet",
+                           "there yet, or is empty",
                            PATH_LIMIT);
     return result;
 }

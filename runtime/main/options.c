@@ -306,7 +306,7 @@ static const struct option {
     {.name = "dot", .verbs = BIT(OPTIONS_PLAN), .kind = FLAG, .offset = AT(dot),
      .help = "of plan: the graph in the language of Graphviz"},
     {.name = "to", .value = "DIR", .verbs = BIT(OPTIONS_SAVEPOINT), .kind = OWN, .take = take_to,
-     .help = "of savepoint: the directory to write, which is not there yet"},
+     .help = "of savepoint: the directory to write, not there yet, or empty"},
     {.name = "savepoint", .value = "DIR", .verbs = BIT(OPTIONS_STOP), .kind = OWN,
      .take = take_savepoint,
      .help = "of stop: keep the last checkpoint there; if that fails, go on"},
@@ -627,7 +627,8 @@ static enum weir_result check_pairs(const struct options *options, struct weir_e
         return refuse(error, "--savepoint and --now: say one of them; a stop at once leaves no "
                              "last checkpoint");
     if (options->verb == OPTIONS_SAVEPOINT && options->to == NULL)
-        return refuse(error, "savepoint needs --to DIR: a directory that is not there yet");
+        return refuse(error,
+                      "savepoint needs --to DIR: a directory that is not there yet, or is empty");
     return WEIR_OK;
 }
 
