@@ -343,7 +343,9 @@ a_plain_stop_is_kept_that_shares_its_checkpoint_with_a_savepoint() {
     until_true 10 grep -q 'stopping (control) when' "$log" || fail "not heard"
     kill -TERM "$pid"
     ends 6
-    grep -q 'so the job is not stopped' "$log" || fail "what was tested here?"
+    grep -q 'no savepoint in .*/no/where: saving checkpoint 2:' "$log" &&
+        grep -q 'the same command goes on from checkpoint 2$' "$log" ||
+        fail "what was tested here?"$'\n'"$(cat "$log")"
     ! grep -q 'stop-deadline' "$log" || fail "the stop was forgotten"$'\n'"$(cat "$log")"
     code_of wait "$asker"
     ((code == 5)) || fail "exit $code of who asked: $(cat "$work/asked.log")"
