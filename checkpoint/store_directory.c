@@ -60,8 +60,13 @@ enum weir_result store_open_parent(struct store *store, const char *path, struct
     enum weir_result result = split_path(store, path, &parent, error);
     if (result == WEIR_OK) {
         store->parent = disk_open(DISK_CWD, parent, DISK_DIRECTORY_FOLLOW);
-        if (store->parent == -ENOENT || store->parent == -ENOTDIR)
-            result = error_set(error, WEIR_IO, -store->parent,
+        if (store->parent == -ENOTDIR)
+            result = error_set(error, WEIR_IO, ENOTDIR,
+                               "store %s: %.*s, which should hold it, is not a directory: name "
+                               "another place",
+                               store->path, (int)(strlen(parent) - 1), parent);
+        else if (store->parent == -ENOENT)
+            result = error_set(error, WEIR_IO, ENOENT,
                                "store %s: the directory %s, which should hold it, does not exist: "
                                "make it first",
                                store->path, parent);

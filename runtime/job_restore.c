@@ -63,6 +63,12 @@ static enum weir_result find_checkpoint(struct weir_job *job, struct weir_error 
     return WEIR_OK;
 }
 
+/* A path may name a savepoint or a store, and is a savepoint until it has shown to be a store. */
+static const char *kind_of(const struct weir_job *job)
+{
+    return !job->savepoint || store_is_savepoint(job->savepoint) ? "savepoint" : "store";
+}
+
 /* A savepoint is the beginning of a store, not a station on its way. */
 static enum weir_result refuse_used(struct weir_job *job, struct weir_error *error)
 {
@@ -74,8 +80,20 @@ static enum weir_result refuse_used(struct weir_job *job, struct weir_error *err
         return result;
     return error_set(error, WEIR_REFUSED, 0,
                      "store %s holds checkpoints already: to go on from the newest, leave out "
-                     "--restore %s; to begin with that savepoint, name another store",
-                     job->options.store, job->options.restore_path);
+                     "--restore %s; to begin with that %s, name another store",
+                     job->options.store, job->options.restore_path, kind_of(job));
+}
+
+/* What reads stores calls all of them so. */
+static void call_by_kind(const struct weir_job *job, struct weir_error *error)
+{
+    static const char begins[] = "store ";
+    char rest[sizeof error->text];
+    if (strncmp(error->text, begins, sizeof begins - 1) != 0)
+        return;
+    memcpy(rest, error->text, sizeof rest);
+    (void)error_set(error, error->code, error->os_error, "%s %s", kind_of(job),
+                    rest + sizeof begins - 1);
 }
 
 /* What is restored from stays as it is: it is read, and that is all. */
@@ -85,9 +103,11 @@ static enum weir_result open_savepoint(struct weir_job *job, struct weir_error *
     enum weir_result result = store_view(path, job->run.allocator, &job->savepoint, error);
     if (!result)
         result = store_recover(job->savepoint, 0, &job->restored, error);
-    if (!result)
+    if (result)
+        call_by_kind(job, error);
+    else
         note_restored(job);
-    return result ? error_within(error, "the savepoint %s", path) : WEIR_OK;
+    return result;
 }
 
 static enum weir_result check_graph(const struct weir_job *job,
@@ -136,9 +156,9 @@ static enum weir_result check_adopted(struct weir_job *job, struct weir_error *e
 {
     if (memcmp(store_id(job->store), store_id(job->savepoint), STORE_ID_SIZE) != 0)
         return error_set(error, WEIR_REFUSED, 0,
-                         "store %s is another job's than the savepoint %s: name a directory that "
+                         "store %s is another job's than the %s %s: name a directory that "
                          "is not there yet",
-                         job->options.store, job->options.restore_path);
+                         job->options.store, kind_of(job), job->options.restore_path);
     return refuse_used(job, error);
 }
 
@@ -337,6 +357,8 @@ static enum weir_result restore(struct weir_job *job, struct weir_error *error)
         result = read_inflight(job, i, error);
     if (result == WEIR_DAMAGED && (!job->savepoint || store_is_savepoint(job->savepoint)))
         result = store_explain(from_store(job), job->run.restored_id, error);
+    if (result && job->savepoint)
+        call_by_kind(job, error);
     return result;
 }
 

@@ -680,7 +680,8 @@ WEIR_API enum weir_result weir_job_checkpoint(struct weir_job *job,
  * there yet, or is empty, outside of the store; its parent must be there. It stands for itself, is
  * readable like a store, and weir never changes or removes it. The SAVED or UNSAVED event tells, or
  * ENDED when the job was over before it had heard of it; an UNSAVED one, a full disk say, does the
- * job no harm. The end of the job waits for one that is being written. At most 8 at a time. WEIR_INVALID without a store. */
+ * job no harm. The end of the job waits for one that is being written. At most 8 at a time.
+ * WEIR_INVALID without a store. */
 WEIR_API enum weir_result weir_job_savepoint(struct weir_job *job, const char *path,
                                              struct weir_error *error) WEIR_MUST_USE;
 /* Stops by SUSPEND or DRAIN, with the last checkpoint copied to `path` as weir_job_savepoint does.

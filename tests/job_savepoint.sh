@@ -189,6 +189,8 @@ mistakes_lose_nothing() {
     mkdir "$work/empty" && echo something >"$work/file"
     ask savepoint --to "$work/no/where"
     expect 5 'no savepoint: .*does not exist: make it first'
+    ask savepoint --to "$work/file/sp"
+    expect 5 'no savepoint: .*/file, which should hold it, is not a directory: name another place'
     ask savepoint --to "$work/file"
     expect 5 'no savepoint: .*is not a directory'
     ask savepoint --to "$store/data/sp"
@@ -205,15 +207,16 @@ mistakes_lose_nothing() {
     grep -q 'could not be written, so the job is not stopped' "$log" || fail "not in the log"
     ask status
     expect 0 '^state +running'
-    expect 0 '^no savepoint +5 times, the last time: '
+    expect 0 '^no savepoint +6 times, the last time: '
     is_as_it_was "$work/empty"
     ask stop --savepoint "$saved"
     expect 0 'is kept as'
     ends 6
     keep "$saved"
-    starts 3 "the savepoint $work/none: .*does not exist" "${job[@]}" --store "$store.new" \
+    starts 3 ": savepoint $work/none does not exist" "${job[@]}" --store "$store.new" \
         --restore "$work/none"
-    starts 3 "$work/file is not a directory" "${job[@]}" --store "$store.new" --restore "$work/file"
+    starts 3 ": savepoint $work/file is not a directory" "${job[@]}" \
+        --store "$store.new" --restore "$work/file"
     starts 3 "is a savepoint, and is never changed: .*--restore $saved" "${job[@]}" --store "$saved"
     starts 3 'is a savepoint, and is never changed' "${job[@]}" --store "$saved" \
         --restore "$work/empty"
@@ -232,7 +235,8 @@ mistakes_lose_nothing() {
         --restore "$work/damaged"
     cp -r "$saved" "$work/unfinished"
     rm -r "$work/unfinished/checkpoints/"*
-    starts 3 'was never finished' "${job[@]}" --store "$store.new" --restore "$work/unfinished"
+    starts 3 ": savepoint $work/unfinished was never finished" "${job[@]}" \
+        --store "$store.new" --restore "$work/unfinished"
     # After all of which the right command is as good as before.
     starts 0 "the savepoint $saved; goes on in $store.new" "${job[@]}" --store "$store.new" \
         --restore "$saved"
@@ -298,7 +302,7 @@ a_stop_that_does_not_wait_wins_over_one_that_does() {
     local asker=$!
     until_true 10 grep -q 'stopping (control) when one last checkpoint' "$log" || fail "not heard"
     ask stop --savepoint "$saved.2"
-    expect 5 'somebody else has asked for a stop that leaves a savepoint'
+    expect 5 'no savepoint: somebody else has asked for a stop that leaves one'
     sleep 0.5 # the deadline of a plain stop is no deadline for this one
     kill -0 "$pid" || fail "it stopped without its savepoint"
     kill -TERM "$pid"

@@ -468,6 +468,34 @@ Test(job_savepoint, a_graph_that_it_does_not_fit_leaves_no_store_behind)
     cr_expect_not(scratch_exists(place("other")));
 }
 
+static void is_refused(const char *path, const char *store, const char *says)
+{
+    goes_on_from(path, store);
+    cr_expect_neq(weir_job_start(flow.graph, &flow.options, &flow.job, &flow.error), WEIR_OK);
+    cr_expect(strncmp(flow.error.text, says, strlen(says)) == 0, "%s", flow.error.text);
+}
+
+static const char *words(const char *kind, const char *path, const char *rest)
+{
+    static char text[700];
+    snprintf(text, sizeof text, "%s %s%s", kind, path, rest);
+    return text;
+}
+
+Test(job_savepoint, what_is_wrong_with_it_is_said_of_a_savepoint_and_of_a_store_as_such)
+{
+    flow_start(&flow);
+    flow_close(&flow);
+    const char *empty = flow.options.store, *file = place("file"), *left = place("left");
+    is_refused(empty, "other", words("store", empty, " holds no checkpoint"));
+    scratch_write(file, "x", 1);
+    is_refused(file, "other", words("savepoint", file, " is not a directory"));
+    is_refused(place("no"), "other", words("savepoint", place("no"), " does not exist"));
+    cr_assert_eq(rename(empty, left), 0);
+    scratch_write(scratch_join(left, "SAVEPOINT"), "x", 1);
+    is_refused(left, "other", words("savepoint", left, " was never finished"));
+}
+
 Test(job_savepoint, told_to_begin_from_nothing_such_a_store_is_a_new_one)
 {
     flow_start(&flow);

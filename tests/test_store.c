@@ -1369,6 +1369,7 @@ Test(store, a_savepoint_goes_only_where_nothing_is)
     const char *file = scratch_join(scratch.path, "file");
     scratch_write(file, "x", 1);
     expect_refused(file, WEIR_REFUSED, "not a directory");
+    expect_refused(scratch_join(file, "x"), WEIR_IO, "/file, which should hold it, is not a dir");
     expect_refused(scratch_join(saved, "x"), WEIR_REFUSED, "inside the savepoint");
     const char *empty = scratch_join(scratch.path, "empty");
     cr_assert_eq(mkdir(empty, 0700), 0);
