@@ -273,6 +273,8 @@ enum weir_result store_open(const struct store_options *options, struct store **
     made->warn_context = options->warn_context;
     enum weir_result result = store_open_parent(made, options->path, error);
     if (result == WEIR_OK)
+        result = store_check_place(made, error);
+    if (result == WEIR_OK)
         result = store_open_root(made, true, error);
     if (result == WEIR_OK)
         result = take_lock(made, error);

@@ -52,9 +52,10 @@ struct store_options {
 
 /* Creates the store when the path does not exist or is an empty directory; takes the lock; probes
  * that files can be written and synced; raises the epoch durably, and takes away what older runs
- * might still rename. WEIR_LOCKED names the owner as
- * far as known (pid, epoch, and since when stand in LOCK). Refuses a directory that is not a store
- * and not empty, a savepoint, a store owned by others or writable by others, another byte order. */
+ * might still rename. WEIR_LOCKED names the owner as far as known (pid, epoch, and since when stand
+ * in LOCK). Refuses a directory that is not a store and not empty, a savepoint, a new store inside
+ * another or inside a savepoint, a store owned by others or writable by others, another byte order.
+ */
 enum weir_result store_open(const struct store_options *options, struct store **store,
                             struct weir_error *error) WEIR_MUST_USE;
 /* Read only, without the lock and without raising the epoch: for tools, and for a run that begins

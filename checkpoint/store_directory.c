@@ -60,8 +60,13 @@ enum weir_result store_open_parent(struct store *store, const char *path, struct
     enum weir_result result = split_path(store, path, &parent, error);
     if (result == WEIR_OK) {
         store->parent = disk_open(DISK_CWD, parent, DISK_DIRECTORY_FOLLOW);
-        if (store->parent == -ENOENT || store->parent == -ENOTDIR)
-            result = error_set(error, WEIR_IO, -store->parent,
+        if (store->parent == -ENOTDIR)
+            result = error_set(error, WEIR_IO, ENOTDIR,
+                               "store %s: %.*s, which should hold it, is not a directory: name "
+                               "another place",
+                               store->path, (int)(strlen(parent) - 1), parent);
+        else if (store->parent == -ENOENT)
+            result = error_set(error, WEIR_IO, ENOENT,
                                "store %s: the directory %s, which should hold it, does not exist: "
                                "make it first",
                                store->path, parent);
@@ -76,6 +81,75 @@ enum weir_result store_open_parent(struct store *store, const char *path, struct
     memory_release(store->allocator, store->base);
     store->base = memory_text(store->allocator, store->path, strlen(store->path));
     return store->base == NULL ? error_memory(error, "a store's path", strlen(path)) : WEIR_OK;
+}
+
+#define UP_ROOM 1024 /* "./../.." as far as anybody's directories are deep */
+
+/* Above the root of all is the root, or nothing; what may not be looked at ends it as well. */
+enum weir_result store_walk_up(const struct store *store, store_look *look, const void *context,
+                               struct weir_error *error)
+{
+    struct disk_status status, below = {0};
+    char up[UP_ROOM] = ".";
+    for (size_t size = 1; size + 4 <= sizeof up; size += 3) {
+        int failure = disk_status_at(store->parent, up, &status);
+        if ((failure == -ENOENT && size > 1) || failure == -EACCES)
+            return WEIR_OK;
+        if (failure < 0)
+            return store_unusable(store, failure, "looking at the directories above it", error);
+        enum weir_result result = look(context, store, up, &status, error);
+        if (result != WEIR_OK)
+            return result;
+        if (size > 1 && status.device == below.device && status.inode == below.inode)
+            return WEIR_OK;
+        below = status;
+        memcpy(up + size, "/..", 4);
+    }
+    return error_set(error, WEIR_REFUSED, 0, "%s lies too deep: name another directory",
+                     store->path);
+}
+
+static bool holds(const struct store *store, const char *up, const char *name, enum disk_kind kind)
+{
+    struct disk_status status;
+    char path[UP_ROOM + 16];
+    snprintf(path, sizeof path, "%s/%s", up, name);
+    return disk_status_at(store->parent, path, &status) == 0 && status.kind == kind;
+}
+
+/* LOCK is a common name, so it takes more to be a store. */
+static enum weir_result is_any(const void *context, const struct store *store, const char *up,
+                               const struct disk_status *status, struct weir_error *error)
+{
+    (void)context, (void)status;
+    if (!holds(store, up, NAME_LOCK, DISK_FILE) || !holds(store, up, NAME_CHECKPOINTS, DISK_FOLDER))
+        return WEIR_OK;
+    size_t size = strlen(store->path) - strlen(store->base);
+    while (size > 1 && store->path[size - 1] == '/')
+        size--;
+    const char *parent = size > 0 ? store->path : ".";
+    int shown = size > 0 ? (int)size : 1;
+    if (holds(store, up, NAME_SAVEPOINT, DISK_FILE))
+        return error_set(error, WEIR_REFUSED, 0,
+                         "%s lies inside the savepoint %.*s%s, which is never changed: name a "
+                         "directory outside of it",
+                         store->path, shown, parent, up + 1);
+    return error_set(error, WEIR_REFUSED, 0,
+                     "%s lies inside the store %.*s%s: name a directory outside of it", store->path,
+                     shown, parent, up + 1);
+}
+
+/* Where the parent can't be read, nothing is found from it. */
+enum weir_result store_refuse_nested(const struct store *store, struct weir_error *error)
+{
+    return store->parent == DISK_CWD ? WEIR_OK : store_walk_up(store, is_any, NULL, error);
+}
+
+/* An existing store is left where it is. */
+enum weir_result store_check_place(const struct store *store, struct weir_error *error)
+{
+    bool there = strlen(store->base) < UP_ROOM && holds(store, store->base, NAME_LOCK, DISK_FILE);
+    return there ? WEIR_OK : store_refuse_nested(store, error);
 }
 
 static enum weir_result make_root(struct store *store, struct weir_error *error)

@@ -86,6 +86,18 @@ enum weir_result store_unusable(const struct store *store, int failure, const ch
 /* Sets path, base and parent: the fence looks the store up from its parent. */
 enum weir_result store_open_parent(struct store *store, const char *path,
                                    struct weir_error *error) WEIR_MUST_USE;
+/* Looks at what holds it, what holds that, and so on, until one look is not WEIR_OK. `up` is the
+ * way there from the parent: ".", "./..". */
+typedef enum weir_result store_look(const void *context, const struct store *store, const char *up,
+                                    const struct disk_status *status, struct weir_error *error);
+enum weir_result store_walk_up(const struct store *store, store_look *look, const void *context,
+                               struct weir_error *error) WEIR_MUST_USE;
+/* A place inside a store or a savepoint is none for another. */
+enum weir_result store_refuse_nested(const struct store *store,
+                                     struct weir_error *error) WEIR_MUST_USE;
+/* The same, when the store would be made. */
+enum weir_result store_check_place(const struct store *store,
+                                   struct weir_error *error) WEIR_MUST_USE;
 /* Opens the directory. `own`: makes it when it is missing; it must be ours alone. */
 enum weir_result store_open_root(struct store *store, bool own,
                                  struct weir_error *error) WEIR_MUST_USE;

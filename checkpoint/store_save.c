@@ -35,30 +35,16 @@ struct saving {
 
 /* ---------------------------------------------------------------------------- the directory -- */
 
-#define UP_ROOM 1024 /* "./../.." as far as anybody's directories are deep */
-
-/* Walks up from what holds the copy, as far as the root, above which is the root or nothing. */
-static enum weir_result refuse_inside(const struct saving *saving, struct weir_error *error)
+static enum weir_result is_own(const void *own, const struct store *to, const char *up,
+                               const struct disk_status *status, struct weir_error *error)
 {
-    const struct store *from = saving->from, *to = saving->to;
-    struct disk_status status, below = {0};
-    char up[UP_ROOM] = ".";
-    for (size_t size = 1; size + 4 <= sizeof up; size += 3) {
-        int failure = disk_status_at(to->parent, up, &status);
-        if (failure == -ENOENT && size > 1)
-            return WEIR_OK;
-        if (failure < 0)
-            return store_unusable(to, failure, "looking at the directories above it", error);
-        if (status.device == from->root_device && status.inode == from->root_inode)
-            return error_set(error, WEIR_REFUSED, 0,
-                             "%s lies inside the store %s: a savepoint needs a place of its own",
-                             to->path, from->path);
-        if (size > 1 && status.device == below.device && status.inode == below.inode)
-            return WEIR_OK;
-        below = status;
-        memcpy(up + size, "/..", 4);
-    }
-    return error_set(error, WEIR_REFUSED, 0, "%s lies too deep: name another directory", to->path);
+    const struct store *from = own;
+    (void)up;
+    if (status->device != from->root_device || status->inode != from->root_inode)
+        return WEIR_OK;
+    return error_set(error, WEIR_REFUSED, 0,
+                     "%s lies inside the store %s: a savepoint needs a place of its own", to->path,
+                     from->path);
 }
 
 static bool is_whole(struct store *to)
@@ -100,7 +86,9 @@ static enum weir_result open_place(struct saving *saving, const char *path,
     if (result == WEIR_OK && to->parent == DISK_CWD)
         result = store_unusable(to, -EACCES, "opening the directory that holds it", error);
     if (result == WEIR_OK)
-        result = refuse_inside(saving, error);
+        result = store_walk_up(to, is_own, saving->from, error);
+    if (result == WEIR_OK)
+        result = store_refuse_nested(to, error);
     if (result != WEIR_OK)
         return result;
     int failure = disk_make_folder(to->parent, to->base);

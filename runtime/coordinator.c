@@ -80,7 +80,7 @@ void coordinator_tell(struct coordinator *coordinator, enum message_kind kind, u
     }
 }
 
-void coordinator_tell_writer(struct coordinator *coordinator, enum message_kind kind, uint64_t id,
+bool coordinator_tell_writer(struct coordinator *coordinator, enum message_kind kind, uint64_t id,
                              uint64_t value, uint64_t sequence, struct batch *payload)
 {
     struct message message = {
@@ -92,12 +92,14 @@ void coordinator_tell_writer(struct coordinator *coordinator, enum message_kind 
         .payload = payload,
     };
     if (coordinator->writer && pipe_send(coordinator->writer, &message))
-        return;
+        return true;
     coordinator->untold |= coordinator->writer != NULL;
     batch_release(payload);
+    return false;
 }
 
-/* QUIT ends threads that are joined: it is told until it has arrived everywhere. */
+/* QUIT ends threads that are joined: it is told until it has arrived everywhere. The writer is told
+ * when it has answered. */
 static bool told_quit(struct coordinator *coordinator)
 {
     struct message message = {.kind = MESSAGE_QUIT, .epoch = coordinator->run->epoch};
@@ -107,9 +109,35 @@ static bool told_quit(struct coordinator *coordinator)
         task->quit = task->quit || pipe_send(task->pipe, &message);
         all = all && task->quit;
     }
-    if (coordinator->writer && !coordinator->writer_quit)
+    if (coordinator->writer && !coordinator->writer_quit && coordinator->end_told)
         coordinator->writer_quit = pipe_send(coordinator->writer, &message);
     return all && (!coordinator->writer || coordinator->writer_quit);
+}
+
+static void tell_end(struct coordinator *coordinator)
+{
+    const struct weir_error *error = &coordinator->error;
+    enum weir_outcome outcome = coordinator->outcome;
+    coordinator->end_told = true;
+    coordinator_save_end(coordinator);
+    static const char *const texts[] = {"running", "ended",  "had ended before",
+                                        "stopped", "failed", "outcome unknown"};
+    run_event(coordinator->run,
+              &(struct weir_event){.kind = WEIR_EVENT_ENDED,
+                                   .id = coordinator->told,
+                                   .text = error->code ? error->text : texts[outcome],
+                                   .last = ""});
+    struct view *view = coordinator->view;
+    monitor_enter(view->monitor);
+    view->outcome = outcome;
+    view->over_ns = clock_now_ns();
+    view->round = 0;
+    if (error->code)
+        view->error = *error;
+    monitor_notify(view->monitor);
+    monitor_leave(view->monitor);
+    if (coordinator->run->notices)
+        notices_ring(coordinator->run->notices);
 }
 
 void coordinator_finish(struct coordinator *coordinator, enum weir_outcome outcome,
@@ -118,25 +146,12 @@ void coordinator_finish(struct coordinator *coordinator, enum weir_outcome outco
     if (coordinator->over)
         return;
     coordinator->over = true;
-    told_quit(coordinator);
-    coordinator_save_end(coordinator);
-    static const char *const texts[] = {"running", "ended",  "had ended before",
-                                        "stopped", "failed", "outcome unknown"};
-    run_event(coordinator->run, &(struct weir_event){.kind = WEIR_EVENT_ENDED,
-                                                     .id = coordinator->told,
-                                                     .text = error ? error->text : texts[outcome],
-                                                     .last = ""});
-    struct view *view = coordinator->view;
-    monitor_enter(view->monitor);
-    view->outcome = outcome;
-    view->over_ns = clock_now_ns();
-    view->round = 0;
+    coordinator->outcome = outcome;
     if (error)
-        view->error = *error;
-    monitor_notify(view->monitor);
-    monitor_leave(view->monitor);
-    if (coordinator->run->notices)
-        notices_ring(coordinator->run->notices);
+        coordinator->error = *error;
+    if (!coordinator_save_sent(coordinator)) /* C5 */
+        tell_end(coordinator);
+    told_quit(coordinator);
 }
 
 void coordinator_fail(struct coordinator *coordinator, enum weir_result code, const char *node,
@@ -359,10 +374,24 @@ static void on_writer(struct coordinator *coordinator, const struct message *mes
         rounds_committed(rounds, message->id);
 }
 
+/* C5: between its end and what is told of it. */
+static void on_late(struct coordinator *coordinator, const struct message *message)
+{
+    if (message->kind == MESSAGE_SAVED)
+        coordinator_save_done(coordinator, message->id, (enum weir_result)message->value,
+                              text_of(message));
+    else if (message->kind == MESSAGE_REQUEST && message->payload)
+        coordinator_save_add(coordinator, (enum request)message->value, message->payload);
+}
+
 static void on_message(struct coordinator *coordinator, const struct message *message)
 {
-    if (coordinator->over || message->epoch != coordinator->run->epoch)
+    if (coordinator->end_told || message->epoch != coordinator->run->epoch)
         return;
+    if (coordinator->over) {
+        on_late(coordinator, message);
+        return;
+    }
     switch (message->kind) {
     case MESSAGE_CLAIMED:
     case MESSAGE_DURABLE:
@@ -391,8 +420,10 @@ static void drain_inbox(struct coordinator *coordinator)
         on_message(coordinator, &message);
         batch_release(message.payload);
     }
-    if (status < 0)
-        coordinator_fail(coordinator, error.code, "", error.text);
+    if (status >= 0)
+        return;
+    coordinator->deaf = true;
+    coordinator_fail(coordinator, error.code, "", error.text);
 }
 
 /* A last round that failed is asked for again: without it the job can't end. So is one that a
@@ -424,6 +455,8 @@ static struct step leave(struct coordinator *coordinator)
 
 static struct step end(struct coordinator *coordinator, int64_t now)
 {
+    if (!coordinator->end_told && !coordinator_save_sent(coordinator)) /* C5 */
+        tell_end(coordinator);
     if (told_quit(coordinator))
         return leave(coordinator);
     return (struct step){STEP_WAIT, -1, now + RETRY_NS};
@@ -432,7 +465,9 @@ static struct step end(struct coordinator *coordinator, int64_t now)
 struct step coordinator_step(void *self)
 {
     struct coordinator *coordinator = self;
+    bool writer_gone = coordinator->writer_gone && atomic_load(coordinator->writer_gone);
     drain_inbox(coordinator);
+    coordinator->deaf = coordinator->deaf || writer_gone; /* it has said all it will */
     int64_t now = clock_now_ns();
     if (coordinator->untold)
         coordinator_fail(coordinator, WEIR_NO_MEMORY, "",

@@ -14,12 +14,16 @@
  *     savepoint that was asked for with the stop is written. If that fails, a job that was to be
  *     suspended goes on; no round is taken meanwhile, for its output would be beyond the savepoint.
  * C4  a loop has come to rest when a cut shows it (loops.h); then its tasks are told, once.
+ * C5  what the writer was told to copy is awaited also when the job is over, and told of before its
+ *     end is: a savepoint that is said to be unsaved is not there.
  *
  * coordinator.c is the switch, coordinator_round.c carries out what rounds want,
  * coordinator_save.c minds savepoints.
  */
 #ifndef COORDINATOR_H
 #define COORDINATOR_H
+
+#include <stdatomic.h>
 
 #include "cut.h"
 #include "loops.h"
@@ -101,6 +105,7 @@ struct coordinator {
     struct view *view;
     struct inbox *inbox;
     struct pipe *writer; /* NULL without a store */
+    const atomic_bool *writer_gone;
     struct coordinator_task *tasks;
     uint32_t task_count;
     uint64_t *bits;
@@ -116,7 +121,11 @@ struct coordinator {
     bool stop_plain; /* a stop was asked for that depends on no savepoint */
     bool stop_saved; /* one of those that are written now is there */
     uint32_t ready_count, ended_count;
-    bool over;
+    bool over; /* with: */
+    enum weir_outcome outcome;
+    struct weir_error error;
+    bool end_told;          /* that it is over */
+    bool deaf;              /* answers of the writer may have been lost, or come no more */
     bool untold;            /* a message could not be sent */
     bool writer_quit;       /* the writer was told */
     uint64_t told;          /* newest id tasks were told of, 0: none */
@@ -137,8 +146,8 @@ struct step coordinator_step(void *coordinator);
 
 /* What can't be told is remembered, and fails the run: a task that missed a message is lost. */
 void coordinator_tell(struct coordinator *coordinator, enum message_kind kind, uint64_t id);
-/* `payload` moves on, or is released. */
-void coordinator_tell_writer(struct coordinator *coordinator, enum message_kind kind, uint64_t id,
+/* `payload` moves on, or is released: false. */
+bool coordinator_tell_writer(struct coordinator *coordinator, enum message_kind kind, uint64_t id,
                              uint64_t value, uint64_t sequence, struct batch *payload);
 void coordinator_finish(struct coordinator *coordinator, enum weir_outcome outcome,
                         const struct weir_error *error);
@@ -166,6 +175,8 @@ void coordinator_save_committed(struct coordinator *coordinator, uint64_t id);
 bool coordinator_save_aborted(struct coordinator *coordinator, uint64_t id);
 void coordinator_save_done(struct coordinator *coordinator, uint64_t id, enum weir_result result,
                            const char *text);
+/* Is one being written whose end will be heard of? */
+bool coordinator_save_sent(const struct coordinator *coordinator);
 /* The job is over: what is still awaited is told to have come to nothing. */
 void coordinator_save_end(struct coordinator *coordinator);
 /* Is there one that checkpoint `id` (0: any) or a stop waits for? */

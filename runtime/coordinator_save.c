@@ -84,8 +84,7 @@ void coordinator_save_committed(struct coordinator *coordinator, uint64_t id)
         }
         memcpy(path->data, save->path, size);
         path->size = size;
-        save->sent = true;
-        coordinator_tell_writer(coordinator, MESSAGE_SAVE, id, 0, 0, path);
+        save->sent = coordinator_tell_writer(coordinator, MESSAGE_SAVE, id, 0, 0, path);
     }
 }
 
@@ -126,10 +125,18 @@ void coordinator_save_done(struct coordinator *coordinator, uint64_t id, enum we
         tell(coordinator, WEIR_EVENT_SAVED, id, save.path, save.path);
         coordinator->stop_saved = coordinator->stop_saved || save.request == REQUEST_SUSPEND;
     }
-    if (save.request == REQUEST_SUSPEND)
+    if (save.request == REQUEST_SUSPEND && !coordinator->over)
         settle_stop(coordinator, id, save.path);
     memory_release(coordinator->run->allocator, save.path);
     coordinator_end_if_done(coordinator);
+}
+
+bool coordinator_save_sent(const struct coordinator *coordinator)
+{
+    for (uint32_t i = 0; i < coordinator->save_count; i++)
+        if (coordinator->saves[i].sent && !coordinator->deaf)
+            return true;
+    return false;
 }
 
 void coordinator_save_end(struct coordinator *coordinator)
@@ -137,7 +144,8 @@ void coordinator_save_end(struct coordinator *coordinator)
     for (uint32_t i = 0; i < coordinator->save_count; i++) {
         const struct coordinator_save *save = &coordinator->saves[i];
         tell(coordinator, WEIR_EVENT_UNSAVED, save->sent ? save->id : 0, save->path,
-             save->sent ? "the job was over while it was written: do not use it"
+             save->sent ? "the job was over while it was written, and nobody knows whether it is "
+                          "whole: do not use it"
                         : "the job was over before it could be begun");
         memory_release(coordinator->run->allocator, save->path);
     }

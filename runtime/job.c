@@ -29,6 +29,10 @@ static enum weir_result make_run(struct weir_job *job, struct weir_error *error)
     enum weir_result result = plan_make(job->graph, options->parallelism, &run->plan, error);
     if (result)
         return result;
+    if (options->scratch && !run->plan.loop_count)
+        return error_set(error, WEIR_INVALID, 0,
+                         "job option scratch: it is for what waits on feedback edges, and this "
+                         "graph has none: leave it out");
     run->allocator = options->allocator;
     run->epoch = 1;
     run->key_groups = 128;
@@ -359,7 +363,7 @@ static enum weir_result check_path(const struct weir_job *job, const char *path,
     if (!result && (!path || !*path || strlen(path) > PATH_LIMIT))
         result = error_set(error, WEIR_INVALID, 0,
                            "a savepoint's path has 1 to %d bytes: name a directory that is not "
-                           "there yet",
+                           "there yet, or is empty",
                            PATH_LIMIT);
     return result;
 }

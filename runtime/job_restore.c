@@ -63,6 +63,12 @@ static enum weir_result find_checkpoint(struct weir_job *job, struct weir_error 
     return WEIR_OK;
 }
 
+/* A path may name a savepoint or a store, and is a savepoint until it has shown to be a store. */
+static const char *kind_of(const struct weir_job *job)
+{
+    return !job->savepoint || store_is_savepoint(job->savepoint) ? "savepoint" : "store";
+}
+
 /* A savepoint is the beginning of a store, not a station on its way. */
 static enum weir_result refuse_used(struct weir_job *job, struct weir_error *error)
 {
@@ -74,23 +80,56 @@ static enum weir_result refuse_used(struct weir_job *job, struct weir_error *err
         return result;
     return error_set(error, WEIR_REFUSED, 0,
                      "store %s holds checkpoints already: to go on from the newest, leave out "
-                     "--restore %s; to begin with that savepoint, name another store",
-                     job->options.store, job->options.restore_path);
+                     "--restore %s; to begin with that %s, name another store",
+                     job->options.store, job->options.restore_path, kind_of(job));
+}
+
+/* What reads stores calls all of them so. */
+static void call_by_kind(const struct weir_job *job, struct weir_error *error)
+{
+    static const char begins[] = "store ";
+    char rest[sizeof error->text];
+    if (strncmp(error->text, begins, sizeof begins - 1) != 0)
+        return;
+    memcpy(rest, error->text, sizeof rest);
+    (void)error_set(error, error->code, error->os_error, "%s %s", kind_of(job),
+                    rest + sizeof begins - 1);
 }
 
 /* What is restored from stays as it is: it is read, and that is all. */
 static enum weir_result open_savepoint(struct weir_job *job, struct weir_error *error)
 {
     const char *path = job->options.restore_path;
-    struct weir_error trouble = {0};
-    enum weir_result result = store_view(path, job->run.allocator, &job->savepoint, &trouble);
+    enum weir_result result = store_view(path, job->run.allocator, &job->savepoint, error);
     if (!result)
-        result = store_recover(job->savepoint, 0, &job->restored, &trouble);
-    if (!result)
+        result = store_recover(job->savepoint, 0, &job->restored, error);
+    if (result)
+        call_by_kind(job, error);
+    else
         note_restored(job);
-    if (result && error)
-        *error = trouble;
-    return result ? error_within(error, "the savepoint %s", path) : WEIR_OK;
+    return result;
+}
+
+static enum weir_result check_graph(const struct weir_job *job,
+                                    const struct manifest_graph *description,
+                                    struct weir_error *error)
+{
+    enum weir_result result = manifest_compare(&job->restored.graph, description, error);
+    return result ? error_within(error, "checkpoint %llu does not fit this graph",
+                                 (unsigned long long)job->run.restored_id)
+                  : WEIR_OK;
+}
+
+/* Before there is a store, which would stand in the next attempt's way. */
+static enum weir_result check_savepoint(struct weir_job *job, struct weir_error *error)
+{
+    struct manifest_graph description = {0};
+    enum weir_result result = graph_describe(job->graph, job->options.parallelism,
+                                             job->restored.graph.key_groups, &description, error);
+    if (!result)
+        result = check_graph(job, &description, error);
+    graph_release(job->graph, &description);
+    return result;
 }
 
 /* The new store carries on the identity of the old one: by it sinks know their output, and its
@@ -98,7 +137,12 @@ static enum weir_result open_savepoint(struct weir_job *job, struct weir_error *
 static enum weir_result adopt_savepoint(struct weir_job *job, struct store_options *options,
                                         struct weir_error *error)
 {
-    enum weir_result result = open_savepoint(job, error);
+    struct weir_error trouble = {0};
+    enum weir_result result = open_savepoint(job, &trouble);
+    if (!result)
+        result = check_savepoint(job, &trouble);
+    if (result && error)
+        *error = trouble;
     if (result)
         return result;
     memcpy(options->new_id, store_id(job->savepoint), sizeof options->new_id);
@@ -112,9 +156,9 @@ static enum weir_result check_adopted(struct weir_job *job, struct weir_error *e
 {
     if (memcmp(store_id(job->store), store_id(job->savepoint), STORE_ID_SIZE) != 0)
         return error_set(error, WEIR_REFUSED, 0,
-                         "store %s is another job's than the savepoint %s: name a directory that "
+                         "store %s is another job's than the %s %s: name a directory that "
                          "is not there yet",
-                         job->options.store, job->options.restore_path);
+                         job->options.store, kind_of(job), job->options.restore_path);
     return refuse_used(job, error);
 }
 
@@ -299,10 +343,9 @@ static enum weir_result read_inflight(struct weir_job *job, uint32_t instance,
 
 static enum weir_result restore(struct weir_job *job, struct weir_error *error)
 {
-    enum weir_result result = manifest_compare(&job->restored.graph, &job->description, error);
+    enum weir_result result = check_graph(job, &job->description, error);
     if (result)
-        return error_within(error, "checkpoint %llu does not fit this graph",
-                            (unsigned long long)job->run.restored_id);
+        return result;
     if (job->restored.task_count != job->run.plan.instance_count)
         return error_set(error, WEIR_MISMATCH, 0,
                          "checkpoint %llu holds %u parts, and this graph has %u subtasks",
@@ -314,6 +357,8 @@ static enum weir_result restore(struct weir_job *job, struct weir_error *error)
         result = read_inflight(job, i, error);
     if (result == WEIR_DAMAGED && (!job->savepoint || store_is_savepoint(job->savepoint)))
         result = store_explain(from_store(job), job->run.restored_id, error);
+    if (result && job->savepoint)
+        call_by_kind(job, error);
     return result;
 }
 

@@ -105,6 +105,7 @@ static enum weir_result connect_control(struct weir_job *job, uint64_t run_numbe
         result = connect(job, job->coordinator.inbox, &job->writer.coordinator, error);
     if (!result && job->store)
         result = connect(job, job->writer.inbox, &job->coordinator.writer, error);
+    job->coordinator.writer_gone = &job->writer.gone;
     for (uint32_t i = 0; !result && i < job->task_count; i++) {
         job->coordinator.tasks[i].pulse = &job->tasks[i].pulse;
         char inside[96];

@@ -586,7 +586,8 @@ struct weir_job_options {
      * minimum pause it is 1. */
     uint32_t rounds_at_once;
     /* A directory for what waits on feedback edges beyond the window, made when missing; default:
-     * "scratch" in the store. Without either it waits in memory. Files there have no names. */
+     * "scratch" in the store. Without either it waits in memory. Files there have no names. A graph
+     * without a feedback edge is refused with it. */
     const char *scratch;
 };
 
@@ -679,7 +680,8 @@ WEIR_API enum weir_result weir_job_checkpoint(struct weir_job *job,
  * there yet, or is empty, outside of the store; its parent must be there. It stands for itself, is
  * readable like a store, and weir never changes or removes it. The SAVED or UNSAVED event tells, or
  * ENDED when the job was over before it had heard of it; an UNSAVED one, a full disk say, does the
- * job no harm. At most 8 at a time. WEIR_INVALID without a store. */
+ * job no harm. The end of the job waits for one that is being written. At most 8 at a time.
+ * WEIR_INVALID without a store. */
 WEIR_API enum weir_result weir_job_savepoint(struct weir_job *job, const char *path,
                                              struct weir_error *error) WEIR_MUST_USE;
 /* Stops by SUSPEND or DRAIN, with the last checkpoint copied to `path` as weir_job_savepoint does.

@@ -572,6 +572,7 @@ static struct step leave(struct writer *writer)
     }
     pipe_close(&writer->coordinator);
     inbox_close(&writer->inbox);
+    atomic_store(&writer->gone, true);
     return (struct step){STEP_DONE, -1, INT64_MAX};
 }
 

@@ -21,6 +21,8 @@
 #ifndef WRITER_H
 #define WRITER_H
 
+#include <stdatomic.h>
+
 #include "cut.h"
 #include "run.h"
 #include "store.h"
@@ -59,6 +61,7 @@ struct writer {
     struct blob_buffer piece;              /* W3: sections of a blob that is being filled */
     struct message unsent[WRITER_ANSWERS]; /* that found no memory, in order */
     uint32_t unsent_count;
+    atomic_bool gone; /* it answers no more; for others */
 };
 
 /* description is borrowed. */

@@ -189,6 +189,8 @@ mistakes_lose_nothing() {
     mkdir "$work/empty" && echo something >"$work/file"
     ask savepoint --to "$work/no/where"
     expect 5 'no savepoint: .*does not exist: make it first'
+    ask savepoint --to "$work/file/sp"
+    expect 5 'no savepoint: .*/file, which should hold it, is not a directory: name another place'
     ask savepoint --to "$work/file"
     expect 5 'no savepoint: .*is not a directory'
     ask savepoint --to "$store/data/sp"
@@ -205,20 +207,22 @@ mistakes_lose_nothing() {
     grep -q 'could not be written, so the job is not stopped' "$log" || fail "not in the log"
     ask status
     expect 0 '^state +running'
-    expect 0 '^no savepoint +5 times, the last time: '
+    expect 0 '^no savepoint +6 times, the last time: '
     is_as_it_was "$work/empty"
     ask stop --savepoint "$saved"
     expect 0 'is kept as'
     ends 6
     keep "$saved"
-    starts 3 "the savepoint $work/none: .*does not exist" "${job[@]}" --store "$store.new" \
+    starts 3 ": savepoint $work/none does not exist" "${job[@]}" --store "$store.new" \
         --restore "$work/none"
-    starts 3 "$work/file is not a directory" "${job[@]}" --store "$store.new" --restore "$work/file"
+    starts 3 ": savepoint $work/file is not a directory" "${job[@]}" \
+        --store "$store.new" --restore "$work/file"
     starts 3 "is a savepoint, and is never changed: .*--restore $saved" "${job[@]}" --store "$saved"
     starts 3 'is a savepoint, and is never changed' "${job[@]}" --store "$saved" \
         --restore "$work/empty"
     starts 4 'had parallelism 2 and has 3' "$program" run --parallelism 3 --store "$store.new" \
         --set "input=$work/text" --set "output=$out" --restore "$saved"
+    [[ ! -e $store.new ]] || fail "a start that was refused has made a store"
     starts 4 'was it renamed' "$faulty" run --parallelism 2 --store "$store.new" \
         --set "input=$work/text" --set "output=$out" --restore "$saved"
     # A savepoint that is older than what was published does not go with that output.
@@ -231,7 +235,8 @@ mistakes_lose_nothing() {
         --restore "$work/damaged"
     cp -r "$saved" "$work/unfinished"
     rm -r "$work/unfinished/checkpoints/"*
-    starts 3 'was never finished' "${job[@]}" --store "$store.new" --restore "$work/unfinished"
+    starts 3 ": savepoint $work/unfinished was never finished" "${job[@]}" \
+        --store "$store.new" --restore "$work/unfinished"
     # After all of which the right command is as good as before.
     starts 0 "the savepoint $saved; goes on in $store.new" "${job[@]}" --store "$store.new" \
         --restore "$saved"
@@ -297,7 +302,7 @@ a_stop_that_does_not_wait_wins_over_one_that_does() {
     local asker=$!
     until_true 10 grep -q 'stopping (control) when one last checkpoint' "$log" || fail "not heard"
     ask stop --savepoint "$saved.2"
-    expect 5 'somebody else has asked for a stop that leaves a savepoint'
+    expect 5 'no savepoint: somebody else has asked for a stop that leaves one'
     sleep 0.5 # the deadline of a plain stop is no deadline for this one
     kill -0 "$pid" || fail "it stopped without its savepoint"
     kill -TERM "$pid"
@@ -342,7 +347,9 @@ a_plain_stop_is_kept_that_shares_its_checkpoint_with_a_savepoint() {
     until_true 10 grep -q 'stopping (control) when' "$log" || fail "not heard"
     kill -TERM "$pid"
     ends 6
-    grep -q 'so the job is not stopped' "$log" || fail "what was tested here?"
+    grep -q 'no savepoint in .*/no/where: saving checkpoint 2:' "$log" &&
+        grep -q 'the same command goes on from checkpoint 2$' "$log" ||
+        fail "what was tested here?"$'\n'"$(cat "$log")"
     ! grep -q 'stop-deadline' "$log" || fail "the stop was forgotten"$'\n'"$(cat "$log")"
     code_of wait "$asker"
     ((code == 5)) || fail "exit $code of who asked: $(cat "$work/asked.log")"

@@ -603,6 +603,7 @@ Test(control, a_savepoint_is_not_waited_for_longer_than_one_says_and_comes_all_t
              "{\"weir\":1,\"ask\":\"savepoint\",\"timeout_ms\":20,\"path\":\"%s\"}", place("sp"));
     refused(impatient, "not done in time, and still being tried");
     refused(savepoint_request(place("sp")), "is being written for somebody else");
+    refused(stop_request("suspend", place("sp")), "no savepoint, so the job goes on: ");
     sem_post(&go_on);
     watch_until(&flow.watch, &flow.watch.saved, 1);
     cr_expect(is_whole(place("sp"), 1), "%s", error.text);
@@ -682,7 +683,7 @@ Test(control, of_two_stops_with_a_savepoint_the_second_is_refused)
     asker_start(&waiting, stop_request("suspend", place("first")));
     carry_out_a_stop();
     refused(stop_request("drain", place("second")), "somebody else has asked for a stop");
-    refused(stop_request("suspend", place("first")), "for somebody else");
+    refused(stop_request("suspend", place("first")), "somebody else has asked for a stop");
     sem_post(&go_on);
     cr_expect(ok(asker_end(&waiting)));
     json_decref(waiting.answer);

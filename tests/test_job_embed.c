@@ -61,6 +61,7 @@ CHANGE(id_without_store, restore = WEIR_RESTORE_ID; options->restore_id = 3)
 CHANGE(id_zero, restore = WEIR_RESTORE_ID; options->store = scratch.path)
 CHANGE(odd_restore, restore = (enum weir_restore)9)
 CHANGE(past_timeout, timeout_ns = -1)
+CHANGE(scratch_for_nothing, scratch = scratch.path)
 
 Test(job_embed, options_out_of_range_are_refused_by_name)
 {
@@ -75,6 +76,7 @@ Test(job_embed, options_out_of_range_are_refused_by_name)
     refused(id_zero, "restore_id");
     refused(odd_restore, "restore");
     refused(past_timeout, "timeout_ns");
+    refused(scratch_for_nothing, "job option scratch: ");
 }
 
 /* A caller of a newer version has members we do not know; an older one lacks some. */

@@ -196,6 +196,74 @@ Test(job_savepoint, one_that_the_job_does_not_live_to_see_is_told_of_before_its_
     cr_expect_eq(status.unsaved, 1);
 }
 
+/* The coordinator stands still while it tells of the first checkpoint, so that what comes meanwhile
+ * is heard at once. */
+static sem_t telling, told_enough;
+static atomic_bool told_slowly;
+
+static void tell_slowly(void *watch, const struct weir_event *event)
+{
+    if (event->kind == WEIR_EVENT_COMMITTED && !atomic_exchange(&told_slowly, true)) {
+        sem_post(&telling);
+        sem_wait(&told_enough);
+    }
+    note(watch, event);
+}
+
+static void tells_slowly(void)
+{
+    sem_init(&telling, 0, 0);
+    sem_init(&told_enough, 0, 0);
+    atomic_store(&told_slowly, false);
+    flow.options.event = tell_slowly;
+}
+
+/* The stop is heard when the writer has been told to copy, and before it can have answered. */
+static void stops_while_it_is_written(const char *name)
+{
+    tells_slowly();
+    flow_start(&flow);
+    save(place(name));
+    sem_wait(&telling);
+    flow_stop(&flow, WEIR_STOP_NOW);
+}
+
+Test(job_savepoint, one_that_is_being_written_when_the_job_is_stopped_is_written_and_told_of)
+{
+    stops_while_it_is_written("sp");
+    sem_post(&told_enough);
+    flow_ends(&flow, WEIR_OUTCOME_STOPPED);
+    cr_expect_eq(told_count, 2);
+    cr_expect_eq(told[1].kind, WEIR_EVENT_ENDED);
+    is_saved(place("sp"));
+    flow_close(&flow);
+    is_saved(place("sp"));
+}
+
+Test(job_savepoint, one_that_can_not_be_written_any_more_when_the_job_is_stopped_says_why)
+{
+    stops_while_it_is_written("taken");
+    scratch_write(place("taken"), "something", 9);
+    sem_post(&told_enough);
+    flow_ends(&flow, WEIR_OUTCOME_STOPPED);
+    cr_expect_eq(told_count, 2);
+    cr_expect_eq(of(place("taken"))->kind, WEIR_EVENT_UNSAVED);
+    cr_expect(strstr(of(place("taken"))->text, "is not a directory") != NULL, "%s",
+              of(place("taken"))->text);
+}
+
+Test(job_savepoint, one_that_is_asked_for_behind_the_end_is_told_of_before_it)
+{
+    stops_while_it_is_written("sp");
+    save(place("late"));
+    sem_post(&told_enough);
+    flow_ends(&flow, WEIR_OUTCOME_STOPPED);
+    is_saved(place("sp"));
+    is_unsaved(place("late"), "before it could be begun");
+    cr_expect_eq(told_count, 3);
+    cr_expect_eq(told[2].kind, WEIR_EVENT_ENDED);
+}
+
 Test(job_savepoint, a_polled_host_is_told_the_path_too)
 {
     enum weir_outcome outcome;
@@ -332,19 +400,6 @@ Test(job_savepoint, of_two_stops_with_savepoints_the_first_is_enough)
     stops_with("sp", "no/where");
 }
 
-/* The coordinator stands still while it tells of a checkpoint, so that what comes meanwhile is
- * heard at once. */
-static sem_t telling, told_enough;
-
-static void tell_slowly(void *watch, const struct weir_event *event)
-{
-    if (event->kind == WEIR_EVENT_COMMITTED && event->id == 1) {
-        sem_post(&telling);
-        sem_wait(&told_enough);
-    }
-    note(watch, event);
-}
-
 static void count_ended(void *count, const char *line)
 {
     *(unsigned *)count += strstr(line, "has ended") != NULL;
@@ -353,9 +408,7 @@ static void count_ended(void *count, const char *line)
 /* All input has ended when the job is asked to be suspended: one round is the last of both. */
 Test(job_savepoint, a_stop_at_the_end_of_all_input_ends_the_job_whatever_becomes_of_its_savepoint)
 {
-    sem_init(&telling, 0, 0);
-    sem_init(&told_enough, 0, 0);
-    flow.options.event = tell_slowly;
+    tells_slowly();
     flow_start(&flow);
     flow_until_taken(&flow, &ledger, 100);
     cr_assert_eq(weir_job_checkpoint(flow.job, &flow.error), WEIR_OK);
@@ -399,6 +452,48 @@ Test(job_savepoint, a_store_begun_with_one_does_not_begin_from_nothing_unless_to
     flow_close(&flow);
     flow.options.restore = WEIR_RESTORE_LATEST;
     flow_run(&flow, WEIR_OUTCOME_ALREADY_ENDED);
+}
+
+Test(job_savepoint, a_graph_that_it_does_not_fit_leaves_no_store_behind)
+{
+    flow_start(&flow);
+    stop_at(WEIR_STOP_SUSPEND, place("sp"));
+    flow_ends(&flow, WEIR_OUTCOME_STOPPED);
+    flow_close(&flow);
+    goes_on_from(place("sp"), "other");
+    weir_connect(flow.graph, flow_times(&flow, "more", 1, 1, 0),
+                 ledger_sink(flow.graph, "another", &ledger, 1), WEIR_SPREAD);
+    cr_assert_eq(weir_job_start(flow.graph, &flow.options, &flow.job, &flow.error), WEIR_MISMATCH);
+    cr_expect(strstr(flow.error.text, "does not fit this graph") != NULL, "%s", flow.error.text);
+    cr_expect_not(scratch_exists(place("other")));
+}
+
+static void is_refused(const char *path, const char *store, const char *says)
+{
+    goes_on_from(path, store);
+    cr_expect_neq(weir_job_start(flow.graph, &flow.options, &flow.job, &flow.error), WEIR_OK);
+    cr_expect(strncmp(flow.error.text, says, strlen(says)) == 0, "%s", flow.error.text);
+}
+
+static const char *words(const char *kind, const char *path, const char *rest)
+{
+    static char text[700];
+    snprintf(text, sizeof text, "%s %s%s", kind, path, rest);
+    return text;
+}
+
+Test(job_savepoint, what_is_wrong_with_it_is_said_of_a_savepoint_and_of_a_store_as_such)
+{
+    flow_start(&flow);
+    flow_close(&flow);
+    const char *empty = flow.options.store, *file = place("file"), *left = place("left");
+    is_refused(empty, "other", words("store", empty, " holds no checkpoint"));
+    scratch_write(file, "x", 1);
+    is_refused(file, "other", words("savepoint", file, " is not a directory"));
+    is_refused(place("no"), "other", words("savepoint", place("no"), " does not exist"));
+    cr_assert_eq(rename(empty, left), 0);
+    scratch_write(scratch_join(left, "SAVEPOINT"), "x", 1);
+    is_refused(left, "other", words("savepoint", left, " was never finished"));
 }
 
 Test(job_savepoint, told_to_begin_from_nothing_such_a_store_is_a_new_one)

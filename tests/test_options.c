@@ -199,6 +199,13 @@ Test(options, refuses_what_has_no_sense_beside_the_rest)
     REFUSED("--alignment-max 1s", "--alignment-max needs --store");
     REFUSED("--recording-max 1MiB", "--recording-max needs --store");
     REFUSED("--rounds 3", "--rounds needs --store");
+    REFUSED("--store s --mode aligned --alignment-max 1s",
+            "--alignment-max means nothing with --mode aligned");
+    REFUSED("--store s --alignment-max 1s --mode unaligned",
+            "--alignment-max means nothing with --mode unaligned");
+    REFUSED("--store s --rounds 2 --min-pause 50ms", "--rounds 2 and --min-pause: say one");
+    REFUSED("--store s --scratch s", "--scratch is the directory of --store");
+    REFUSED("--store s/ --scratch s//", "--scratch is the directory of --store");
     REFUSED("--savepoint d", "--savepoint means nothing to \"run\"");
     REFUSED("--quiet --json", "--quiet and --json: say one of them");
     REFUSED("--quiet --log-level debug", "--quiet and --log-level: say one of them");
@@ -215,6 +222,15 @@ Test(options, refuses_what_has_no_sense_beside_the_rest)
     senseless("p savepont --store s --to d", "did you mean savepoint?");
     senseless("p status --store s --interval 1s", "--interval means nothing to \"status\"");
     senseless("p dump --store s --set input=i", "--set means nothing to \"dump\"");
+}
+
+Test(options, takes_what_looks_alike_and_has_a_sense)
+{
+    static const char *const lines[] = {
+        "--store s --mode adaptive --alignment-max 1s", "--store s --rounds 1 --min-pause 50ms",
+        "--store s --scratch s/scratch", "--store s --scratch ss", "--scratch s"};
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
+        cr_expect_eq(parse_run(lines[i]), WEIR_OK, "%s: %s", lines[i], error.text);
 }
 
 Test(options, knows_three_modes_of_checkpoints)

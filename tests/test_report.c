@@ -377,6 +377,34 @@ static void stops_after(enum weir_restore restore, uint64_t committed, const cha
     cr_expect(strstr(text_of(path), says) != NULL, "%s", text_of(path));
 }
 
+Test(report, without_a_store_a_stop_promises_no_checkpoint)
+{
+    const char *path = capture(STDERR_FILENO, "said");
+    options.job.store = NULL;
+    report_begin(&report, "played", &options, &job, 0);
+    report_stopping(&report, WEIR_STOP_SUSPEND, "SIGTERM", NULL);
+    cr_expect_not_null(
+        strstr(text_of(path), "played: stopping (SIGTERM) at once: without --store"));
+    cr_expect_null(strstr(text_of(path), "last checkpoint"));
+}
+
+Test(report, a_store_that_a_run_begins_with_is_not_called_a_savepoint)
+{
+    const char *path = capture(STDERR_FILENO, "said");
+    char says[600];
+    options.job.restore = WEIR_RESTORE_PATH;
+    options.job.restore_path = folder.path;
+    report_begin(&report, "played", &options, &job, 0);
+    scratch_write(scratch_join(folder.path, "LOCK"), "", 0);
+    say(WEIR_EVENT_STARTED, 7, "");
+    snprintf(says, sizeof says, "restored from checkpoint 7 of %s; goes on in S\n", folder.path);
+    cr_expect_not_null(strstr(text_of(path), says), "%s", text_of(path));
+    scratch_write(scratch_join(folder.path, "SAVEPOINT"), "", 0);
+    say(WEIR_EVENT_STARTED, 8, "");
+    snprintf(says, sizeof says, "checkpoint 8, the savepoint %s; goes on in S\n", folder.path);
+    cr_expect_not_null(strstr(text_of(path), says), "%s", text_of(path));
+}
+
 /* A run that began with a savepoint must not be told to begin there again. */
 Test(report, a_stopped_run_says_which_command_goes_on)
 {

@@ -92,8 +92,8 @@ Test(savepoints, a_path_is_under_way_once_and_then_again)
 {
     unsigned place = ask("/a", SAVEPOINTS_NO_STOP);
 
-    refused("/a", SAVEPOINTS_NO_STOP, "/a is being written for somebody else");
-    refused("/a", WEIR_STOP_SUSPEND, "somebody else");
+    refused("/a", SAVEPOINTS_NO_STOP, "no savepoint: /a is being written for somebody else");
+    refused("/a", WEIR_STOP_SUSPEND, "no savepoint, so the job goes on: /a is being written");
     told(WEIR_EVENT_UNSAVED, "/a", 1);
     unsigned other = ask("/a", SAVEPOINTS_NO_STOP); /* though the first has not looked yet */
     cr_expect_neq(other, place);
@@ -116,7 +116,8 @@ Test(savepoints, places_are_given_back_with_the_answer)
         snprintf(path, sizeof path, "/%d", i);
         ask(path, SAVEPOINTS_NO_STOP);
     }
-    refused("/more", SAVEPOINTS_NO_STOP, "16 savepoints are under way already");
+    refused("/more", WEIR_STOP_DRAIN, "no savepoint, so the job goes on: 16 savepoints are");
+    refused("/more", SAVEPOINTS_NO_STOP, "no savepoint: 16 savepoints are under way already");
 }
 
 /* N3 */
@@ -186,11 +187,11 @@ Test(savepoints, one_stop_is_under_way_at_a_time)
 {
     unsigned place = ask("/a", WEIR_STOP_SUSPEND);
 
-    refused("/b", WEIR_STOP_SUSPEND, "a stop that leaves a savepoint, /a");
-    refused("/b", WEIR_STOP_DRAIN, "a stop that leaves a savepoint, /a");
+    refused("/b", WEIR_STOP_SUSPEND, "a stop that leaves one, /a");
+    refused("/b", WEIR_STOP_DRAIN, "a stop that leaves one, /a");
     ask("/c", SAVEPOINTS_NO_STOP);
     next_stop_is("/a", WEIR_STOP_SUSPEND);
-    refused("/b", WEIR_STOP_SUSPEND, "a stop that leaves a savepoint, /a");
+    refused("/b", WEIR_STOP_SUSPEND, "a stop that leaves one, /a");
     savepoints_refuse(&savepoints, "/a", "the program is stopping already");
     cr_expect_str_eq(answer(place).error, "the program is stopping already");
     cr_expect_not(savepoints_failed(&savepoints), "the job was not asked");

@@ -1309,6 +1309,44 @@ Test(store, no_run_takes_a_savepoint_for_its_store)
     cr_assert_eq(tree_of(saved), before);
 }
 
+Test(store, none_is_made_inside_a_savepoint_or_another_store)
+{
+    struct weir_error error;
+    char cwd[512], text[600];
+    make_with(1);
+    save_to(1);
+    uint64_t before = tree_of(scratch.path);
+    const char *const holders[] = {scratch_join(scratch.path, "store"), saved};
+    const char *const kinds[] = {"store", "savepoint"};
+    const char *const names[] = {"x", "data/x", "checkpoints/x/"};
+    const char *const ups[] = {"", "/data/..", "/checkpoints/.."};
+    for (int i = 0; i < 6; i++) {
+        strcpy(path, scratch_join(holders[i / 3], names[i % 3]));
+        cr_assert_eq(open_once(&error), WEIR_REFUSED, "%s: %s", path, error.text);
+        snprintf(text, sizeof text, " lies inside the %s %s%s", kinds[i / 3], holders[i / 3],
+                 ups[i % 3]);
+        cr_assert_not_null(strstr(error.text, text), "%s", error.text);
+        cr_assert_not_null(strstr(error.text, "name a directory outside of it"), "%s", error.text);
+    }
+    cr_assert_not_null(getcwd(cwd, sizeof cwd));
+    cr_assert_eq(chdir(saved), 0);
+    strcpy(path, "x");
+    cr_assert_eq(open_once(&error), WEIR_REFUSED);
+    cr_assert_not_null(strstr(error.text, "inside the savepoint ., which"), "%s", error.text);
+    cr_assert_eq(chdir(cwd), 0);
+    cr_assert_eq(tree_of(scratch.path), before);
+}
+
+/* What lies above may have names that weir's files have. */
+Test(store, one_is_made_below_what_only_looks_like_a_store)
+{
+    struct weir_error error;
+    scratch_write(scratch_join(scratch.path, "LOCK"), "x", 1);
+    scratch_write(scratch_join(scratch.path, "SAVEPOINT"), "x", 1);
+    cr_assert_eq(mkdir(scratch_join(scratch.path, "data"), 0700), 0);
+    cr_assert_eq(open_once(&error), WEIR_OK, "%s", error.text);
+}
+
 /* Refused with this text, and nothing at all is changed. */
 static void expect_refused(const char *where, enum weir_result result, const char *text)
 {
@@ -1331,6 +1369,8 @@ Test(store, a_savepoint_goes_only_where_nothing_is)
     const char *file = scratch_join(scratch.path, "file");
     scratch_write(file, "x", 1);
     expect_refused(file, WEIR_REFUSED, "not a directory");
+    expect_refused(scratch_join(file, "x"), WEIR_IO, "/file, which should hold it, is not a dir");
+    expect_refused(scratch_join(saved, "x"), WEIR_REFUSED, "inside the savepoint");
     const char *empty = scratch_join(scratch.path, "empty");
     cr_assert_eq(mkdir(empty, 0700), 0);
     cr_assert_eq(chmod(empty, 0777), 0);

@@ -147,7 +147,10 @@ static void heed_questions(struct attempts *attempts, struct weir_job *job)
 
     if (attempts->checkpoints < signals_checkpoints()) {
         attempts->checkpoints = signals_checkpoints();
-        if (weir_job_checkpoint(job, &error) != WEIR_OK)
+        if (attempts->options->job.store == NULL)
+            report_say(attempts->report, WEIR_LOG_WARNING,
+                       "SIGUSR1: no checkpoint: it needs --store DIR");
+        else if (weir_job_checkpoint(job, &error) != WEIR_OK)
             report_say(attempts->report, WEIR_LOG_WARNING, "SIGUSR1: no checkpoint: %s",
                        error.text);
     }

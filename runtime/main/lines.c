@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bytes.h"
 #include "duration.h"
@@ -172,6 +173,16 @@ static void say_recovered(struct report *report, const struct weir_event *event,
               event->bytes);
 }
 
+/* As opposed to a savepoint. */
+static bool is_store(const char *path)
+{
+    char lock[4096], savepoint[4096];
+
+    snprintf(lock, sizeof lock, "%s/LOCK", path);
+    snprintf(savepoint, sizeof savepoint, "%s/SAVEPOINT", path);
+    return access(lock, F_OK) == 0 && access(savepoint, F_OK) != 0;
+}
+
 void lines_started(struct report *report, const struct weir_event *event, int64_t recovery_ns)
 {
     const char *store = report->options->job.store;
@@ -180,9 +191,10 @@ void lines_started(struct report *report, const struct weir_event *event, int64_
         lines_say(report, WEIR_LOG_INFO,
                   "started without --store: no checkpoints, a crash starts over");
     else if (event->id > 0 && report->options->job.restore == WEIR_RESTORE_PATH)
-        lines_say(report, WEIR_LOG_INFO,
-                  "restored from checkpoint %" PRIu64 ", the savepoint %s; goes on in %s",
-                  event->id, report->options->job.restore_path, store);
+        lines_say(report, WEIR_LOG_INFO, "restored from checkpoint %" PRIu64 "%s %s; goes on in %s",
+                  event->id,
+                  is_store(report->options->job.restore_path) ? " of" : ", the savepoint",
+                  report->options->job.restore_path, store);
     else if (event->id > 0)
         lines_say(report, WEIR_LOG_INFO, "restored from checkpoint %" PRIu64 " of %s", event->id,
                   store);
@@ -202,7 +214,10 @@ void lines_stopping(struct report *report, enum weir_stop how, const char *who,
         "after one last checkpoint; a second signal stops at once",
         "by ending the input here: what there is is processed and published", "at once"};
 
-    if (savepoint == NULL)
+    if (how == WEIR_STOP_SUSPEND && report->options->job.store == NULL)
+        lines_say(report, WEIR_LOG_INFO,
+                  "stopping (%s) at once: without --store there is no checkpoint", who);
+    else if (savepoint == NULL)
         lines_say(report, WEIR_LOG_INFO, "stopping (%s) %s", who, says[how]);
     else if (how == WEIR_STOP_SUSPEND)
         lines_say(report, WEIR_LOG_INFO,

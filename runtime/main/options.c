@@ -306,7 +306,7 @@ static const struct option {
     {.name = "dot", .verbs = BIT(OPTIONS_PLAN), .kind = FLAG, .offset = AT(dot),
      .help = "of plan: the graph in the language of Graphviz"},
     {.name = "to", .value = "DIR", .verbs = BIT(OPTIONS_SAVEPOINT), .kind = OWN, .take = take_to,
-     .help = "of savepoint: the directory to write, which is not there yet"},
+     .help = "of savepoint: the directory to write, not there yet, or empty"},
     {.name = "savepoint", .value = "DIR", .verbs = BIT(OPTIONS_STOP), .kind = OWN,
      .take = take_savepoint,
      .help = "of stop: keep the last checkpoint there; if that fails, go on"},
@@ -567,6 +567,38 @@ static enum weir_result check_each(const struct options *options, struct weir_er
     return WEIR_OK;
 }
 
+static bool same_path(const char *one, const char *other)
+{
+    size_t size = strlen(one), other_size = strlen(other);
+
+    while (size > 1 && one[size - 1] == '/')
+        size--;
+    while (other_size > 1 && other[other_size - 1] == '/')
+        other_size--;
+    return size == other_size && memcmp(one, other, size) == 0;
+}
+
+/* Of a job's options, those that another one leaves without effect. */
+static enum weir_result check_job(const struct options *options, struct weir_error *error)
+{
+    const struct weir_job_options *job = &options->job;
+
+    if (given(options, "alignment-max") && job->mode != WEIR_ADAPTIVE)
+        return refuse(error,
+                      "--alignment-max means nothing with --mode %s: it says when an "
+                      "adaptive checkpoint overtakes; leave it out",
+                      job->mode == WEIR_ALIGNED ? "aligned" : "unaligned");
+    if (job->rounds_at_once > 1 && job->min_pause_ns > 0)
+        return refuse(error,
+                      "--rounds %" PRIu32 " and --min-pause: say one of them; with a pause "
+                      "between them checkpoints come one at a time",
+                      job->rounds_at_once);
+    if (job->scratch != NULL && job->store != NULL && same_path(job->scratch, job->store))
+        return refuse(error, "--scratch is the directory of --store: name another, or leave it "
+                             "out; then it is a folder in the store");
+    return WEIR_OK;
+}
+
 static enum weir_result check_pairs(const struct options *options, struct weir_error *error)
 {
     unsigned verb = BIT(options->verb);
@@ -595,7 +627,8 @@ static enum weir_result check_pairs(const struct options *options, struct weir_e
         return refuse(error, "--savepoint and --now: say one of them; a stop at once leaves no "
                              "last checkpoint");
     if (options->verb == OPTIONS_SAVEPOINT && options->to == NULL)
-        return refuse(error, "savepoint needs --to DIR: a directory that is not there yet");
+        return refuse(error,
+                      "savepoint needs --to DIR: a directory that is not there yet, or is empty");
     return WEIR_OK;
 }
 
@@ -624,6 +657,8 @@ static enum weir_result check(struct options *options, struct weir_error *error)
     enum weir_result result = check_each(options, error);
     if (result == WEIR_OK)
         result = check_pairs(options, error);
+    if (result == WEIR_OK && (BIT(options->verb) & JOB) != 0)
+        result = check_job(options, error);
     /* Asking a running job takes no graph, and so no parameters. */
     if (result == WEIR_OK && (BIT(options->verb) & JOB) != 0)
         result = parameters_end(&options->parameters, error);

@@ -58,16 +58,24 @@ static const struct savepoint *find_stop(const struct savepoints *savepoints)
     return NULL;
 }
 
+/* What becomes of the job is said with it. */
+static const char *no_savepoint(int stop)
+{
+    return stop == SAVEPOINTS_NO_STOP ? "no savepoint" : "no savepoint, so the job goes on";
+}
+
 static enum weir_result check(struct savepoints *savepoints, const char *path, int stop,
                               struct weir_error *error)
 {
     const struct savepoint *other = find_stop(savepoints);
 
-    if (find(savepoints, path) != NULL)
-        return refuse(error, "%.400s is being written for somebody else", path);
     if (stop != SAVEPOINTS_NO_STOP && other != NULL)
-        return refuse(error, "somebody else has asked for a stop that leaves a savepoint, %.400s",
+        return refuse(error,
+                      "no savepoint: somebody else has asked for a stop that leaves one, %.400s",
                       other->path);
+    if (find(savepoints, path) != NULL)
+        return refuse(error, "%s: %.400s is being written for somebody else", no_savepoint(stop),
+                      path);
     return WEIR_OK;
 }
 
@@ -79,10 +87,11 @@ static enum weir_result take_place(struct savepoints *savepoints, const char *pa
     while (at < SAVEPOINTS_MOST && savepoints->list[at].stage != SAVEPOINT_NONE)
         at++;
     if (at == SAVEPOINTS_MOST)
-        return refuse(error, "%d savepoints are under way already", SAVEPOINTS_MOST);
+        return refuse(error, "%s: %d savepoints are under way already", no_savepoint(stop),
+                      SAVEPOINTS_MOST);
     char *copy = strdup(path);
     if (copy == NULL)
-        return refuse(error, "out of memory for a savepoint");
+        return refuse(error, "%s: out of memory for a savepoint", no_savepoint(stop));
     savepoints->list[at] = (struct savepoint){
         .stage = stop == SAVEPOINTS_NO_STOP ? SAVEPOINT_UNDER_WAY : SAVEPOINT_WANTED,
         .path = copy,
