@@ -433,6 +433,7 @@ void weir_job_status(struct weir_job *job, struct weir_status *status)
     full.saved_id = view->saved_id;
     snprintf(full.unsaved_reason, sizeof full.unsaved_reason, "%s", view->unsaved_reason);
     full.memory_recorded = atomic_load_explicit(&job->recorded, memory_order_relaxed);
+    full.memory_saved = atomic_load_explicit(&job->sealed, memory_order_relaxed);
     monitor_leave(view->monitor);
     add_tasks(job, &full);
     size_t size = status->size < sizeof full ? status->size : sizeof full;
