@@ -7,6 +7,14 @@ void pulse_turn(struct task_pulse *pulse, enum task_doing doing, int64_t since_n
     atomic_store_explicit(&pulse->since_ns, since_ns, memory_order_relaxed);
 }
 
+struct pulse_turned pulse_turned(const struct task_pulse *pulse)
+{
+    return (struct pulse_turned){
+        .doing = (enum task_doing)atomic_load_explicit(&pulse->doing, memory_order_relaxed),
+        .since_ns = atomic_load_explicit(&pulse->since_ns, memory_order_relaxed),
+    };
+}
+
 /* The channel that has waited for credit and holds up the most. */
 static uint32_t most_blocked(const struct outlet *outlet)
 {

@@ -52,6 +52,12 @@ struct task_pulse {
 
 /* It does something else now. */
 void pulse_turn(struct task_pulse *pulse, enum task_doing doing, int64_t since_ns);
+/* What it does, and since when; so that what a round interrupts goes on since it began. */
+struct pulse_turned {
+    enum task_doing doing;
+    int64_t since_ns;
+};
+struct pulse_turned pulse_turned(const struct task_pulse *pulse);
 /* What lies in its queues, before a wait or a span of records. */
 void pulse_queues(struct task_pulse *pulse, const struct gate *gate, const struct outlet *outlet);
 /* Where it stands in a round. */

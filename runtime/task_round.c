@@ -211,7 +211,6 @@ static void end_cut(struct task *task, uint64_t id)
     task->report.took_ns = task->report.complete_ns - task->report.cut_ns;
     if (task->last_arrival.id == id)
         task->report.last_channel = task->last_arrival.channel;
-    pulse_turn(&task->pulse, TASK_CALLING, task->report.complete_ns);
     task->sealing = id;
 }
 
@@ -223,6 +222,7 @@ static void task_cut(struct task *task)
     bool early = aligner_overtakes(&task->gate.aligner), saved = true;
     struct copies copies = {0};
     struct weir_error error = {0};
+    struct pulse_turned before = pulse_turned(&task->pulse);
     begin_cut(task, id, early);
     outlet_marker(&task->outlet, id, early ? &task->content : NULL);
     if (WEIR_PLANT(position_after_marker) && task->operators[0].table->poll && !task->input_done)
@@ -237,6 +237,7 @@ static void task_cut(struct task *task)
         saved = send_part(task, &task->operators[i], id, &copies, &error);
     task->mute = task->failed;
     end_cut(task, id);
+    pulse_turn(&task->pulse, before.doing, before.since_ns);
     task_note_memory(task);
     tell_copies(task, id, &copies);
     if (!saved && !task->failed && !task_tell_error(task, MESSAGE_REFUSED, id, &error))
@@ -431,6 +432,7 @@ void task_attend_cut(struct task *task)
 void task_abort(struct task *task, uint64_t id)
 {
     task_verdict(task, aligner_abort(&task->gate.aligner, id), 0, id);
+    struct pulse_turned before = pulse_turned(&task->pulse);
     task->mute = true;
     for (uint32_t i = 0; i < task->operator_count; i++) {
         struct weir_context *context = &task->operators[i];
@@ -440,16 +442,19 @@ void task_abort(struct task *task, uint64_t id)
         context->table->aborted(context->self, context, id);
         task_end_call(task);
     }
+    pulse_turn(&task->pulse, before.doing, before.since_ns);
     task->mute = task->failed;
 }
 
 void task_committed(struct task *task, uint64_t id)
 {
+    struct pulse_turned before = pulse_turned(&task->pulse);
     task->mute = true; /* a commit may come again after a restart: it must not emit */
     pulse_turn(&task->pulse, TASK_CALLING, clock_now_ns());
     for (uint32_t i = 0; i < task->operator_count; i++)
         if (!context_commit(&task->operators[i], id))
             return;
+    pulse_turn(&task->pulse, before.doing, before.since_ns);
     task->mute = task->failed;
     task->careful = false;
     task_tell(task, MESSAGE_CONFIRMED, id, 0);

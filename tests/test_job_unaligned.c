@@ -1186,6 +1186,65 @@ Test(job_unaligned, a_stop_whose_checkpoint_does_not_fit_is_tried_again_until_it
     laden_close(&laden);
 }
 
+/* --------------------------------------------------------------------------------- a dump -- */
+
+struct idle {
+    const char *what;
+    double ms; /* for which a task has done it, -1: none does */
+};
+
+static void find_idle(void *context, const char *line)
+{
+    struct idle *idle = context;
+    const char *found = strstr(line, idle->what);
+    double amount;
+    char unit[3] = "";
+    if (found && sscanf(found + strlen(idle->what), " for %lf %2[ms]", &amount, unit) == 2)
+        idle->ms = *unit == 's' ? amount * 1000 : amount;
+}
+
+static double idle_ms(struct flow *flow, const char *what)
+{
+    struct idle idle = {what, -1};
+    weir_job_dump(flow->job, find_idle, &idle);
+    return idle.ms;
+}
+
+static double now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+/* A round is no new beginning: who waits has waited since before it. (The valve is asked to wake, and
+ * so has begun anew.) */
+Test(job_unaligned, a_dump_says_how_long_a_task_has_waited_whatever_rounds_there_were)
+{
+    static const char *const whats[] = {"has ended", "waits for input or a time"};
+    struct laden laden;
+    struct flow *flow = &laden.flow;
+    laden_open(&laden);
+    flow->options.memory_max = 0;
+    flow_start(flow);
+    laden_until(&laden, LADEN - 1);
+    for (size_t i = 0; i < sizeof whats / sizeof *whats; i++)
+        while (idle_ms(flow, whats[i]) < 0)
+            sched_yield();
+    double began_ms = now_ms();
+    for (unsigned i = 0; i < 3; i++)
+        flow_checkpoint(flow);
+    double waited_ms = now_ms() - began_ms;
+    for (size_t i = 0; i < sizeof whats / sizeof *whats; i++) {
+        double said_ms = idle_ms(flow, whats[i]);
+        cr_expect_geq(said_ms, waited_ms * 0.9 - 0.1, "%s for %f ms of %f", whats[i], said_ms,
+                      waited_ms);
+    }
+    valve_open(&laden.valve);
+    flow_ends(flow, WEIR_OUTCOME_ENDED);
+    laden_close(&laden);
+}
+
 /* -------------------------------------------------------------------------------- at random -- */
 
 /* Stopped in any way at any moment, in any mode, with several rounds at once. */
