@@ -394,6 +394,7 @@ static void add_tasks(struct weir_job *job, struct weir_status *status)
             atomic_load_explicit(&pulse->records_emitted, memory_order_relaxed);
         status->dead_letters += atomic_load_explicit(&pulse->dead_letters, memory_order_relaxed);
         status->memory_flight += atomic_load_explicit(&pulse->flight, memory_order_relaxed);
+        status->disk_flight += atomic_load_explicit(&pulse->spilled, memory_order_relaxed);
         status->memory_state += atomic_load_explicit(&pulse->state, memory_order_relaxed);
         if (job->tasks[i].gate.input_count)
             continue;

@@ -32,6 +32,8 @@ void pulse_queues(struct task_pulse *pulse, const struct gate *gate, const struc
     atomic_store_explicit(&pulse->queued, gate->queued, memory_order_relaxed);
     atomic_store_explicit(&pulse->unsent, outlet->unsent, memory_order_relaxed);
     atomic_store_explicit(&pulse->unsent_markers, outlet->owing, memory_order_relaxed);
+    atomic_store_explicit(&pulse->flight, gate->held + outlet->held, memory_order_relaxed);
+    atomic_store_explicit(&pulse->spilled, gate->spilled, memory_order_relaxed);
 }
 
 /* 1 + a channel of the plan that has not brought what is waited for; 0: all have. */
@@ -58,9 +60,8 @@ void pulse_round(struct task_pulse *pulse, const struct gate *gate)
     atomic_store_explicit(&pulse->lacking, find_lacking(gate), memory_order_relaxed);
 }
 
-void pulse_memory(struct task_pulse *pulse, uint64_t flight, uint64_t state)
+void pulse_state(struct task_pulse *pulse, uint64_t state)
 {
-    atomic_store_explicit(&pulse->flight, flight, memory_order_relaxed);
     atomic_store_explicit(&pulse->state, state, memory_order_relaxed);
 }
 

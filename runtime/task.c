@@ -452,8 +452,9 @@ void task_note_memory(struct task *task)
     for (uint32_t i = 0; i < task->operator_count; i++)
         for (uint32_t s = 0; s < task->operators[i].node->state_count; s++)
             state += state_bytes(task->operators[i].states[s]);
+    pulse_state(&task->pulse, state);
+    pulse_queues(&task->pulse, &task->gate, &task->outlet);
     uint64_t flight = task->gate.held + task->outlet.held;
-    pulse_memory(&task->pulse, flight, state);
     uint64_t now = flight + state + task->content.held, told = task->memory_told;
     if (!limit || (now > told ? now - told : told - now) < limit / MEMORY_STEPS)
         return;

@@ -636,10 +636,12 @@ struct weir_status {
     uint64_t saved, unsaved;     /* savepoints of this run that were written, and could not be */
     uint64_t saved_id;           /* checkpoint of the newest that was, 0: none */
     char unsaved_reason[200];    /* of the newest that was not, shortened */
-    uint64_t memory_flight;      /* bytes: of batches in queues, over all tasks, */
+    uint64_t memory_flight;      /* bytes: of batches in queues, over all tasks, as each saw them
+                                    when it last took records or waited, */
     uint64_t memory_recorded;    /* of batches that checkpoints hold until they are written, */
     uint64_t memory_state;       /* of keyed state, */
     uint64_t memory_saved;       /* of copies of state that checkpoints have not written yet */
+    uint64_t disk_flight;        /* bytes of what waits on feedback edges in `scratch` */
 };
 
 /* Where an operator stood. */

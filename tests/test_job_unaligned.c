@@ -1047,6 +1047,31 @@ Test(job_unaligned, beyond_the_limit_rounds_are_given_up_for_what_they_hold_and_
     stuck_finish(&stuck, many);
 }
 
+/* A task that never waits is seen as well: what it reads lies in its queue. */
+Test(job_unaligned, what_is_in_flight_before_a_busy_task_is_told)
+{
+    struct flow flow;
+    struct turnstile turnstile;
+    struct weir_status status = {WEIR_SIZED(struct weir_status)};
+    flow_init(&flow);
+    turnstile_init(&turnstile);
+    weir_node source = flow_numbers(&flow, "numbers", 1000, 0, 1);
+    weir_connect(flow.graph, source, turnstile_node(flow.graph, "slow", &turnstile), WEIR_SPREAD);
+    flow_start(&flow);
+    for (uint64_t i = 0; i < 3; i++) {
+        turnstile_until(&turnstile, i + 1);
+        weir_job_status(flow.job, &status);
+        cr_expect_gt(status.memory_flight, 0, "in the middle of record %d", (int)i);
+        turnstile_allow(&turnstile, 1);
+    }
+    turnstile_allow(&turnstile, 1000000);
+    flow_ends(&flow, WEIR_OUTCOME_ENDED);
+    weir_job_status(flow.job, &status);
+    cr_expect_eq(status.memory_flight, 0);
+    flow_free(&flow);
+    turnstile_free(&turnstile);
+}
+
 /* numbers -> hoard -> valve -> ledger. The valve lets through what the test allows: then the stream
  * is idle. */
 #define LADEN 3000u
@@ -1217,8 +1242,8 @@ static double now_ms(void)
     return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
 }
 
-/* A round is no new beginning: who waits has waited since before it. (The valve is asked to wake, and
- * so has begun anew.) */
+/* A round is no new beginning: who waits has waited since before it. (The valve is woken by it, and
+ * begins anew.) */
 Test(job_unaligned, a_dump_says_how_long_a_task_has_waited_whatever_rounds_there_were)
 {
     static const char *const whats[] = {"has ended", "waits for input or a time"};

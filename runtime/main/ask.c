@@ -51,6 +51,9 @@ static void print_memory(const json_t *answer)
            bytes_print(number(answer, "memory_flight"), flight),
            bytes_print(number(answer, "memory_recorded"), recorded),
            bytes_print(number(answer, "memory_saved"), saved));
+    if (number(answer, "disk_flight") > 0)
+        printf("on disk       %s in flight in cycles\n",
+               bytes_print(number(answer, "disk_flight"), flight));
 }
 
 static void print_savepoints(const json_t *answer)
