@@ -445,6 +445,7 @@ const char *round_reason_text(enum round_reason reason)
         [ROUND_REFUSED] = "a task could not save itself",
         [ROUND_STORE_FAILED] = "the store could not write",
         [ROUND_BUDGET] = "more was in flight than may be recorded",
+        [ROUND_MEMORY] = "with it there was more in memory than may be",
         [ROUND_CANCELLED] = "cancelled",
     };
     assert(reason >= ROUND_NONE && reason <= ROUND_CANCELLED);

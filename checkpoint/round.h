@@ -55,6 +55,7 @@ enum round_reason {
     ROUND_REFUSED,      /* a task could not save */
     ROUND_STORE_FAILED, /* the store could not write */
     ROUND_BUDGET,       /* more in flight than may be recorded */
+    ROUND_MEMORY,       /* with what it holds there is more in memory than may be */
     ROUND_CANCELLED,    /* the job stops; the only one that is no failure */
 };
 

@@ -65,5 +65,11 @@ static inline uint64_t content_weight(const struct batch *batch)
 {
     return sizeof *batch + batch->capacity;
 }
+/* And a snapshot, of memory_max: what was written to it. Its room may be much larger, and is not
+ * touched. */
+static inline uint64_t content_copied(const struct batch *snapshot)
+{
+    return sizeof *snapshot + snapshot->size;
+}
 
 #endif

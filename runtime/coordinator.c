@@ -328,7 +328,7 @@ static void on_task(struct coordinator *coordinator, const struct message *messa
         loops_looping(&coordinator->loops, message->channel, clock_now_ns());
         break;
     case MESSAGE_MEMORY:
-        coordinator_weigh(coordinator);
+        coordinator_weigh(coordinator, message);
         break;
     case MESSAGE_ENDED:
         on_ended(coordinator, task);

@@ -83,6 +83,7 @@ struct coordinator_round {
     uint64_t id; /* 0: this place is free */
     int64_t triggered_wall_ns;
     uint64_t bytes;             /* that it has written */
+    uint64_t saved;             /* bytes of memory that snapshots took, so far */
     uint32_t last_task;         /* that has sealed */
     struct cut_report *reports; /* one a task, zeroed until it has sealed */
     bool *sealed;
@@ -134,6 +135,8 @@ struct coordinator {
     uint32_t again;         /* purposes of a round that failed, to be asked for again */
     int64_t again_ns;       /* then */
     bool memory_warned;     /* the limit is near, and that was said */
+    uint64_t saved_last;    /* bytes that the snapshots of the last round took */
+    uint32_t final_heavy;   /* so often there was no room for the last round */
 };
 
 enum weir_result coordinator_init(struct coordinator *coordinator, const struct run *run,
@@ -163,8 +166,8 @@ void coordinator_carry_out(struct coordinator *coordinator, const struct round_a
 void coordinator_sealed(struct coordinator *coordinator, const struct message *message);
 /* Of an unfinished round: what the ABORTED event will say. The first trouble is the one told. */
 void coordinator_note_reason(struct coordinator *coordinator, uint64_t id, const char *text);
-/* A task holds more, or less, than it did. */
-void coordinator_weigh(struct coordinator *coordinator);
+/* A task holds more, or less, than it did; or has handed snapshots to the writer. */
+void coordinator_weigh(struct coordinator *coordinator, const struct message *message);
 
 /* Takes the path's batch, which is released by the message's owner. False: refused, and told. */
 bool coordinator_save_add(struct coordinator *coordinator, enum request request,

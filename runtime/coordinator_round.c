@@ -16,6 +16,7 @@
 #define NEAR_PERCENT 90    /* of the memory limit: said once */
 #define FAR_PERCENT 80     /* and again, when it had been below this */
 #define HOLDERS 5          /* that are named */
+#define FINAL_TRIES 3      /* of a last round that is too big for memory */
 #define WAITS_ROOM 350     /* what one task waits for, in words, at most */
 
 struct coordinator_round *coordinator_round(struct coordinator *coordinator, uint64_t id)
@@ -34,7 +35,7 @@ static void open_round(struct coordinator *coordinator, uint64_t id)
     struct coordinator_round *round = &coordinator->list[i];
     round->id = id;
     round->triggered_wall_ns = clock_wall_ns();
-    round->bytes = 0;
+    round->bytes = round->saved = 0;
     round->last_task = UINT32_MAX;
     *round->reason = 0;
     memset(round->reports, 0, coordinator->task_count * sizeof *round->reports);
@@ -44,8 +45,10 @@ static void open_round(struct coordinator *coordinator, uint64_t id)
 static void close_round(struct coordinator *coordinator, uint64_t id)
 {
     struct coordinator_round *round = coordinator_round(coordinator, id);
-    if (round)
-        round->id = 0;
+    if (!round)
+        return;
+    coordinator->saved_last = round->saved;
+    round->id = 0;
 }
 
 void coordinator_note_reason(struct coordinator *coordinator, uint64_t id, const char *text)
@@ -350,17 +353,45 @@ void coordinator_carry_out(struct coordinator *coordinator, const struct round_a
 
 /* ------------------------------------------------------------------------- memory -- */
 
-/* What was recorded, and parts that are not written yet. */
-static uint64_t held_for_rounds(const struct coordinator *coordinator)
-{
-    return atomic_load_explicit(coordinator->run->recorded, memory_order_relaxed) +
-           atomic_load_explicit(coordinator->run->sealed, memory_order_relaxed);
-}
+struct holding {
+    uint64_t tasks;    /* in flight, and state */
+    uint64_t recorded; /* by rounds, */
+    uint64_t saved;    /* and in snapshots that are not written yet */
+};
 
 static uint64_t flight_and_state(const struct task_pulse *pulse)
 {
     return atomic_load_explicit(&pulse->flight, memory_order_relaxed) +
            atomic_load_explicit(&pulse->state, memory_order_relaxed);
+}
+
+/* Snapshots of rounds that were given up go as soon as the writer meets them: they are not held
+ * against another round. `peak` is what was there when the last of them were handed over: whether
+ * a round fits does not depend on who is quicker, the writer or this thread. */
+static uint64_t saved_bytes(const struct coordinator *coordinator, uint64_t peak)
+{
+    uint64_t saved = atomic_load_explicit(coordinator->run->sealed, memory_order_relaxed);
+    uint64_t unfinished = 0;
+    for (uint32_t i = 0; i < ROUND_LIMIT; i++)
+        unfinished += coordinator->list[i].id ? coordinator->list[i].saved : 0;
+    saved = peak > saved ? peak : saved;
+    return saved < unfinished ? saved : unfinished;
+}
+
+static struct holding hold(const struct coordinator *coordinator, uint64_t peak)
+{
+    struct holding holding = {
+        .recorded = atomic_load_explicit(coordinator->run->recorded, memory_order_relaxed),
+        .saved = saved_bytes(coordinator, peak),
+    };
+    for (uint32_t i = 0; i < coordinator->task_count; i++)
+        holding.tasks += flight_and_state(coordinator->tasks[i].pulse);
+    return holding;
+}
+
+static uint64_t total_of(const struct holding *holding)
+{
+    return holding->tasks + holding->recorded + holding->saved;
 }
 
 static void say_holder(struct words *words, const struct coordinator *coordinator, uint32_t task)
@@ -378,14 +409,18 @@ static void say_holder(struct words *words, const struct coordinator *coordinato
 }
 
 /* The biggest few. */
-static void say_holders(struct words *words, const struct coordinator *coordinator, uint64_t total)
+static void say_holders(struct words *words, const struct coordinator *coordinator,
+                        const struct holding *holding)
 {
     uint64_t below = UINT64_MAX;
-    words_bytes(words, total);
+    words_bytes(words, total_of(holding));
     words_add(words, " of memory_max, ");
     words_bytes(words, coordinator->run->memory_max);
     words_add(words, ", are held; for rounds ");
-    words_bytes(words, held_for_rounds(coordinator));
+    words_bytes(words, holding->recorded);
+    words_add(words, " recorded and ");
+    words_bytes(words, holding->saved);
+    words_add(words, " saved");
     for (uint32_t named = 0; named < HOLDERS; named++) {
         uint32_t most = UINT32_MAX;
         uint64_t weight = 0;
@@ -403,39 +438,64 @@ static void say_holders(struct words *words, const struct coordinator *coordinat
     }
 }
 
-/* What rounds hold is given up first; without any, nothing else can be. */
-static void exceed(struct coordinator *coordinator, const struct words *holders, bool for_rounds)
+/* For the last round everything stands still: what does not fit now never will. The first copies
+ * are not made to measure, so it is tried again. */
+static void fail_final(struct coordinator *coordinator, const struct words *holders)
 {
-    bool relieved = false;
-    for (uint32_t i = 0; i < coordinator->rounds.open_count; i++) {
-        const struct round *round = &coordinator->rounds.open[i];
-        if (round->phase == ROUND_COMMITTING || !for_rounds)
-            continue;
-        coordinator_note_reason(coordinator, round->id, holders->text);
-        rounds_trouble(&coordinator->rounds, round->id, ROUND_BUDGET);
-        relieved = true;
-    }
-    if (!relieved && !for_rounds)
-        coordinator_fail(coordinator, WEIR_NO_MEMORY, "", holders->text);
+    struct words words = {.size = 0};
+    if (++coordinator->final_heavy < FINAL_TRIES)
+        return;
+    words_add(&words, "the last checkpoint does not fit into memory: %s", holders->text);
+    coordinator_fail(coordinator, WEIR_NO_MEMORY, "", words.text);
 }
 
-void coordinator_weigh(struct coordinator *coordinator)
+/* What rounds hold is given up first, the newest first, until the rest fits; without any, nothing
+ * else can be. */
+static void exceed(struct coordinator *coordinator, const struct holding *holding,
+                   const struct words *holders)
+{
+    struct rounds *rounds = &coordinator->rounds;
+    uint64_t left = total_of(holding), limit = coordinator->run->memory_max;
+    if (left == holding->tasks) {
+        coordinator_fail(coordinator, WEIR_NO_MEMORY, "", holders->text);
+        return;
+    }
+    for (uint32_t i = rounds->open_count; i-- > 0 && left > limit;) {
+        const struct round *round = &rounds->open[i];
+        if (!round->asked || round->phase == ROUND_COMMITTING)
+            continue;
+        uint64_t saved = coordinator_round(coordinator, round->id)->saved;
+        left -= saved < left ? saved : left;
+        if (round->trouble) /* it is given up already */
+            continue;
+        coordinator_note_reason(coordinator, round->id, holders->text);
+        rounds_trouble(rounds, round->id, ROUND_MEMORY);
+        if ((round->purposes & ROUND_FINAL) && rounds->open_count == 1)
+            fail_final(coordinator, holders);
+    }
+}
+
+void coordinator_weigh(struct coordinator *coordinator, const struct message *message)
 {
     uint64_t limit = coordinator->run->memory_max;
-    uint64_t for_rounds = held_for_rounds(coordinator), total = for_rounds;
+    struct coordinator_round *round = coordinator_round(coordinator, message->id);
     if (!limit)
         return;
-    for (uint32_t i = 0; i < coordinator->task_count; i++)
-        total += flight_and_state(coordinator->tasks[i].pulse);
-    if (total < limit / 100 * FAR_PERCENT)
+    if (round)
+        round->saved += message->value;
+    struct holding holding = hold(coordinator, round ? message->sequence : 0);
+    uint64_t total = total_of(&holding), copy = coordinator->saved_last;
+    /* Between two rounds it is less: that alone is no reason to warn anew at each. */
+    if (total - holding.saved + (copy > holding.saved ? copy : holding.saved) <
+        limit / 100 * FAR_PERCENT)
         coordinator->memory_warned = false;
     if (total < limit / 100 * NEAR_PERCENT || (coordinator->memory_warned && total <= limit))
         return;
     struct words holders = {.size = 0};
-    say_holders(&holders, coordinator, total);
+    say_holders(&holders, coordinator, &holding);
     if (!coordinator->memory_warned)
         run_log(coordinator->run, WEIR_LOG_WARNING, "memory is nearly used up: %s", holders.text);
     coordinator->memory_warned = true;
     if (total > limit)
-        exceed(coordinator, &holders, for_rounds > 0);
+        exceed(coordinator, &holding, &holders);
 }

@@ -50,6 +50,7 @@ static void release_item(struct gate *gate, struct gate_item *item)
         batch_release(item->batch);
         return;
     }
+    gate->spilled -= item->slice->size;
     spill_release(item->slice);
     memory_release(gate->options.allocator, item->slice);
 }
@@ -172,6 +173,7 @@ static enum weir_result spill_batch(struct gate *gate, uint32_t index, struct ba
         spill_release(&slice);
         return error_memory(error, "a queue on disk", sizeof slice);
     }
+    gate->spilled += batch->size;
     batch_release(batch);
     return WEIR_OK;
 }

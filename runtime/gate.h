@@ -82,7 +82,8 @@ struct gate {
     uint32_t next;         /* whose turn it is */
     uint32_t filled;       /* inputs whose queue is not empty */
     uint32_t queued;       /* items in all queues */
-    uint64_t held;         /* bytes of memory in all queues */
+    uint64_t held;         /* bytes of memory in all queues, */
+    uint64_t spilled;      /* and of what of them waits on disk */
     uint32_t credit_step;  /* batches after which credit goes back, */
     uint64_t credit_bytes; /* or bytes */
     uint64_t credit_round; /* batches of all inputs after which all credit goes back, */

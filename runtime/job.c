@@ -398,6 +398,7 @@ static void add_tasks(struct weir_job *job, struct weir_status *status)
             atomic_load_explicit(&pulse->records_emitted, memory_order_relaxed);
         status->dead_letters += atomic_load_explicit(&pulse->dead_letters, memory_order_relaxed);
         status->memory_flight += atomic_load_explicit(&pulse->flight, memory_order_relaxed);
+        status->disk_flight += atomic_load_explicit(&pulse->spilled, memory_order_relaxed);
         status->memory_state += atomic_load_explicit(&pulse->state, memory_order_relaxed);
         if (job->tasks[i].gate.input_count)
             continue;
@@ -437,6 +438,7 @@ void weir_job_status(struct weir_job *job, struct weir_status *status)
     full.saved_id = view->saved_id;
     snprintf(full.unsaved_reason, sizeof full.unsaved_reason, "%s", view->unsaved_reason);
     full.memory_recorded = atomic_load_explicit(&job->recorded, memory_order_relaxed);
+    full.memory_saved = atomic_load_explicit(&job->sealed, memory_order_relaxed);
     monitor_leave(view->monitor);
     add_tasks(job, &full);
     size_t size = status->size < sizeof full ? status->size : sizeof full;

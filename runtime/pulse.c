@@ -7,6 +7,14 @@ void pulse_turn(struct task_pulse *pulse, enum task_doing doing, int64_t since_n
     atomic_store_explicit(&pulse->since_ns, since_ns, memory_order_relaxed);
 }
 
+struct pulse_turned pulse_turned(const struct task_pulse *pulse)
+{
+    return (struct pulse_turned){
+        .doing = (enum task_doing)atomic_load_explicit(&pulse->doing, memory_order_relaxed),
+        .since_ns = atomic_load_explicit(&pulse->since_ns, memory_order_relaxed),
+    };
+}
+
 /* The channel that has waited for credit and holds up the most. */
 static uint32_t most_blocked(const struct outlet *outlet)
 {
@@ -24,6 +32,8 @@ void pulse_queues(struct task_pulse *pulse, const struct gate *gate, const struc
     atomic_store_explicit(&pulse->queued, gate->queued, memory_order_relaxed);
     atomic_store_explicit(&pulse->unsent, outlet->unsent, memory_order_relaxed);
     atomic_store_explicit(&pulse->unsent_markers, outlet->owing, memory_order_relaxed);
+    atomic_store_explicit(&pulse->flight, gate->held + outlet->held, memory_order_relaxed);
+    atomic_store_explicit(&pulse->spilled, gate->spilled, memory_order_relaxed);
 }
 
 /* 1 + a channel of the plan that has not brought what is waited for; 0: all have. */
@@ -50,9 +60,8 @@ void pulse_round(struct task_pulse *pulse, const struct gate *gate)
     atomic_store_explicit(&pulse->lacking, find_lacking(gate), memory_order_relaxed);
 }
 
-void pulse_memory(struct task_pulse *pulse, uint64_t flight, uint64_t state)
+void pulse_state(struct task_pulse *pulse, uint64_t state)
 {
-    atomic_store_explicit(&pulse->flight, flight, memory_order_relaxed);
     atomic_store_explicit(&pulse->state, state, memory_order_relaxed);
 }
 

@@ -44,6 +44,7 @@ struct task_pulse {
     _Atomic uint32_t unsent_markers;          /* channels that its own marker has not left on */
     _Atomic uint64_t flight, recorded, state; /* bytes of memory it holds: in queues, of a cut, of
                                                  keyed state */
+    _Atomic uint64_t spilled;                 /* bytes in its queues that wait on disk */
     _Atomic uint32_t urgent; /* a command is in the inbox, so look there after the record in hand. A
                                 hint of this process's coordinator; the command itself decides */
     _Atomic uint64_t progress_done, progress_total;
@@ -52,11 +53,17 @@ struct task_pulse {
 
 /* It does something else now. */
 void pulse_turn(struct task_pulse *pulse, enum task_doing doing, int64_t since_ns);
+/* What it does, and since when; so that what a round interrupts goes on since it began. */
+struct pulse_turned {
+    enum task_doing doing;
+    int64_t since_ns;
+};
+struct pulse_turned pulse_turned(const struct task_pulse *pulse);
 /* What lies in its queues, before a wait or a span of records. */
 void pulse_queues(struct task_pulse *pulse, const struct gate *gate, const struct outlet *outlet);
 /* Where it stands in a round. */
 void pulse_round(struct task_pulse *pulse, const struct gate *gate);
-void pulse_memory(struct task_pulse *pulse, uint64_t flight, uint64_t state);
+void pulse_state(struct task_pulse *pulse, uint64_t state);
 void pulse_recorded(struct task_pulse *pulse, uint64_t bytes);
 /* No callback runs any more. */
 void pulse_outside(struct task_pulse *pulse);

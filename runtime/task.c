@@ -446,14 +446,15 @@ static void adapt_span(struct task *task, int64_t elapsed_ns)
 }
 
 /* So that the coordinator knows who holds what, and hears of it before it is too much. */
-static void note_memory(struct task *task)
+void task_note_memory(struct task *task)
 {
     uint64_t state = 0, limit = task->run->memory_max;
     for (uint32_t i = 0; i < task->operator_count; i++)
         for (uint32_t s = 0; s < task->operators[i].node->state_count; s++)
             state += state_bytes(task->operators[i].states[s]);
+    pulse_state(&task->pulse, state);
+    pulse_queues(&task->pulse, &task->gate, &task->outlet);
     uint64_t flight = task->gate.held + task->outlet.held;
-    pulse_memory(&task->pulse, flight, state);
     uint64_t now = flight + state + task->content.held, told = task->memory_told;
     if (!limit || (now > told ? now - told : told - now) < limit / MEMORY_STEPS)
         return;
@@ -496,7 +497,7 @@ static void process(struct task *task, const struct gate_next *next)
     task->now_ns = clock_now_ns();
     adapt_span(task, task->now_ns - began);
     if (task->run->memory_max)
-        note_memory(task);
+        task_note_memory(task);
 }
 
 static void reach_marker(struct task *task, const struct gate_next *next)
@@ -576,7 +577,7 @@ static struct step wait_until(struct task *task, int64_t deadline_ns, int fd)
 {
     task->rested = true;
     note_wait(task);
-    note_memory(task);
+    task_note_memory(task);
     bool returned = gate_return_credits(&task->gate);
     if (!returned || task->outlet.refused || task->unsent)
         deadline_ns = sooner(deadline_ns, clock_now_ns() + RETRY_NS);

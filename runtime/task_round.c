@@ -66,8 +66,23 @@ static void save_task(const struct task *task, const struct weir_context *contex
     snapshot_end(writer);
 }
 
+/* What a task's snapshots take in memory, and what all of them took when its last one was there. */
+struct copies {
+    uint64_t bytes, peak;
+};
+
+/* The first one is as large as state may be at most: growing step by step would take as much again,
+ * and copy it. */
+static size_t size_hint(const struct weir_context *context)
+{
+    uint64_t hint = context->part_size + context->part_size / 8;
+    for (uint32_t s = 0; !context->part_size && s < context->node->state_count; s++)
+        hint += state_bytes(context->states[s]);
+    return (size_t)hint + 256;
+}
+
 static bool send_part(struct task *task, struct weir_context *context, uint64_t id,
-                      struct weir_error *error)
+                      struct copies *copies, struct weir_error *error)
 {
     struct {
         struct batch_pool *pool;
@@ -75,7 +90,7 @@ static bool send_part(struct task *task, struct weir_context *context, uint64_t 
     } room = {task->snapshots, NULL};
     struct snapshot_writer writer = {.grow = grow_snapshot, .context = &room};
     char note[201] = "";
-    size_t hint = context->part_size + context->part_size / 8 + 256;
+    size_t hint = size_hint(context);
     writer.data = grow_snapshot(&room, NULL, 0, hint);
     writer.capacity = room.batch ? room.batch->capacity : 0;
     writer.failed = !writer.data;
@@ -95,14 +110,34 @@ static bool send_part(struct task *task, struct weir_context *context, uint64_t 
                               .channel = context->instance,
                               .id = id,
                               .payload = room.batch};
-    uint64_t weight = content_weight(room.batch);
-    atomic_fetch_add_explicit(task->run->sealed, weight, memory_order_relaxed);
-    if (pipe_send(task->writer, &message))
+    uint64_t weight = content_copied(room.batch);
+    uint64_t before = atomic_fetch_add_explicit(task->run->sealed, weight, memory_order_relaxed);
+    if (pipe_send(task->writer, &message)) {
+        copies->bytes += weight;
+        copies->peak = before + weight > copies->peak ? before + weight : copies->peak;
         return true;
+    }
     content_returned(task->run->sealed, weight);
     batch_release(room.batch);
     task_refused(task->writer, "the writer", error);
     return false;
+}
+
+/* Before SEALED, so that the round is still open when it is weighed. */
+static void tell_copies(struct task *task, uint64_t id, const struct copies *copies)
+{
+    struct message message = {.kind = MESSAGE_MEMORY,
+                              .epoch = task->run->epoch,
+                              .channel = task->index,
+                              .id = id,
+                              .value = copies->bytes,
+                              .sequence = copies->peak};
+    struct weir_error error = {0};
+    if (!task->run->memory_max || !copies->bytes || pipe_send(task->coordinator, &message))
+        return;
+    task_refused(task->coordinator, "the coordinator", &error);
+    error_within(&error, "%s", task->name);
+    task_fail(task, &error);
 }
 
 static bool prepare(struct task *task, struct weir_context *context, uint64_t id)
@@ -176,7 +211,6 @@ static void end_cut(struct task *task, uint64_t id)
     task->report.took_ns = task->report.complete_ns - task->report.cut_ns;
     if (task->last_arrival.id == id)
         task->report.last_channel = task->last_arrival.channel;
-    pulse_turn(&task->pulse, TASK_CALLING, task->report.complete_ns);
     task->sealing = id;
 }
 
@@ -186,7 +220,9 @@ static void task_cut(struct task *task)
 {
     uint64_t id = task->gate.aligner.open;
     bool early = aligner_overtakes(&task->gate.aligner), saved = true;
+    struct copies copies = {0};
     struct weir_error error = {0};
+    struct pulse_turned before = pulse_turned(&task->pulse);
     begin_cut(task, id, early);
     outlet_marker(&task->outlet, id, early ? &task->content : NULL);
     if (WEIR_PLANT(position_after_marker) && task->operators[0].table->poll && !task->input_done)
@@ -198,9 +234,12 @@ static void task_cut(struct task *task)
             return;
     }
     for (uint32_t i = 0; saved && task->run->durable && i < task->operator_count; i++)
-        saved = send_part(task, &task->operators[i], id, &error);
+        saved = send_part(task, &task->operators[i], id, &copies, &error);
     task->mute = task->failed;
     end_cut(task, id);
+    pulse_turn(&task->pulse, before.doing, before.since_ns);
+    task_note_memory(task);
+    tell_copies(task, id, &copies);
     if (!saved && !task->failed && !task_tell_error(task, MESSAGE_REFUSED, id, &error))
         task_fail(task, &error);
 }
@@ -393,6 +432,7 @@ void task_attend_cut(struct task *task)
 void task_abort(struct task *task, uint64_t id)
 {
     task_verdict(task, aligner_abort(&task->gate.aligner, id), 0, id);
+    struct pulse_turned before = pulse_turned(&task->pulse);
     task->mute = true;
     for (uint32_t i = 0; i < task->operator_count; i++) {
         struct weir_context *context = &task->operators[i];
@@ -402,16 +442,19 @@ void task_abort(struct task *task, uint64_t id)
         context->table->aborted(context->self, context, id);
         task_end_call(task);
     }
+    pulse_turn(&task->pulse, before.doing, before.since_ns);
     task->mute = task->failed;
 }
 
 void task_committed(struct task *task, uint64_t id)
 {
+    struct pulse_turned before = pulse_turned(&task->pulse);
     task->mute = true; /* a commit may come again after a restart: it must not emit */
     pulse_turn(&task->pulse, TASK_CALLING, clock_now_ns());
     for (uint32_t i = 0; i < task->operator_count; i++)
         if (!context_commit(&task->operators[i], id))
             return;
+    pulse_turn(&task->pulse, before.doing, before.since_ns);
     task->mute = task->failed;
     task->careful = false;
     task_tell(task, MESSAGE_CONFIRMED, id, 0);

@@ -63,7 +63,8 @@ enum message_kind {
     MESSAGE_REFUSED,   /* id; payload: the error's text */
     MESSAGE_SPENT,     /* id; what it records is over its budget; value 1: far over */
     MESSAGE_LOOPING,   /* all that comes from outside of its loop has ended */
-    MESSAGE_MEMORY,    /* what it holds has changed by much */
+    MESSAGE_MEMORY,    /* what it holds has changed by much; with an id: it has handed parts to the
+                        writer. value: bytes they take; sequence: all that were there took */
     MESSAGE_ENDED,     /* END was sent on all outputs */
     MESSAGE_CONFIRMED, /* id: every handle up to it is published */
     MESSAGE_FAILED,    /* payload: struct weir_error's text; value: its code */

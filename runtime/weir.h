@@ -577,10 +577,10 @@ struct weir_job_options {
      * becomes unaligned first. At twice that, a checkpoint that still waits for markers is given
      * up. What is recorded of feedback edges goes to `scratch` then. */
     uint64_t recording_max;
-    /* Of batches in flight, recorded ones, keyed state, and what tasks have saved and nobody has
-     * written yet, at least 64 KiB each; default no limit. At nine
-     * tenths of it a warning says who holds what. Beyond it, checkpoints are given up for what they
-     * hold; and when that is not enough, the run fails. */
+    /* Of batches in flight, recorded ones, keyed state, and the copy of it that a checkpoint holds
+     * until it is written: plan for twice the state. Default no limit. At nine tenths of it a
+     * warning says who holds what. Beyond it, checkpoints are given up for what they hold, the
+     * newest first; and when that is not enough, or it is the job's last one, the run fails. */
     uint64_t memory_max;
     /* Unfinished checkpoints: one is being cut, the others written; default 2, at most 8. With a
      * minimum pause it is 1. */
@@ -637,9 +637,12 @@ struct weir_status {
     uint64_t saved, unsaved;     /* savepoints of this run that were written, and could not be */
     uint64_t saved_id;           /* checkpoint of the newest that was, 0: none */
     char unsaved_reason[200];    /* of the newest that was not, shortened */
-    uint64_t memory_flight;      /* bytes: of batches in queues, over all tasks, */
+    uint64_t memory_flight;      /* bytes: of batches in queues, over all tasks, as each saw them
+                                    when it last took records or waited, */
     uint64_t memory_recorded;    /* of batches that checkpoints hold until they are written, */
-    uint64_t memory_state;       /* of keyed state */
+    uint64_t memory_state;       /* of keyed state, */
+    uint64_t memory_saved;       /* of copies of state that checkpoints have not written yet */
+    uint64_t disk_flight;        /* bytes of what waits on feedback edges in `scratch` */
 };
 
 /* Where an operator stood. */

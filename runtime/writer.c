@@ -244,7 +244,7 @@ static void on_part(struct writer *writer, const struct message *message)
     struct weir_error error = {0};
     struct writer_round *round = find_round(writer, message->id);
     if (message->payload)
-        content_returned(writer->run->sealed, content_weight(message->payload));
+        content_returned(writer->run->sealed, content_copied(message->payload));
     if (!round || !message->id || round->failed || !message->payload || /* W1, W2 */
         message->channel >= writer->manifest.task_count)
         return;

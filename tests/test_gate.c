@@ -737,13 +737,24 @@ Test(gate_disk, what_leads_back_is_credited_when_it_arrives_and_not_again)
     close_gate();
 }
 
+static uint64_t bytes_on_disk(unsigned input)
+{
+    const struct gate_input *at = &gate.inputs[input];
+    uint64_t bytes = 0;
+    for (uint32_t k = 0; k < at->count; k++) {
+        const struct gate_item *item = &at->queue[(at->head + k) % at->room];
+        bytes += item->spilled ? item->slice->size : 0;
+    }
+    return bytes;
+}
+
 /* More than memory may hold goes to disk, and all of it comes back in order, whatever comes while
  * it is read. */
 Test(gate_disk, beyond_the_window_it_waits_on_disk_and_comes_back_in_order)
 {
     uint64_t seed = explore_seed();
     open_cycle(2000, false);
-    uint64_t arrived = 0, next = 0;
+    uint64_t arrived = 0, next = 0, most = 0;
     size_t weight = 0;
     for (int turn = 0; turn < 200; turn++) {
         for (uint32_t n = explore_below(&seed, 6); n; n--)
@@ -756,11 +767,15 @@ Test(gate_disk, beyond_the_window_it_waits_on_disk_and_comes_back_in_order)
             weight = gate.held;
         cr_assert_leq(gate.inputs[2].held, 2000 + 2 * weight + SPILL_SLICE_LIMIT);
         cr_assert_eq(gate.inputs[2].held, gate.held);
+        cr_assert_eq(gate.spilled, bytes_on_disk(2));
+        most = gate.spilled > most ? gate.spilled : most;
     }
     cr_expect_gt(gate.spill.files, 0, "something waited there");
+    cr_expect_gt(most, 0);
     read_on(2, (uint32_t)(arrived - next), &next);
     reads(GATE_NOTHING, 0);
     cr_expect_eq(gate.held, 0);
+    cr_expect_eq(gate.spilled, 0);
     cr_expect_eq(gate.queued, 0);
     close_gate();
 }

@@ -1048,6 +1048,229 @@ Test(job_unaligned, beyond_the_limit_rounds_are_given_up_for_what_they_hold_and_
     stuck_finish(&stuck, many);
 }
 
+/* A task that never waits is seen as well: what it reads lies in its queue. */
+Test(job_unaligned, what_is_in_flight_before_a_busy_task_is_told)
+{
+    struct flow flow;
+    struct turnstile turnstile;
+    struct weir_status status = {WEIR_SIZED(struct weir_status)};
+    flow_init(&flow);
+    turnstile_init(&turnstile);
+    weir_node source = flow_numbers(&flow, "numbers", 1000, 0, 1);
+    weir_connect(flow.graph, source, turnstile_node(flow.graph, "slow", &turnstile), WEIR_SPREAD);
+    flow_start(&flow);
+    for (uint64_t i = 0; i < 3; i++) {
+        turnstile_until(&turnstile, i + 1);
+        weir_job_status(flow.job, &status);
+        cr_expect_gt(status.memory_flight, 0, "in the middle of record %d", (int)i);
+        turnstile_allow(&turnstile, 1);
+    }
+    turnstile_allow(&turnstile, 1000000);
+    flow_ends(&flow, WEIR_OUTCOME_ENDED);
+    weir_job_status(flow.job, &status);
+    cr_expect_eq(status.memory_flight, 0);
+    flow_free(&flow);
+    turnstile_free(&turnstile);
+}
+
+/* numbers -> hoard -> valve -> ledger. The valve lets through what the test allows: then the stream
+ * is idle. */
+#define LADEN 3000u
+
+struct laden {
+    struct flow flow;
+    struct ledger ledger;
+    struct valve valve;
+    struct notes notes;
+};
+
+static void laden_open(struct laden *laden)
+{
+    static const struct weir_state state = {WEIR_SIZED(struct weir_state), .name = "all"};
+    struct weir_node_options options = {WEIR_SIZED(struct weir_node_options), .name = "hoard",
+                                        .function = hoard, .states = &state, .state_count = 1};
+    struct flow *flow = &laden->flow;
+    start_over();
+    flow_init(flow);
+    ledger_init(&laden->ledger, LADEN);
+    valve_init(&laden->valve);
+    notes_take(&laden->notes, flow);
+    flow->options.store = scratch.path;
+    flow->options.interval_ns = -1;
+    flow->options.memory_max = 4600000;
+    weir_node source = flow_numbers(flow, "numbers", LADEN, 0, 1);
+    weir_node node = weir_graph_add(flow->graph, &options);
+    weir_node valve = valve_node(flow->graph, "valve", &laden->valve, 1);
+    weir_connect(flow->graph, source, node, WEIR_BY_KEY);
+    weir_connect(flow->graph, node, valve, WEIR_SPREAD);
+    weir_connect(flow->graph, valve, ledger_sink(flow->graph, "sink", &laden->ledger, 1),
+                 WEIR_SPREAD);
+}
+
+static void laden_close(struct laden *laden)
+{
+    flow_free(&laden->flow);
+    ledger_free(&laden->ledger);
+    valve_free(&laden->valve);
+    notes_free(&laden->notes);
+}
+
+/* Lets so many through in all; hoard has taken as many at least. */
+static void laden_until(struct laden *laden, uint64_t taken)
+{
+    valve_allow(&laden->valve, 0, (int64_t)(taken - tally_read(&laden->valve.passed)));
+    tally_until(&laden->valve.passed, taken);
+}
+
+/* Until the stream is idle, and what hoard holds is known: 0.7 of the limit. */
+static void laden_start(struct laden *laden, uint64_t taken)
+{
+    struct weir_status status = {WEIR_SIZED(struct weir_status)};
+    flow_start(&laden->flow);
+    laden_until(laden, taken);
+    weir_job_status(laden->flow.job, &status);
+    cr_expect_geq(status.memory_state, laden->flow.options.memory_max * 6 / 10, "%d bytes",
+                  (int)status.memory_state);
+    cr_expect_leq(status.memory_state, laden->flow.options.memory_max * 8 / 10, "%d bytes",
+                  (int)status.memory_state);
+}
+
+static void is_given_up(struct laden *laden, unsigned times)
+{
+    struct flow *flow = &laden->flow;
+    watch_until(&flow->watch, &flow->watch.aborted, times);
+    cr_expect(strstr(laden->notes.reason, "with it there was more in memory than may be: ") &&
+                  strstr(laden->notes.reason, "of memory_max, 4.6 MB, are held; for rounds 0 B ") &&
+                  strstr(laden->notes.reason, " saved; hoard.0 "),
+              "%s", laden->notes.reason);
+}
+
+/* The copy that a checkpoint writes counts, and goes first. */
+Test(job_unaligned, a_checkpoint_whose_copy_does_not_fit_is_given_up_and_the_job_goes_on)
+{
+    struct laden laden;
+    struct flow *flow = &laden.flow;
+    struct weir_status status = {WEIR_SIZED(struct weir_status)};
+    laden_open(&laden);
+    laden_start(&laden, LADEN - 3);
+    for (unsigned i = 1; i <= 3; i++) {
+        cr_assert_eq(weir_job_checkpoint(flow->job, &flow->error), WEIR_OK);
+        is_given_up(&laden, i);
+    }
+    laden_until(&laden, LADEN - 1);
+    cr_expect_eq(flow->watch.committed, 0);
+    flow_kill(flow);
+    valve_shut(&laden.valve);
+    flow->options.memory_max = 2 * flow->options.memory_max; /* room for both */
+    flow_start(flow);
+    flow_checkpoint(flow);
+    valve_open(&laden.valve);
+    flow_ends(flow, WEIR_OUTCOME_ENDED);
+    weir_job_status(flow->job, &status);
+    cr_expect_eq(status.memory_saved, 0);
+    ledger_is(&laden.ledger, LADEN, 1);
+    laden_close(&laden);
+    store_is_sound(scratch.path);
+}
+
+/* Nothing gets less any more: to try for ever would be to hang. */
+Test(job_unaligned, a_job_whose_last_checkpoint_does_not_fit_fails_and_says_so)
+{
+    struct laden laden;
+    struct flow *flow = &laden.flow;
+    laden_open(&laden);
+    laden_start(&laden, LADEN - 1);
+    valve_open(&laden.valve);
+    flow_ends(flow, WEIR_OUTCOME_FAILED);
+    cr_expect_eq(flow->error.code, WEIR_NO_MEMORY);
+    cr_expect(strstr(flow->error.text, "the last checkpoint does not fit into memory: ") &&
+                  strstr(flow->error.text, " of memory_max, 4.6 MB, are held") &&
+                  strstr(flow->error.text, " saved; hoard.0 "),
+              "%s", flow->error.text);
+    flow_close(flow);
+    flow->options.memory_max *= 2;
+    flow_finish(flow);
+    ledger_is(&laden.ledger, LADEN, 1);
+    laden_close(&laden);
+}
+
+/* It goes on, and tries again; who has waited long enough stops it at once. */
+Test(job_unaligned, a_stop_whose_checkpoint_does_not_fit_is_tried_again_until_it_is_ended)
+{
+    struct laden laden;
+    struct flow *flow = &laden.flow;
+    laden_open(&laden);
+    laden_start(&laden, LADEN - 1);
+    flow_stop(flow, WEIR_STOP_SUSPEND);
+    is_given_up(&laden, 5);
+    flow_kill(flow);
+    cr_expect_eq(flow->watch.committed, 0);
+    flow->options.memory_max *= 2;
+    valve_open(&laden.valve);
+    flow_finish(flow);
+    ledger_is(&laden.ledger, LADEN, 1);
+    laden_close(&laden);
+}
+
+/* --------------------------------------------------------------------------------- a dump -- */
+
+struct idle {
+    const char *what;
+    double ms; /* for which a task has done it, -1: none does */
+};
+
+static void find_idle(void *context, const char *line)
+{
+    struct idle *idle = context;
+    const char *found = strstr(line, idle->what);
+    double amount;
+    char unit[3] = "";
+    if (found && sscanf(found + strlen(idle->what), " for %lf %2[ms]", &amount, unit) == 2)
+        idle->ms = *unit == 's' ? amount * 1000 : amount;
+}
+
+static double idle_ms(struct flow *flow, const char *what)
+{
+    struct idle idle = {what, -1};
+    weir_job_dump(flow->job, find_idle, &idle);
+    return idle.ms;
+}
+
+static double now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+/* A round is no new beginning: who waits has waited since before it. (The valve is woken by it, and
+ * begins anew.) */
+Test(job_unaligned, a_dump_says_how_long_a_task_has_waited_whatever_rounds_there_were)
+{
+    static const char *const whats[] = {"has ended", "waits for input or a time"};
+    struct laden laden;
+    struct flow *flow = &laden.flow;
+    laden_open(&laden);
+    flow->options.memory_max = 0;
+    flow_start(flow);
+    laden_until(&laden, LADEN - 1);
+    for (size_t i = 0; i < sizeof whats / sizeof *whats; i++)
+        while (idle_ms(flow, whats[i]) < 0)
+            sched_yield();
+    double began_ms = now_ms();
+    for (unsigned i = 0; i < 3; i++)
+        flow_checkpoint(flow);
+    double waited_ms = now_ms() - began_ms;
+    for (size_t i = 0; i < sizeof whats / sizeof *whats; i++) {
+        double said_ms = idle_ms(flow, whats[i]);
+        cr_expect_geq(said_ms, waited_ms * 0.9 - 0.1, "%s for %f ms of %f", whats[i], said_ms,
+                      waited_ms);
+    }
+    valve_open(&laden.valve);
+    flow_ends(flow, WEIR_OUTCOME_ENDED);
+    laden_close(&laden);
+}
+
 /* -------------------------------------------------------------------------------- at random -- */
 
 /* Stopped in any way at any moment, in any mode, with several rounds at once. */

@@ -1008,6 +1008,8 @@ Test(round, reasons_and_purposes_have_words)
     for (int reason = ROUND_NONE; reason <= ROUND_CANCELLED; reason++)
         cr_assert_gt(strlen(round_reason_text((enum round_reason)reason)), 3);
     cr_assert_str_eq(round_reason_text(ROUND_BUDGET), "more was in flight than may be recorded");
+    cr_assert_str_eq(round_reason_text(ROUND_MEMORY),
+                     "with it there was more in memory than may be");
     static const char *const words[] = {"interval",  "loop", "request",
                                         "savepoint", "stop", "final"};
     for (uint32_t purposes = 1; purposes < 2 * ROUND_FINAL; purposes++) {

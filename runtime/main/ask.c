@@ -44,12 +44,16 @@ static const char *time_of(const json_t *answer, const char *name, char room[DUR
 
 static void print_memory(const json_t *answer)
 {
-    char state[BYTES_TEXT], flight[BYTES_TEXT], recorded[BYTES_TEXT];
+    char state[BYTES_TEXT], flight[BYTES_TEXT], recorded[BYTES_TEXT], saved[BYTES_TEXT];
 
-    printf("memory        %s of state, %s in flight, %s recorded by checkpoints\n",
+    printf("memory        %s of state, %s in flight, %s recorded and %s saved by checkpoints\n",
            bytes_print(number(answer, "memory_state"), state),
            bytes_print(number(answer, "memory_flight"), flight),
-           bytes_print(number(answer, "memory_recorded"), recorded));
+           bytes_print(number(answer, "memory_recorded"), recorded),
+           bytes_print(number(answer, "memory_saved"), saved));
+    if (number(answer, "disk_flight") > 0)
+        printf("on disk       %s in flight in cycles\n",
+               bytes_print(number(answer, "disk_flight"), flight));
 }
 
 static void print_savepoints(const json_t *answer)

@@ -129,6 +129,8 @@ void reply_add_job(json_t *root, struct weir_job *job)
         {"memory_state", status.memory_state},
         {"memory_flight", status.memory_flight},
         {"memory_recorded", status.memory_recorded},
+        {"memory_saved", status.memory_saved},
+        {"disk_flight", status.disk_flight},
         {NULL, 0},
     };
     const struct member progress[] = {{"progress_done", status.progress_done},
