@@ -41,44 +41,6 @@ static void init(struct flow *flow, enum weir_mode mode)
     flow->options.window_batches = 4;
 }
 
-static enum weir_result pass_on(void *self, struct weir_context *context, unsigned input,
-                                const struct weir_record *record)
-{
-    (void)self;
-    (void)input;
-    return weir_emit(context, 0, record);
-}
-
-static enum weir_result load_nothing(void *self, struct weir_context *context,
-                                     struct weir_loader *loader, uint32_t version)
-{
-    (void)self;
-    (void)context;
-    (void)loader;
-    (void)version;
-    return WEIR_OK;
-}
-
-static enum weir_result save_next(void *self, struct weir_context *context,
-                                  struct weir_saver *saver)
-{
-    (void)context;
-    weir_save(saver, WEIR_ITEM_SPLIT, (struct weir_bytes){self, 8});
-    return WEIR_OK;
-}
-
-static enum weir_result load_next(void *self, struct weir_context *context,
-                                  struct weir_loader *loader, uint32_t version)
-{
-    enum weir_item kind;
-    struct weir_bytes item;
-    (void)context;
-    (void)version;
-    if (weir_load_next(loader, &kind, &item))
-        memcpy(self, item.data, 8);
-    return WEIR_OK;
-}
-
 static struct tally *cuts; /* of one operator */
 
 /* ------------------------------------------------------------------------- inside of save -- */
@@ -165,8 +127,8 @@ static const struct weir_operator few_source = {
     .kind = "few",
     .self_size = 8,
     .poll = few_poll,
-    .save = save_next,
-    .load = load_next,
+    .save = save_position,
+    .load = load_position,
 };
 
 /* C11. What is slow to save itself holds up nobody behind it: there, the marker is reached while it
@@ -252,8 +214,8 @@ static const struct weir_operator storm_source = {
     .kind = "storm",
     .self_size = 8,
     .poll = storm_poll,
-    .save = save_next,
-    .load = load_next,
+    .save = save_position,
+    .load = load_position,
 };
 
 /* Sets a timer for each number, and gives it on when that fires: after a while only as often as it
@@ -308,7 +270,7 @@ static enum weir_result alarm_save(void *self, struct weir_context *context,
     if (storm.at_save == 0) /* of the first round */
         storm.at_save = *(uint64_t *)self;
     pthread_mutex_unlock(&storm.lock);
-    return save_next(self, context, saver);
+    return save_position(self, context, saver);
 }
 
 static const struct weir_operator alarm_table = {
@@ -318,7 +280,7 @@ static const struct weir_operator alarm_table = {
     .process = alarm_take,
     .timer = alarm_fires,
     .save = alarm_save,
-    .load = load_next,
+    .load = load_position,
 };
 
 static void storm_until(uint64_t entered)
@@ -450,7 +412,7 @@ static enum weir_result times_save(void *self, struct weir_context *context,
                                    struct weir_saver *saver)
 {
     tally_add(cuts, 1);
-    return save_next(self, context, saver);
+    return save_position(self, context, saver);
 }
 
 static const struct weir_operator times_source = {
@@ -459,7 +421,7 @@ static const struct weir_operator times_source = {
     .self_size = 8,
     .poll = times_poll,
     .save = times_save,
-    .load = load_next,
+    .load = load_position,
 };
 
 static enum weir_result drop_late(struct weir_context *context, unsigned input,

@@ -327,24 +327,6 @@ static enum weir_result count_cut(void *self, struct weir_context *context,
     return WEIR_OK;
 }
 
-static enum weir_result load_nothing(void *self, struct weir_context *context,
-                                     struct weir_loader *loader, uint32_t version)
-{
-    (void)self;
-    (void)context;
-    (void)loader;
-    (void)version;
-    return WEIR_OK;
-}
-
-static enum weir_result pass_on(void *self, struct weir_context *context, unsigned input,
-                                const struct weir_record *record)
-{
-    (void)self;
-    (void)input;
-    return weir_emit(context, 0, record);
-}
-
 static const struct weir_operator cut_counter = {
     WEIR_SIZED(struct weir_operator),
     .kind = "cuts",
@@ -505,33 +487,13 @@ static enum weir_progress poll_half(void *self, struct weir_context *context)
     return WEIR_MORE;
 }
 
-static enum weir_result save_half(void *self, struct weir_context *context,
-                                  struct weir_saver *saver)
-{
-    (void)context;
-    weir_save(saver, WEIR_ITEM_SPLIT, (struct weir_bytes){self, 8});
-    return WEIR_OK;
-}
-
-static enum weir_result load_half(void *self, struct weir_context *context,
-                                  struct weir_loader *loader, uint32_t version)
-{
-    enum weir_item kind;
-    struct weir_bytes item;
-    (void)context;
-    (void)version;
-    if (weir_load_next(loader, &kind, &item))
-        memcpy(self, item.data, 8);
-    return WEIR_OK;
-}
-
 static const struct weir_operator half_source = {
     WEIR_SIZED(struct weir_operator),
     .kind = "half",
     .self_size = 8,
     .poll = poll_half,
-    .save = save_half,
-    .load = load_half,
+    .save = save_position,
+    .load = load_position,
 };
 
 /* S23 */
@@ -584,8 +546,8 @@ static const struct weir_operator next_table = {
     .kind = "next",
     .self_size = 8,
     .process = take_next,
-    .save = save_half,
-    .load = load_half,
+    .save = save_position,
+    .load = load_position,
 };
 
 /* S28: one reader of a broadcast edge stands still, the others run ahead; nothing of that edge may

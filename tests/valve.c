@@ -2,6 +2,7 @@
 #include "valve.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <time.h>
 
@@ -27,6 +28,45 @@ static void until(pthread_mutex_t *lock, pthread_cond_t *changed, const uint64_t
     pthread_mutex_unlock(lock);
     cr_assert_geq(got, least, "%s: %llu of %llu came in time", what, (unsigned long long)got,
                   (unsigned long long)least);
+}
+
+/* -------------------------------------------------------------------------- callbacks -- */
+
+enum weir_result pass_on(void *self, struct weir_context *context, unsigned input,
+                         const struct weir_record *record)
+{
+    (void)self;
+    (void)input;
+    return weir_emit(context, 0, record);
+}
+
+enum weir_result load_nothing(void *self, struct weir_context *context, struct weir_loader *loader,
+                              uint32_t version)
+{
+    (void)self;
+    (void)context;
+    (void)loader;
+    (void)version;
+    return WEIR_OK;
+}
+
+enum weir_result save_position(void *self, struct weir_context *context, struct weir_saver *saver)
+{
+    (void)context;
+    weir_save(saver, WEIR_ITEM_SPLIT, (struct weir_bytes){self, 8});
+    return WEIR_OK;
+}
+
+enum weir_result load_position(void *self, struct weir_context *context, struct weir_loader *loader,
+                               uint32_t version)
+{
+    enum weir_item kind;
+    struct weir_bytes item;
+    (void)context;
+    (void)version;
+    if (weir_load_next(loader, &kind, &item))
+        memcpy(self, item.data, 8);
+    return WEIR_OK;
 }
 
 /* ------------------------------------------------------------------------------ tally -- */
@@ -257,16 +297,6 @@ static enum weir_result turnstile_save(void *self, struct weir_context *context,
     pthread_mutex_lock(&turnstile->lock);
     turnstile->at_save = turnstile->passed;
     pthread_mutex_unlock(&turnstile->lock);
-    return WEIR_OK;
-}
-
-static enum weir_result load_nothing(void *self, struct weir_context *context,
-                                     struct weir_loader *loader, uint32_t version)
-{
-    (void)self;
-    (void)context;
-    (void)loader;
-    (void)version;
     return WEIR_OK;
 }
 

@@ -12,6 +12,17 @@
 
 #define VALVES 64u /* subtasks */
 
+/* -------------------------------------------------------------------------- callbacks -- */
+
+enum weir_result pass_on(void *self, struct weir_context *context, unsigned input,
+                         const struct weir_record *record);
+enum weir_result load_nothing(void *self, struct weir_context *context, struct weir_loader *loader,
+                              uint32_t version);
+/* Of an operator that is a uint64_t. */
+enum weir_result save_position(void *self, struct weir_context *context, struct weir_saver *saver);
+enum weir_result load_position(void *self, struct weir_context *context, struct weir_loader *loader,
+                               uint32_t version);
+
 /* ------------------------------------------------------------------------------ tally -- */
 
 struct tally {
