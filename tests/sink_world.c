@@ -5,6 +5,8 @@
 #include <limits.h>
 #include <stdlib.h>
 
+#include "explore.h"
+
 struct world world_make(const struct world_sink *sink, unsigned total)
 {
     sink->graph->count = 0;
@@ -140,7 +142,7 @@ void world_crash_everywhere(const struct world_sink *sink, const enum fate *fate
 {
     unsigned limit = 0;
     while (crash_twice(sink, limit, again, fates, fate_count))
-        limit++;
+        limit += explore_share();
     cr_expect_gt(limit, 20);
 }
 

@@ -18,6 +18,7 @@
 #include <errno.h>
 
 #include "disk.h"
+#include "explore.h"
 #include "files.h"
 #include "lock.h"
 #include "name.h"
@@ -298,11 +299,12 @@ static bool three_lives(enum trouble trouble, uint64_t k, int os_error, uint64_t
 }
 
 /* Until the call is one too many; how many there were. */
-static uint64_t at_every_call(enum trouble trouble, int os_error, uint64_t seed, struct told *told)
+static uint64_t at_every_call(enum trouble trouble, int os_error, uint64_t seed, uint32_t share,
+                              struct told *told)
 {
     uint64_t k = 1;
     while (three_lives(trouble, k, os_error, seed, told) && told->breach[0] == 0)
-        k++;
+        k += share;
     return k - 1;
 }
 
@@ -310,7 +312,7 @@ static void hold_at_every_call(enum trouble trouble, int os_error, uint64_t seed
 {
     struct told told;
     for (uint64_t seed = 1; seed <= seeds; seed++) {
-        uint64_t calls = at_every_call(trouble, os_error, 1000 * seed, &told);
+        uint64_t calls = at_every_call(trouble, os_error, 1000 * seed, explore_share(), &told);
         cr_assert_eq(told.breach[0], 0, "seed %d, call %d: %s", (int)(1000 * seed), (int)calls + 1,
                      told.breach);
         cr_assert_gt(calls, 100);
@@ -570,7 +572,7 @@ static const char *sync_that_failed_once(void)
 {
     struct told told = {0};
     for (uint64_t seed = 1; seed <= 2; seed++) {
-        at_every_call(FAIL_POWER, EIO, 1000 * seed, &told);
+        at_every_call(FAIL_POWER, EIO, 1000 * seed, 1, &told);
         if (told.breach[0] != 0)
             return "a container that was not synced was believed";
     }

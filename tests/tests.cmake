@@ -75,7 +75,7 @@ set(test_environment
 
 # Builds that repeat what the first one tries completely, see explore.h.
 if(WEIR_SANITIZE OR NOT CMAKE_C_COMPILER_ID STREQUAL "GNU")
-    list(APPEND test_environment "WEIR_TEST_SHARE=4")
+    list(APPEND test_environment "WEIR_TEST_SHARE=8")
 endif()
 
 # The sanitizers of these compilers lose their way where the kernel scatters addresses over more
@@ -146,6 +146,9 @@ function(weir_test_program source criterion)
         WEIR_SOURCE_DIR="${PROJECT_SOURCE_DIR}" WEIR_BINARY_DIR="${PROJECT_BINARY_DIR}")
     target_include_directories(${file} PRIVATE ${public_folder})
     target_compile_options(${file} PRIVATE ${all_folders})
+    if(NOT links STREQUAL "sim") # those compute; others take longer to compile than to run
+        target_compile_options(${file} PRIVATE $<$<CONFIG:Release>:-O1>)
+    endif()
     target_link_libraries(${file} PRIVATE weir_flags ${criterion})
     if(links STREQUAL "operators")
         target_sources(${file} PRIVATE $<TARGET_OBJECTS:weir_operator>)
