@@ -214,7 +214,8 @@ static void start_odd(struct flow *flow, uint64_t at,
     weir_node source = flow_numbers(flow, "numbers", UINT64_MAX, 0, 1);
     weir_connect(flow->graph, source, flow_add(flow, "odd", &odd, NULL, 1), WEIR_SPREAD);
     flow->options.store = scratch.path;
-    flow->options.interval_ns = -1; /* checkpoints when a test asks for one */
+    flow->options.interval_ns = -1;    /* checkpoints when a test asks for one */
+    flow->options.mode = WEIR_ALIGNED; /* a marker stays behind what is queued */
     flow_start(flow);
 }
 
