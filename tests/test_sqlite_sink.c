@@ -179,7 +179,7 @@ Test(sqlite_sink, exact_with_a_rollback_journal_too, .init = set_up, .fini = tea
 
 Test(sqlite_sink, exact_after_a_death_in_the_recovery_of_a_death, .init = set_up, .fini = tear_down)
 {
-    for (unsigned again = 0; again < 60; again += 7)
+    for (unsigned again = 0; again < 60; again += 13)
         world_crash_everywhere(&sink, silent, 3, again);
 }
 
