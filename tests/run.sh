@@ -79,7 +79,8 @@ write_tests() {
 }
 
 run_tests() {
-    local options=(--test-dir "$check" --output-on-failure -j "$jobs")
+    # One more: there is always one that waits, for a kill or a disk.
+    local options=(--test-dir "$check" --output-on-failure -j $((jobs + 1)))
     [ $full = no ] || options+=(-C Full)
     say "tests of ${builds[*]}"
     ctest "${options[@]}"

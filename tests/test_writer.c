@@ -367,6 +367,29 @@ Test(writer, a_call_that_fails_is_told_once_and_harms_its_round_alone)
     cr_expect_gt(reached, 8);
 }
 
+/* A lack of memory that outlasts many rounds: nobody waits for an answer to one that was given up,
+ * so there is room for those of the next. */
+Test(writer, answers_that_could_not_be_sent_go_with_their_round)
+{
+    begin();
+    for (uint64_t id = 1; id <= WRITER_ANSWERS + 1; id++) {
+        struct message claim = {.kind = MESSAGE_CLAIM, .epoch = bench.run.epoch, .id = id};
+        struct message abort = {.kind = MESSAGE_ABORT, .epoch = bench.run.epoch, .id = id};
+        cr_assert(pipe_send(bench.there, &claim) && pipe_send(bench.there, &abort));
+        sim_memory_fail(1, UINT32_MAX);
+        while (writer_step(&bench.writer).what == STEP_AGAIN)
+            ;
+        cr_assert(sim_memory_failed());
+        sim_memory_fail(0, 0);
+    }
+    note_answers();
+    SAYS("");
+    steps(100, 0, STEPS - 1);
+    finish(MESSAGE_COMMIT, 100);
+    SAYS("claimed 100, durable 100, done 100, ");
+    end();
+}
+
 Test(writer, rounds_that_were_open_at_the_end_leave_nothing)
 {
     for (uint32_t after = 0; after < STEPS; after++) {
