@@ -90,6 +90,7 @@ struct coordinator_round {
     char reason[640]; /* what went wrong, in the words of who met it */
 };
 
+#define COORDINATOR_HEAVY_TRIES 3 /* of a round that is too big for memory and must be */
 #define COORDINATOR_SAVES 8
 
 /* A savepoint that was asked for. */
@@ -98,6 +99,7 @@ struct coordinator_save {
     uint64_t id;          /* of its checkpoint, 0: not claimed yet */
     enum request request; /* SAVEPOINT, or the stop that waits for it */
     bool sent;            /* the writer has been told */
+    uint32_t heavy;       /* so often there was no room for its checkpoint */
 };
 
 struct coordinator {
@@ -174,8 +176,9 @@ bool coordinator_save_add(struct coordinator *coordinator, enum request request,
                           const struct batch *path);
 void coordinator_save_claimed(struct coordinator *coordinator, uint64_t id, uint32_t purposes);
 void coordinator_save_committed(struct coordinator *coordinator, uint64_t id);
-/* True: it has to be asked for again. */
-bool coordinator_save_aborted(struct coordinator *coordinator, uint64_t id);
+/* too_big: why the round did not fit into memory, or NULL: it came to nothing for another reason.
+ * True: it has to be asked for again. */
+bool coordinator_save_aborted(struct coordinator *coordinator, uint64_t id, const char *too_big);
 void coordinator_save_done(struct coordinator *coordinator, uint64_t id, enum weir_result result,
                            const char *text);
 /* Is one being written whose end will be heard of? */

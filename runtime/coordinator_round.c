@@ -16,7 +16,6 @@
 #define NEAR_PERCENT 90    /* of the memory limit: said once */
 #define FAR_PERCENT 80     /* and again, when it had been below this */
 #define HOLDERS 5          /* that are named */
-#define FINAL_TRIES 3      /* of a last round that is too big for memory */
 #define WAITS_ROOM 350     /* what one task waits for, in words, at most */
 
 struct coordinator_round *coordinator_round(struct coordinator *coordinator, uint64_t id)
@@ -263,7 +262,8 @@ static void on_aborted(struct coordinator *coordinator, const struct round_actio
                                    .duration_ns = clock_now_ns() - action->triggered_ns,
                                    .text = words.text,
                                    .last = ""});
-    bool saves = coordinator_save_aborted(coordinator, action->id);
+    bool saves = coordinator_save_aborted(coordinator, action->id,
+                                          action->reason == ROUND_MEMORY ? words.text : NULL);
     ask_again(coordinator, (action->purposes & (ROUND_STOP | ROUND_FINAL)) |
                                (saves ? (uint32_t)ROUND_SAVEPOINT : 0));
     close_round(coordinator, action->id);
@@ -443,7 +443,7 @@ static void say_holders(struct words *words, const struct coordinator *coordinat
 static void fail_final(struct coordinator *coordinator, const struct words *holders)
 {
     struct words words = {.size = 0};
-    if (++coordinator->final_heavy < FINAL_TRIES)
+    if (++coordinator->final_heavy < COORDINATOR_HEAVY_TRIES)
         return;
     words_add(&words, "the last checkpoint does not fit into memory: %s", holders->text);
     coordinator_fail(coordinator, WEIR_NO_MEMORY, "", words.text);

@@ -57,14 +57,34 @@ void coordinator_save_claimed(struct coordinator *coordinator, uint64_t id, uint
     }
 }
 
-bool coordinator_save_aborted(struct coordinator *coordinator, uint64_t id)
+static struct coordinator_save take_save(struct coordinator *coordinator, uint32_t at)
+{
+    struct coordinator_save save = coordinator->saves[at];
+    coordinator->save_count--;
+    memmove(&coordinator->saves[at], &coordinator->saves[at + 1],
+            (coordinator->save_count - at) * sizeof save);
+    return save;
+}
+
+/* Tried for ever, it would cost a copy of the state each time. A stop has its own deadline. */
+bool coordinator_save_aborted(struct coordinator *coordinator, uint64_t id, const char *too_big)
 {
     bool again = false;
-    for (uint32_t i = 0; i < coordinator->save_count; i++) {
-        if (coordinator->saves[i].id != id)
+    for (uint32_t i = coordinator->save_count; i-- > 0;) {
+        struct coordinator_save *save = &coordinator->saves[i];
+        if (save->id != id)
             continue;
-        coordinator->saves[i].id = 0;
-        again = again || coordinator->saves[i].request == REQUEST_SAVEPOINT;
+        save->id = 0;
+        if (save->request != REQUEST_SAVEPOINT)
+            continue;
+        save->heavy += too_big != NULL;
+        if (save->heavy < COORDINATOR_HEAVY_TRIES) {
+            again = true;
+            continue;
+        }
+        struct coordinator_save gone = take_save(coordinator, i);
+        tell(coordinator, WEIR_EVENT_UNSAVED, 0, gone.path, too_big);
+        memory_release(coordinator->run->allocator, gone.path);
     }
     return again;
 }
@@ -115,10 +135,7 @@ void coordinator_save_done(struct coordinator *coordinator, uint64_t id, enum we
         at++;
     if (at == coordinator->save_count)
         return;
-    struct coordinator_save save = coordinator->saves[at];
-    coordinator->save_count--;
-    memmove(&coordinator->saves[at], &coordinator->saves[at + 1],
-            (coordinator->save_count - at) * sizeof save);
+    struct coordinator_save save = take_save(coordinator, at);
     if (result) {
         tell(coordinator, WEIR_EVENT_UNSAVED, id, save.path, text);
     } else {

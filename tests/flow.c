@@ -103,6 +103,14 @@ void watch_until(struct watch *watch, const unsigned *counter, unsigned least)
     pthread_mutex_unlock(&watch->lock);
 }
 
+bool watch_has_committed(struct watch *watch)
+{
+    pthread_mutex_lock(&watch->lock);
+    bool committed = watch->committed > 0;
+    pthread_mutex_unlock(&watch->lock);
+    return committed;
+}
+
 /* ----------------------------------------------------------------------------- ledger -- */
 
 struct ledger_part {
@@ -231,6 +239,15 @@ static const struct weir_operator staging_table = {
     .commit = staging_commit,
     .close = staging_close,
 };
+
+void ledger_until_published(struct ledger *ledger, uint64_t least)
+{
+    struct timespec deadline = deadline_from_now();
+    pthread_mutex_lock(&ledger->lock);
+    while (ledger->published < least)
+        until(&ledger->lock, &ledger->changed, &deadline, "what a sink publishes");
+    pthread_mutex_unlock(&ledger->lock);
+}
 
 weir_node ledger_sink(struct weir_graph *graph, const char *name, struct ledger *ledger,
                       uint32_t parallelism)

@@ -36,6 +36,7 @@ void watch_event(void *watch, const struct weir_event *event);
 void watch_log(void *watch, enum weir_level level, const char *text);
 /* Until *counter, one of the watch's, is at least `least`; a deadline ends the test. */
 void watch_until(struct watch *watch, const unsigned *counter, unsigned least);
+bool watch_has_committed(struct watch *watch);
 
 /* ----------------------------------------------------------------------------- ledger -- */
 
@@ -59,6 +60,8 @@ void ledger_free(struct ledger *ledger);
 /* A sink node that publishes into the ledger: value is a u64 below limit. */
 weir_node ledger_sink(struct weir_graph *graph, const char *name, struct ledger *ledger,
                       uint32_t parallelism);
+/* A commit is told before its sinks publish. */
+void ledger_until_published(struct ledger *ledger, uint64_t least);
 /* Ends the test unless each of 0 .. count-1 was published exactly `times`. */
 void ledger_is(const struct ledger *ledger, uint64_t count, uint32_t times);
 

@@ -8,17 +8,6 @@
 
 source "$(dirname "$0")/tools/job.bash"
 
-# expect CODE PATTERN COMMAND...: the exit code, and an extended regular expression that what it
-# prints must match.
-expect() {
-    local want=$1 pattern=$2
-    shift 2
-    code_of "$@" >"$work/said.log" 2>&1
-    ((code == want)) || fail "exit $code, not $want: $*"$'\n'"$(cat "$work/said.log")"
-    grep -Eq -- "$pattern" "$work/said.log" ||
-        fail "\"$pattern\" is not in what it says: $*"$'\n'"$(cat "$work/said.log")"
-}
-
 fresh() { # another store and output folder
     store=$work/store.$((++stores))
     out=$work/out.$stores

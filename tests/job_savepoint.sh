@@ -33,7 +33,7 @@ ask() { # VERB [OPTION...]: its code in $code, what it says in $said
     code_of "$program" "$1" --store "$store" "${@:2}" >"$work/said" 2>"$work/complaint"
     said=$(cat "$work/said" "$work/complaint")
 }
-expect() { # CODE PATTERN: of the last ask
+is_told() { # CODE PATTERN: of the last ask
     ((code == $1)) || fail "exit $code, not $1: $said"$'\n'"$(tail -n 20 "$log")"
     grep -Eq -- "$2" <<<"$said" || fail "\"$2\" is not in what it says: $said"
 }
@@ -50,19 +50,10 @@ ends() { # CODE
     code_of wait "$pid" 2>/dev/null
     ((code == $1)) || fail "exit $code, not $1"$'\n'"$(tail -n 20 "$log")"
 }
-# starts CODE PATTERN COMMAND...: the exit code, and what must be in what it says.
-starts() {
-    local want=$1 pattern=$2
-    shift 2
-    code_of "$@" >"$work/start.log" 2>&1
-    ((code == want)) || fail "exit $code, not $want: $*"$'\n'"$(cat "$work/start.log")"
-    grep -Eq -- "$pattern" "$work/start.log" ||
-        fail "\"$pattern\" is not in what it says: $*"$'\n'"$(cat "$work/start.log")"
-}
 hurries() { # to the end, without its pace
     ask stop
     ends 6
-    starts 0 'ended: all input is processed' "${job[@]}" --store "$store"
+    expect 0 'ended: all input is processed' "${job[@]}" --store "$store"
 }
 newest() {
     checkpoints "$1" | tail -n 1
@@ -90,18 +81,18 @@ a_job_goes_on_after_its_savepoint_and_another_begins_there() {
     ask savepoint --to sp
     cd "$work"
     local sp=$work/elsewhere/sp
-    expect 0 "^checkpoint [0-9]+ is kept as the savepoint $sp: took "
+    is_told 0 "^checkpoint [0-9]+ is kept as the savepoint $sp: took "
     [[ -e $sp/SAVEPOINT && $(checkpoints "$sp" | wc -l) == 1 ]] || fail "no savepoint: $(ls "$sp")"
     keep "$sp"
     ask savepoint --json --to "$saved"
     fits answer_savepoint
     ask status
-    expect 0 '^savepoints +2 written, the newest of checkpoint '
+    is_told 0 '^savepoints +2 written, the newest of checkpoint '
     hurries
     grep -q "is kept as the savepoint $sp\$" "$log" || fail "the log does not tell"
     same_updates "a job that went on" "$work/counts" "$out"
     move_away_what_is_newer "${job[@]}" --store "$store.new" --restore "$sp"
-    starts 0 "restored from checkpoint $(newest "$sp"), the savepoint $sp; goes on in $store.new" \
+    expect 0 "restored from checkpoint $(newest "$sp"), the savepoint $sp; goes on in $store.new" \
         "${job[@]}" --store "$store.new" --restore "$sp"
     same_updates "another job from its savepoint" "$work/counts" "$out"
     is_as_it_was "$sp"
@@ -111,9 +102,9 @@ move_away_what_is_newer() {
     local subtask number part
     mkdir -p "$out.newer"
     for _ in 1 2; do
-        starts 5 "move subtask [0-9]'s parts from number [0-9]+ on away first" "$@"
-        subtask=$(sed -nE "s/.*move subtask ([0-9]+)'s.*/\1/p" "$work/start.log")
-        number=$(sed -nE "s/.*from number ([0-9]+) on.*/\1/p" "$work/start.log")
+        expect 5 "move subtask [0-9]'s parts from number [0-9]+ on away first" "$@"
+        subtask=$(sed -nE "s/.*move subtask ([0-9]+)'s.*/\1/p" "$work/said.log")
+        number=$(sed -nE "s/.*from number ([0-9]+) on.*/\1/p" "$work/said.log")
         for part in "$out/part-$(printf %05d "$subtask")"-*; do
             ((10#${part##*-} < number)) || mv "$part" "$out.newer"
         done
@@ -132,14 +123,14 @@ a_job_that_stopped_with_a_savepoint_goes_on_in_a_new_store() {
             fits answer_stop
             keep "$saved"
             ends 6
-            starts 3 'leave out --restore' "${job[@]}" --store "$store" --restore "$saved"
-            starts 0 "the savepoint $saved; goes on in $store.new" \
+            expect 3 'leave out --restore' "${job[@]}" --store "$store" --restore "$saved"
+            expect 0 "the savepoint $saved; goes on in $store.new" \
                 "${job[@]}" --store "$store.new" --restore "$saved"
             "same_$([[ $emit == final ]] && echo counts || echo updates)" "$mode $emit" \
                 "$work/counts" "$out"
             is_as_it_was "$saved"
-            starts 3 'holds checkpoints already' "${job[@]}" --store "$store.new" --restore "$saved"
-            starts 0 'already ended' "${job[@]}" --store "$store.new"
+            expect 3 'holds checkpoints already' "${job[@]}" --store "$store.new" --restore "$saved"
+            expect 0 'already ended' "${job[@]}" --store "$store.new"
         done
     done
 }
@@ -153,13 +144,13 @@ what_was_in_flight_goes_along() {
     background "$log" "${job[@]}" "${slow[@]}" --json --store "$store"
     until_true 20 answers || fail "no answer"$'\n'"$(cat "$log")"
     ask stop --savepoint "$saved"
-    expect 0 "is kept as the savepoint $saved"
+    is_told 0 "is kept as the savepoint $saved"
     ends 6
     python3 "$here/tools/events.py" "$here/../runtime/EVENTS.md" "$log" \
         --want start,stopping,committed,saved,end
     grep -Eq '"overtook": [1-9].*"channel_bytes": [1-9]' "$log" || fail "nothing was in flight"
     keep "$saved"
-    starts 0 'restored from checkpoint' "${job[@]}" --store "$store.new" --restore "$saved"
+    expect 0 'restored from checkpoint' "${job[@]}" --store "$store.new" --restore "$saved"
     same_counts "with records in flight" "$work/counts" "$out"
     is_as_it_was "$saved"
 }
@@ -172,12 +163,12 @@ a_drained_job_ends_with_its_savepoint() {
     fresh --set emit=updates
     begin "${run[@]}"
     ask stop --drain --savepoint "$saved"
-    expect 0 "^process $pid stops \(drain\); checkpoint [0-9]+ is kept as the savepoint $saved\$"
+    is_told 0 "^process $pid stops \(drain\); checkpoint [0-9]+ is kept as the savepoint $saved\$"
     ends 0
     keep "$saved"
     [[ $(newest "$saved") == $(newest "$store") ]] || fail "it is not the last checkpoint"
     published "$out" | sort >"$work/drained"
-    starts 0 'already ended' "${job[@]}" --store "$store.new" --restore "$saved"
+    expect 0 'already ended' "${job[@]}" --store "$store.new" --restore "$saved"
     published "$out" | sort | cmp "$work/drained" - || fail "it published more"
     is_as_it_was "$saved"
 }
@@ -188,57 +179,57 @@ mistakes_lose_nothing() {
     begin "${run[@]}"
     mkdir "$work/empty" && echo something >"$work/file"
     ask savepoint --to "$work/no/where"
-    expect 5 'no savepoint: .*does not exist: make it first'
+    is_told 5 'no savepoint: .*does not exist: make it first'
     ask savepoint --to "$work/file/sp"
-    expect 5 'no savepoint: .*/file, which should hold it, is not a directory: name another place'
+    is_told 5 'no savepoint: .*/file, which should hold it, is not a directory: name another place'
     ask savepoint --to "$work/file"
-    expect 5 'no savepoint: .*is not a directory'
+    is_told 5 'no savepoint: .*is not a directory'
     ask savepoint --to "$store/data/sp"
-    expect 5 'no savepoint: .*lies inside the store'
+    is_told 5 'no savepoint: .*lies inside the store'
     ask savepoint --to "$(printf '%s/\377' "$work")"
-    expect 2 'is no UTF-8'
+    is_told 2 'is no UTF-8'
     ask savepoint --to "$work/empty"
-    expect 0 "is kept as the savepoint $work/empty"
+    is_told 0 "is kept as the savepoint $work/empty"
     keep "$work/empty"
     ask savepoint --to "$work/empty"
-    expect 5 'is a savepoint already, and is never changed: name another directory'
+    is_told 5 'is a savepoint already, and is never changed: name another directory'
     ask stop --savepoint "$work/no/where"
-    expect 5 'no savepoint, so the job goes on: .*does not exist'
+    is_told 5 'no savepoint, so the job goes on: .*does not exist'
     grep -q 'could not be written, so the job is not stopped' "$log" || fail "not in the log"
     ask status
-    expect 0 '^state +running'
-    expect 0 '^no savepoint +6 times, the last time: '
+    is_told 0 '^state +running'
+    is_told 0 '^no savepoint +6 times, the last time: '
     is_as_it_was "$work/empty"
     ask stop --savepoint "$saved"
-    expect 0 'is kept as'
+    is_told 0 'is kept as'
     ends 6
     keep "$saved"
-    starts 3 ": savepoint $work/none does not exist" "${job[@]}" --store "$store.new" \
+    expect 3 ": savepoint $work/none does not exist" "${job[@]}" --store "$store.new" \
         --restore "$work/none"
-    starts 3 ": savepoint $work/file is not a directory" "${job[@]}" \
+    expect 3 ": savepoint $work/file is not a directory" "${job[@]}" \
         --store "$store.new" --restore "$work/file"
-    starts 3 "is a savepoint, and is never changed: .*--restore $saved" "${job[@]}" --store "$saved"
-    starts 3 'is a savepoint, and is never changed' "${job[@]}" --store "$saved" \
+    expect 3 "is a savepoint, and is never changed: .*--restore $saved" "${job[@]}" --store "$saved"
+    expect 3 'is a savepoint, and is never changed' "${job[@]}" --store "$saved" \
         --restore "$work/empty"
-    starts 4 'had parallelism 2 and has 3' "$program" run --parallelism 3 --store "$store.new" \
+    expect 4 'had parallelism 2 and has 3' "$program" run --parallelism 3 --store "$store.new" \
         --set "input=$work/text" --set "output=$out" --restore "$saved"
     [[ ! -e $store.new ]] || fail "a start that was refused has made a store"
-    starts 4 'was it renamed' "$faulty" run --parallelism 2 --store "$store.new" \
+    expect 4 'was it renamed' "$faulty" run --parallelism 2 --store "$store.new" \
         --set "input=$work/text" --set "output=$out" --restore "$saved"
     # A savepoint that is older than what was published does not go with that output.
-    starts 5 'published after the checkpoint this run was restored from' "${job[@]}" \
+    expect 5 'published after the checkpoint this run was restored from' "${job[@]}" \
         --store "$store.old" --restore "$work/empty"
     cp -r "$saved" "$work/damaged"
     printf 'xx' | dd of="$(find "$work/damaged/data" -type f | head -n 1)" bs=1 seek=150 \
         conv=notrunc status=none
-    starts 3 'holds nothing else: --restore another one' "${job[@]}" --store "$store.new" \
+    expect 3 'holds nothing else: --restore another one' "${job[@]}" --store "$store.new" \
         --restore "$work/damaged"
     cp -r "$saved" "$work/unfinished"
     rm -r "$work/unfinished/checkpoints/"*
-    starts 3 ": savepoint $work/unfinished was never finished" "${job[@]}" \
+    expect 3 ": savepoint $work/unfinished was never finished" "${job[@]}" \
         --store "$store.new" --restore "$work/unfinished"
     # After all of which the right command is as good as before.
-    starts 0 "the savepoint $saved; goes on in $store.new" "${job[@]}" --store "$store.new" \
+    expect 0 "the savepoint $saved; goes on in $store.new" "${job[@]}" --store "$store.new" \
         --restore "$saved"
     same_updates "after every mistake" "$work/counts" "$out"
     is_as_it_was "$saved"
@@ -260,8 +251,8 @@ a_run_that_began_with_a_savepoint_is_killed_and_goes_on() {
     begin "${run[@]}" --restore "$saved"
     kill -KILL "$pid"
     ends 137
-    starts 3 'leave out --restore' "${run[@]}" --restore "$saved"
-    starts 0 "restored from checkpoint [0-9]+ of $store" "${job[@]}" --store "$store"
+    expect 3 'leave out --restore' "${run[@]}" --restore "$saved"
+    expect 0 "restored from checkpoint [0-9]+ of $store" "${job[@]}" --store "$store"
     same_updates "killed after a savepoint" "$work/counts" "$out"
     is_as_it_was "$saved"
 }
@@ -271,7 +262,7 @@ a_supervised_job_stops_with_a_savepoint_and_begins_with_one() {
     fresh --set emit=updates
     begin "${run[@]}" --supervise
     ask stop --savepoint "$saved"
-    expect 0 'is kept as'
+    is_told 0 'is kept as'
     ends 6
     grep -q 'goes on from checkpoint' "$log" || fail "it did not stop as asked"
     keep "$saved"
@@ -286,7 +277,7 @@ a_supervised_job_stops_with_a_savepoint_and_begins_with_one() {
     ends 6
     grep -q 'the same command, without --restore, goes on from checkpoint' "$log" ||
         fail "it sends people back to the savepoint"$'\n'"$(tail -n 5 "$log")"
-    starts 0 "restored from checkpoint [0-9]+ of $store" "${job[@]}" --store "$store"
+    expect 0 "restored from checkpoint [0-9]+ of $store" "${job[@]}" --store "$store"
     same_updates "supervised" "$work/counts" "$out"
     is_as_it_was "$saved"
 }
@@ -302,7 +293,7 @@ a_stop_that_does_not_wait_wins_over_one_that_does() {
     local asker=$!
     until_true 10 grep -q 'stopping (control) when one last checkpoint' "$log" || fail "not heard"
     ask stop --savepoint "$saved.2"
-    expect 5 'no savepoint: somebody else has asked for a stop that leaves one'
+    is_told 5 'no savepoint: somebody else has asked for a stop that leaves one'
     sleep 0.5 # the deadline of a plain stop is no deadline for this one
     kill -0 "$pid" || fail "it stopped without its savepoint"
     kill -TERM "$pid"
@@ -328,7 +319,7 @@ a_plain_stop_is_kept_whatever_becomes_of_a_savepoint() {
         code_of wait "$asker"
         ((code == 5 || code == 3)) || # 3: it came too late to be heard
             fail "exit $code of who asked: $(cat "$work/asked.log")"
-        starts 0 'restored from checkpoint' "${job[@]}" --store "$store"
+        expect 0 'restored from checkpoint' "${job[@]}" --store "$store"
         same_updates "stopped twice" "$work/counts" "$out"
     done
 }
@@ -376,16 +367,16 @@ a_full_disk_costs_the_savepoint_and_nothing_else() {
     dd if=/dev/zero of="$disk/something_else" bs=4k count=14 status=none
     full=$(df --output=used "$disk" | tail -n 1)
     ask savepoint --to "$disk/sp"
-    expect 5 'no savepoint: .*(No space left|is full)'
+    is_told 5 'no savepoint: .*(No space left|is full)'
     ask stop --savepoint "$disk/sp"
-    expect 5 'no savepoint, so the job goes on: .*(No space left|is full)'
+    is_told 5 'no savepoint, so the job goes on: .*(No space left|is full)'
     [[ $(ls "$disk") == something_else ]] || fail "something is left: $(ls -R "$disk")"
     [[ $(df --output=used "$disk" | tail -n 1) == "$full" ]] || fail "the disk is fuller"
     ask status
-    expect 0 '^state +running'
+    is_told 0 '^state +running'
     rm "$disk/something_else"
     ask savepoint --to "$disk/sp"
-    expect 0 "is kept as the savepoint $disk/sp"
+    is_told 0 "is kept as the savepoint $disk/sp"
     hurries
     same_updates "on a full disk" "$work/counts" "$out"
     umount "$disk"
@@ -406,8 +397,4 @@ all=(a_job_goes_on_after_its_savepoint_and_another_begins_there
     a_plain_stop_is_kept_that_shares_its_checkpoint_with_a_savepoint
     a_full_disk_costs_the_savepoint_and_nothing_else)
 shift
-for property in "${@:-${all[@]}}"; do
-    began=$(date +%s%3N)
-    "$property"
-    echo "ok: $property ($(($(date +%s%3N) - began)) ms)"
-done
+try_properties "${@:-${all[@]}}"

@@ -247,8 +247,4 @@ all=(one_ctrl_c_is_one it_does_not_matter_whom_a_stop_is_sent_to third_signal_en
     usr1_takes_a_checkpoint usr2_says_who_waits_for_what
     stop_does_not_wait_for_a_restart what_was_ignored_stays_ignored outside_asks_a_supervised_job)
 shift
-for property in "${@:-${all[@]}}"; do
-    began=$(date +%s%3N)
-    "$property"
-    echo "ok: $property ($(($(date +%s%3N) - began)) ms)"
-done
+try_properties "${@:-${all[@]}}"

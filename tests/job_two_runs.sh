@@ -19,15 +19,6 @@ start_paced() {
     until_true 20 has_checkpoints "$store" 2 || fail "no checkpoints after 20 s"
 }
 
-expect() { # CODE PATTERN COMMAND...
-    local want=$1 pattern=$2
-    shift 2
-    code_of "$@" >"$work/said.log" 2>&1
-    ((code == want)) || fail "exit $code, not $want: $*"$'\n'"$(cat "$work/said.log")"
-    grep -Eq -- "$pattern" "$work/said.log" ||
-        fail "\"$pattern\" is not in what it says: $*"$'\n'"$(cat "$work/said.log")"
-}
-
 ends_with() { # CODE
     code_of wait "$pid" 2>/dev/null # quiet: the shell tells of kills
     ((code == $1)) || fail "exit $code, not $1"$'\n'"$(cat "$log")"

@@ -327,14 +327,6 @@ static const struct weir_operator punctual_table = {
     .load = load_nothing,
 };
 
-static bool has_committed(struct flow *flow)
-{
-    pthread_mutex_lock(&flow->watch.lock);
-    bool committed = flow->watch.committed > 0;
-    pthread_mutex_unlock(&flow->watch.lock);
-    return committed;
-}
-
 /* S26: of the many timers that one watermark fires, the cut waits for the one in hand. */
 Test(job_cases, a_storm_of_timers_is_cut_in_the_middle_and_each_fires_once)
 {
@@ -364,7 +356,7 @@ Test(job_cases, a_storm_of_timers_is_cut_in_the_middle_and_each_fires_once)
         cr_assert_eq(weir_job_checkpoint(flow.job, &flow.error), WEIR_OK);
         tally_until(&tally, 1); /* told after the alarm */
         storm_allow(1);
-        for (uint64_t n = places[i] + 1; n < STORM && !has_committed(&flow); n++) {
+        for (uint64_t n = places[i] + 1; n < STORM && !watch_has_committed(&flow.watch); n++) {
             storm_until(n); /* the source's marker may come later */
             storm_allow(1);
         }
@@ -816,7 +808,7 @@ Test(job_cases, what_a_sink_takes_after_its_cut_is_of_the_next_transaction)
         tally_until(&valve.passed, 60);
         cr_expect_eq(flow.watch.committed, 0);
         turnstile_allow(&turnstile, 1);
-        for (uint64_t n = 2; !has_committed(&flow); n++) {
+        for (uint64_t n = 2; !watch_has_committed(&flow.watch); n++) {
             turnstile_until(&turnstile, n); /* the source's marker may come later */
             turnstile_allow(&turnstile, 1);
         }

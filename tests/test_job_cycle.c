@@ -614,6 +614,23 @@ Test(job_cycle, a_cycle_ends_whatever_the_budget)
 
 /* --------------------------------------------------------- operators that stir by themselves -- */
 
+static void save_list(struct weir_saver *saver, const void *list, uint32_t count, size_t size)
+{
+    for (uint32_t i = 0; i < count; i++)
+        weir_save(saver, WEIR_ITEM_SPLIT, (struct weir_bytes){(const char *)list + i * size, size});
+}
+
+/* How many there are. */
+static uint32_t load_list(struct weir_loader *loader, void *list, size_t size)
+{
+    enum weir_item kind;
+    struct weir_bytes item;
+    uint32_t count = 0;
+    while (weir_load_next(loader, &kind, &item))
+        memcpy((char *)list + count++ * size, item.data, size);
+    return count;
+}
+
 /* Keeps each trip for a while, by a timer of its own. */
 struct delay {
     struct trip list[4096];
@@ -655,11 +672,9 @@ static enum weir_result delay_timer(void *self, struct weir_context *context, en
 static enum weir_result delay_save(void *self, struct weir_context *context,
                                    struct weir_saver *saver)
 {
-    struct delay *delay = self;
+    const struct delay *delay = self;
     (void)context;
-    for (uint32_t i = 0; i < delay->count; i++)
-        weir_save(saver, WEIR_ITEM_SPLIT,
-                  (struct weir_bytes){&delay->list[i], sizeof delay->list[i]});
+    save_list(saver, delay->list, delay->count, sizeof *delay->list);
     return WEIR_OK;
 }
 
@@ -667,12 +682,9 @@ static enum weir_result delay_load(void *self, struct weir_context *context,
                                    struct weir_loader *loader, uint32_t version)
 {
     struct delay *delay = self;
-    enum weir_item kind;
-    struct weir_bytes item;
     (void)context;
     (void)version;
-    while (weir_load_next(loader, &kind, &item))
-        memcpy(&delay->list[delay->count++], item.data, sizeof *delay->list);
+    delay->count = load_list(loader, delay->list, sizeof *delay->list);
     return WEIR_OK;
 }
 
@@ -941,11 +953,9 @@ static enum weir_result pocket_take(void *self, struct weir_context *context, un
 static enum weir_result pocket_save(void *self, struct weir_context *context,
                                     struct weir_saver *saver)
 {
-    struct pocket *pocket = self;
+    const struct pocket *pocket = self;
     (void)context;
-    for (uint32_t i = 0; i < pocket->count; i++)
-        weir_save(saver, WEIR_ITEM_SPLIT,
-                  (struct weir_bytes){&pocket->list[i], sizeof pocket->list[i]});
+    save_list(saver, pocket->list, pocket->count, sizeof *pocket->list);
     return WEIR_OK;
 }
 
@@ -953,12 +963,9 @@ static enum weir_result pocket_load(void *self, struct weir_context *context,
                                     struct weir_loader *loader, uint32_t version)
 {
     struct pocket *pocket = self;
-    enum weir_item kind;
-    struct weir_bytes item;
     (void)context;
     (void)version;
-    while (weir_load_next(loader, &kind, &item))
-        memcpy(&pocket->list[pocket->count++], item.data, sizeof *pocket->list);
+    pocket->count = load_list(loader, pocket->list, sizeof *pocket->list);
     return WEIR_OK;
 }
 

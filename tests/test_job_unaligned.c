@@ -335,14 +335,6 @@ static const struct weir_operator cut_counter = {
     .load = load_nothing,
 };
 
-static bool has_committed(struct flow *flow)
-{
-    pthread_mutex_lock(&flow->watch.lock);
-    bool committed = flow->watch.committed > 0;
-    pthread_mutex_unlock(&flow->watch.lock);
-    return committed;
-}
-
 /* S25: a slow operator in the middle of a large batch delays the marker by the record in hand; the
  * rest of the batch is restored first. */
 Test(job_unaligned, a_batch_is_cut_in_the_middle_and_its_rest_restored_first)
@@ -376,7 +368,7 @@ Test(job_unaligned, a_batch_is_cut_in_the_middle_and_its_rest_restored_first)
         cr_assert_eq(weir_job_checkpoint(flow.job, &flow.error), WEIR_OK);
         tally_until(&tally, 1);
         turnstile_allow(&turnstile, 1);
-        for (uint64_t n = places[i] + 1; n < 2000 && !has_committed(&flow); n++) {
+        for (uint64_t n = places[i] + 1; n < 2000 && !watch_has_committed(&flow.watch); n++) {
             turnstile_until(&turnstile, n); /* the source's marker may come later */
             turnstile_allow(&turnstile, 1);
         }
@@ -690,7 +682,8 @@ Test(job_unaligned, lines_that_end_at_different_times_are_exact_whenever_the_che
         valve_allow(&lines.valve, 0, 10);
         tally_until(&lines.valve.passed, 10);
         flow_checkpoint(&lines.flow);
-        flow_checkpoint(&lines.flow); /* tasks that have ended take part */
+        ledger_until_published(&lines.ledgers[0], 20); /* it need not wait for the other line */
+        flow_checkpoint(&lines.flow);                  /* tasks that have ended take part */
         flow_kill(&lines.flow);
         valve_open(&lines.valve);
         flow_finish(&lines.flow);
@@ -1132,6 +1125,29 @@ Test(job_unaligned, a_checkpoint_whose_copy_does_not_fit_is_given_up_and_the_job
     ledger_is(&laden.ledger, LADEN, 1);
     laden_close(&laden);
     store_is_sound(scratch.path);
+}
+
+Test(job_unaligned, a_savepoint_whose_checkpoint_does_not_fit_comes_to_nothing_and_says_so)
+{
+    struct laden laden;
+    struct flow *flow = &laden.flow;
+    struct weir_status status = {WEIR_SIZED(struct weir_status)};
+    char path[200];
+    laden_open(&laden);
+    laden_start(&laden, LADEN - 1);
+    snprintf(path, sizeof path, "%s.save", scratch.path);
+    cr_assert_eq(weir_job_savepoint(flow->job, path, &flow->error), WEIR_OK);
+    watch_until(&flow->watch, &flow->watch.unsaved, 1);
+    weir_job_status(flow->job, &status);
+    cr_expect(strstr(status.unsaved_reason, "with it there was more in memory than may be: "), "%s",
+              status.unsaved_reason);
+    cr_expect_neq(access(path, F_OK), 0);
+    flow_kill(flow);
+    valve_open(&laden.valve);
+    flow->options.memory_max *= 2;
+    flow_finish(flow);
+    ledger_is(&laden.ledger, LADEN, 1);
+    laden_close(&laden);
 }
 
 /* Nothing gets less any more: to try for ever would be to hang. */

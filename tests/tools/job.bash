@@ -109,6 +109,27 @@ code_of() {
     "$@" || code=$?
 }
 
+# expect CODE PATTERN COMMAND...: the exit code, and an extended regular expression that what it
+# prints, in $work/said.log, must match.
+expect() {
+    local want=$1 pattern=$2
+    shift 2
+    code_of "$@" >"$work/said.log" 2>&1
+    ((code == want)) || fail "exit $code, not $want: $*"$'\n'"$(cat "$work/said.log")"
+    grep -Eq -- "$pattern" "$work/said.log" ||
+        fail "\"$pattern\" is not in what it says: $*"$'\n'"$(cat "$work/said.log")"
+}
+
+# try_properties NAME...: runs these functions, and tells how long each took.
+try_properties() {
+    local property began
+    for property; do
+        began=$(date +%s%3N)
+        "$property"
+        echo "ok: $property ($(($(date +%s%3N) - began)) ms)"
+    done
+}
+
 # Ids of the checkpoints that a store holds, ascending.
 checkpoints() {
     local manifest
