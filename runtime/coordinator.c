@@ -125,8 +125,7 @@ static void tell_end(struct coordinator *coordinator)
     run_event(coordinator->run,
               &(struct weir_event){.kind = WEIR_EVENT_ENDED,
                                    .id = coordinator->told,
-                                   .text = error->code ? error->text : texts[outcome],
-                                   .last = ""});
+                                   .text = error->code ? error->text : texts[outcome]});
     struct view *view = coordinator->view;
     monitor_enter(view->monitor);
     view->outcome = outcome;
@@ -195,8 +194,7 @@ static void on_ready(struct coordinator *coordinator, struct coordinator_task *t
                                         .id = run->restored_id,
                                         .duration_ns = now - run->began_ns,
                                         .bytes = run->restored_bytes,
-                                        .text = "",
-                                        .last = ""});
+                                        .text = ""});
     if (!run->restored_final)
         coordinator_tell(coordinator, MESSAGE_GO, 0); /* what operators say comes after STARTED */
     struct view *view = coordinator->view;

@@ -158,9 +158,9 @@ void coordinator_finish(struct coordinator *coordinator, enum weir_outcome outco
                         const struct weir_error *error);
 void coordinator_fail(struct coordinator *coordinator, enum weir_result code, const char *node,
                       const char *text);
-/* All has been confirmed, and saved, that the end waits for? Then it is over. */
 /* C3: the job ends with this round; purposes are its enum round_purpose. */
 void coordinator_end_with(struct coordinator *coordinator, uint64_t id, uint32_t purposes);
+/* All has been confirmed, and saved, that the end waits for? Then it is over. */
 void coordinator_end_if_done(struct coordinator *coordinator);
 
 struct coordinator_round *coordinator_round(struct coordinator *coordinator, uint64_t id);

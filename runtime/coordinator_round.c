@@ -260,8 +260,7 @@ static void on_aborted(struct coordinator *coordinator, const struct round_actio
               &(struct weir_event){.kind = WEIR_EVENT_ABORTED,
                                    .id = action->id,
                                    .duration_ns = clock_now_ns() - action->triggered_ns,
-                                   .text = words.text,
-                                   .last = ""});
+                                   .text = words.text});
     bool saves = coordinator_save_aborted(coordinator, action->id,
                                           action->reason == ROUND_MEMORY ? words.text : NULL);
     ask_again(coordinator, (action->purposes & (ROUND_STOP | ROUND_FINAL)) |

@@ -5,8 +5,9 @@
 #
 # Installs what is missing, builds with both compilers and with sanitizers, then runs the tests of
 # all builds as one ctest run, whose summary is the last thing printed. Exits non-zero if anything
-# failed. --full (half an hour more) also runs the tests named ..._full and writes their figures to
-# tests/LAST_FULL.md. JOBS (default: the processors, at most 4) is how many things run at once.
+# failed. --full (hours more) also runs the tests named ..._full and writes their figures to
+# tests/LAST_FULL.md. JOBS (default: the processors, at most 4) is how many things run at once, and
+# one test more.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 exec </dev/null
