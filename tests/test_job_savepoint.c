@@ -338,8 +338,10 @@ Test(job_savepoint, a_drained_job_ends_with_its_savepoint_or_without)
 {
     flow_start(&flow);
     flow_until_taken(&flow, &ledger, 100);
+    stick();
     stop_at(WEIR_STOP_DRAIN, place("sp"));
     stop_at(WEIR_STOP_DRAIN, place("no/where"));
+    sem_post(&go_on);
     flow_ends(&flow, WEIR_OUTCOME_ENDED);
     flow_close(&flow);
     is_saved(place("sp"));
