@@ -598,7 +598,7 @@ Test(job_unaligned, a_broadcast_edge_is_read_up_to_its_marker_and_each_instance_
             unsigned committed = flow.watch.committed;
             uint64_t told = tally_read(&tally);
             cr_assert_eq(weir_job_checkpoint(flow.job, &flow.error), WEIR_OK);
-            tally_until(&tally, told + 1); /* all have been told: those that could cut have cut */
+            tally_until(&tally, told + 1);   /* all have been told: those that could cut have cut */
             for (uint32_t i = 0; i < 3; i++) /* all that is before the marker, and some more */
                 valve_allow(&valve, i, 450);
             watch_until(&flow.watch, &flow.watch.committed, committed + 1);
