@@ -111,4 +111,10 @@ static inline uint32_t explore_share(void)
     return share > 0 ? share : 1;
 }
 
+/* So many of what is drawn at random, at least a third of COUNT: fewer would miss too much. */
+static inline uint32_t explore_part(uint32_t count)
+{
+    return explore_share() > 1 ? (count + 2) / 3 : count;
+}
+
 #endif

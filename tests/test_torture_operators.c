@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "explore.h"
 #include "scratch.h"
 #include "weir.h"
 #include "weir_operators.h"
@@ -67,7 +68,8 @@ static void survives_as(weir_node node, struct weir_torture_options options)
 /* One that is fed. */
 static void survives(weir_node node)
 {
-    survives_as(node, (struct weir_torture_options){.steps = steps, .step_count = RECORDS});
+    survives_as(node, (struct weir_torture_options){
+                          .steps = steps, .step_count = RECORDS, .trials = explore_part(100)});
 }
 
 static void source_survives(weir_node node)
