@@ -2,25 +2,37 @@
  *
  * Layout in memory:
  *
- *   entry := u32 key size | u32 value size and flags | key, zeros to 8 | value, zeros to 8
- *            little-endian: a chunk's bytes are what state_save writes
- *   chunk := entries one after the other; 256 KiB, or one entry that is larger (a giant)
- *   place := chunk number * 2^15 + offset / 8       32 bits; 0 is nowhere: chunk 0 is full from the
- *            start
- *   slot  := low 32 bits of the hash | place << 32  0 is empty
+ *   log    := segment*      the last one is open, the others are sealed and never change (L6)
+ *   chunk  := a part of a segment's memory, entries one after the other; at most 256 KiB, or one
+ *             entry that is larger (a giant)
+ *   place  := chunk number * 2^15 + offset / 8       32 bits; 0 is nowhere: chunk 0 is full from
+ *             the start
+ *   slot   := low 32 bits of the hash | place << 32  0 is empty
  *
- * The home of a slot is its tag's low bits, so growing the index and closing the gap a removal
- * leaves need no entry. (The hash's high bits choose the group: within a task they hardly differ.)
- * Probing is linear at a load of at most 3/8 (slots_for). A removal shifts the slots behind it
- * back: no tombstones, so a table with much coming and going probes as little as a fresh one.
+ * The home of a slot is its tag's high bits, so growing the index and closing the gap a removal
+ * leaves need no entry, and slots lie nearly in the order of their tags: the scan's order. (The
+ * hash's upper half chooses the group: within a task it hardly differs.) Probing is linear at a
+ * load of at most 3/8 (slots_for). A removal shifts the slots behind it back: no tombstones in the
+ * index, so a table with much coming and going probes as little as a fresh one.
  *
- * I1  every live entry has exactly one slot, reachable from its home without an empty one between.
- * I2  entries lie in order of creation; a value that changes its padded size is created anew.
- * I3  the scan has visited exactly the live entries before its place and those flagged VISITED
- *     behind it (visited, then created anew); `visited` counts both.
+ * What is new goes to the open segment, and may be changed there in place. An entry of a sealed
+ * segment is copied to the open one before it is changed. So a cut moves one pointer, whatever the
+ * size of the state, and a checkpoint is the list of the sealed segments, of which most are in the
+ * checkpoints before as well. (Log-structured: Rosenblum and Ousterhout 1992; state as a log whose
+ * prefix is the checkpoint: Faster, Chandramouli et al. 2018.)
+ *
+ * I1  every live key has exactly one slot, reachable from its home without an empty one between,
+ *     and it leads to the key's newest entry.
+ * I2  in the log, the last segment that has a key tells its value, or by a tombstone that it has
+ *     none. A key that is not in the index has a tombstone behind all its entries, or none at all.
+ * I3  the scan goes by tag, then by key: what is before its position has been visited.
  * I4  an operation that fails for want of memory changes nothing that can be seen.
- * I5  chunks [1, chunk_end) hold entries, [chunk_end, chunk_held) are spare: 256 KiB each, kept so
- *     that their pages need not be faulted in again.
+ * I5  memory of the log is given back by put, remove and cut only: views and cells live on.
+ *
+ * Garbage: a segment's entries that the index does not lead to. When there is too much of it, the
+ * segment with the most is the victim: what lives of it is appended to the open segment again, a
+ * little at every append, by the task itself (L2). Then it leaves the log. A tombstone of the
+ * oldest segment is garbage; another one is appended again, unless its key lives (L3).
  */
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -29,130 +41,112 @@
 
 #include "error.h"
 #include "memory.h"
+#include "state_entry.h"
 
 #include <assert.h>
 #include <string.h>
 
-#define UNIT 8u
+#define UNIT ENTRY_UNIT
 #define CHUNK_UNITS_LOG2 15
 #define CHUNK_UNITS (1u << CHUNK_UNITS_LOG2)
 #define CHUNK_SIZE ((size_t)CHUNK_UNITS * UNIT)
+#define CHUNK_LEAST ((size_t)4096)
 #define CHUNK_LIMIT (1u << (32 - CHUNK_UNITS_LOG2))
-#define ENTRY_HEADER_SIZE 8u
 #define FIRST_SLOTS 64u
 #define FIRST_CHUNKS 8u
-#define SLOT_LIMIT ((uint64_t)1 << 32) /* a tag has no more bits to choose a home with */
-#define COMPACT_FROM ((uint64_t)1 << 20)
+#define FIRST_SEGMENTS 8u
+#define SLOT_LIMIT ((uint64_t)1 << 32)  /* a tag has no more bits to choose a home with */
 #define CACHE_BYTES ((uint64_t)1 << 20) /* a second-level cache, about */
 #define SPAN 32u /* keys whose cache misses overlap when an index is filled */
 
-/* Flags in the upper bits of an entry's value size. */
-#define DEAD 0x80000000u
-#define VISITED 0x40000000u
-#define FLAGS (DEAD | VISITED)
+#define GARBAGE_FROM ((uint64_t)256 << 10) /* bytes that are not worth the trouble */
+#define COMPACT_RATE 4u                    /* bytes looked at for each byte appended */
+#define COMPACT_STEP ((uint64_t)4096)      /* at a time, at least */
+#define LIST_WANTED 64u                    /* segments; more are merged, the smallest first */
+#define CUT_STEP ((uint64_t)8 << 10)       /* bytes looked at by a cut for that */
 
-_Static_assert(STATE_KEY_LIMIT < VISITED && STATE_VALUE_LIMIT < VISITED, "sizes leave the flags");
+_Static_assert(STATE_KEY_LIMIT < ENTRY_OLDER && STATE_VALUE_LIMIT < ENTRY_OLDER,
+               "sizes leave the flags");
 _Static_assert(CHUNK_SIZE == 256 * 1024, "what state.h and limits speak of");
 
 /* Where an empty slot's place 0 leads: an entry with an empty key, so that a guess may be compared
  * with a key of 8 bytes before anyone asks whether there is an entry. Never written. */
 static const unsigned char NOWHERE[2 * ENTRY_HEADER_SIZE];
 
+struct link; /* of the log */
+
 struct chunk {
     unsigned char *data;
-    size_t size; /* bytes; more than CHUNK_SIZE: a giant */
-    size_t used; /* bytes */
+    struct link *segment; /* NULL: this number is free */
+    uint32_t size, used;  /* bytes */
+    uint32_t next;        /* of its segment, or the next free number; 0: none */
 };
 
-/* Where a walk over the entries stands: before the entry at chunk and offset, if there is one. */
+/* A segment as its task knows it. */
+struct link {
+    struct segment *memory;
+    uint64_t bytes;       /* of all entries */
+    uint64_t live;        /* of those that the index leads to */
+    uint64_t tombs;       /* of tombstones */
+    uint32_t first, last; /* chunks, 0: none */
+    struct link *next;    /* of those that have left the log */
+};
+
+/* Where a walk over one segment stands. */
 struct walk {
-    uint32_t chunk;
-    size_t offset; /* bytes */
+    uint32_t chunk; /* 0: at the end */
+    uint32_t offset;
 };
 
 struct state {
     /* what every lookup reads */
     uint64_t *slots;
     struct chunk *chunks;
-    uint32_t mask; /* slots - 1 */
+    struct link *open; /* the last of the log */
+    uint32_t shift;    /* of a tag, to its home */
+    uint32_t mask;     /* slots - 1 */
     uint32_t value_size;
 
     /* what creation and removal change */
-    uint64_t count;       /* live entries */
-    uint64_t used_bytes;  /* of entries, dead ones too */
-    uint64_t dead_bytes;  /* of dead entries */
-    uint32_t chunk_end;   /* I5 */
-    uint32_t chunk_held;  /* I5 */
-    uint32_t chunk_room;  /* elements of chunks */
-    uint64_t chunk_bytes; /* memory in all chunks */
+    uint64_t count;      /* live keys */
+    uint64_t bytes;      /* of all entries of the log */
+    uint64_t live;       /* of those that live */
+    uint64_t tombs;      /* of tombstones */
+    uint32_t free_chunk; /* 0: none */
+    uint32_t chunk_end;  /* numbers ever used */
+    uint32_t chunk_room;
+    uint64_t memory; /* of all segments, those that left the log too */
 
-    /* the scan, I3 */
-    struct walk scan;
-    uint64_t visited;
-    uint64_t visited_behind; /* entries flagged VISITED */
+    /* the log */
+    struct link **log;
+    uint32_t log_count, log_room;
+    struct link *left; /* I5: their memory is still there */
+    struct link *victim;
+    struct walk at; /* in the victim */
+    uint64_t debt;  /* bytes to be looked at */
+
+    /* the scan, I3: all tags below have been visited; of this one, keys up to `scan_key` */
+    uint64_t scan_tag;
+    unsigned char *scan_key; /* NULL: none of this tag */
+    size_t scan_key_size;
 
     const struct weir_allocator *allocator;
+    _Atomic uint64_t *orphaned;
     bool scribbles;
     unsigned char scribble;
 };
-
-/* --- entries ------------------------------------------------------------------------------ */
-
-static inline size_t padded(size_t size)
-{
-    return (size + UNIT - 1) & ~(size_t)(UNIT - 1);
-}
-
-static inline size_t entry_key_size(const unsigned char *entry)
-{
-    return snapshot_load_u32(entry);
-}
-
-static inline size_t entry_value_size(const unsigned char *entry)
-{
-    return snapshot_load_u32(entry + 4) & ~FLAGS;
-}
-
-static inline bool entry_is(const unsigned char *entry, uint32_t flag)
-{
-    return (snapshot_load_u32(entry + 4) & flag) != 0;
-}
-
-static void entry_mark(unsigned char *entry, uint32_t flag)
-{
-    snapshot_store_u32(entry + 4, snapshot_load_u32(entry + 4) | flag);
-}
-
-static void entry_unmark(unsigned char *entry, uint32_t flag)
-{
-    snapshot_store_u32(entry + 4, snapshot_load_u32(entry + 4) & ~flag);
-}
-
-static inline size_t entry_size(size_t key_size, size_t value_size)
-{
-    return ENTRY_HEADER_SIZE + padded(key_size) + padded(value_size);
-}
-
-static size_t entry_whole_size(const unsigned char *entry)
-{
-    return entry_size(entry_key_size(entry), entry_value_size(entry));
-}
-
-static struct weir_bytes entry_key(const unsigned char *entry)
-{
-    return (struct weir_bytes){entry + ENTRY_HEADER_SIZE, entry_key_size(entry)};
-}
-
-static inline unsigned char *entry_value(unsigned char *entry, size_t key_size)
-{
-    return entry + ENTRY_HEADER_SIZE + padded(key_size);
-}
 
 static void copy_padded(unsigned char *to, const void *from, size_t size)
 {
     if (size > 0)
         memmove(to, from, size);
-    memset(to + size, 0, padded(size) - size);
+    memset(to + size, 0, entry_padded(size) - size);
+}
+
+static void copy_key(unsigned char *to, struct weir_bytes key)
+{
+    if (key.size > 0)
+        memcpy(to, key.data, key.size);
 }
 
 /* --- slots -------------------------------------------------------------------------------- */
@@ -183,6 +177,11 @@ static inline unsigned char *entry_at(const struct state *state, uint32_t place)
            (size_t)(place & (CHUNK_UNITS - 1)) * UNIT;
 }
 
+static inline uint32_t home_of(uint32_t tag, uint32_t shift)
+{
+    return (uint32_t)((uint64_t)tag >> shift);
+}
+
 static uint64_t slot_count(const struct state *state)
 {
     return (uint64_t)state->mask + 1;
@@ -205,7 +204,7 @@ static inline bool key_equal(const unsigned char *entry, const void *key, size_t
 static inline uint32_t probe(const struct state *state, const void *key, size_t size, uint64_t hash)
 {
     uint32_t tag = (uint32_t)hash;
-    uint32_t at = tag & state->mask;
+    uint32_t at = home_of(tag, state->shift);
     for (uint64_t slot; (slot = state->slots[at]) != 0; at = (at + 1) & state->mask)
         if (slot_tag(slot) == tag && key_equal(entry_at(state, slot_place(slot)), key, size))
             break;
@@ -219,20 +218,21 @@ static uint32_t slot_find(const struct state *state, struct weir_bytes key, uint
     return key.size == 0 ? probe(state, "", 0, hash) : probe(state, key.data, key.size, hash);
 }
 
-/* The entry that a hash most likely belongs to: of the first two slots, the first with its tag.
+/* The place of the entry that a hash most likely belongs to: of the first two slots, the first with its tag.
  * Reckoned without a branch, since the length of a probe is what no predictor knows; nine keys in
- * ten are in one of the two. An empty slot leads to NOWHERE. */
-static inline unsigned char *entry_guess(const struct state *state, uint64_t hash)
+ * ten are in one of the two. An empty slot's is 0. */
+static inline uint32_t place_guess(const struct state *state, uint64_t hash)
 {
     uint32_t tag = (uint32_t)hash;
-    uint32_t missed = slot_tag(state->slots[tag & state->mask]) != tag;
-    return entry_at(state, slot_place(state->slots[(tag + missed) & state->mask]));
+    uint32_t home = home_of(tag, state->shift);
+    uint32_t missed = slot_tag(state->slots[home]) != tag;
+    return slot_place(state->slots[(home + missed) & state->mask]);
 }
 
 /* For a slot whose key is known to be absent. */
-static void slot_insert(uint64_t *slots, uint32_t mask, uint64_t slot)
+static void slot_insert(uint64_t *slots, uint32_t mask, uint32_t shift, uint64_t slot)
 {
-    uint32_t at = slot_tag(slot) & mask;
+    uint32_t at = home_of(slot_tag(slot), shift);
     while (slots[at] != 0)
         at = (at + 1) & mask;
     slots[at] = slot;
@@ -243,7 +243,7 @@ static void slot_remove(struct state *state, uint32_t gap)
 {
     uint32_t mask = state->mask;
     for (uint32_t at = (gap + 1) & mask; state->slots[at] != 0; at = (at + 1) & mask) {
-        uint32_t home = slot_tag(state->slots[at]) & mask;
+        uint32_t home = home_of(slot_tag(state->slots[at]), state->shift);
         if (((at - home) & mask) < ((at - gap) & mask))
             continue;
         state->slots[gap] = state->slots[at];
@@ -263,268 +263,476 @@ static uint64_t slots_for(uint64_t count, uint64_t least)
     return wanted;
 }
 
-/* Room for `count` keys. Reads and writes both run forward. */
-static enum weir_result index_grow(struct state *state, uint64_t count)
+static uint32_t shift_for(uint64_t slots)
 {
-    uint64_t wanted = slots_for(count, slot_count(state));
-    if (wanted == slot_count(state))
-        return WEIR_OK;
+    uint32_t shift = 32;
+    while ((uint64_t)1 << (32 - shift) < slots)
+        shift--;
+    return shift;
+}
+
+/* Reads and writes both run forward. */
+static enum weir_result index_resize(struct state *state, uint64_t wanted)
+{
     if (wanted > SLOT_LIMIT)
         return WEIR_TOO_LARGE;
     uint64_t *slots = memory_zeroed(state->allocator, (size_t)wanted, sizeof *slots);
     if (slots == NULL)
         return WEIR_NO_MEMORY;
+    uint32_t mask = (uint32_t)(wanted - 1), shift = shift_for(wanted);
     for (uint64_t i = 0; i < slot_count(state); i++)
         if (state->slots[i] != 0)
-            slot_insert(slots, (uint32_t)(wanted - 1), state->slots[i]);
+            slot_insert(slots, mask, shift, state->slots[i]);
     memory_release(state->allocator, state->slots);
     state->slots = slots;
-    state->mask = (uint32_t)(wanted - 1);
+    state->mask = mask;
+    state->shift = shift;
     return WEIR_OK;
+}
+
+/* Room for `count` keys. */
+static enum weir_result index_grow(struct state *state, uint64_t count)
+{
+    uint64_t wanted = slots_for(count, slot_count(state));
+    return wanted == slot_count(state) ? WEIR_OK : index_resize(state, wanted);
+}
+
+/* A much smaller index, if there is memory for it. */
+static void index_shrink(struct state *state)
+{
+    uint64_t wanted = slots_for(2 * state->count, FIRST_SLOTS);
+    if (wanted <= slot_count(state) / 8)
+        (void)index_resize(state, wanted);
 }
 
 /* --- chunks ------------------------------------------------------------------------------- */
 
-static bool is_giant(const struct chunk *chunk)
+static inline struct chunk *chunk_of(const struct state *state, uint32_t place)
 {
-    return chunk->size > CHUNK_SIZE;
+    return &state->chunks[place >> CHUNK_UNITS_LOG2];
 }
 
-static enum weir_result chunk_table_grow(struct state *state)
+static inline bool is_open(const struct state *state, uint32_t place)
 {
-    if (state->chunk_held < state->chunk_room)
+    return chunk_of(state, place)->segment == state->open;
+}
+
+/* A number that is free; 0 and an error. */
+static enum weir_result chunk_number(struct state *state, uint32_t *number)
+{
+    if (state->free_chunk != 0) {
+        *number = state->free_chunk;
         return WEIR_OK;
-    size_t old_size = state->chunk_room * sizeof *state->chunks;
-    struct chunk *chunks = memory_resize(state->allocator, state->chunks, old_size, 2 * old_size);
-    if (chunks == NULL)
-        return WEIR_NO_MEMORY;
-    state->chunks = chunks;
-    state->chunk_room *= 2;
-    return WEIR_OK;
-}
-
-/* Makes chunk chunk_end the last one; a spare one that a giant displaces goes to the end. */
-static enum weir_result chunk_add(struct state *state, size_t size)
-{
+    }
     if (state->chunk_end == CHUNK_LIMIT)
         return WEIR_TOO_LARGE;
-    if (size == CHUNK_SIZE && state->chunk_end < state->chunk_held) {
-        state->chunks[state->chunk_end++].used = 0;
-        return WEIR_OK;
+    if (state->chunk_end == state->chunk_room) {
+        size_t old_size = state->chunk_room * sizeof *state->chunks;
+        struct chunk *chunks =
+            memory_resize(state->allocator, state->chunks, old_size, 2 * old_size);
+        if (chunks == NULL)
+            return WEIR_NO_MEMORY;
+        state->chunks = chunks;
+        state->chunk_room *= 2;
     }
-    enum weir_result result = chunk_table_grow(state);
+    state->chunks[state->chunk_end] = (struct chunk){0};
+    *number = state->chunk_end;
+    return WEIR_OK;
+}
+
+/* Makes a part of a segment's memory its last chunk. */
+static enum weir_result chunk_enter(struct state *state, struct link *segment, unsigned char *data,
+                                    size_t size, uint32_t *number)
+{
+    enum weir_result result = chunk_number(state, number);
     if (result != WEIR_OK)
         return result;
-    unsigned char *data = memory_take(state->allocator, size);
-    if (data == NULL)
-        return WEIR_NO_MEMORY;
-    state->chunks[state->chunk_held++] = state->chunks[state->chunk_end];
-    state->chunks[state->chunk_end++] = (struct chunk){data, size, 0};
-    state->chunk_bytes += size;
+    struct chunk *chunk = &state->chunks[*number];
+    if (*number == state->chunk_end)
+        state->chunk_end++;
+    else
+        state->free_chunk = chunk->next;
+    *chunk = (struct chunk){.data = data, .segment = segment, .size = (uint32_t)size};
+    if (segment->first == 0)
+        segment->first = *number;
+    else
+        state->chunks[segment->last].next = *number;
+    segment->last = *number;
     return WEIR_OK;
 }
 
-static void chunk_release(struct state *state, struct chunk *chunk)
+/* A quarter of what the segment has: neither many chunks nor much that stays empty. */
+static size_t chunk_size_for(const struct link *segment, size_t entry_size)
 {
-    memory_release(state->allocator, chunk->data);
-    state->chunk_bytes -= chunk->size;
+    size_t size = (size_t)(segment->bytes / 4) & ~(CHUNK_LEAST - 1);
+    size = size < CHUNK_LEAST ? CHUNK_LEAST : size > CHUNK_SIZE ? CHUNK_SIZE : size;
+    return entry_size > size ? entry_size : size;
 }
 
-/* Room for an entry at the end; *place is where. A giant's chunk is full, so what follows it finds
- * no room there. */
+static enum weir_result chunk_add(struct state *state, size_t entry_size)
+{
+    struct link *open = state->open;
+    uint32_t number;
+    enum weir_result result = chunk_number(state, &number);
+    if (result != WEIR_OK)
+        return result;
+    size_t size = chunk_size_for(open, entry_size);
+    uint64_t before = segment_bytes(open->memory);
+    if (!segment_add(open->memory, size))
+        return WEIR_NO_MEMORY;
+    state->memory += segment_bytes(open->memory) - before;
+    unsigned char *data = open->memory->blocks[open->memory->count - 1].data;
+    return chunk_enter(state, open, data, size, &number); /* there is a number: it can't fail */
+}
+
+/* Room for an entry at the end of the log; *place is where. A giant's chunk is full, so what
+ * follows it finds no room there. */
 static enum weir_result entry_append(struct state *state, size_t size, uint32_t *place)
 {
-    struct chunk *last = &state->chunks[state->chunk_end - 1];
+    struct link *open = state->open;
+    struct chunk *last = &state->chunks[open->last];
     if (size > last->size - last->used) {
-        enum weir_result result = chunk_add(state, size > CHUNK_SIZE ? size : CHUNK_SIZE);
+        enum weir_result result = chunk_add(state, size);
         if (result != WEIR_OK)
             return result;
-        last = &state->chunks[state->chunk_end - 1];
+        last = &state->chunks[open->last];
     }
-    *place = place_make(state->chunk_end - 1, last->used / UNIT);
-    last->used += size;
-    state->used_bytes += size;
+    *place = place_make(open->last, last->used / UNIT);
+    last->used += (uint32_t)size;
+    open->memory->blocks[open->memory->count - 1].used = last->used;
+    open->bytes += size;
+    state->bytes += size;
+    state->debt += COMPACT_RATE * size;
     return WEIR_OK;
 }
 
-/* --- walking ------------------------------------------------------------------------------ */
+/* --- what lives --------------------------------------------------------------------------- */
 
-/* The next entry, dead ones too; NULL at the end, where a later call finds what was appended. */
+static void now_live(struct state *state, uint32_t place, size_t size)
+{
+    chunk_of(state, place)->segment->live += size;
+    state->live += size;
+}
+
+/* The entry is none of the index's any more. */
+static void now_dead(struct state *state, uint32_t place)
+{
+    unsigned char *entry = entry_at(state, place);
+    size_t size = entry_whole_size(entry);
+    struct link *segment = chunk_of(state, place)->segment;
+    segment->live -= size;
+    state->live -= size;
+    state->debt += size;
+    if (segment != state->open)
+        return;
+    entry_mark(entry, ENTRY_DEAD);
+    if (state->scribbles)
+        memset(entry_value(entry, entry_key_size(entry)), state->scribble,
+               entry_padded(entry_value_size(entry)));
+}
+
+static uint64_t garbage_of(const struct state *state, const struct link *segment)
+{
+    bool oldest = segment == state->log[0];
+    return segment->bytes - segment->live - (oldest ? 0 : segment->tombs);
+}
+
+/* --- walking a segment -------------------------------------------------------------------- */
+
 static unsigned char *walk_next(const struct state *state, struct walk *walk)
 {
-    while (walk->offset == state->chunks[walk->chunk].used) {
-        if (walk->chunk + 1 >= state->chunk_end)
-            return NULL;
-        *walk = (struct walk){walk->chunk + 1, 0};
-    }
+    while (walk->chunk != 0 && walk->offset == state->chunks[walk->chunk].used)
+        *walk = (struct walk){state->chunks[walk->chunk].next, 0};
+    if (walk->chunk == 0)
+        return NULL;
     unsigned char *entry = state->chunks[walk->chunk].data + walk->offset;
-    walk->offset += entry_whole_size(entry);
+    walk->offset += (uint32_t)entry_whole_size(entry);
     return entry;
 }
 
-/* Behind the last entry. */
-static struct walk walk_end(const struct state *state)
+static uint32_t walk_place(const struct state *state, struct walk walk, const unsigned char *entry)
 {
-    uint32_t last = state->chunk_end - 1;
-    return (struct walk){last, state->chunks[last].used};
+    return place_make(walk.chunk, (size_t)(entry - state->chunks[walk.chunk].data) / UNIT);
 }
 
-static bool scan_passed(const struct state *state, uint32_t chunk, size_t offset)
+/* --- the log ------------------------------------------------------------------------------ */
+
+static void link_free(struct state *state, struct link *segment)
 {
-    const struct walk *scan = &state->scan;
-    return chunk < scan->chunk || (chunk == scan->chunk && offset < scan->offset);
+    if (segment == NULL)
+        return;
+    segment_release(segment->memory);
+    memory_release(state->allocator, segment);
 }
 
-/* I3 */
-static bool entry_visited(const struct state *state, uint32_t chunk, const unsigned char *entry)
+static struct link *link_new(struct state *state)
 {
-    size_t offset = (size_t)(entry - state->chunks[chunk].data);
-    return entry_is(entry, VISITED) || scan_passed(state, chunk, offset);
-}
-
-/* --- filling an index --------------------------------------------------------------------- */
-
-struct pending {
-    uint64_t hash;
-    uint32_t place;
-};
-
-/* False when a key is there already. Two passes, so that the misses of a span overlap. */
-static bool index_enter(struct state *state, const struct pending *span, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++)
-        state_prefetch_slot(state, span[i].hash);
-    for (uint32_t i = 0; i < count; i++) {
-        struct weir_bytes key = entry_key(entry_at(state, span[i].place));
-        uint32_t at = slot_find(state, key, span[i].hash);
-        if (state->slots[at] != 0)
-            return false;
-        state->slots[at] = slot_make((uint32_t)span[i].hash, span[i].place);
+    struct link *segment = memory_zeroed(state->allocator, 1, sizeof *segment);
+    if (segment == NULL)
+        return NULL;
+    segment->memory = segment_new(state->allocator);
+    if (segment->memory == NULL) {
+        link_free(state, segment);
+        return NULL;
     }
+    segment->memory->orphaned = state->orphaned;
+    return segment;
+}
+
+static bool log_room(struct state *state)
+{
+    if (state->log_count < state->log_room)
+        return true;
+    uint32_t room = state->log_room > 0 ? 2 * state->log_room : FIRST_SEGMENTS;
+    struct link **log = memory_resize(state->allocator, state->log, state->log_room * sizeof *log,
+                                      room * sizeof *log);
+    if (log == NULL)
+        return false;
+    state->log = log;
+    state->log_room = room;
     return true;
 }
 
-/* Fills the empty index, which has room, with all live entries; false when two have one key. */
-static bool index_fill(struct state *state)
+static bool log_push(struct state *state)
 {
-    struct pending span[SPAN];
-    uint32_t count = 0;
-    struct walk walk = {0, 0};
-    for (unsigned char *entry; (entry = walk_next(state, &walk)) != NULL;) {
-        if (entry_is(entry, DEAD))
-            continue;
-        size_t unit = (size_t)(entry - state->chunks[walk.chunk].data) / UNIT;
-        span[count++] = (struct pending){.hash = state_hash(entry_key(entry)),
-                                         .place = place_make(walk.chunk, unit)};
-        if (count == SPAN && !index_enter(state, span, count))
-            return false;
-        count %= SPAN;
+    struct link *segment = log_room(state) ? link_new(state) : NULL;
+    if (segment == NULL)
+        return false;
+    state->log[state->log_count++] = segment;
+    state->memory += segment_bytes(segment->memory);
+    return true;
+}
+
+/* Seals the open segment, if there is anything in it; false: no memory. */
+static bool log_seal(struct state *state)
+{
+    if (state->open->bytes == 0)
+        return true;
+    if (!log_push(state))
+        return false;
+    state->open = state->log[state->log_count - 1];
+    return true;
+}
+
+/* Takes a sealed segment out of the log; its memory stays for now (I5). */
+static void log_drop(struct state *state, uint32_t index)
+{
+    struct link *segment = state->log[index];
+    state->log_count--;
+    memmove(state->log + index, state->log + index + 1,
+            (state->log_count - index) * sizeof *state->log);
+    state->bytes -= segment->bytes;
+    state->live -= segment->live;
+    state->tombs -= segment->tombs;
+    segment->next = state->left;
+    state->left = segment;
+    if (state->victim == segment)
+        state->victim = NULL;
+}
+
+static void free_chunks(struct state *state, const struct link *segment)
+{
+    for (uint32_t number = segment->first, next; number != 0; number = next) {
+        next = state->chunks[number].next;
+        state->chunks[number] = (struct chunk){.next = state->free_chunk};
+        state->free_chunk = number;
     }
-    return index_enter(state, span, count);
+}
+
+/* I5 */
+static void log_reclaim(struct state *state)
+{
+    for (struct link *segment, *next = state->left; (segment = next) != NULL;) {
+        next = segment->next;
+        free_chunks(state, segment);
+        state->memory -= segment_bytes(segment->memory);
+        segment_abandon(segment->memory);
+        segment->memory = NULL;
+        link_free(state, segment);
+    }
+    state->left = NULL;
+}
+
+/* Nothing in it is needed: it need not be looked at. */
+static void drop_dead(struct state *state)
+{
+    for (uint32_t i = 0; i + 1 < state->log_count;)
+        if (garbage_of(state, state->log[i]) == state->log[i]->bytes)
+            log_drop(state, i);
+        else
+            i++;
 }
 
 /* --- compaction --------------------------------------------------------------------------- */
 
-/* Dead giants leave the table first: then every chunk that entries slide out of is an ordinary one,
- * and the entries that follow can go there. */
-static void drop_dead_giants(struct state *state)
+/* The entry again, at the end of the log. */
+static enum weir_result entry_again(struct state *state, const unsigned char *entry,
+                                    uint32_t *place)
 {
-    uint32_t kept = 1;
-    for (uint32_t i = 1; i < state->chunk_held; i++) {
-        struct chunk chunk = state->chunks[i];
-        bool dropped = is_giant(&chunk) && entry_is(chunk.data, DEAD);
-        if (state->scan.chunk == i)
-            state->scan = (struct walk){kept, dropped ? 0 : state->scan.offset};
-        if (dropped) {
-            chunk_release(state, &chunk);
-            state->chunk_end--;
-        } else {
-            state->chunks[kept++] = chunk;
+    size_t size = entry_whole_size(entry);
+    enum weir_result result = entry_append(state, size, place);
+    if (result != WEIR_OK)
+        return result;
+    unsigned char *copy = entry_at(state, *place);
+    memcpy(copy, entry, size);
+    entry_mark(copy, ENTRY_OLDER);
+    return WEIR_OK;
+}
+
+/* A value of a sealed segment that is to be changed. */
+static __attribute__((noinline)) enum weir_result entry_unseal(struct state *state, uint32_t at)
+{
+    uint64_t slot = state->slots[at];
+    uint32_t place;
+    enum weir_result result = entry_again(state, entry_at(state, slot_place(slot)), &place);
+    if (result != WEIR_OK)
+        return result;
+    now_dead(state, slot_place(slot));
+    now_live(state, place, entry_whole_size(entry_at(state, place)));
+    state->slots[at] = slot_make(slot_tag(slot), place);
+    return WEIR_OK;
+}
+
+static enum weir_result tomb_append(struct state *state, struct weir_bytes key)
+{
+    size_t size = entry_size(key.size, 0);
+    uint32_t place;
+    enum weir_result result = entry_append(state, size, &place);
+    if (result != WEIR_OK)
+        return result;
+    unsigned char *entry = entry_at(state, place);
+    entry_set_sizes(entry, key.size, 0);
+    entry_mark(entry, ENTRY_TOMB);
+    copy_padded(entry + ENTRY_HEADER_SIZE, key.data, key.size);
+    state->open->tombs += size;
+    state->tombs += size;
+    return WEIR_OK;
+}
+
+/* L3. Where the key lives, its entry is behind every tombstone; only that an older one may be in
+ * the log must not be forgotten. */
+static enum weir_result tomb_move(struct state *state, struct weir_bytes key, bool oldest)
+{
+    if (oldest)
+        return WEIR_OK;
+    uint32_t place = slot_place(state->slots[slot_find(state, key, state_hash(key))]);
+    if (place == 0)
+        return tomb_append(state, key);
+    if (is_open(state, place))
+        entry_mark(entry_at(state, place), ENTRY_OLDER);
+    return WEIR_OK;
+}
+
+/* L2 */
+static enum weir_result victim_move(struct state *state, const unsigned char *entry, uint32_t place)
+{
+    struct weir_bytes key = entry_key(entry);
+    if (entry_is(entry, ENTRY_DEAD))
+        return WEIR_OK;
+    if (entry_is(entry, ENTRY_TOMB))
+        return tomb_move(state, key, state->victim == state->log[0]);
+    uint32_t at = slot_find(state, key, state_hash(key));
+    return slot_place(state->slots[at]) == place ? entry_unseal(state, at) : WEIR_OK;
+}
+
+static uint32_t log_index(const struct state *state, const struct link *segment)
+{
+    uint32_t index = 0;
+    while (state->log[index] != segment)
+        index++;
+    return index;
+}
+
+/* Looks at about `budget` bytes of the victim. Without memory it stays where it is. */
+static void compact(struct state *state, uint64_t budget)
+{
+    uint64_t seen = 0;
+    while (state->victim != NULL && seen < budget) {
+        struct walk before = state->at;
+        const unsigned char *entry = walk_next(state, &state->at);
+        if (entry == NULL) {
+            log_drop(state, log_index(state, state->victim));
+            return;
+        }
+        seen += entry_whole_size(entry);
+        if (victim_move(state, entry, walk_place(state, state->at, entry)) != WEIR_OK) {
+            state->at = before;
+            return;
         }
     }
-    state->chunk_held = kept;
 }
 
-/* Room at `to` for an entry of `size` that lies in chunk `from`. `to` never overtakes: the entries
- * before this one took at least as much room where they lay. A giant moves with its chunk. */
-static unsigned char *slide_room(struct state *state, struct walk *to, uint32_t from, size_t size)
+static void begin_victim(struct state *state, struct link *segment)
 {
-    if (to->offset > 0 && to->offset + size > CHUNK_SIZE) {
-        state->chunks[to->chunk].used = to->offset;
-        *to = (struct walk){to->chunk + 1, 0};
+    state->victim = segment;
+    state->at = (struct walk){segment->first, 0};
+}
+
+/* The sealed segment that has the largest share of garbage, at least a quarter. */
+static struct link *most_garbage(const struct state *state)
+{
+    struct link *most = NULL;
+    double share = 0.25;
+    for (uint32_t i = 0; i + 1 < state->log_count; i++) {
+        struct link *segment = state->log[i];
+        double its = (double)garbage_of(state, segment) / (double)segment->bytes;
+        if (its >= share) {
+            share = its;
+            most = segment;
+        }
     }
-    assert(to->chunk <= from);
-    if (size > CHUNK_SIZE) {
-        struct chunk freed = state->chunks[to->chunk];
-        state->chunks[to->chunk] = state->chunks[from];
-        state->chunks[from] = freed;
-    }
-    return state->chunks[to->chunk].data + to->offset;
+    return most;
 }
 
-/* Moves the live entries of chunk `from` down to `to`. The first one that the scan has not passed
- * tells where it stands from now on. */
-static void slide_chunk(struct state *state, uint32_t from, struct walk *to, struct walk *scan)
+static bool is_too_much(const struct state *state, uint64_t bytes, uint64_t part)
 {
-    struct chunk source = state->chunks[from];
-    size_t size;
-    for (size_t offset = 0; offset < source.used; offset += size) {
-        const unsigned char *entry = source.data + offset;
-        size = entry_whole_size(entry);
-        if (entry_is(entry, DEAD))
-            continue;
-        unsigned char *room = slide_room(state, to, from, size);
-        if (scan->chunk == UINT32_MAX && !scan_passed(state, from, offset))
-            *scan = *to;
-        memmove(room, entry, size);
-        to->offset += size;
-    }
+    return bytes > GARBAGE_FROM && bytes > state->live / part;
 }
 
-static void slide_all(struct state *state)
+/* Tombstones go when they are the oldest: what is older than they are is moved, then. */
+static void choose_victim(struct state *state, bool may_seal)
 {
-    struct walk to = {1, 0};
-    struct walk scan = {UINT32_MAX, 0}; /* not known yet */
-    uint32_t end = state->chunk_end;
-    for (uint32_t from = 1; from < end; from++)
-        slide_chunk(state, from, &to, &scan);
-    if (to.offset > 0)
-        state->chunks[to.chunk++].used = to.offset;
-    state->chunk_end = to.chunk;
-    state->scan = scan.chunk == UINT32_MAX ? walk_end(state) : scan;
-    state->used_bytes -= state->dead_bytes;
-    state->dead_bytes = 0;
-}
-
-/* A much smaller index if there is memory for it, else the old one, emptied. */
-static void index_empty(struct state *state)
-{
-    uint64_t wanted = slots_for(2 * state->count, FIRST_SLOTS);
-    uint64_t *slots = NULL;
-    if (wanted <= slot_count(state) / 4)
-        slots = memory_zeroed(state->allocator, (size_t)wanted, sizeof *slots);
-    if (slots == NULL) {
-        memset(state->slots, 0, (size_t)slot_count(state) * sizeof *state->slots);
+    struct link *open = state->open, *segment = NULL;
+    if (!is_too_much(state, state->bytes - state->live, 2) && !is_too_much(state, state->tombs, 4))
         return;
-    }
-    memory_release(state->allocator, state->slots);
-    state->slots = slots;
-    state->mask = (uint32_t)(wanted - 1);
+    drop_dead(state);
+    /* Where values change their sizes and cuts are rare, most garbage is here. */
+    if (may_seal && open->bytes - open->live > GARBAGE_FROM &&
+        open->bytes - open->live > open->bytes / 2 && !log_seal(state))
+        return;
+    if (is_too_much(state, state->tombs, 4) && state->log_count > 1)
+        segment = state->log[0];
+    else if (is_too_much(state, state->bytes - state->live, 2))
+        segment = most_garbage(state);
+    if (segment != NULL)
+        begin_victim(state, segment);
 }
 
-/* Needs no memory, so it can't fail. Amortised: what it moves is less than what died before. */
-static void compact_when_due(struct state *state)
+/* Behind what may have left garbage. `may_seal`: nobody has a cell in hand, which would be sealed. */
+static inline void pay(struct state *state, bool may_seal)
 {
-    if (state->dead_bytes <= COMPACT_FROM || state->dead_bytes <= state->used_bytes / 2)
+    if (state->debt < COMPACT_STEP)
         return;
-    drop_dead_giants(state);
-    slide_all(state);
-    while (state->chunk_held > 2 * state->chunk_end)
-        chunk_release(state, &state->chunks[--state->chunk_held]);
-    index_empty(state);
-    bool unique = index_fill(state);
-    assert(unique); /* I1 */
-    (void)unique;
+    uint64_t debt = state->debt;
+    if (state->victim == NULL)
+        choose_victim(state, may_seal);
+    compact(state, debt);
+    state->debt = 0; /* what compaction appends owes nothing */
+}
+
+/* More segments than are wanted: the one with the least to be moved goes. */
+static void merge(struct state *state)
+{
+    if (state->log_count <= LIST_WANTED + 1)
+        return;
+    struct link *least = state->log[0];
+    for (uint32_t i = 1; state->victim == NULL && i + 1 < state->log_count; i++)
+        if (state->log[i]->live + state->log[i]->tombs < least->live + least->tombs)
+            least = state->log[i];
+    if (state->victim == NULL)
+        begin_victim(state, least);
+    compact(state, CUT_STEP);
+    state->debt = 0;
 }
 
 /* --- making and freeing ------------------------------------------------------------------- */
@@ -540,15 +748,31 @@ struct state *state_new(const struct weir_allocator *allocator, uint32_t value_s
     state->slots = memory_zeroed(allocator, FIRST_SLOTS, sizeof *state->slots);
     state->chunks = memory_zeroed(allocator, FIRST_CHUNKS, sizeof *state->chunks);
     state->mask = FIRST_SLOTS - 1;
+    state->shift = shift_for(FIRST_SLOTS);
     state->chunk_room = FIRST_CHUNKS;
-    if (state->slots == NULL || state->chunks == NULL) {
+    state->chunk_end = 1;
+    if (state->slots == NULL || state->chunks == NULL || !log_push(state)) {
         state_free(&state);
         return NULL;
     }
+    state->open = state->log[0];
     state->chunks[0].data = (unsigned char *)(uintptr_t)NOWHERE;
-    state->chunk_end = 1;
-    state->chunk_held = 1;
     return state;
+}
+
+void state_count_orphans(struct state *state, _Atomic uint64_t *orphaned)
+{
+    state->orphaned = orphaned;
+    for (uint32_t i = 0; i < state->log_count; i++)
+        state->log[i]->memory->orphaned = orphaned;
+}
+
+static void log_free(struct state *state)
+{
+    state->victim = NULL;
+    while (state->log_count > 0)
+        log_drop(state, state->log_count - 1);
+    log_reclaim(state);
 }
 
 void state_free(struct state **handle)
@@ -557,30 +781,29 @@ void state_free(struct state **handle)
     *handle = NULL;
     if (state == NULL)
         return;
-    for (uint32_t i = 1; i < state->chunk_held; i++)
-        memory_release(state->allocator, state->chunks[i].data);
+    log_free(state);
+    memory_release(state->allocator, state->log);
     memory_release(state->allocator, state->chunks);
     memory_release(state->allocator, state->slots);
+    memory_release(state->allocator, state->scan_key);
     memory_release(state->allocator, state);
 }
 
-/* --- keys --------------------------------------------------------------------------------- */
+/* --- reading and writing ------------------------------------------------------------------ */
 
 uint64_t state_hash(struct weir_bytes key)
 {
-    if (key.size == 8) /* known to the compiler, the hash is a handful of instructions */
-        return XXH3_64bits(key.data, 8);
-    return XXH3_64bits(key.size == 0 ? "" : key.data, key.size);
+    return XXH3_64bits(key.data, key.size);
 }
 
 void state_prefetch_slot(const struct state *state, uint64_t hash)
 {
-    __builtin_prefetch(&state->slots[(uint32_t)hash & state->mask]);
+    __builtin_prefetch(&state->slots[home_of((uint32_t)hash, state->shift)]);
 }
 
 void state_prefetch_entry(const struct state *state, uint64_t hash)
 {
-    const unsigned char *entry = entry_guess(state, hash);
+    const unsigned char *entry = entry_at(state, place_guess(state, hash));
     __builtin_prefetch(entry, 1);
     __builtin_prefetch(entry + 2 * ENTRY_HEADER_SIZE, 1); /* one small cell in four: another line */
 }
@@ -594,10 +817,9 @@ static enum weir_result entry_create(struct state *state, struct weir_bytes key,
     if (result != WEIR_OK)
         return result;
     unsigned char *entry = entry_at(state, *place);
-    snapshot_store_u32(entry, (uint32_t)key.size);
-    snapshot_store_u32(entry + 4, (uint32_t)value_size);
+    entry_set_sizes(entry, key.size, value_size);
     copy_padded(entry + ENTRY_HEADER_SIZE, key.data, key.size);
-    memset(entry_value(entry, key.size), 0, padded(value_size));
+    memset(entry_value(entry, key.size), 0, entry_padded(value_size));
     return WEIR_OK;
 }
 
@@ -613,27 +835,45 @@ static __attribute__((noinline)) enum weir_result key_create(struct state *state
         result = entry_create(state, key, value_size, place);
     if (result != WEIR_OK)
         return result;
-    slot_insert(state->slots, state->mask, slot_make((uint32_t)hash, *place));
+    slot_insert(state->slots, state->mask, state->shift, slot_make((uint32_t)hash, *place));
     state->count++;
+    now_live(state, *place, entry_size(key.size, value_size));
     return WEIR_OK;
 }
 
 static __attribute__((noinline)) void *cell_find(struct state *state, struct weir_bytes key,
                                                  uint64_t hash)
 {
-    uint32_t place = slot_place(state->slots[slot_find(state, key, hash)]);
-    if (place == 0 && key_create(state, key, hash, state->value_size, &place) != WEIR_OK)
-        return NULL;
+    uint32_t at = slot_find(state, key, hash);
+    uint32_t place = slot_place(state->slots[at]);
+    if (place == 0) {
+        if (key_create(state, key, hash, state->value_size, &place) != WEIR_OK)
+            return NULL;
+    } else if (!is_open(state, place)) {
+        if (entry_unseal(state, at) != WEIR_OK)
+            return NULL;
+        place = slot_place(state->slots[at]);
+    }
+    pay(state, false); /* moves nothing that is open */
     return entry_value(entry_at(state, place), key.size);
 }
 
-/* The hot path: a right guess needs no loop, and no registers to be saved. */
+/* The entry of a key of 8 bytes, where it is found at once and may be changed in place; else NULL.
+ * A right guess needs no loop, and no registers to be saved. */
+static inline unsigned char *cell_guess(const struct state *state, const void *key, uint64_t hash)
+{
+    uint32_t place = place_guess(state, hash);
+    const struct chunk *chunk = chunk_of(state, place);
+    unsigned char *entry = chunk->data + (size_t)(place & (CHUNK_UNITS - 1)) * UNIT;
+    return chunk->segment == state->open && key_equal(entry, key, 8) ? entry : NULL;
+}
+
 void *state_cell(struct state *state, struct weir_bytes key, uint64_t hash)
 {
     assert(state->value_size > 0);
     if (key.size == 8) {
-        unsigned char *entry = entry_guess(state, hash);
-        if (key_equal(entry, key.data, 8))
+        unsigned char *entry = cell_guess(state, key.data, hash);
+        if (entry != NULL)
             return entry_value(entry, 8);
     }
     return cell_find(state, key, hash);
@@ -646,16 +886,20 @@ static inline struct weir_bytes key_at(const struct weir_bytes *keys, size_t str
     return *(const struct weir_bytes *)(const void *)((const char *)keys + i * stride);
 }
 
-static inline unsigned char *cell_resolve(const struct state *state, struct weir_bytes key,
-                                          uint64_t hash)
+/* Not the fast path: the key is new (NULL), elsewhere, or sealed. */
+static __attribute__((noinline)) unsigned char *cell_resolve(struct state *state,
+                                                             struct weir_bytes key, uint64_t hash)
 {
-    if (key.size == 8) {
-        unsigned char *entry = entry_guess(state, hash);
-        if (key_equal(entry, key.data, 8))
-            return entry_value(entry, 8);
+    uint32_t at = slot_find(state, key, hash);
+    uint32_t place = slot_place(state->slots[at]);
+    if (place == 0)
+        return NULL;
+    if (state->value_size > 0 && !is_open(state, place)) {
+        if (entry_unseal(state, at) != WEIR_OK)
+            return NULL; /* state_cell will say so */
+        pay(state, false);
     }
-    uint32_t place = slot_place(state->slots[slot_find(state, key, hash)]);
-    return place == 0 ? NULL : entry_value(entry_at(state, place), key.size);
+    return entry_value(entry_at(state, slot_place(state->slots[at])), key.size);
 }
 
 static inline uint64_t key_hash(struct weir_bytes key)
@@ -663,11 +907,11 @@ static inline uint64_t key_hash(struct weir_bytes key)
     return key.size == 8 ? XXH3_64bits(key.data, 8) : state_hash(key);
 }
 
-uint32_t state_resolve(const struct state *state, const struct weir_bytes *keys, size_t stride,
+uint32_t state_resolve(struct state *state, const struct weir_bytes *keys, size_t stride,
                        uint32_t count, uint64_t *hashes, void **cells)
 {
     /* Prefetching what lies in the cache anyway costs more than it saves. */
-    bool far = slot_count(state) * sizeof *state->slots + state->used_bytes > CACHE_BYTES;
+    bool far = slot_count(state) * sizeof *state->slots + state->bytes > CACHE_BYTES;
     uint32_t missing = 0;
     for (uint32_t i = 0; far && i < count; i++) {
         hashes[i] = key_hash(key_at(keys, stride, i));
@@ -679,7 +923,8 @@ uint32_t state_resolve(const struct state *state, const struct weir_bytes *keys,
         struct weir_bytes key = key_at(keys, stride, i);
         if (!far)
             hashes[i] = key_hash(key);
-        cells[i] = cell_resolve(state, key, hashes[i]);
+        unsigned char *entry = key.size == 8 ? cell_guess(state, key.data, hashes[i]) : NULL;
+        cells[i] = entry != NULL ? entry_value(entry, 8) : cell_resolve(state, key, hashes[i]);
         missing += cells[i] == NULL;
     }
     return missing;
@@ -696,25 +941,7 @@ bool state_get(const struct state *state, struct weir_bytes key, uint64_t hash,
     return true;
 }
 
-/* Takes an entry out of the counts; its slot is the caller's. True when the scan has visited it. */
-static bool entry_kill(struct state *state, uint32_t place)
-{
-    unsigned char *entry = entry_at(state, place);
-    bool visited = entry_visited(state, place >> CHUNK_UNITS_LOG2, entry);
-    if (visited)
-        state->visited--;
-    if (entry_is(entry, VISITED))
-        state->visited_behind--;
-    entry_unmark(entry, VISITED);
-    if (state->scribbles)
-        memset(entry_value(entry, entry_key_size(entry)), state->scribble,
-               padded(entry_value_size(entry)));
-    entry_mark(entry, DEAD);
-    state->dead_bytes += entry_whole_size(entry);
-    return visited;
-}
-
-/* The value no longer fits its room: a new entry, the old one dies. */
+/* The value no longer fits its room, or must not be changed: a new entry, the old one dies. */
 static enum weir_result value_move(struct state *state, struct weir_bytes key, uint32_t at,
                                    struct weir_bytes value)
 {
@@ -725,13 +952,11 @@ static enum weir_result value_move(struct state *state, struct weir_bytes key, u
         return result;
     unsigned char *entry = entry_at(state, place);
     copy_padded(entry_value(entry, key.size), value.data, value.size);
+    if (!is_open(state, slot_place(old)) || entry_is(entry_at(state, slot_place(old)), ENTRY_OLDER))
+        entry_mark(entry, ENTRY_OLDER);
     state->slots[at] = slot_make(slot_tag(old), place);
-    if (entry_kill(state, slot_place(old))) { /* I3 */
-        entry_mark(entry, VISITED);
-        state->visited++;
-        state->visited_behind++;
-    }
-    compact_when_due(state); /* last: key and value may be views of this state */
+    now_dead(state, slot_place(old));
+    now_live(state, place, entry_size(key.size, value.size));
     return WEIR_OK;
 }
 
@@ -744,17 +969,22 @@ enum weir_result state_put(struct state *state, struct weir_bytes key, uint64_t 
         return WEIR_TOO_LARGE;
     uint32_t at = slot_find(state, key, hash);
     uint32_t place = slot_place(state->slots[at]);
-    if (place == 0) {
-        enum weir_result result = key_create(state, key, hash, value.size, &place);
-        if (result != WEIR_OK)
-            return result;
-    }
+    enum weir_result result = WEIR_OK;
+    if (place == 0)
+        result = key_create(state, key, hash, value.size, &place);
+    else if (!is_open(state, place) ||
+             entry_padded(entry_value_size(entry_at(state, place))) != entry_padded(value.size))
+        result = value_move(state, key, at, value);
+    if (result != WEIR_OK)
+        return result;
+    place = slot_place(state->slots[slot_find(state, key, hash)]);
     unsigned char *entry = entry_at(state, place);
-    if (padded(entry_value_size(entry)) != padded(value.size))
-        return value_move(state, key, at, value);
-    uint32_t flags = snapshot_load_u32(entry + 4) & FLAGS;
+    uint32_t flags = snapshot_load_u32(entry + 4) & ENTRY_FLAGS;
     copy_padded(entry_value(entry, key.size), value.data, value.size);
-    snapshot_store_u32(entry + 4, (uint32_t)value.size | flags);
+    entry_set_sizes(entry, key.size, value.size);
+    entry_mark(entry, flags);
+    pay(state, true);
+    log_reclaim(state); /* last: key and value may be views of this state */
     return WEIR_OK;
 }
 
@@ -764,16 +994,33 @@ void state_scribble(struct state *state, unsigned char byte)
     state->scribble = byte;
 }
 
-bool state_remove(struct state *state, struct weir_bytes key, uint64_t hash)
+/* Where only the open segment has the key, nothing of it need be left. */
+static enum weir_result entry_remove(struct state *state, uint32_t place)
+{
+    unsigned char *entry = entry_at(state, place);
+    enum weir_result result = WEIR_OK;
+    bool open = is_open(state, place), older = entry_is(entry, ENTRY_OLDER);
+    if (!open || older)
+        result = tomb_append(state, entry_key(entry));
+    if (result == WEIR_OK)
+        now_dead(state, place);
+    return result;
+}
+
+enum weir_result state_remove(struct state *state, struct weir_bytes key, uint64_t hash)
 {
     uint32_t at = slot_find(state, key, hash);
     if (state->slots[at] == 0)
-        return false;
-    entry_kill(state, slot_place(state->slots[at]));
+        return WEIR_NOT_FOUND;
+    enum weir_result result = entry_remove(state, slot_place(state->slots[at]));
+    if (result != WEIR_OK)
+        return result;
     slot_remove(state, at);
     state->count--;
-    compact_when_due(state);
-    return true;
+    index_shrink(state);
+    pay(state, true);
+    log_reclaim(state);
+    return WEIR_OK;
 }
 
 uint64_t state_count(const struct state *state)
@@ -784,101 +1031,141 @@ uint64_t state_count(const struct state *state)
 uint64_t state_bytes(const struct state *state)
 {
     return sizeof *state + slot_count(state) * sizeof *state->slots +
-           state->chunk_room * sizeof *state->chunks + state->chunk_bytes;
+           state->chunk_room * sizeof *state->chunks + state->log_room * sizeof *state->log +
+           state->log_count * sizeof **state->log + state->memory;
 }
 
 /* --- the scan ----------------------------------------------------------------------------- */
 
-bool state_scan_next(struct state *state, struct weir_bytes *key, struct weir_bytes *value)
+static int compare_keys(struct weir_bytes left, struct weir_bytes right)
 {
-    for (unsigned char *entry; (entry = walk_next(state, &state->scan)) != NULL;) {
-        if (entry_is(entry, VISITED)) { /* from now on the scan's place says it */
-            entry_unmark(entry, VISITED);
-            state->visited_behind--;
-        } else if (!entry_is(entry, DEAD)) {
-            state->visited++;
-            *key = entry_key(entry);
-            *value = (struct weir_bytes){entry_value(entry, key->size), entry_value_size(entry)};
-            return true;
-        }
+    size_t least = left.size < right.size ? left.size : right.size;
+    int order = least > 0 ? memcmp(left.data, right.data, least) : 0;
+    return order != 0 ? order : (left.size > right.size) - (left.size < right.size);
+}
+
+struct found {
+    const unsigned char *entry; /* NULL: none */
+    uint32_t tag;
+    uint32_t equals; /* others of its tag that have not been visited */
+};
+
+static bool is_visited(const struct state *state, uint32_t tag, struct weir_bytes key)
+{
+    if (tag != state->scan_tag)
+        return tag < state->scan_tag;
+    struct weir_bytes last = {state->scan_key, state->scan_key_size};
+    return state->scan_key != NULL && compare_keys(key, last) <= 0;
+}
+
+/* Of the slots with this home, the first in the order of the scan that has not been visited. */
+static struct found find_next(const struct state *state, uint32_t home)
+{
+    struct found found = {NULL, 0, 0};
+    uint64_t slot;
+    for (uint32_t at = home; (slot = state->slots[at]) != 0; at = (at + 1) & state->mask) {
+        uint32_t tag = slot_tag(slot);
+        if (home_of(tag, state->shift) != home || (found.entry != NULL && tag > found.tag))
+            continue;
+        const unsigned char *entry = entry_at(state, slot_place(slot));
+        if (is_visited(state, tag, entry_key(entry)))
+            continue;
+        bool equal = found.entry != NULL && tag == found.tag;
+        uint32_t equals = equal ? found.equals + 1 : 0;
+        if (!equal || compare_keys(entry_key(entry), entry_key(found.entry)) < 0)
+            found.entry = entry;
+        found.tag = tag;
+        found.equals = equals;
     }
-    return false;
+    return found;
+}
+
+/* Where keys have one tag, the position is one of them. False: no memory. */
+static bool scan_pass(struct state *state, const struct found *found)
+{
+    struct weir_bytes key = entry_key(found->entry);
+    unsigned char *copy = NULL;
+    if (found->equals > 0) {
+        copy = memory_take(state->allocator, key.size + 1);
+        if (copy == NULL)
+            return false;
+        copy_key(copy, key);
+    }
+    memory_release(state->allocator, state->scan_key);
+    state->scan_key = copy;
+    state->scan_key_size = found->equals > 0 ? key.size : 0;
+    state->scan_tag = found->equals > 0 ? found->tag : (uint64_t)found->tag + 1;
+    return true;
+}
+
+enum weir_result state_scan_next(struct state *state, struct weir_bytes *key,
+                                 struct weir_bytes *value)
+{
+    while (state->scan_tag <= UINT32_MAX) {
+        uint32_t home = home_of((uint32_t)state->scan_tag, state->shift);
+        struct found found = find_next(state, home);
+        if (found.entry != NULL) {
+            if (!scan_pass(state, &found))
+                return WEIR_NO_MEMORY;
+            *key = entry_key(found.entry);
+            *value = (struct weir_bytes){found.entry + ENTRY_HEADER_SIZE + entry_padded(key->size),
+                                         entry_value_size(found.entry)};
+            return WEIR_OK;
+        }
+        memory_release(state->allocator, state->scan_key);
+        state->scan_key = NULL;
+        state->scan_tag = ((uint64_t)home + 1) << state->shift;
+    }
+    return WEIR_NOT_FOUND;
 }
 
 void state_scan_rewind(struct state *state)
 {
-    for (unsigned char *entry; state->visited_behind > 0;) {
-        entry = walk_next(state, &state->scan);
-        assert(entry != NULL); /* I3 */
-        if (entry_is(entry, VISITED))
-            state->visited_behind--;
-        entry_unmark(entry, VISITED);
-    }
-    state->scan = (struct walk){0, 0};
-    state->visited = 0;
+    memory_release(state->allocator, state->scan_key);
+    state->scan_key = NULL;
+    state->scan_tag = 0;
 }
 
-/* --- saving and loading ------------------------------------------------------------------- */
+/* --- the cut ------------------------------------------------------------------------------ */
 
-static void save_chunks(const struct state *state, unsigned char *to)
+enum weir_result state_cut(struct state *state, struct state_cut *cut)
 {
-    for (uint32_t i = 1; i < state->chunk_end; i++) {
-        memcpy(to, state->chunks[i].data, state->chunks[i].used);
-        to += state->chunks[i].used;
+    *cut = (struct state_cut){0};
+    drop_dead(state);
+    struct segment **segments = memory_zeroed(state->allocator, state->log_count, sizeof *segments);
+    if (segments == NULL || !log_seal(state)) {
+        memory_release(state->allocator, segments);
+        return WEIR_NO_MEMORY;
     }
+    for (uint32_t i = 0; i + 1 < state->log_count; i++)
+        segments[i] = segment_share(state->log[i]->memory);
+    *cut = (struct state_cut){segments, state->log_count - 1, state->allocator};
+    merge(state);
+    log_reclaim(state);
+    return WEIR_OK;
 }
 
-/* The live entries that the scan has, or has not, visited. */
-static unsigned char *save_entries(const struct state *state, unsigned char *to, bool visited)
+void state_cut_free(struct state_cut *cut)
 {
-    struct walk walk = {0, 0};
-    for (const unsigned char *entry; (entry = walk_next(state, &walk)) != NULL;) {
-        if (entry_is(entry, DEAD) || entry_visited(state, walk.chunk, entry) != visited)
-            continue;
-        size_t size = entry_whole_size(entry);
-        memcpy(to, entry, size);
-        entry_unmark(to, VISITED);
-        to += size;
-    }
-    return to;
+    for (uint32_t i = 0; i < cut->count; i++)
+        segment_release(cut->segments[i]);
+    memory_release(cut->allocator, cut->segments);
+    *cut = (struct state_cut){0};
 }
 
 void state_save(const struct state *state, struct snapshot_writer *writer)
 {
     snapshot_u64(writer, state->count);
-    snapshot_u64(writer, state->visited);
-    unsigned char *to = snapshot_room(writer, (size_t)(state->used_bytes - state->dead_bytes));
-    if (to == NULL)
-        return;
-    if (state->dead_bytes == 0 && state->visited_behind == 0) {
-        save_chunks(state, to);
-        return;
-    }
-    if (state->visited > 0)
-        to = save_entries(state, to, true);
-    if (state->visited < state->count)
-        save_entries(state, to, false);
+    snapshot_u64(writer, state->scan_tag);
+    snapshot_u32(writer, state->scan_key != NULL);
+    snapshot_bytes(writer, state->scan_key, state->scan_key_size);
 }
 
-/* Back to an empty table; its memory stays. */
-static void table_clear(struct state *state)
-{
-    memset(state->slots, 0, (size_t)slot_count(state) * sizeof *state->slots);
-    for (uint32_t i = 1; i < state->chunk_held; i++)
-        chunk_release(state, &state->chunks[i]);
-    state->chunk_end = 1;
-    state->chunk_held = 1;
-    state->count = 0;
-    state->used_bytes = 0;
-    state->dead_bytes = 0;
-    state->scan = (struct walk){0, 0};
-    state->visited = 0;
-    state->visited_behind = 0;
-}
+/* --- loading ------------------------------------------------------------------------------ */
 
-static bool padding_zero(const unsigned char *data, size_t size)
+static bool is_padding_zero(const unsigned char *data, size_t size)
 {
-    for (size_t i = size; i < padded(size); i++)
+    for (size_t i = size; i < entry_padded(size); i++)
         if (data[i] != 0)
             return false;
     return true;
@@ -890,85 +1177,214 @@ static size_t entry_check(const struct state *state, const unsigned char *data, 
     if (left < ENTRY_HEADER_SIZE)
         return 0;
     size_t key_size = snapshot_load_u32(data);
-    size_t value_size = snapshot_load_u32(data + 4);
-    if (key_size > STATE_KEY_LIMIT || value_size > STATE_VALUE_LIMIT)
+    uint32_t value_size = snapshot_load_u32(data + 4);
+    bool tomb = value_size == SEGMENT_TOMB;
+    if (key_size > STATE_KEY_LIMIT || (!tomb && value_size > STATE_VALUE_LIMIT))
         return 0;
-    if (state->value_size > 0 && value_size != state->value_size)
+    if (state->value_size > 0 && !tomb && value_size != state->value_size)
         return 0;
-    size_t size = entry_size(key_size, value_size);
-    if (size > left || !padding_zero(data + ENTRY_HEADER_SIZE, key_size) ||
-        !padding_zero(data + ENTRY_HEADER_SIZE + padded(key_size), value_size))
+    size_t size = entry_size(key_size, tomb ? 0 : value_size);
+    if (size > left || !is_padding_zero(data + ENTRY_HEADER_SIZE, key_size) ||
+        (!tomb && !is_padding_zero(data + ENTRY_HEADER_SIZE + entry_padded(key_size), value_size)))
         return 0;
     return size;
 }
 
-struct load {
-    struct snapshot_section *section;
-    uint64_t count;
-    uint64_t visited;
-    uint32_t first_group, end_group, groups;
+static bool is_ours(const struct state_range *range, const unsigned char *entry)
+{
+    uint32_t group = state_group(state_hash(entry_key(entry)), range->groups);
+    return group >= range->first && group < range->end;
+}
+
+/* Enters the chunks of one block: as many as places can reach into. */
+static enum weir_result block_enter(struct state *state, struct link *segment,
+                                    const struct segment_block *block,
+                                    const struct state_range *range, struct weir_error *error)
+{
+    uint32_t number;
+    size_t begin = 0, size;
+    enum weir_result result = WEIR_OK;
+    for (size_t at = 0; result == WEIR_OK && at < block->used; at += size) {
+        size = entry_check(state, block->data + at, block->used - at);
+        if (size == 0)
+            return error_set(error, WEIR_DAMAGED, 0, "state: the entry at %zu is not well-formed",
+                             at);
+        if (!is_ours(range, block->data + at))
+            return error_set(error, WEIR_DAMAGED, 0,
+                             "state: the entry at %zu is of a key group "
+                             "that is not ours",
+                             at);
+        if (at == 0 || at + size - begin > CHUNK_SIZE) {
+            begin = at;
+            result = chunk_enter(state, segment, block->data + at, 0, &number);
+        }
+        if (result != WEIR_OK)
+            break;
+        state->chunks[number].used = state->chunks[number].size = (uint32_t)(at + size - begin);
+        segment->bytes += size;
+        if (entry_is(block->data + at, ENTRY_TOMB))
+            segment->tombs += size;
+    }
+    return result == WEIR_OK ? WEIR_OK : error_memory(error, "state chunks", block->used);
+}
+
+enum weir_result state_load_segment(struct state *state, struct segment *segment,
+                                    const struct state_range *range, struct weir_error *error)
+{
+    struct link *link = NULL;
+    if (log_room(state))
+        link = memory_zeroed(state->allocator, 1, sizeof *link);
+    if (link == NULL) {
+        segment_release(segment);
+        return error_memory(error, "a state segment", sizeof *link);
+    }
+    assert(state->open->bytes == 0);
+    link->memory = segment;
+    segment->orphaned = state->orphaned;
+    state->memory += segment_bytes(segment);
+    state->log[state->log_count - 1] = link;
+    state->log[state->log_count++] = state->open;
+    enum weir_result result = WEIR_OK;
+    for (uint32_t i = 0; i < segment->count && result == WEIR_OK; i++)
+        result = block_enter(state, link, &segment->blocks[i], range, error);
+    state->bytes += link->bytes;
+    state->tombs += link->tombs;
+    return result;
+}
+
+struct pending {
+    uint64_t hash;
+    uint32_t place;
 };
 
-/* Copies all entries behind the last one; the index is not touched. */
-static enum weir_result load_entries(struct state *state, const struct load *load,
-                                     struct weir_error *error)
+/* Enters what no newer segment has. In one segment, a tombstone may stand before a new value. */
+static enum weir_result index_enter(struct state *state, const struct pending *pending,
+                                    uint64_t *tombs)
 {
-    struct snapshot_section *section = load->section;
-    for (uint64_t i = 0; i < load->count; i++) {
-        const unsigned char *from = section->body;
-        size_t size = entry_check(state, from, section->left);
-        if (size == 0)
-            return error_set(error, WEIR_DAMAGED, 0, "state: entry %llu is not well-formed",
-                             (unsigned long long)i);
-        uint32_t group = state_group(state_hash(entry_key(from)), load->groups);
-        if (group < load->first_group || group >= load->end_group)
-            return error_set(error, WEIR_DAMAGED, 0, "state: entry %llu is of group %u, not ours",
-                             (unsigned long long)i, (unsigned)group);
-        uint32_t place;
-        enum weir_result result = entry_append(state, size, &place);
-        if (result != WEIR_OK)
-            return error_memory(error, "state entries", size);
-        memcpy(entry_at(state, place), from, size);
-        snapshot_get_bytes(section, size);
-        if (i + 1 == load->visited)
-            state->scan = walk_end(state);
+    unsigned char *entry = entry_at(state, pending->place);
+    uint32_t at = slot_find(state, entry_key(entry), pending->hash);
+    uint32_t other = slot_place(state->slots[at]);
+    bool tomb = entry_is(entry, ENTRY_TOMB);
+    if (other != 0) {
+        if (chunk_of(state, other)->segment != chunk_of(state, pending->place)->segment)
+            return WEIR_OK;
+        if (!entry_is(entry_at(state, other), ENTRY_TOMB))
+            return WEIR_DAMAGED;
+        if (tomb)
+            return WEIR_OK;
+        --*tombs;
     }
+    state->slots[at] = slot_make((uint32_t)pending->hash, pending->place);
+    *tombs += tomb;
+    state->count += !tomb;
+    if (!tomb)
+        now_live(state, pending->place, entry_whole_size(entry));
     return WEIR_OK;
 }
 
-static enum weir_result load_table(struct state *state, const struct load *load,
-                                   struct weir_error *error)
+/* Two passes, so that the misses of a span overlap. */
+static enum weir_result index_enter_span(struct state *state, const struct pending *span,
+                                         uint32_t count, uint64_t *tombs)
 {
-    /* Every entry but one with an empty key takes two units: what is left bounds the index. */
-    if (load->section->failed || load->visited > load->count ||
-        load->count > load->section->left / ENTRY_HEADER_SIZE)
-        return error_set(error, WEIR_DAMAGED, 0, "state: the counts can't be right");
-    enum weir_result result = load_entries(state, load, error);
+    enum weir_result result = index_grow(state, state->count + *tombs + count);
+    for (uint32_t i = 0; i < count && result == WEIR_OK; i++)
+        state_prefetch_slot(state, span[i].hash);
+    for (uint32_t i = 0; i < count && result == WEIR_OK; i++)
+        result = index_enter(state, &span[i], tombs);
+    return result;
+}
+
+static enum weir_result index_add(struct state *state, const struct link *segment, uint64_t *tombs)
+{
+    struct pending span[SPAN];
+    uint32_t count = 0;
+    struct walk walk = {segment->first, 0};
+    enum weir_result result = WEIR_OK;
+    for (const unsigned char *entry;
+         result == WEIR_OK && (entry = walk_next(state, &walk)) != NULL;) {
+        span[count++] = (struct pending){.hash = state_hash(entry_key(entry)),
+                                         .place = walk_place(state, walk, entry)};
+        if (count == SPAN)
+            result = index_enter_span(state, span, count, tombs);
+        count %= SPAN;
+    }
+    return result == WEIR_OK ? index_enter_span(state, span, count, tombs) : result;
+}
+
+/* The tombstones have done their work. */
+static void index_bury(struct state *state, const struct link *segment)
+{
+    struct walk walk = {segment->first, 0};
+    for (const unsigned char *entry; (entry = walk_next(state, &walk)) != NULL;) {
+        if (!entry_is(entry, ENTRY_TOMB))
+            continue;
+        uint32_t at = slot_find(state, entry_key(entry), state_hash(entry_key(entry)));
+        if (slot_place(state->slots[at]) == walk_place(state, walk, entry))
+            slot_remove(state, at);
+    }
+}
+
+static enum weir_result load_index(struct state *state, uint64_t keys, struct weir_error *error)
+{
+    uint64_t tombs = 0;
+    if (keys > state->bytes / ENTRY_HEADER_SIZE)
+        return error_set(error, WEIR_DAMAGED, 0, "state: there can't be so many keys");
+    enum weir_result result = index_grow(state, keys);
+    for (uint32_t i = state->log_count - 1; i > 0 && result == WEIR_OK; i--)
+        result = index_add(state, state->log[i - 1], &tombs);
+    if (result == WEIR_DAMAGED)
+        return error_set(error, WEIR_DAMAGED, 0, "state: a key is twice in a segment");
     if (result != WEIR_OK)
-        return result;
-    if (!snapshot_done(load->section))
-        return error_set(error, WEIR_DAMAGED, 0, "state: bytes after the last entry");
-    if (index_grow(state, load->count) != WEIR_OK)
         return error_memory(error, "state index",
-                            (size_t)slots_for(load->count, 1) * sizeof *state->slots);
-    state->count = load->count;
-    state->visited = load->visited;
-    if (!index_fill(state))
-        return error_set(error, WEIR_DAMAGED, 0, "state: a key is there twice");
+                            (size_t)slots_for(keys, 1) * sizeof *state->slots);
+    for (uint32_t i = 0; tombs > 0 && i + 1 < state->log_count; i++)
+        index_bury(state, state->log[i]);
+    if (state->count != keys)
+        return error_set(error, WEIR_DAMAGED, 0, "state: %llu keys live, not %llu",
+                         (unsigned long long)state->count, (unsigned long long)keys);
     return WEIR_OK;
+}
+
+static enum weir_result load_scan(struct state *state, struct snapshot_section *section,
+                                  struct weir_error *error)
+{
+    state->scan_tag = snapshot_get_u64(section);
+    bool within = snapshot_get_u32(section) != 0;
+    struct weir_bytes key = snapshot_get_rest(section);
+    if (section->failed || state->scan_tag > (uint64_t)UINT32_MAX + 1 ||
+        key.size > (within ? STATE_KEY_LIMIT : 0))
+        return error_set(error, WEIR_DAMAGED, 0, "state: the scan can't stand there");
+    if (!within)
+        return WEIR_OK;
+    state->scan_key = memory_take(state->allocator, key.size + 1);
+    if (state->scan_key == NULL)
+        return error_memory(error, "a scan's position", key.size);
+    copy_key(state->scan_key, key);
+    state->scan_key_size = key.size;
+    return WEIR_OK;
+}
+
+/* Back to an empty state. */
+static void state_clear(struct state *state)
+{
+    struct link *open = state->open;
+    state_scan_rewind(state);
+    while (state->log_count > 1)
+        log_drop(state, 0);
+    log_reclaim(state);
+    memset(state->slots, 0, (size_t)slot_count(state) * sizeof *state->slots);
+    state->count = 0;
+    assert(state->bytes == open->bytes && state->live == open->live);
 }
 
 enum weir_result state_load(struct state *state, struct snapshot_section *section,
-                            uint32_t first_group, uint32_t end_group, uint32_t groups,
                             struct weir_error *error)
 {
-    assert(state->count == 0 && state->used_bytes == 0);
-    struct load load = {
-        .section = section, .first_group = first_group, .end_group = end_group, .groups = groups};
-    load.count = snapshot_get_u64(section);
-    load.visited = snapshot_get_u64(section);
-    enum weir_result result = load_table(state, &load, error);
+    uint64_t keys = snapshot_get_u64(section);
+    enum weir_result result = load_scan(state, section, error);
+    if (result == WEIR_OK)
+        result = load_index(state, keys, error);
     if (result != WEIR_OK)
-        table_clear(state);
+        state_clear(state);
     return result;
 }

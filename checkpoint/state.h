@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * state: the keyed values of one state of one task. A plain table: entries (key and value) lie in
- * chunks in the order of their creation; an open-addressing index of 8-byte slots {32 bits of hash,
- * place of the entry} points at them. Cells do not move while they live, but for compaction, which
- * only a put or a remove may do.
+ * state: the keyed values of one state of one task: a log of segments (segment.h) and an index of
+ * 8-byte slots {32 bits of hash, place of the entry} that leads to the newest value of each key. A
+ * cut seals the last segment, whatever the size of the state; what it answers is the checkpoint.
  *
  * A key belongs to group (XXH3_64(key) >> 32) * groups >> 32; a task owns a range of groups. The
  * caller computes the hash once (state_hash) and passes it along.
  *
- * On disk (the body of a STATE section after name, version and value size):
- *   u64 entries | u64 entries already visited by the scan | entry*
- *   entry := u32 key size | u32 value size | key, zeros to 8 | value, zeros to 8
+ * In a part (the body of a STATE section after name, version and value size):
+ *   u64 live keys | u64 tag the scan stands at | u32 1: within it, behind the key | key
  *
- * One thread: the task's. Limits: keys and values 16 MiB each, 32 GiB of entries a table.
+ * One thread: the task's. Limits: keys and values 16 MiB each, 32 GiB of log a state.
  */
 #ifndef STATE_H
 #define STATE_H
 
+#include "segment.h"
 #include "snapshot.h"
 
 #define STATE_KEY_LIMIT ((size_t)16 << 20)
@@ -30,8 +29,11 @@ void state_free(struct state **state);
 
 uint64_t state_hash(struct weir_bytes key); /* XXH3_64bits */
 
+/* Memory that only writers hold yet is counted there; before the first cut. */
+void state_count_orphans(struct state *state, _Atomic uint64_t *orphaned);
+
 /* The cell of a key, zeroed when it is new. NULL: no memory, or over a limit. 8-byte aligned; valid
- * until the next call on this state. Fixed-size states only. */
+ * until the next put, remove or cut. Fixed-size states only. */
 void *state_cell(struct state *state, struct weir_bytes key, uint64_t hash);
 /* A hint that state_cell or state_get will soon be called: first the index, then (called a second
  * time for the same key, some nanoseconds later) the entry. */
@@ -39,20 +41,23 @@ void state_prefetch_slot(const struct state *state, uint64_t hash);
 void state_prefetch_entry(const struct state *state, uint64_t hash);
 
 /* All that for a span of keys, `stride` bytes apart, so that their cache misses overlap: hashes[i]
- * is the key's hash, cells[i] its cell (or value), NULL when it has none yet. Cells are valid until
- * the next put or remove; new keys do not move them. Answers how many have none. */
-uint32_t state_resolve(const struct state *state, const struct weir_bytes *keys, size_t stride,
+ * is the key's hash, cells[i] its cell (or value), NULL when it has none yet, or no memory. Cells
+ * are valid until the next put, remove or cut; new keys do not move them. Answers how many have
+ * none. */
+uint32_t state_resolve(struct state *state, const struct weir_bytes *keys, size_t stride,
                        uint32_t count, uint64_t *hashes, void **cells);
 
-/* False when the key is not there. The view is valid until the next put or remove. */
+/* False when the key is not there. The view is valid until the next put, remove or cut, but shows an
+ * older value when the cell was asked for since. */
 bool state_get(const struct state *state, struct weir_bytes key, uint64_t hash,
                struct weir_bytes *value);
 /* WEIR_TOO_LARGE, WEIR_NO_MEMORY; a fixed-size state takes values of its size only (WEIR_INVALID).
  */
 enum weir_result state_put(struct state *state, struct weir_bytes key, uint64_t hash,
                            struct weir_bytes value) WEIR_MUST_USE;
-/* False when it was not there. */
-bool state_remove(struct state *state, struct weir_bytes key, uint64_t hash);
+/* WEIR_NOT_FOUND when it was not there; WEIR_NO_MEMORY. */
+enum weir_result state_remove(struct state *state, struct weir_bytes key,
+                              uint64_t hash) WEIR_MUST_USE;
 /* For testing operators: values that are gone are overwritten with this byte, so that whoever uses
  * a view for too long finds out. */
 void state_scribble(struct state *state, unsigned char byte);
@@ -60,20 +65,37 @@ void state_scribble(struct state *state, unsigned char byte);
 uint64_t state_count(const struct state *state); /* live keys */
 uint64_t state_bytes(const struct state *state); /* memory held, bytes */
 
-/* One scan a state, saved and restored with it: visits every entry that lives all the while once,
- * in order of creation; those created meanwhile are visited too. False at the end. A put that
- * changes a value's size may move its entry to the end, but never makes it visited twice. The views
- * are valid until the next call on this state; a fixed-size value may be written through. */
-bool state_scan_next(struct state *state, struct weir_bytes *key, struct weir_bytes *value);
+/* One scan a state, saved and restored with it: visits every key that lives all the while once, in
+ * the order of hashes, so whatever the history of the state; those created meanwhile may be visited
+ * too. WEIR_NOT_FOUND at the end; WEIR_NO_MEMORY. The views are read only, and valid until the next
+ * put, remove or cut. */
+enum weir_result state_scan_next(struct state *state, struct weir_bytes *key,
+                                 struct weir_bytes *value) WEIR_MUST_USE;
 void state_scan_rewind(struct state *state);
 
-/* Appends the body described above; one pass of memcpy over the live chunks where nothing died. */
+/* The cut: the segments that hold the state as it is now, in order. The caller releases each, and
+ * the list (state_cut_free does both). WEIR_NO_MEMORY: nothing was cut. */
+struct state_cut {
+    struct segment **segments;
+    uint32_t count;
+    const struct weir_allocator *allocator;
+};
+enum weir_result state_cut(struct state *state, struct state_cut *cut) WEIR_MUST_USE;
+void state_cut_free(struct state_cut *cut);
+/* Appends what else there is to it: the body described above. */
 void state_save(const struct state *state, struct snapshot_writer *writer);
-/* Fills an empty table; every key must be in groups [first_group, end_group) of `groups`, none
- * twice, sizes as declared, nothing behind the last entry: else WEIR_DAMAGED. After any failure
- * the table is empty again. */
+
+/* Into an empty state: first all segments of a cut in order, each of which it takes over, then the
+ * body. A segment's blocks are as segment_blob has written them; every key must be in the range,
+ * none twice in a segment, sizes as declared: else WEIR_DAMAGED, WEIR_NO_MEMORY. After a failed
+ * state_load the state is empty again; after a failed state_load_segment it is fit to be freed. */
+struct state_range {
+    uint32_t first, end, groups; /* groups [first, end) of `groups` */
+};
+enum weir_result state_load_segment(struct state *state, struct segment *segment,
+                                    const struct state_range *range,
+                                    struct weir_error *error) WEIR_MUST_USE;
 enum weir_result state_load(struct state *state, struct snapshot_section *section,
-                            uint32_t first_group, uint32_t end_group, uint32_t groups,
                             struct weir_error *error) WEIR_MUST_USE;
 
 static inline uint32_t state_group(uint64_t hash, uint32_t groups)

@@ -83,23 +83,107 @@ static unsigned char *grow(void *context, unsigned char *data, size_t size, size
     return realloc(data, capacity);
 }
 
-static struct snapshot_writer save(const struct state *state)
+/* What a checkpoint has of a state: the body of its section, and its segments' blobs. */
+struct saved {
+    struct snapshot_writer body;
+    struct saved_blob {
+        unsigned char *data;
+        size_t size;
+        bool first; /* of its segment */
+    } * blobs;
+    uint32_t count;
+};
+
+static void save_segment(struct saved *saved, const struct segment *segment)
 {
-    struct snapshot_writer writer = {.grow = grow};
-    state_save(state, &writer);
-    cr_assert(!writer.failed);
-    return writer;
+    struct segment_cursor cursor = {0, 0};
+    for (bool first = true; first || !segment_at_end(segment, cursor); first = false) {
+        size_t size = segment_blob_size(segment, cursor);
+        saved->blobs = realloc(saved->blobs, (saved->count + 1) * sizeof *saved->blobs);
+        struct saved_blob *blob = &saved->blobs[saved->count++];
+        *blob = (struct saved_blob){malloc(size + 1), size, first};
+        segment_blob(segment, &cursor, blob->data);
+    }
 }
 
-/* Loads a body from memory of exactly its size, so that a sanitizer sees overreading. */
-static enum weir_result load(struct state *state, const unsigned char *body, size_t size,
-                             uint32_t first_group, uint32_t end_group)
+static void save_segments(struct saved *saved, const struct state_cut *cut)
 {
-    unsigned char *copy = malloc(size == 0 ? 1 : size);
-    memcpy(copy, body, size);
-    struct snapshot_section section = {.body = copy, .left = size};
+    for (uint32_t i = 0; i < cut->count; i++)
+        save_segment(saved, cut->segments[i]);
+}
+
+static struct saved save(struct state *state)
+{
+    struct saved saved = {.body = {.grow = grow}};
+    struct state_cut cut;
+    cr_assert_eq(state_cut(state, &cut), WEIR_OK);
+    state_save(state, &saved.body);
+    cr_assert(!saved.body.failed);
+    save_segments(&saved, &cut);
+    state_cut_free(&cut);
+    return saved;
+}
+
+static void saved_free(struct saved *saved)
+{
+    for (uint32_t i = 0; i < saved->count; i++)
+        free(saved->blobs[i].data);
+    free(saved->blobs);
+    free(saved->body.data);
+    *saved = (struct saved){0};
+}
+
+static const struct weir_allocator *load_allocator; /* of what is loaded */
+
+/* A block of memory of exactly its size, so that a sanitizer sees overreading. */
+static bool adopt(struct segment *segment, const struct saved_blob *blob)
+{
+    unsigned char *copy = load_allocator
+                              ? load_allocator->allocate(load_allocator->context, blob->size + 1)
+                              : malloc(blob->size > 0 ? blob->size : 1);
+    if (copy == NULL)
+        return false;
+    memcpy(copy, blob->data, blob->size);
+    if (!segment_adopt(segment, copy, blob->size))
+        return false;
+    segment->blocks[segment->count - 1].used = blob->size;
+    return true;
+}
+
+/* The segment that begins with blob *at; NULL: no memory. */
+static struct segment *saved_segment(const struct saved *saved, uint32_t *at)
+{
+    struct segment *segment = segment_new(load_allocator);
+    bool room = segment != NULL;
+    for (bool first = true; *at < saved->count && (first || !saved->blobs[*at].first);
+         first = false) {
+        room = room && adopt(segment, &saved->blobs[*at]);
+        ++*at;
+    }
+    if (room)
+        return segment;
+    segment_release(segment);
+    return NULL;
+}
+
+static enum weir_result load(struct state *state, const struct saved *saved, uint32_t first_group,
+                             uint32_t end_group)
+{
+    struct state_range range = {first_group, end_group, GROUPS};
     struct weir_error error = {0};
-    enum weir_result result = state_load(state, &section, first_group, end_group, GROUPS, &error);
+    enum weir_result result = WEIR_OK;
+    for (uint32_t at = 0; at < saved->count && result == WEIR_OK;) {
+        struct segment *segment = saved_segment(saved, &at);
+        if (segment == NULL)
+            return WEIR_NO_MEMORY;
+        result = state_load_segment(state, segment, &range, &error);
+    }
+    unsigned char *copy = malloc(saved->body.size + 1);
+    if (saved->body.size > 0)
+        memcpy(copy, saved->body.data, saved->body.size);
+    struct snapshot_section section = {.body = copy, .left = saved->body.size};
+    if (result == WEIR_OK)
+        result = state_load(state, &section, &error);
     cr_assert(result == WEIR_OK || (error.code == result && error.text[0] != 0));
     free(copy);
     return result;
@@ -107,14 +191,11 @@ static enum weir_result load(struct state *state, const unsigned char *body, siz
 
 static void save_and_load(struct state **state, uint32_t value_size)
 {
-    struct snapshot_writer writer = save(*state);
+    struct saved saved = save(*state);
     state_free(state);
     *state = state_new(NULL, value_size);
-    cr_assert_eq(load(*state, writer.data, writer.size, 0, GROUPS), WEIR_OK);
-    struct snapshot_writer again = save(*state);
-    cr_assert(again.size == writer.size && memcmp(again.data, writer.data, writer.size) == 0);
-    free(writer.data);
-    free(again.data);
+    cr_assert_eq(load(*state, &saved, 0, GROUPS), WEIR_OK);
+    saved_free(&saved);
 }
 
 /* --- the twin ----------------------------------------------------------------------------- */
@@ -124,15 +205,28 @@ struct twin_key {
     uint32_t size; /* of the value */
     bool lives;
     bool seen; /* by the scan, in this life */
+    bool born; /* since the scan began: it need not be seen */
 };
 
+/* A cut that nobody has written yet. */
+struct past {
+    struct state_cut cut;
+    struct snapshot_writer body;
+    struct twin_key *keys; /* as they were; NULL: no cut */
+    uint64_t live;
+};
+
+#define PASTS 3
+
 struct twin {
+    struct past pasts[PASTS];
     struct twin_key *keys;
     uint32_t key_count;
     uint32_t value_size; /* 0: variable */
     uint64_t live;
     struct state *state;
     unsigned char *scratch;
+    uint64_t cut_every; /* steps, about */
 };
 
 #define VALUE_MAX ((size_t)600 << 10)
@@ -148,8 +242,18 @@ static struct twin twin_new(uint32_t key_count, uint32_t value_size)
     return twin;
 }
 
+static void past_free(struct past *past)
+{
+    state_cut_free(&past->cut);
+    free(past->body.data);
+    free(past->keys);
+    *past = (struct past){0};
+}
+
 static void twin_free(struct twin *twin)
 {
+    for (uint32_t i = 0; i < PASTS; i++)
+        past_free(&twin->pasts[i]);
     state_free(&twin->state);
     cr_assert_null(twin->state);
     free(twin->keys);
@@ -189,6 +293,7 @@ static void twin_born(struct twin *twin, struct twin_key *key)
         return;
     key->lives = true;
     key->seen = false;
+    key->born = true;
     twin->live++;
 }
 
@@ -228,9 +333,10 @@ static void twin_remove(struct twin *twin, uint32_t number)
 {
     struct twin_key *expected = &twin->keys[number];
     struct key key = key_number(number);
-    bool lived = state_remove(twin->state, key_bytes(&key), state_hash(key_bytes(&key)));
-    cr_assert_eq(lived, expected->lives);
-    twin->live -= lived;
+    enum weir_result result =
+        state_remove(twin->state, key_bytes(&key), state_hash(key_bytes(&key)));
+    cr_assert_eq(result, expected->lives ? WEIR_OK : WEIR_NOT_FOUND);
+    twin->live -= expected->lives;
     expected->lives = false;
 }
 
@@ -242,11 +348,18 @@ static uint32_t number_of(struct weir_bytes bytes)
     return number;
 }
 
-/* At the end every key that lives has been seen, whenever it was born. */
+static void twin_unseen(struct twin *twin)
+{
+    for (uint32_t i = 0; i < twin->key_count; i++)
+        twin->keys[i].seen = twin->keys[i].born = false;
+}
+
+/* At the end every key that has lived all the while has been seen. */
 static void twin_scan(struct twin *twin)
 {
     struct weir_bytes key, value;
-    if (state_scan_next(twin->state, &key, &value)) {
+    enum weir_result result = state_scan_next(twin->state, &key, &value);
+    if (result == WEIR_OK) {
         struct twin_key *seen = &twin->keys[number_of(key)];
         cr_assert(seen->lives && !seen->seen, "key %u", (unsigned)number_of(key));
         cr_assert(value_is(value, seen->size, seen->version));
@@ -254,20 +367,52 @@ static void twin_scan(struct twin *twin)
         return;
     }
     for (uint32_t i = 0; i < twin->key_count; i++)
-        cr_assert(!twin->keys[i].lives || twin->keys[i].seen, "key %u", (unsigned)i);
+        cr_assert(!twin->keys[i].lives || twin->keys[i].seen || twin->keys[i].born, "key %u",
+                  (unsigned)i);
+    cr_assert_eq(result, WEIR_NOT_FOUND);
     if (chance(2) == 0)
         return; /* and go on from the end */
     state_scan_rewind(twin->state);
-    for (uint32_t i = 0; i < twin->key_count; i++)
-        twin->keys[i].seen = false;
+    twin_unseen(twin);
 }
 
 /* Rewinds in the middle of a scan, too. */
 static void twin_rewind(struct twin *twin)
 {
     state_scan_rewind(twin->state);
-    for (uint32_t i = 0; i < twin->key_count; i++)
-        twin->keys[i].seen = false;
+    twin_unseen(twin);
+}
+
+/* A cut, to be written much later: in the order of the past, or not. */
+static void twin_cut(struct twin *twin)
+{
+    struct past *past = &twin->pasts[chance(PASTS)];
+    past_free(past);
+    past->body = (struct snapshot_writer){.grow = grow};
+    cr_assert_eq(state_cut(twin->state, &past->cut), WEIR_OK);
+    state_save(twin->state, &past->body);
+    past->live = twin->live;
+    past->keys = malloc(twin->key_count * sizeof *past->keys);
+    memcpy(past->keys, twin->keys, twin->key_count * sizeof *past->keys);
+}
+
+/* What was cut is as it was then, whatever has happened since. */
+static void twin_restore(struct twin *twin)
+{
+    struct past *past = &twin->pasts[chance(PASTS)];
+    if (past->keys == NULL)
+        return;
+    struct saved saved = {.body = past->body};
+    past->body = (struct snapshot_writer){0};
+    save_segments(&saved, &past->cut);
+    state_free(&twin->state);
+    twin->state = state_new(NULL, twin->value_size);
+    cr_assert_eq(load(twin->state, &saved, 0, GROUPS), WEIR_OK);
+    saved_free(&saved);
+    memcpy(twin->keys, past->keys, twin->key_count * sizeof *past->keys);
+    twin->live = past->live;
+    past_free(past);
+    twin_check(twin);
 }
 
 static void twin_step(struct twin *twin, uint64_t remove_share)
@@ -285,20 +430,27 @@ static void twin_step(struct twin *twin, uint64_t remove_share)
     else
         for (uint64_t i = chance(8); i > 0; i--)
             twin_scan(twin);
+    if (chance(twin->cut_every) == 0)
+        twin_cut(twin);
 }
 
 /* Phases that grow and phases that shrink, so that compaction happens at every size. */
 static void twin_run(struct twin *twin, int phases, int steps)
 {
     for (int phase = 0; phase < phases; phase++) {
+        static const uint64_t rates[] = {10, 100, 1000, 10000, UINT64_MAX};
+        twin->cut_every =
+            rates[chance(twin->key_count < 5000 ? 5 : 2) + (twin->key_count < 5000 ? 0 : 3)];
         uint64_t remove_share = phase % 2 == 0 ? 5 + chance(25) : 45 + chance(30);
         for (int step = 0; step < steps; step++)
             twin_step(twin, remove_share);
         twin_check(twin);
         if (chance(3) == 0)
             twin_rewind(twin);
-        if (chance(2) == 0)
+        if (chance(3) == 0)
             save_and_load(&twin->state, twin->value_size);
+        else if (chance(2) == 0)
+            twin_restore(twin);
         cr_assert_eq(state_count(twin->state), twin->live);
     }
 }
@@ -406,7 +558,14 @@ Test(state, many_equal_hashes_are_still_different_keys)
     for (uint64_t i = 0; i < 500; i++)
         *(uint64_t *)state_cell(state, (struct weir_bytes){&i, 8}, 0) = i;
     for (uint64_t i = 0; i < 500; i += 2)
-        cr_assert(state_remove(state, (struct weir_bytes){&i, 8}, 0));
+        cr_assert_eq(state_remove(state, (struct weir_bytes){&i, 8}, 0), WEIR_OK);
+    struct weir_bytes last = {NULL, 0}, next, found;
+    for (uint64_t i = 0; i < 250; i++, last = next) {
+        cr_assert_eq(state_scan_next(state, &next, &found), WEIR_OK);
+        cr_assert(i == 0 || memcmp(next.data, last.data, 8) > 0, "in the order of keys");
+        cr_assert(memcmp(next.data, found.data, 8) == 0);
+    }
+    cr_assert_eq(state_scan_next(state, &next, &found), WEIR_NOT_FOUND);
     for (uint64_t i = 0; i < 500; i++) {
         struct weir_bytes value;
         bool lives = state_get(state, (struct weir_bytes){&i, 8}, 0, &value);
@@ -432,7 +591,7 @@ static void drain(struct state *state, uint64_t from, uint64_t to)
 {
     for (uint64_t i = from; i < to; i++) {
         struct weir_bytes key = {&i, 8};
-        cr_assert(state_remove(state, key, state_hash(key)));
+        cr_assert_eq(state_remove(state, key, state_hash(key)), WEIR_OK);
     }
 }
 
@@ -511,11 +670,20 @@ static bool put_many(struct state *state)
     bool failed = false;
     for (uint32_t i = 0; i < 400; i++)
         failed |= put_again(state, i, i % 50 == 0 ? 300000 : i * 10);
+    struct state_cut cut;
+    enum weir_result cutting = state_cut(state, &cut);
+    failed |= cutting == WEIR_NO_MEMORY;
+    cr_assert(cutting == WEIR_OK || state_cut(state, &cut) == WEIR_OK);
+    state_cut_free(&cut);
     for (uint32_t i = 0; i < 400; i += 2)
         failed |= put_again(state, i, i % 50 == 0 ? 300008 : i * 10 + 8);
     for (uint32_t i = 0; i < 400; i += 50) {
         struct key key = key_number(i);
-        cr_assert(state_remove(state, key_bytes(&key), state_hash(key_bytes(&key))));
+        enum weir_result result = state_remove(state, key_bytes(&key), state_hash(key_bytes(&key)));
+        failed |= result == WEIR_NO_MEMORY;
+        if (result == WEIR_NO_MEMORY)
+            result = state_remove(state, key_bytes(&key), state_hash(key_bytes(&key)));
+        cr_assert_eq(result, WEIR_OK);
     }
     cr_assert_eq(state_count(state), 392);
     return failed;
@@ -560,31 +728,33 @@ Test(state, any_failing_allocation_fails_a_load_and_leaves_nothing)
 {
     struct state *full = state_new(NULL, 0);
     put_many(full);
-    struct snapshot_writer body = save(full);
+    struct saved saved = save(full);
     state_free(&full);
     enum weir_result result = WEIR_NO_MEMORY;
-    for (uint64_t k = 3; result != WEIR_OK; k++) { /* 3 belong to state_new */
+    uint64_t k = 6; /* belong to state_new */
+    for (; result != WEIR_OK; k++) {
         struct failing failing = {.left = k};
         struct weir_allocator allocator = {failing_allocate, failing_release, &failing};
         struct state *state = state_new(&allocator, 0);
         cr_assert_not_null(state);
-        result = load(state, body.data, body.size, 0, GROUPS);
+        load_allocator = &allocator;
+        result = load(state, &saved, 0, GROUPS);
+        load_allocator = NULL;
         cr_assert(result == WEIR_OK || result == WEIR_NO_MEMORY);
         cr_assert_eq(state_count(state), result == WEIR_OK ? 392 : 0);
         if (result == WEIR_OK)
             check_many(state);
-        else
-            cr_assert_eq(load(state, body.data, body.size, 0, GROUPS), WEIR_OK);
         state_free(&state);
         cr_assert_eq(failing.held, 0);
     }
-    free(body.data);
+    cr_assert_gt(k, 8);
+    saved_free(&saved);
 }
 
 /* --- damage ------------------------------------------------------------------------------- */
 
 /* A few entries of all shapes whose keys are in groups [32, 64), in mid-scan. */
-static struct snapshot_writer small_body(uint32_t value_size)
+static struct saved small_saved(uint32_t value_size)
 {
     struct state *state = state_new(NULL, value_size);
     for (uint32_t i = 0; state_count(state) < 6; i += 13) {
@@ -599,10 +769,17 @@ static struct snapshot_writer small_body(uint32_t value_size)
                          WEIR_OK);
     }
     struct weir_bytes key, value;
-    cr_assert(state_scan_next(state, &key, &value));
-    struct snapshot_writer writer = save(state);
+    cr_assert_eq(state_scan_next(state, &key, &value), WEIR_OK);
+    struct saved first = save(state);
+    saved_free(&first);
+    cr_assert_eq(state_scan_next(state, &key, &value), WEIR_OK);
+    cr_assert_eq(state_put(state, key, state_hash(key), value), WEIR_OK);
+    cr_assert_eq(state_scan_next(state, &key, &value), WEIR_OK);
+    cr_assert_eq(state_remove(state, key, state_hash(key)), WEIR_OK);
+    struct saved saved = save(state);
+    cr_assert_eq(saved.count, 2);
     state_free(&state);
-    return writer;
+    return saved;
 }
 
 /* Whatever was loaded is a table: the scan and the index agree, and no key is foreign. */
@@ -610,10 +787,10 @@ static void check_well_formed(struct state *state)
 {
     struct weir_bytes key, value, again;
     uint64_t count = 0;
-    while (state_scan_next(state, &key, &value))
+    while (state_scan_next(state, &key, &value) == WEIR_OK)
         cr_assert_leq(++count, state_count(state));
     state_scan_rewind(state);
-    for (count = 0; state_scan_next(state, &key, &value); count++) {
+    for (count = 0; state_scan_next(state, &key, &value) == WEIR_OK; count++) {
         uint64_t hash = state_hash(key);
         cr_assert(state_group(hash, GROUPS) >= 32 && state_group(hash, GROUPS) < 64);
         cr_assert(state_get(state, key, hash, &again));
@@ -623,110 +800,225 @@ static void check_well_formed(struct state *state)
 }
 
 /* Loads into a fresh table; true when it was accepted. */
-static bool try_body(const unsigned char *body, size_t size, uint32_t value_size)
+static bool try_saved(const struct saved *saved, uint32_t value_size)
 {
     struct state *state = state_new(NULL, value_size);
-    enum weir_result result = load(state, body, size, 32, 64);
+    enum weir_result result = load(state, saved, 32, 64);
     cr_assert(result == WEIR_OK || result == WEIR_DAMAGED);
-    if (result == WEIR_DAMAGED)
+    if (result == WEIR_OK)
+        check_well_formed(state);
+    else
         cr_assert_eq(state_count(state), 0);
-    check_well_formed(state);
     state_free(&state);
     return result == WEIR_OK;
 }
 
-Test(state, a_truncated_body_is_damaged)
+/* The bytes that a checkpoint has of it: the body's, then the blobs'. */
+static unsigned char *byte_at(struct saved *saved, size_t at)
+{
+    if (at < saved->body.size)
+        return &saved->body.data[at];
+    at -= saved->body.size;
+    for (uint32_t i = 0; i < saved->count; at -= saved->blobs[i++].size)
+        if (at < saved->blobs[i].size)
+            return &saved->blobs[i].data[at];
+    return NULL;
+}
+
+Test(state, a_truncated_body_or_blob_is_damaged)
 {
     for (uint32_t value_size = 0; value_size <= 16; value_size += 8) {
-        struct snapshot_writer body = small_body(value_size);
-        for (size_t size = 0; size < body.size; size++)
-            cr_assert(!try_body(body.data, size, value_size));
-        cr_assert(try_body(body.data, body.size, value_size));
-        body.data = realloc(body.data, body.size + 8);
-        memset(body.data + body.size, 0, 8);
-        cr_assert(!try_body(body.data, body.size + 8, value_size));
-        free(body.data);
+        struct saved saved = small_saved(value_size);
+        size_t whole = saved.body.size;
+        for (saved.body.size = 0; saved.body.size < whole; saved.body.size++)
+            cr_assert(!try_saved(&saved, value_size));
+        for (uint32_t i = 0; i < saved.count; i++) {
+            size_t size = saved.blobs[i].size;
+            for (size_t less = 0; less < size; less++) {
+                saved.blobs[i].size = less;
+                (void)try_saved(&saved, value_size); /* what was replaced may be missing */
+            }
+            saved.blobs[i].size = size;
+        }
+        cr_assert(try_saved(&saved, value_size));
+        snapshot_u64(&saved.body, 0);
+        cr_assert(!try_saved(&saved, value_size), "bytes behind the body");
+        saved_free(&saved);
     }
 }
 
 Test(state, a_changed_byte_is_damaged_or_a_sound_table)
 {
     for (uint32_t value_size = 0; value_size <= 12; value_size += 12) {
-        struct snapshot_writer body = small_body(value_size);
-        for (size_t at = 0; at < body.size; at++) {
-            unsigned char was = body.data[at];
+        struct saved saved = small_saved(value_size);
+        unsigned char *byte;
+        for (size_t at = 0; (byte = byte_at(&saved, at)) != NULL; at++) {
+            unsigned char was = *byte;
             for (unsigned value = 0; value < 256; value++) {
-                body.data[at] = (unsigned char)value;
-                bool taken = try_body(body.data, body.size, value_size);
+                *byte = (unsigned char)value;
+                bool taken = try_saved(&saved, value_size);
                 cr_assert(taken || value != was);
             }
-            body.data[at] = was;
+            *byte = was;
         }
-        free(body.data);
+        saved_free(&saved);
     }
 }
 
-Test(state, a_key_that_is_there_twice_is_damaged)
+static void add_entry(struct snapshot_writer *writer, uint64_t key, uint32_t value_size)
 {
-    static const unsigned char zero[8];
-    struct snapshot_writer writer = {.grow = grow};
-    snapshot_u64(&writer, 2);
-    snapshot_u64(&writer, 0);
-    for (int i = 0; i < 2; i++) {
-        snapshot_u32(&writer, 8);
-        snapshot_u32(&writer, 0);
-        snapshot_bytes(&writer, zero, sizeof zero);
-    }
+    snapshot_u32(writer, 8);
+    snapshot_u32(writer, value_size);
+    snapshot_u64(writer, key);
+}
+
+static enum weir_result load_one_blob(const struct snapshot_writer *blob, uint64_t keys)
+{
+    struct saved_blob only = {blob->data, blob->size, true};
+    struct saved saved = {.body = {.grow = grow}, .blobs = &only, .count = 1};
     struct state *state = state_new(NULL, 0);
-    cr_assert_eq(load(state, writer.data, writer.size, 0, GROUPS), WEIR_DAMAGED);
-    writer.data[24] = 1;
-    cr_assert_eq(load(state, writer.data, writer.size, 0, GROUPS), WEIR_OK);
+    snapshot_u64(&saved.body, keys);
+    snapshot_u64(&saved.body, 0);
+    snapshot_u32(&saved.body, 0);
+    enum weir_result result = load(state, &saved, 0, GROUPS);
     state_free(&state);
-    free(writer.data);
+    free(saved.body.data);
+    return result;
+}
+
+Test(state, a_key_that_is_twice_in_a_segment_is_damaged_but_behind_its_tombstone)
+{
+    struct snapshot_writer twice = {.grow = grow}, again = {.grow = grow};
+    add_entry(&twice, 5, 0);
+    add_entry(&twice, 5, 0);
+    cr_assert_eq(load_one_blob(&twice, 1), WEIR_DAMAGED);
+    twice.data[8] = 6;
+    cr_assert_eq(load_one_blob(&twice, 2), WEIR_OK);
+    cr_assert_eq(load_one_blob(&twice, 1), WEIR_DAMAGED);
+    add_entry(&again, 5, SEGMENT_TOMB);
+    cr_assert_eq(load_one_blob(&again, 0), WEIR_OK);
+    add_entry(&again, 5, SEGMENT_TOMB);
+    add_entry(&again, 5, 0);
+    cr_assert_eq(load_one_blob(&again, 1), WEIR_OK);
+    add_entry(&again, 5, SEGMENT_TOMB);
+    cr_assert_eq(load_one_blob(&again, 1), WEIR_DAMAGED, "nothing is removed that way");
+    free(twice.data);
+    free(again.data);
 }
 
 Test(state, padding_that_is_not_zero_is_damaged)
 {
     struct state *state = state_new(NULL, 0);
     put_size(state, 3, 5, WEIR_OK);
-    struct snapshot_writer body = save(state);
+    struct saved saved = save(state);
     state_free(&state);
-    cr_assert_eq(body.size, 16 + 8 + 8 + 8);
-    state = state_new(NULL, 0);
-    for (size_t at = 24; at < body.size; at++) {
-        bool padding = (at >= 24 + 3 && at < 32) || at >= 32 + 5;
-        body.data[at] ^= 0x40;
-        if (padding)
-            cr_assert_eq(load(state, body.data, body.size, 0, GROUPS), WEIR_DAMAGED);
-        body.data[at] ^= 0x40;
+    cr_assert_eq(saved.blobs[0].size, 8 + 8 + 8);
+    for (size_t at = 8; at < saved.blobs[0].size; at++) {
+        bool padding = (at >= 8 + 3 && at < 16) || at >= 16 + 5;
+        saved.blobs[0].data[at] ^= 0x40;
+        state = state_new(NULL, 0);
+        cr_assert_eq(load(state, &saved, 0, GROUPS), padding ? WEIR_DAMAGED : WEIR_OK);
+        state_free(&state);
+        saved.blobs[0].data[at] ^= 0x40;
     }
-    cr_assert_eq(load(state, body.data, body.size, 0, GROUPS), WEIR_OK);
-    state_free(&state);
-    free(body.data);
+    saved_free(&saved);
 }
 
 Test(state, counts_that_lie_are_damaged_and_take_no_memory)
 {
-    struct snapshot_writer body = small_body(0);
-    struct failing failing = {.left = 3}; /* nothing beyond state_new */
-    struct weir_allocator allocator = {failing_allocate, failing_release, &failing};
-    struct state *state = state_new(&allocator, 0);
-    memset(body.data + 2, 0xff, 4);
-    cr_assert_eq(load(state, body.data, body.size, 32, 64), WEIR_DAMAGED);
+    struct saved saved = small_saved(0);
+    struct state *state = state_new(NULL, 0);
+    memset(saved.body.data + 2, 0xff, 4);
+    cr_assert_eq(load(state, &saved, 32, 64), WEIR_DAMAGED);
+    cr_assert_lt(state_bytes(state), 20000);
     state_free(&state);
-    free(body.data);
+    saved_free(&saved);
 }
 
 Test(state, keys_of_foreign_groups_are_refused)
 {
-    struct snapshot_writer body = small_body(0);
-    struct state *state = state_new(NULL, 0);
-    cr_assert_eq(load(state, body.data, body.size, 0, 32), WEIR_DAMAGED);
-    cr_assert_eq(load(state, body.data, body.size, 64, GROUPS), WEIR_DAMAGED);
-    cr_assert_eq(load(state, body.data, body.size, 32, 32), WEIR_DAMAGED);
-    cr_assert_eq(load(state, body.data, body.size, 32, 64), WEIR_OK);
+    static const uint32_t ranges[][2] = {{0, 32}, {64, GROUPS}, {32, 32}, {32, 64}};
+    struct saved saved = small_saved(0);
+    for (int i = 0; i < 4; i++) {
+        struct state *state = state_new(NULL, 0);
+        cr_assert_eq(load(state, &saved, ranges[i][0], ranges[i][1]),
+                     i == 3 ? WEIR_OK : WEIR_DAMAGED);
+        state_free(&state);
+    }
+    saved_free(&saved);
+}
+
+/* --- the log ------------------------------------------------------------------------------ */
+
+static uint64_t cut_bytes(struct state *state, uint64_t *segments)
+{
+    struct saved saved = save(state);
+    uint64_t bytes = 0;
+    *segments = 0;
+    for (uint32_t i = 0; i < saved.count; i++) {
+        bytes += saved.blobs[i].size;
+        *segments += saved.blobs[i].first;
+    }
+    saved_free(&saved);
+    return bytes;
+}
+
+/* L1: what a checkpoint adds to the one before is what has changed, once each. */
+Test(state, a_cut_adds_what_has_changed)
+{
+    struct state *state = state_new(NULL, 8);
+    uint64_t segments, before, after;
+    fill(state, 0, 100000);
+    before = cut_bytes(state, &segments);
+    cr_assert_eq(before, 100000 * 24);
+    cr_assert_eq(segments, 1);
+    for (int i = 0; i < 3; i++)
+        fill(state, 500, 1500);
+    after = cut_bytes(state, &segments);
+    cr_assert_eq(after - before, 1000 * 24);
+    cr_assert_eq(segments, 2);
+    cr_assert_eq(cut_bytes(state, &segments), after, "nothing has changed");
+    cr_assert_eq(segments, 2);
+    drain(state, 500, 600);
+    cr_assert_eq(cut_bytes(state, &segments) - after, 100 * 16, "tombstones have no value");
     state_free(&state);
-    free(body.data);
+}
+
+/* However many cuts there are, and however unevenly keys change. */
+Test(state, log_and_list_stay_bounded)
+{
+    chance_begin();
+    for (int skewed = 0; skewed < 2; skewed++) {
+        struct state *state = state_new(NULL, 8);
+        uint64_t segments, live = 50000 * 24;
+        fill(state, 0, 50000);
+        for (int cut = 0; cut < 1000; cut++) {
+            uint64_t below = skewed && chance(10) > 0 ? 500 : 50000, from = chance(below);
+            for (int i = 0; i < 300; i++, from = chance(below))
+                fill(state, from, from + 1);
+            uint64_t bytes = cut_bytes(state, &segments);
+            cr_assert(bytes <= 2 * live + (256 << 10) && segments <= 100, "%d bytes, %d segments",
+                      (int)bytes, (int)segments);
+        }
+        cr_assert_eq(state_count(state), 50000);
+        state_free(&state);
+    }
+}
+
+/* Tombstones stand behind a large old segment that has hardly any garbage. */
+Test(state, tombstones_do_not_pile_up)
+{
+    struct state *state = state_new(NULL, 8);
+    uint64_t segments;
+    fill(state, 0, 20000);
+    for (uint64_t i = 20000; i < 400000; i += 100) {
+        (void)cut_bytes(state, &segments);
+        drain(state, i - 100, i);
+        fill(state, i, i + 100);
+        cr_assert_leq(cut_bytes(state, &segments), (uint64_t)3 << 20);
+    }
+    cr_assert_eq(state_count(state), 20000);
+    state_free(&state);
 }
 
 /* --- groups ------------------------------------------------------------------------------- */
