@@ -52,10 +52,13 @@ void content_add(struct content *content, uint32_t channel, bool outlet, struct 
     struct content_item *item = content->durable ? next_item(content) : NULL;
     if (!item)
         return;
-    *item = (struct content_item){
-        .batch = batch_share(batch, 1), .offset = offset, .channel = channel, .outlet = outlet};
-    content->held += content_weight(batch);
-    atomic_fetch_add_explicit(content->recorded, content_weight(batch), memory_order_relaxed);
+    *item = (struct content_item){.batch = batch_share(batch, 1),
+                                  .weight = content_weight(batch),
+                                  .offset = offset,
+                                  .channel = channel,
+                                  .outlet = outlet};
+    content->held += item->weight;
+    atomic_fetch_add_explicit(content->recorded, item->weight, memory_order_relaxed);
 }
 
 void content_add_slice(struct content *content, uint32_t channel, const struct spill_slice *slice)
@@ -71,8 +74,7 @@ void content_add_slice(struct content *content, uint32_t channel, const struct s
 
 void content_handed_on(struct content *content, struct content_item *item)
 {
-    if (item->batch)
-        content->held -= content_weight(item->batch);
+    content->held -= item->weight; /* the batch may be gone already */
     item->batch = NULL;
     spill_release(&item->slice);
     content->sent++;
@@ -83,7 +85,7 @@ void content_drop(struct content *content)
     for (uint32_t i = content->sent; i < content->count; i++) {
         struct content_item *item = &content->items[i];
         if (item->batch)
-            content_returned(content->recorded, content_weight(item->batch));
+            content_returned(content->recorded, item->weight);
         if (!WEIR_PLANT(abort_leaks))
             batch_release(item->batch);
         spill_release(&item->slice);

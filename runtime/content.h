@@ -23,6 +23,7 @@
 struct content_item {
     struct batch *batch; /* one reference; or NULL: */
     struct spill_slice slice;
+    uint64_t weight;  /* of the batch, C2 */
     size_t offset;    /* in the batch: what was read before the cut */
     uint32_t channel; /* of the plan */
     bool outlet;      /* which side */

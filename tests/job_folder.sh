@@ -37,6 +37,7 @@ while kill -0 "$mover" 2>/dev/null; do
     sleep "0.$((RANDOM % 700 + 200))" # the moment of the kill
     kill -KILL "$pid" 2>/dev/null || true
     code_of wait "$pid" 2>/dev/null
+    ((code == 0)) && [ -e "$in/.end" ] && break # it came to its end before
     ((code == 137)) || fail "exit $code before it was killed"
     killed=$((killed + 1))
 done

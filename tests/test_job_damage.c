@@ -256,11 +256,11 @@ static bool full(void)
     return getenv("WEIR_FULL") != NULL;
 }
 
-/* All of LOCK, of manifests and of the first blob's header in a container; elsewhere every 7th
+/* All of LOCK, of manifests and of the first blob's header in a container; elsewhere every 13th
  * byte, unless full. With a share less: see explore.h. */
 static size_t next_byte(const struct kept *file, size_t byte)
 {
-    size_t stride = strstr(file->name, ".seg") != NULL && byte >= 64 ? 7 : 1;
+    size_t stride = strstr(file->name, ".seg") != NULL && byte >= 64 ? 13 : 1;
     return byte + (full() ? 1 : stride * explore_share());
 }
 
@@ -319,7 +319,7 @@ Test(job_damage, every_cut_is_named_or_harmless)
     for (unsigned i = 0; i < kept_count; i++) {
         size_t whole = kept[i].size;
         for (size_t size = 0; in_store(&kept[i]) && size < whole;
-             size += full() || size == 0 ? 1 : 5 * explore_share()) {
+             size += full() || size == 0 ? 1 : 9 * explore_share()) {
             kept[i].size = size;
             put_back();
             kept[i].size = whole;

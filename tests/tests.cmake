@@ -54,7 +54,7 @@ if(twin_sources)
     target_compile_definitions(weir_sim PUBLIC WEIR_SIMULATION=1 PRIVATE _GNU_SOURCE=)
 endif()
 # Only the transport's twin: threads run free, and TSan sees what orders them.
-if(EXISTS ${PROJECT_SOURCE_DIR}/tests/sim/transport.c)
+if(WEIR_SANITIZE MATCHES "thread" AND EXISTS ${PROJECT_SOURCE_DIR}/tests/sim/transport.c)
     set(free_doors ${door_sources})
     list(REMOVE_ITEM free_doors runtime/transport.c)
     set(free_twins ${twin_sources})
@@ -74,7 +74,9 @@ set(test_environment
     "TSAN_OPTIONS=halt_on_error=1:suppressions=${PROJECT_SOURCE_DIR}/tests/tools/tsan.supp")
 
 # Builds that repeat what the first one tries completely, see explore.h.
-if(WEIR_SANITIZE OR NOT CMAKE_C_COMPILER_ID STREQUAL "GNU")
+if(WEIR_SANITIZE)
+    list(APPEND test_environment "WEIR_TEST_SHARE=24")
+elseif(NOT CMAKE_C_COMPILER_ID STREQUAL "GNU")
     list(APPEND test_environment "WEIR_TEST_SHARE=8")
 endif()
 
@@ -131,7 +133,10 @@ function(weir_test_program source criterion)
     if(WEIR_SANITIZE MATCHES "thread" AND NOT (file MATCHES "^plain_" AND links MATCHES "free|zmq"))
         return()
     endif()
-    if(links MATCHES "sim|free" AND NOT TARGET weir_${links})
+    if(links STREQUAL "free" AND NOT TARGET weir_free)
+        return() # for TSan only
+    endif()
+    if(links STREQUAL "sim" AND NOT TARGET weir_sim)
         message(STATUS "${source}: waits for its doors in tests/sim/")
         return()
     endif()
