@@ -47,6 +47,14 @@ static inline uint32_t sample_pieces(uint32_t task)
     return task == 2 ? 0 : task + 1;
 }
 
+/* Behind those that the task has. */
+static inline void sample_add_state(struct manifest_task *task, const struct manifest_blob *place)
+{
+    task->state = memory_resize(NULL, task->state, task->state_count * sizeof *task->state,
+                                (task->state_count + 1) * sizeof *task->state);
+    task->state[task->state_count++] = *place;
+}
+
 static inline void sample_task(struct manifest_task *task, uint32_t index, uint32_t epoch,
                                uint64_t id)
 {
