@@ -50,10 +50,9 @@ static bool is_synced(const struct store *store, struct store_segment segment)
 static enum weir_result check_sound(struct store *store, struct store_segment segment,
                                     struct weir_error *error)
 {
-    if (is_synced(store, segment))
-        return WEIR_OK;
-    enum weir_result result = store_load_kept(store, error);
-    if (result != WEIR_OK || store_is_named(store, segment))
+    bool sound = is_synced(store, segment);
+    enum weir_result result = sound ? WEIR_OK : store_find_name(store, segment, &sound, error);
+    if (result != WEIR_OK || sound)
         return result;
     char name[NAME_SEGMENT_SIZE];
     name_of_segment(segment.epoch, segment.number, name);

@@ -186,17 +186,19 @@ enum weir_result store_read_stored(struct store *store, const struct manifest *m
 /* WEIR_REFUSED when this run no longer owns the store; WEIR_IO when that can't be found out. */
 enum weir_result store_fence(struct store *store, struct weir_error *error) WEIR_MUST_USE;
 
-/* Remembers what a committed manifest names; on failure everything is read again when needed. */
+/* Remembers what a committed manifest names; on failure it is read when needed. */
 void store_keep(struct store *store, const struct manifest *manifest);
 void store_forget_kept(struct store *store);
 enum weir_result store_load_kept(struct store *store, struct weir_error *error) WEIR_MUST_USE;
 
 /* By container, for qsort and bsearch over whatever begins with a store_segment. */
 int store_compare_segments(const void *a, const void *b);
-/* Does a committed checkpoint name it? Only those that can be read are asked; they are loaded. */
-bool store_is_named(const struct store *store, struct store_segment segment);
+/* Does a committed checkpoint name it? A damaged one names nothing here. */
+enum weir_result store_find_name(struct store *store, struct store_segment segment, bool *named,
+                                 struct weir_error *error) WEIR_MUST_USE;
 bool store_is_held(const struct store *store, struct store_segment segment);
-/* May it be named, held, or of an open round? What can't be known counts as yes. */
+/* May it be named, held, or of an open round? What can't be known counts as yes. What is named is
+ * loaded before. */
 bool store_is_needed(const struct store *store, struct store_segment segment);
 
 #endif

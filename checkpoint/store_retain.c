@@ -85,7 +85,7 @@ static bool names(const struct store_kept *kept, struct store_segment segment)
                                       store_compare_segments) != NULL;
 }
 
-bool store_is_named(const struct store *store, struct store_segment segment)
+static bool is_named(const struct store *store, struct store_segment segment)
 {
     for (size_t i = 0; i < store->kept_count; i++)
         if (names(&store->kept[i], segment))
@@ -108,7 +108,7 @@ bool store_is_needed(const struct store *store, struct store_segment segment)
         if (store->kept[i].unreadable)
             return true;
     return is_being_written(store, segment) || store_is_held(store, segment) ||
-           store_is_named(store, segment);
+           is_named(store, segment);
 }
 
 /* Neighbours share most containers, so few come twice; the rest is taken out later. */
@@ -177,21 +177,25 @@ static bool add_kept(struct store *store, uint64_t id, const struct manifest *ma
 void store_keep(struct store *store, const struct manifest *manifest)
 {
     if (store->kept_loaded && !add_kept(store, manifest->id, manifest))
-        store_forget_kept(store); /* it will be read from the store again */
+        store->kept_loaded = false; /* it will be read from the store */
 }
 
-/* A manifest that we lack memory or descriptors to read counts as unreadable, for now. */
+/* Goes on where it was left: what is known stays known, for one that could not be removed for good
+ * need not be in the store's list any more. A manifest that we lack memory or descriptors to read
+ * counts as unreadable, for now. */
 enum weir_result store_load_kept(struct store *store, struct weir_error *error)
 {
     uint64_t *ids = NULL;
     size_t count = 0;
     if (store->kept_loaded)
         return WEIR_OK;
-    store_forget_kept(store);
+    uint64_t known = store->kept_count == 0 ? 0 : store->kept[store->kept_count - 1].id;
     enum weir_result result = store_list(store, &ids, &count, error);
     for (size_t i = 0; i < count && result == WEIR_OK; i++) {
         struct manifest manifest;
         struct weir_error reason;
+        if (ids[i] <= known)
+            continue;
         bool sound = store_manifest(store, ids[i], &manifest, &reason) == WEIR_OK;
         if (!add_kept(store, ids[i], sound ? &manifest : NULL))
             result = error_memory(error, "the list of checkpoints", sizeof *store->kept);
@@ -201,10 +205,40 @@ enum weir_result store_load_kept(struct store *store, struct weir_error *error)
             store_warn(store, "no container is removed while this stands: %s", reason.text);
     }
     memory_release(store->allocator, ids);
-    if (result == WEIR_OK)
-        store->kept_loaded = true;
-    else
-        store_forget_kept(store);
+    store->kept_loaded = result == WEIR_OK;
+    return result;
+}
+
+/* The shortage may be over. */
+static enum weir_result read_again(struct store *store, struct weir_error *error)
+{
+    for (size_t i = 0; i < store->kept_count; i++) {
+        struct store_kept *kept = &store->kept[i];
+        struct manifest manifest;
+        if (!kept->unreadable)
+            continue;
+        enum weir_result result = store_manifest(store, kept->id, &manifest, error);
+        if (result == WEIR_IO || result == WEIR_NO_MEMORY)
+            return result;
+        if (result != WEIR_OK)
+            continue;
+        kept->unreadable = !add_segments(store, kept, &manifest);
+        manifest_free(&manifest);
+        if (kept->unreadable)
+            return error_memory(error, "the list of checkpoints", sizeof *kept->segments);
+    }
+    return WEIR_OK;
+}
+
+enum weir_result store_find_name(struct store *store, struct store_segment segment, bool *named,
+                                 struct weir_error *error)
+{
+    enum weir_result result = store_load_kept(store, error);
+    *named = result == WEIR_OK && is_named(store, segment);
+    if (result != WEIR_OK || *named)
+        return result;
+    result = read_again(store, error);
+    *named = result == WEIR_OK && is_named(store, segment);
     return result;
 }
 

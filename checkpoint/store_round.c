@@ -328,10 +328,7 @@ static enum weir_result check_shared(struct store *store, const struct store_ope
 {
     const struct store_segment segment = {place->file_epoch, place->file_number};
     *there = store_round_has(store, round, segment) || store_is_held(store, segment);
-    enum weir_result result = *there ? WEIR_OK : store_load_kept(store, error);
-    if (result == WEIR_OK && !*there)
-        *there = store_is_named(store, segment);
-    return result;
+    return *there ? WEIR_OK : store_find_name(store, segment, there, error);
 }
 
 static bool same_container(const struct manifest_blob *a, const struct manifest_blob *b)
