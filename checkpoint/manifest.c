@@ -26,7 +26,7 @@
  * A part and what was in flight were written in this round: `epoch` is the checkpoint's. Blobs of
  * state may have been written in an earlier one: by_epoch, by_id and by_task say in which, and by
  * whom. There may be thousands of them, so each is one text, on one line: numbers as they are, the
- * checksum in 16 hex digits, one space between. (60 to 80 bytes, where an object takes 250.)
+ * checksum in 16 hex digits, one space between. (55 to 85 bytes, where an object takes 200.)
  *
  * M1  the tail from the comma before "seal" on has one spelling: any other byte is refused.
  * M2  nothing of the text is parsed before its seal holds.
