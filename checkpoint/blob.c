@@ -145,11 +145,11 @@ enum weir_result blob_header(const unsigned char header[BLOB_HEADER_SIZE], struc
     if (header[AT_ORDER] != little_native_order())
         return error_set(error, WEIR_UNSUPPORTED, 0,
                          "the blob was written on a machine of another byte order");
-    if (header[AT_KIND] != BLOB_SNAPSHOT && header[AT_KIND] != BLOB_INFLIGHT)
+    if (header[AT_KIND] < BLOB_SNAPSHOT || header[AT_KIND] > BLOB_STATE)
         return error_set(error, WEIR_UNSUPPORTED, 0, "the blob is of unknown kind %u",
                          header[AT_KIND]);
     struct blob read = {
-        .kind = header[AT_KIND] == BLOB_INFLIGHT ? BLOB_INFLIGHT : BLOB_SNAPSHOT,
+        .kind = (enum blob_kind)header[AT_KIND],
         .epoch = little_u32(header + AT_EPOCH),
         .task = little_u32(header + AT_TASK),
         .id = little_u64(header + AT_ID),

@@ -12,7 +12,9 @@
  *                "feedback"}],
  *     "tasks": [{"node", "subtask", "ended", "handles", "letters", "cut_ns", "note",
  *                "part": {"epoch", "number", "offset", "raw", "stored", "checksum"},
- *                "inflight": [{as a part}], "channel_bytes", "outlet_bytes", "overtook",
+ *                "inflight": [{as a part}],
+ *                "state": ["epoch number offset raw stored by_epoch by_id by_task checksum"],
+ *                "channel_bytes", "outlet_bytes", "overtook",
  *                "phases": {"wait_ns", "align_ns", "record_ns", "write_ns"},
  *                "last_edge", "last_from"}],
  *     "seal": "<16 hex digits>"
@@ -20,6 +22,11 @@
  *
  * "from", "to" and "node" count nodes from 0, "last_edge" edges and "last_task" tasks: -1 is none.
  * A blob lies in data/<epoch>-<number>.seg at `offset`. All members are always there.
+ *
+ * A part and what was in flight were written in this round: `epoch` is the checkpoint's. Blobs of
+ * state may have been written in an earlier one: by_epoch, by_id and by_task say in which, and by
+ * whom. There may be thousands of them, so each is one text, on one line: numbers as they are, the
+ * checksum in 16 hex digits, one space between. (55 to 85 bytes, where an object takes 200.)
  *
  * M1  the tail from the comma before "seal" on has one spelling: any other byte is refused.
  * M2  nothing of the text is parsed before its seal holds.
@@ -41,6 +48,8 @@
 #define GROUP_LIMIT 65536u
 #define VALUE_LIMIT ((uint64_t)16 << 20)
 #define INFLIGHT_LIMIT 65536u /* blobs of one task */
+#define STATE_LIMIT 65536u    /* the same */
+#define STATE_TEXT_SIZE 160   /* bytes, with the zero: nine numbers at their longest */
 
 #define SEAL_BEFORE ",\n \"seal\": \""
 #define SEAL_AFTER "\"\n}\n"
@@ -96,11 +105,36 @@ void manifest_free(struct manifest *manifest)
     for (uint32_t i = 0; manifest->tasks != NULL && i < manifest->task_count; i++) {
         memory_release(allocator, manifest->tasks[i].note);
         memory_release(allocator, manifest->tasks[i].inflight);
+        memory_release(allocator, manifest->tasks[i].state);
     }
     memory_release(allocator, manifest->tasks);
     memory_release(allocator, manifest->job);
     memory_release(allocator, manifest->reason);
     *manifest = (struct manifest){0};
+}
+
+/* ------------------------------------------------------------------------ what a blob may be -- */
+
+/* What the text does not repeat of a blob must be what a reader takes for granted. */
+static bool blob_fits(const struct manifest *manifest, uint32_t task, enum blob_kind kind,
+                      const struct manifest_blob *place)
+{
+    const struct blob *blob = &place->blob;
+    return blob->task == task && blob->id == manifest->id && blob->epoch == manifest->epoch &&
+           place->file_epoch == manifest->epoch && blob->kind == kind;
+}
+
+/* Of an earlier round or this one. Its container may be of a later run than the blob (a copy), but
+ * of none after the checkpoint's. */
+static bool state_fits(const struct manifest *manifest, const struct manifest_blob *place)
+{
+    const struct blob *blob = &place->blob;
+    bool earlier = blob->id < manifest->id && blob->epoch <= manifest->epoch;
+    bool own = blob->id == manifest->id && blob->epoch == manifest->epoch;
+    return blob->kind == BLOB_STATE && (earlier || own) && blob->id > 0 && blob->epoch > 0 &&
+           blob->epoch <= place->file_epoch && place->file_epoch <= manifest->epoch &&
+           place->file_number <= NAME_NUMBER_LIMIT && place->offset <= NAME_NUMBER_LIMIT &&
+           blob->raw_size <= BLOB_RAW_LIMIT && blob->stored_size <= 2 * BLOB_RAW_LIMIT;
 }
 
 /* -------------------------------------------------------------------------------- printing -- */
@@ -267,13 +301,17 @@ static void print_phases(struct printer *printer, json_t *task,
     put_ns(printer, object, "write_ns", phases->write_ns);
 }
 
-/* What the text does not repeat of a blob must be what a reader takes for granted. */
-static bool blob_fits(const struct manifest *manifest, uint32_t task, enum blob_kind kind,
-                      const struct manifest_blob *place)
+static void print_state(struct printer *printer, json_t *array, const struct manifest_blob *place)
 {
+    char text[STATE_TEXT_SIZE];
     const struct blob *blob = &place->blob;
-    return blob->task == task && blob->id == manifest->id && blob->epoch == place->file_epoch &&
-           blob->kind == kind;
+    snprintf(text, sizeof text,
+             "%" PRIu32 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu32 " %" PRIu64
+             " %" PRIu32 " %016" PRIx64,
+             place->file_epoch, place->file_number, place->offset, blob->raw_size,
+             blob->stored_size, blob->epoch, blob->id, blob->task, blob->checksum);
+    if (array == NULL || json_array_append_new(array, json_string(text)) < 0)
+        printer->no_memory = true;
 }
 
 static void print_blobs(struct printer *printer, json_t *object, const struct manifest *manifest,
@@ -288,6 +326,12 @@ static void print_blobs(struct printer *printer, json_t *object, const struct ma
         if (!blob_fits(manifest, index, BLOB_INFLIGHT, &task->inflight[i]))
             printer->invalid = "inflight";
         print_blob(printer, add_object(printer, pieces), &task->inflight[i]);
+    }
+    json_t *state = put_array(printer, object, "state");
+    for (uint32_t i = 0; i < task->state_count && !printer->no_memory; i++) {
+        if (!state_fits(manifest, &task->state[i]))
+            printer->invalid = "state";
+        print_state(printer, state, &task->state[i]);
     }
 }
 
@@ -519,9 +563,9 @@ static void get_hex(struct parser *parser, const json_t *object, const char *nam
         wrong(parser, name, "is not a hexadecimal number of its size");
 }
 
-/* The array's elements must be objects; *count is 0 once anything is wrong, so that loops end. */
+/* All its elements are `of` one type; *count is 0 once anything is wrong, so that loops end. */
 static const json_t *get_array(struct parser *parser, const json_t *object, const char *name,
-                               uint32_t most, uint32_t *count)
+                               json_type of, uint32_t most, uint32_t *count)
 {
     *count = 0;
     const json_t *array = get(parser, object, name, JSON_ARRAY);
@@ -531,8 +575,8 @@ static const json_t *get_array(struct parser *parser, const json_t *object, cons
     if (size > most)
         wrong(parser, name, "has too many elements");
     for (size_t i = 0; i < size && parser->result == WEIR_OK; i++)
-        if (!json_is_object(json_array_get(array, i)))
-            wrong(parser, name, "holds something that is not an object");
+        if (json_typeof(json_array_get(array, i)) != of)
+            wrong(parser, name, "holds something of another type");
     if (parser->result == WEIR_OK)
         *count = (uint32_t)size;
     return array;
@@ -541,7 +585,7 @@ static const json_t *get_array(struct parser *parser, const json_t *object, cons
 static void parse_states(struct parser *parser, const json_t *object, struct manifest_node *node)
 {
     uint32_t count;
-    const json_t *array = get_array(parser, object, "states", NODE_LIMIT, &count);
+    const json_t *array = get_array(parser, object, "states", JSON_OBJECT, NODE_LIMIT, &count);
     node->states = count == 0 ? NULL : take(parser, count, sizeof *node->states);
     if (node->states == NULL)
         return;
@@ -559,7 +603,7 @@ static void parse_states(struct parser *parser, const json_t *object, struct man
 static void parse_nodes(struct parser *parser, const json_t *root, struct manifest_graph *graph)
 {
     uint32_t count;
-    const json_t *array = get_array(parser, root, "nodes", NODE_LIMIT, &count);
+    const json_t *array = get_array(parser, root, "nodes", JSON_OBJECT, NODE_LIMIT, &count);
     graph->nodes = count == 0 ? NULL : take(parser, count, sizeof *graph->nodes);
     if (graph->nodes == NULL)
         return;
@@ -584,7 +628,7 @@ static bool routing_ok(const char *text)
 static void parse_edges(struct parser *parser, const json_t *root, struct manifest_graph *graph)
 {
     uint32_t count;
-    const json_t *array = get_array(parser, root, "edges", NODE_LIMIT, &count);
+    const json_t *array = get_array(parser, root, "edges", JSON_OBJECT, NODE_LIMIT, &count);
     graph->edges = count == 0 ? NULL : take(parser, count, sizeof *graph->edges);
     if (graph->edges == NULL)
         return;
@@ -612,7 +656,7 @@ static void parse_blob(struct parser *parser, const json_t *from, const struct m
                        const struct blob *of, struct manifest_blob *place)
 {
     unsigned char checksum[8] = {0};
-    place->file_epoch = get_u32(parser, from, "epoch", 0, manifest->epoch);
+    place->file_epoch = get_u32(parser, from, "epoch", manifest->epoch, manifest->epoch);
     place->file_number = get_number(parser, from, "number", 0, NAME_NUMBER_LIMIT);
     place->offset = get_number(parser, from, "offset", 0, NAME_NUMBER_LIMIT);
     get_hex(parser, from, "checksum", checksum, sizeof checksum);
@@ -622,6 +666,58 @@ static void parse_blob(struct parser *parser, const json_t *from, const struct m
     place->blob.stored_size = get_number(parser, from, "stored", 0, 2 * BLOB_RAW_LIMIT);
     for (int i = 0; i < 8; i++)
         place->blob.checksum = place->blob.checksum << 8 | checksum[i];
+}
+
+/* As it is printed, and no other spelling: no sign, no leading zero, and a space behind it. After
+ * anything else *at is NULL. */
+static uint64_t next_number(const char **at, uint64_t most)
+{
+    const char *from = *at;
+    uint64_t number = 0;
+    size_t digits = 0;
+    if (from == NULL)
+        return 0;
+    for (; digits < 19 && from[digits] >= '0' && from[digits] <= '9'; digits++)
+        number = number * 10 + (uint64_t)(from[digits] - '0');
+    bool plain = digits == 1 || (digits > 1 && from[0] != '0');
+    *at = plain && from[digits] == ' ' && number <= most ? from + digits + 1 : NULL;
+    return number;
+}
+
+static void parse_state(struct parser *parser, const json_t *from, const struct manifest *manifest,
+                        struct manifest_blob *place)
+{
+    const char *at = json_string_value(from), *end = at + json_string_length(from);
+    unsigned char checksum[8];
+    struct blob *blob = &place->blob;
+    blob->kind = BLOB_STATE;
+    place->file_epoch = (uint32_t)next_number(&at, UINT32_MAX);
+    place->file_number = next_number(&at, NAME_NUMBER_LIMIT);
+    place->offset = next_number(&at, NAME_NUMBER_LIMIT);
+    blob->raw_size = next_number(&at, BLOB_RAW_LIMIT);
+    blob->stored_size = next_number(&at, 2 * BLOB_RAW_LIMIT);
+    blob->epoch = (uint32_t)next_number(&at, UINT32_MAX);
+    blob->id = next_number(&at, NAME_NUMBER_LIMIT);
+    blob->task = (uint32_t)next_number(&at, UINT32_MAX);
+    if (at == NULL || !read_hex(at, (size_t)(end - at), checksum, sizeof checksum)) {
+        wrong(parser, "state", "holds something that names no blob");
+        return;
+    }
+    for (int i = 0; i < 8; i++)
+        blob->checksum = blob->checksum << 8 | checksum[i];
+    if (!state_fits(manifest, place))
+        wrong(parser, "state", "holds a blob that this checkpoint can't have");
+}
+
+static void parse_log(struct parser *parser, const json_t *from, const struct manifest *manifest,
+                      struct manifest_task *task)
+{
+    uint32_t count;
+    const json_t *array = get_array(parser, from, "state", JSON_STRING, STATE_LIMIT, &count);
+    task->state = count == 0 ? NULL : take(parser, count, sizeof *task->state);
+    task->state_count = task->state == NULL ? 0 : count;
+    for (uint32_t i = 0; i < task->state_count && parser->result == WEIR_OK; i++)
+        parse_state(parser, json_array_get(array, i), manifest, &task->state[i]);
 }
 
 /* The part, the blobs of content in flight, and how much of it there is. */
@@ -634,7 +730,7 @@ static void parse_blobs(struct parser *parser, const json_t *from, const struct 
     const json_t *part = get(parser, from, "part", JSON_OBJECT);
     if (part != NULL)
         parse_blob(parser, part, manifest, &of, &task->part);
-    const json_t *array = get_array(parser, from, "inflight", INFLIGHT_LIMIT, &count);
+    const json_t *array = get_array(parser, from, "inflight", JSON_OBJECT, INFLIGHT_LIMIT, &count);
     task->inflight = count == 0 ? NULL : take(parser, count, sizeof *task->inflight);
     task->inflight_count = task->inflight == NULL ? 0 : count;
     of.kind = BLOB_INFLIGHT;
@@ -675,7 +771,7 @@ static void parse_last(struct parser *parser, const json_t *from, const struct m
 static void parse_tasks(struct parser *parser, const json_t *root, struct manifest *manifest)
 {
     uint32_t count;
-    const json_t *array = get_array(parser, root, "tasks", UINT32_MAX, &count);
+    const json_t *array = get_array(parser, root, "tasks", JSON_OBJECT, UINT32_MAX, &count);
     manifest->tasks = count == 0 ? NULL : take(parser, count, sizeof *manifest->tasks);
     if (manifest->tasks == NULL)
         return;
@@ -691,6 +787,7 @@ static void parse_tasks(struct parser *parser, const json_t *root, struct manife
         task->cut_ns = get_number(parser, from, "cut_ns", 0, NAME_NUMBER_LIMIT);
         task->note = get_text(parser, from, "note");
         parse_blobs(parser, from, manifest, i, task);
+        parse_log(parser, from, manifest, task);
         task->overtook = get_bool(parser, from, "overtook");
         parse_phases(parser, from, &task->phases);
         parse_last(parser, from, manifest, task);

@@ -83,6 +83,10 @@ struct manifest_task {
     /* What was on its way, in the order of each channel; of the instance at the head of a chain. */
     struct manifest_blob *inflight;
     uint32_t inflight_count;
+    /* The blobs of its keyed states' logs, in the order of the states and of each log. They are
+     * shared: this round wrote them or an earlier one, which they name, and so may any task have. */
+    struct manifest_blob *state;
+    uint32_t state_count;
     uint64_t channel_bytes, outlet_bytes; /* raw, of the items in them: snapshot.h, the two sides */
     bool overtook;                        /* it cut before the last marker was reached */
     struct manifest_phases phases;
@@ -124,8 +128,8 @@ enum weir_result manifest_print(const struct manifest *manifest, char **text, si
                                 struct weir_error *error) WEIR_MUST_USE;
 
 /* Trusts nothing: seal, version, shape, types, ranges, names; counts agree with each other (tasks
- * are each node's subtasks in order, each task's blobs name that task and this id, the content in
- * flight is no more than its blobs hold). */
+ * are each node's subtasks in order, each task's part and pieces are of that task, this id and this
+ * epoch, its state of no later ones, the content in flight is no more than its blobs hold). */
 enum weir_result manifest_parse(const char *text, size_t size,
                                 const struct weir_allocator *allocator, struct manifest *manifest,
                                 struct weir_error *error) WEIR_MUST_USE;

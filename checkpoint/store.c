@@ -363,6 +363,7 @@ void store_close(struct store **store)
     close_if_open(gone->root);
     close_if_open(gone->parent);
     store_forget_kept(gone);
+    memory_release(gone->allocator, gone->held);
     blob_buffer_free(&gone->sealed, gone->allocator);
     blob_buffer_free(&gone->stored, gone->allocator);
     memory_release(gone->allocator, gone->base);

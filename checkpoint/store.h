@@ -28,6 +28,12 @@
  * I4  one thread at a time (the writer's; start and close are fenced by thread creation and join).
  * I5  rounds share nothing but the directory: each has containers of its own, and the trouble of
  *     one is no other's. Commits go in order of id.
+ * I6  blobs of state are written once and named by many checkpoints: by that of their own round, and
+ *     by later ones if their container is held or named by a checkpoint. What can be held was synced
+ *     with success (I1): by a round that is still open, or it is named by a checkpoint.
+ * I7  a container that is held is removed by nobody: not by the abort of its round, not with the
+ *     last checkpoint that named it. When it is let go for the last time and nobody names it, and no
+ *     open round has it, it goes.
  */
 #ifndef STORE_H
 #define STORE_H
@@ -85,6 +91,10 @@ enum weir_result store_read(struct store *store, const struct manifest *manifest
 enum weir_result store_read_inflight(struct store *store, const struct manifest *manifest,
                                      uint32_t task, uint32_t index, struct blob_buffer *out,
                                      struct weir_error *error) WEIR_MUST_USE;
+/* The same of one blob of a task's state, in the order of its logs: index < its state_count. */
+enum weir_result store_read_state(struct store *store, const struct manifest *manifest,
+                                  uint32_t task, uint32_t index, struct blob_buffer *out,
+                                  struct weir_error *error) WEIR_MUST_USE;
 /* Reads and checks everything a checkpoint names. */
 enum weir_result store_verify(struct store *store, uint64_t id,
                               struct weir_error *error) WEIR_MUST_USE;
@@ -98,7 +108,8 @@ enum weir_result store_recover(struct store *store, uint64_t wanted, struct mani
                                struct weir_error *error) WEIR_MUST_USE;
 /* Appends to an error about checkpoint `id` which older ids are sound; returns error->code. */
 enum weir_result store_explain(struct store *store, uint64_t id, struct weir_error *error);
-/* After recovery: removes unfinished rounds (but I3) and unnamed blobs of older epochs. */
+/* After recovery: removes unfinished rounds (but I3) and blobs of older epochs that are neither
+ * named nor held. */
 enum weir_result store_sweep(struct store *store, struct weir_error *error) WEIR_MUST_USE;
 
 /* Opens round `id`, which is above every one before. WEIR_INVALID when it is not, and when
@@ -106,21 +117,35 @@ enum weir_result store_sweep(struct store *store, struct weir_error *error) WEIR
 enum weir_result store_claim(struct store *store, uint64_t id,
                              struct weir_error *error) WEIR_MUST_USE;
 /* Seals and writes a blob of an open round: one task's part, or the next piece of what was in
- * flight at it (any number of them); *place says where. */
+ * flight at it, or of its state (any number of them); *place says where. */
 enum weir_result store_part(struct store *store, uint64_t id, enum blob_kind kind, uint32_t task,
                             struct weir_bytes raw, struct manifest_blob *place,
                             struct weir_error *error) WEIR_MUST_USE;
 enum weir_result store_sync(struct store *store, uint64_t id,
                             struct weir_error *error) WEIR_MUST_USE;
-/* store_id, epoch and the blobs' places are the caller's to fill; see the protocol above.
- * WEIR_INVALID while a round of a lower id is open: it is committed or aborted first. */
+/* store_id, epoch and the blobs' places are the caller's to fill; see the protocol above. The state
+ * may be of earlier rounds (I6). WEIR_INVALID when it is not there to be named, and while a round of
+ * a lower id is open: it is committed or aborted first. */
 enum weir_result store_commit(struct store *store, const struct manifest *manifest,
                               struct weir_error *error) WEIR_MUST_USE;
-/* Removes what round `id` wrote (but I3); nothing when it is not open. Errors are reported through
- * warn: leftovers are garbage. */
+/* Removes what round `id` wrote (but I3 and I7); nothing when it is not open. Errors are reported
+ * through warn: leftovers are garbage. */
 void store_abort(struct store *store, uint64_t id);
-/* Keeps the newest `keep` (>= 1) checkpoints and `pinned` (0: none); removes older ones and blobs
- * nobody names and no open round has written. Errors are reported through warn. */
+
+/* Holds the container of a blob of state, as long as a log has that blob or a round is open that
+ * will name it: before its round is committed or aborted, but not before store_sync has answered
+ * WEIR_OK; or after recovery. Every hold is let go once. A blob whose round comes to nothing without
+ * being held is gone, and is written again in another round: a round that is given up may be synced
+ * for the sake of its state. WEIR_INVALID: not synced, or long gone (I6); WEIR_NO_MEMORY, and what a
+ * look at the checkpoints may answer: nothing has changed. */
+enum weir_result store_hold(struct store *store, uint32_t epoch, uint64_t number,
+                            struct weir_error *error) WEIR_MUST_USE;
+/* Lets go once; what is not held is left alone. Errors are reported through warn, as above. Holds
+ * end with the store: what nobody names is swept at the next start. */
+void store_let_go(struct store *store, uint32_t epoch, uint64_t number);
+
+/* Keeps the newest `keep` (>= 1) checkpoints and `pinned` (0: none); removes older ones and what
+ * they alone named, unless it is held. Errors are reported through warn. */
 void store_retain(struct store *store, uint32_t keep, uint64_t pinned);
 
 /* Copies committed checkpoint `id`, as it is stored, into the directory `path`: a savepoint. The

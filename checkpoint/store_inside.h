@@ -2,7 +2,8 @@
  *
  * store_inside: what the store's own files share. store.c opens and closes, store_directory.c finds
  * and makes the directory, store_read.c reads and recovers, store_round.c writes rounds,
- * store_retain.c removes what is no longer needed, store_save.c copies one checkpoint.
+ * store_hold.c keeps containers that are still in use, store_retain.c removes what is no longer
+ * needed, store_save.c copies one checkpoint.
  */
 #ifndef STORE_INSIDE_H
 #define STORE_INSIDE_H
@@ -21,10 +22,16 @@ struct store_segment {
 /* What one committed checkpoint names. */
 struct store_kept {
     uint64_t id;
-    struct store_segment *segments; /* each once */
+    struct store_segment *segments; /* ascending, each once */
     size_t count, capacity;
     bool unreadable; /* its manifest is damaged: it may name anything */
     bool stuck;      /* removing it failed: left alone until the next start */
+};
+
+/* I7: a container that somebody still uses. */
+struct store_held {
+    struct store_segment segment;
+    uint64_t count; /* > 0 */
 };
 
 /* I5: what one round has, and nobody else. */
@@ -64,7 +71,9 @@ struct store {
     uint64_t empty_id; /* folder without manifest, kept because it was the highest (I3); 0: none */
     struct blob_buffer sealed, stored;
 
-    /* what may not be removed (I2); filled when first asked for */
+    /* what may not be removed: held (I7), and named (I2), which is filled when first asked for */
+    struct store_held *held; /* ascending by container */
+    size_t held_count, held_capacity;
     struct store_kept *kept; /* ascending by id */
     size_t kept_count, kept_capacity;
     bool kept_loaded;
@@ -159,6 +168,9 @@ void store_remove_segment(const struct store *store, struct store_segment segmen
 
 /* NULL when that round is not open. */
 struct store_open_round *store_find_round(struct store *store, uint64_t id);
+/* Did this round write that container? */
+bool store_round_has(const struct store *store, const struct store_open_round *round,
+                     struct store_segment segment);
 /* Closes what is open of all rounds and forgets them; nothing is removed. */
 void store_leave_rounds(struct store *store);
 
@@ -174,8 +186,19 @@ enum weir_result store_read_stored(struct store *store, const struct manifest *m
 /* WEIR_REFUSED when this run no longer owns the store; WEIR_IO when that can't be found out. */
 enum weir_result store_fence(struct store *store, struct weir_error *error) WEIR_MUST_USE;
 
-/* Remembers what a committed manifest names; on failure everything is read again when needed. */
+/* Remembers what a committed manifest names; on failure it is read when needed. */
 void store_keep(struct store *store, const struct manifest *manifest);
 void store_forget_kept(struct store *store);
+enum weir_result store_load_kept(struct store *store, struct weir_error *error) WEIR_MUST_USE;
+
+/* By container, for qsort and bsearch over whatever begins with a store_segment. */
+int store_compare_segments(const void *a, const void *b);
+/* Does a committed checkpoint name it? A damaged one names nothing here. */
+enum weir_result store_find_name(struct store *store, struct store_segment segment, bool *named,
+                                 struct weir_error *error) WEIR_MUST_USE;
+bool store_is_held(const struct store *store, struct store_segment segment);
+/* May it be named, held, or of an open round? What can't be known counts as yes. What is named is
+ * loaded before. */
+bool store_is_needed(const struct store *store, struct store_segment segment);
 
 #endif

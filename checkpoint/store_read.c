@@ -317,6 +317,12 @@ static enum weir_result open_segment(const struct store *store, const char *name
     return *file < 0 ? error_os(error, -*file, "opening the file") : WEIR_OK;
 }
 
+/* Said behind a task, of a blob that is not its part. */
+static const char *kind_text(enum blob_kind kind)
+{
+    return kind == BLOB_INFLIGHT ? ", in flight" : kind == BLOB_STATE ? ", state" : "";
+}
+
 /* One blob of a task, opened into `out`; NULL: only checked. */
 static enum weir_result read_blob(struct store *store, const struct manifest *manifest,
                                   uint32_t task, const struct manifest_blob *place,
@@ -342,7 +348,7 @@ static enum weir_result read_blob(struct store *store, const struct manifest *ma
                            " (node '%s', subtask %u%s)",
                            store->path, manifest->id, name, place->offset,
                            manifest->graph.nodes[of->node].name, of->subtask,
-                           place->blob.kind == BLOB_INFLIGHT ? ", in flight" : "");
+                           kind_text(place->blob.kind));
     return result;
 }
 
@@ -386,6 +392,21 @@ enum weir_result store_read_inflight(struct store *store, const struct manifest 
     return read_blob(store, manifest, task, &of->inflight[index], out, error);
 }
 
+enum weir_result store_read_state(struct store *store, const struct manifest *manifest,
+                                  uint32_t task, uint32_t index, struct blob_buffer *out,
+                                  struct weir_error *error)
+{
+    enum weir_result result = check_task(manifest, task, error);
+    if (result != WEIR_OK)
+        return result;
+    const struct manifest_task *of = &manifest->tasks[task];
+    if (index >= of->state_count)
+        return error_set(error, WEIR_INVALID, 0,
+                         "checkpoint %" PRIu64 " has %u blobs of state at task %u, no %u",
+                         manifest->id, of->state_count, task, index);
+    return read_blob(store, manifest, task, &of->state[index], out, error);
+}
+
 enum weir_result store_verify(struct store *store, uint64_t id, struct weir_error *error)
 {
     struct manifest manifest;
@@ -397,6 +418,8 @@ enum weir_result store_verify(struct store *store, uint64_t id, struct weir_erro
         result = store_read(store, &manifest, task, &out, error);
         for (uint32_t i = 0; i < manifest.tasks[task].inflight_count && result == WEIR_OK; i++)
             result = store_read_inflight(store, &manifest, task, i, &out, error);
+        for (uint32_t i = 0; i < manifest.tasks[task].state_count && result == WEIR_OK; i++)
+            result = store_read_state(store, &manifest, task, i, &out, error);
     }
     blob_buffer_free(&out, store->allocator);
     manifest_free(&manifest);

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "disk.h"
@@ -70,10 +71,24 @@ void store_forget_kept(struct store *store)
     store->kept_loaded = false;
 }
 
+int store_compare_segments(const void *a, const void *b)
+{
+    const struct store_segment *one = a, *other = b;
+    if (one->epoch != other->epoch)
+        return one->epoch < other->epoch ? -1 : 1;
+    return (one->number > other->number) - (one->number < other->number);
+}
+
 static bool names(const struct store_kept *kept, struct store_segment segment)
 {
-    for (size_t i = 0; i < kept->count; i++)
-        if (kept->segments[i].number == segment.number && kept->segments[i].epoch == segment.epoch)
+    return kept->count > 0 && bsearch(&segment, kept->segments, kept->count, sizeof *kept->segments,
+                                      store_compare_segments) != NULL;
+}
+
+static bool is_named(const struct store *store, struct store_segment segment)
+{
+    for (size_t i = 0; i < store->kept_count; i++)
+        if (names(&store->kept[i], segment))
             return true;
     return false;
 }
@@ -82,29 +97,27 @@ static bool names(const struct store_kept *kept, struct store_segment segment)
 static bool is_being_written(const struct store *store, struct store_segment segment)
 {
     for (uint32_t i = 0; i < store->round_count; i++)
-        for (size_t k = 0; k < store->rounds[i].count; k++)
-            if (store->rounds[i].numbers[k] == segment.number &&
-                store->record.epoch == segment.epoch)
-                return true;
-    return false;
-}
-
-static bool anybody_names(const struct store *store, struct store_segment segment)
-{
-    if (is_being_written(store, segment))
-        return true;
-    for (size_t i = 0; i < store->kept_count; i++)
-        if (store->kept[i].unreadable || names(&store->kept[i], segment))
+        if (store_round_has(store, &store->rounds[i], segment))
             return true;
     return false;
 }
 
+bool store_is_needed(const struct store *store, struct store_segment segment)
+{
+    for (size_t i = 0; i < store->kept_count; i++)
+        if (store->kept[i].unreadable)
+            return true;
+    return is_being_written(store, segment) || store_is_held(store, segment) ||
+           is_named(store, segment);
+}
+
+/* Neighbours share most containers, so few come twice; the rest is taken out later. */
 static bool add_segment(const struct store *store, struct store_kept *kept,
                         const struct manifest_blob *place)
 {
     struct store_segment segment = {place->file_epoch, place->file_number};
     void *segments = kept->segments;
-    if (names(kept, segment))
+    if (kept->count > 0 && store_compare_segments(&kept->segments[kept->count - 1], &segment) == 0)
         return true;
     bool room = store_grow(store, &segments, kept->count, &kept->capacity, sizeof *kept->segments);
     kept->segments = segments;
@@ -113,7 +126,20 @@ static bool add_segment(const struct store *store, struct store_kept *kept,
     return room;
 }
 
-/* Every container that the manifest names, each once. */
+/* Ascending, each once. A log has thousands of blobs, in up to as many containers. */
+static void sort_segments(struct store_kept *kept)
+{
+    size_t once = 0;
+    if (kept->count == 0)
+        return;
+    qsort(kept->segments, kept->count, sizeof *kept->segments, store_compare_segments);
+    for (size_t i = 1; i < kept->count; i++)
+        if (store_compare_segments(&kept->segments[once], &kept->segments[i]) != 0)
+            kept->segments[++once] = kept->segments[i];
+    kept->count = once + 1;
+}
+
+/* Every container that the manifest names. */
 static bool add_segments(const struct store *store, struct store_kept *kept,
                          const struct manifest *manifest)
 {
@@ -123,7 +149,10 @@ static bool add_segments(const struct store *store, struct store_kept *kept,
         room = add_segment(store, kept, &task->part);
         for (uint32_t k = 0; k < task->inflight_count && room; k++)
             room = add_segment(store, kept, &task->inflight[k]);
+        for (uint32_t k = 0; k < task->state_count && room; k++)
+            room = add_segment(store, kept, &task->state[k]);
     }
+    sort_segments(kept);
     return room;
 }
 
@@ -148,21 +177,25 @@ static bool add_kept(struct store *store, uint64_t id, const struct manifest *ma
 void store_keep(struct store *store, const struct manifest *manifest)
 {
     if (store->kept_loaded && !add_kept(store, manifest->id, manifest))
-        store_forget_kept(store); /* it will be read from the store again */
+        store->kept_loaded = false; /* it will be read from the store */
 }
 
-/* A manifest that we lack memory or descriptors to read counts as unreadable, for now. */
-static enum weir_result load_kept(struct store *store, struct weir_error *error)
+/* Goes on where it was left: what is known stays known, for one that could not be removed for good
+ * need not be in the store's list any more. A manifest that we lack memory or descriptors to read
+ * counts as unreadable, for now. */
+enum weir_result store_load_kept(struct store *store, struct weir_error *error)
 {
     uint64_t *ids = NULL;
     size_t count = 0;
     if (store->kept_loaded)
         return WEIR_OK;
-    store_forget_kept(store);
+    uint64_t known = store->kept_count == 0 ? 0 : store->kept[store->kept_count - 1].id;
     enum weir_result result = store_list(store, &ids, &count, error);
     for (size_t i = 0; i < count && result == WEIR_OK; i++) {
         struct manifest manifest;
         struct weir_error reason;
+        if (ids[i] <= known)
+            continue;
         bool sound = store_manifest(store, ids[i], &manifest, &reason) == WEIR_OK;
         if (!add_kept(store, ids[i], sound ? &manifest : NULL))
             result = error_memory(error, "the list of checkpoints", sizeof *store->kept);
@@ -172,10 +205,40 @@ static enum weir_result load_kept(struct store *store, struct weir_error *error)
             store_warn(store, "no container is removed while this stands: %s", reason.text);
     }
     memory_release(store->allocator, ids);
-    if (result == WEIR_OK)
-        store->kept_loaded = true;
-    else
-        store_forget_kept(store);
+    store->kept_loaded = result == WEIR_OK;
+    return result;
+}
+
+/* The shortage may be over. */
+static enum weir_result read_again(struct store *store, struct weir_error *error)
+{
+    for (size_t i = 0; i < store->kept_count; i++) {
+        struct store_kept *kept = &store->kept[i];
+        struct manifest manifest;
+        if (!kept->unreadable)
+            continue;
+        enum weir_result result = store_manifest(store, kept->id, &manifest, error);
+        if (result == WEIR_IO || result == WEIR_NO_MEMORY)
+            return result;
+        if (result != WEIR_OK)
+            continue;
+        kept->unreadable = !add_segments(store, kept, &manifest);
+        manifest_free(&manifest);
+        if (kept->unreadable)
+            return error_memory(error, "the list of checkpoints", sizeof *kept->segments);
+    }
+    return WEIR_OK;
+}
+
+enum weir_result store_find_name(struct store *store, struct store_segment segment, bool *named,
+                                 struct weir_error *error)
+{
+    enum weir_result result = store_load_kept(store, error);
+    *named = result == WEIR_OK && is_named(store, segment);
+    if (result != WEIR_OK || *named)
+        return result;
+    result = read_again(store, error);
+    *named = result == WEIR_OK && is_named(store, segment);
     return result;
 }
 
@@ -190,7 +253,7 @@ static void drop(struct store *store, size_t index)
             (store->kept_count - index) * sizeof *store->kept);
     store_remove_folder(store, gone.id);
     for (size_t i = 0; i < gone.count; i++)
-        if (!anybody_names(store, gone.segments[i]))
+        if (!store_is_needed(store, gone.segments[i]))
             store_remove_segment(store, gone.segments[i]);
     for (uint32_t i = 0; WEIR_PLANT(gc_takes_open_round) && i < store->round_count; i++)
         if (store->rounds[i].count > 0)
@@ -208,7 +271,7 @@ void store_retain(struct store *store, uint32_t keep, uint64_t pinned)
         store_remove_folder(store, store->empty_id);
         store->empty_id = 0;
     }
-    if (load_kept(store, &error) != WEIR_OK) {
+    if (store_load_kept(store, &error) != WEIR_OK) {
         store_warn(store, "old checkpoints stay for now: %s", error.text);
         return;
     }
@@ -282,7 +345,8 @@ static enum weir_result sweep_segments(struct store *store, struct weir_error *e
     struct store_segments list = {0};
     enum weir_result result = store_list_segments(store, false, &list, error);
     for (size_t i = 0; i < list.count && result == WEIR_OK; i++)
-        if (list.segments[i].epoch < store->record.epoch && !anybody_names(store, list.segments[i]))
+        if (list.segments[i].epoch < store->record.epoch &&
+            !store_is_needed(store, list.segments[i]))
             store_remove_segment(store, list.segments[i]);
     memory_release(store->allocator, list.segments);
     return result;
@@ -298,7 +362,7 @@ enum weir_result store_sweep(struct store *store, struct weir_error *error)
         return error_os(error, -failure, "store %s: syncing " NAME_CHECKPOINTS "/", store->path);
     enum weir_result result = sweep_folders(store, error);
     if (result == WEIR_OK)
-        result = load_kept(store, error);
+        result = store_load_kept(store, error);
     if (result != WEIR_OK)
         return result;
     failure = disk_sync(store->checkpoints); /* nothing swept comes back and names a blob */

@@ -8,7 +8,7 @@
  *
  * A container is <epoch>-<n>.seg with n counted from 1 in this run; a number is used once, also
  * when writing failed. Blobs of one round share a container until it has SEGMENT_ROLL bytes; those
- * of two rounds never do (I5), so an abort removes whole files.
+ * of two rounds never do (I5), so an abort removes whole files: all that nobody holds (I7).
  */
 #include "store_inside.h"
 
@@ -30,6 +30,15 @@ struct store_open_round *store_find_round(struct store *store, uint64_t id)
         if (store->rounds[i].id == id)
             return &store->rounds[i];
     return NULL;
+}
+
+bool store_round_has(const struct store *store, const struct store_open_round *round,
+                     struct store_segment segment)
+{
+    bool found = false;
+    for (size_t i = 0; i < round->count && !found; i++)
+        found = round->numbers[i] == segment.number;
+    return found && segment.epoch == store->record.epoch;
 }
 
 static void forget_round(struct store *store, struct store_open_round *round)
@@ -304,17 +313,50 @@ enum weir_result store_fence(struct store *store, struct weir_error *error)
 
 /* ---------------------------------------------------------------------------------- commit -- */
 
-/* Was it written in this round? */
 static bool wrote(const struct store *store, const struct store_open_round *round,
                   const struct manifest_blob *place)
 {
-    bool found = false;
-    for (size_t i = 0; i < round->count && !found; i++)
-        found = round->numbers[i] == place->file_number;
-    return found && place->file_epoch == store->record.epoch;
+    return store_round_has(store, round,
+                           (struct store_segment){place->file_epoch, place->file_number});
 }
 
-static enum weir_result check_blobs(const struct store *store, const struct store_open_round *round,
+/* I6: in this round, or held, or named by another checkpoint. The last is the one that may have to
+ * be looked up. */
+static enum weir_result check_shared(struct store *store, const struct store_open_round *round,
+                                     const struct manifest_blob *place, bool *there,
+                                     struct weir_error *error)
+{
+    const struct store_segment segment = {place->file_epoch, place->file_number};
+    *there = store_round_has(store, round, segment) || store_is_held(store, segment);
+    return *there ? WEIR_OK : store_find_name(store, segment, there, error);
+}
+
+static bool same_container(const struct manifest_blob *a, const struct manifest_blob *b)
+{
+    return a->file_number == b->file_number && a->file_epoch == b->file_epoch;
+}
+
+static enum weir_result check_state(struct store *store, const struct store_open_round *round,
+                                    const struct manifest *manifest, uint32_t index,
+                                    struct weir_error *error)
+{
+    const struct manifest_task *task = &manifest->tasks[index];
+    for (uint32_t k = 0; k < task->state_count; k++) {
+        bool there = k > 0 && same_container(&task->state[k], &task->state[k - 1]);
+        enum weir_result result =
+            there ? WEIR_OK : check_shared(store, round, &task->state[k], &there, error);
+        if (result != WEIR_OK)
+            return result;
+        if (!there)
+            return error_set(error, WEIR_INVALID, 0,
+                             "blob %u of task %u's state lies in a container that is neither of "
+                             "this round nor held nor named by a checkpoint",
+                             k, index);
+    }
+    return WEIR_OK;
+}
+
+static enum weir_result check_blobs(struct store *store, const struct store_open_round *round,
                                     const struct manifest *manifest, struct weir_error *error)
 {
     for (uint32_t i = 0; i < manifest->task_count; i++) {
@@ -326,13 +368,15 @@ static enum weir_result check_blobs(const struct store *store, const struct stor
                 return error_set(error, WEIR_INVALID, 0,
                                  "piece %u in flight at task %u was not written in this round", k,
                                  i);
+        enum weir_result result = check_state(store, round, manifest, i, error);
+        if (result != WEIR_OK)
+            return result;
     }
     return WEIR_OK;
 }
 
 /* Ours, and readable: what a reader would refuse must never become the newest checkpoint. */
-static enum weir_result check_manifest(const struct store *store,
-                                       const struct store_open_round *round,
+static enum weir_result check_manifest(struct store *store, const struct store_open_round *round,
                                        const struct manifest *manifest, const char *text,
                                        size_t size, struct weir_error *error)
 {
@@ -466,8 +510,11 @@ void store_abort(struct store *store, uint64_t id)
     bool stays = round->claimed && id == store->claimed;
     if (round->file >= 0)
         disk_close(round->file);
-    for (size_t i = 0; i < round->count; i++)
-        store_remove_segment(store, (struct store_segment){store->record.epoch, round->numbers[i]});
+    for (size_t i = 0; i < round->count; i++) {
+        const struct store_segment segment = {store->record.epoch, round->numbers[i]};
+        if (!store_is_held(store, segment) || WEIR_PLANT(abort_takes_held)) /* I7 */
+            store_remove_segment(store, segment);
+    }
     forget_round(store, round);
     if (stays)
         leave_folder(store, id);

@@ -6,7 +6,8 @@
  *   1  the directory, made or found empty; SAVEPOINT in it, and both durable: from here on no run
  *      takes this for its store
  *   2  LOCK with the store's id and key groups and the checkpoint's epoch; data/, checkpoints/
- *   3  the blobs as they are stored, each checked on its way; containers and data/ synced
+ *   3  the blobs as they are stored, state of earlier rounds too, each checked on its way;
+ *      containers and data/ synced
  *   4  MANIFEST.json with the new places, as in any commit: its rename makes the savepoint
  *
  * V1  before the rename it is nothing. What has failed is taken back; what a death leaves behind is
@@ -194,6 +195,8 @@ static enum weir_result copy_blobs(struct saving *saving, struct weir_error *err
         result = copy_blob(saving, i, &manifest->tasks[i].part, error);
         for (uint32_t k = 0; k < task->inflight_count && result == WEIR_OK; k++)
             result = copy_blob(saving, i, &task->inflight[k], error);
+        for (uint32_t k = 0; k < task->state_count && result == WEIR_OK; k++)
+            result = copy_blob(saving, i, &task->state[k], error);
     }
     return result == WEIR_OK ? store_sync(saving->to, manifest->id, error) : result;
 }

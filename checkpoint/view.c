@@ -105,6 +105,8 @@ enum weir_result weir_store_verify(struct weir_store *store, uint64_t id, struct
         result = verify_blob(store->store, &manifest, i, &task->part, &raw, error);
         for (uint32_t k = 0; k < task->inflight_count && result == WEIR_OK; k++)
             result = verify_blob(store->store, &manifest, i, &task->inflight[k], &raw, error);
+        for (uint32_t k = 0; k < task->state_count && result == WEIR_OK; k++)
+            result = store_read_state(store->store, &manifest, i, k, &raw, error);
     }
     blob_buffer_free(&raw, store->allocator);
     manifest_free(&manifest);
@@ -179,11 +181,24 @@ void weir_checkpoint_close(struct weir_checkpoint **checkpoint)
     memory_release(gone->allocator, gone);
 }
 
+/* The part and the state. */
+static void sum_saved(const struct manifest_task *task, uint64_t *stored, uint64_t *raw)
+{
+    *stored = BLOB_HEADER_SIZE + task->part.blob.stored_size;
+    *raw = task->part.blob.raw_size;
+    for (uint32_t i = 0; i < task->state_count; i++) {
+        *stored += BLOB_HEADER_SIZE + task->state[i].blob.stored_size;
+        *raw += task->state[i].blob.raw_size;
+    }
+}
+
 /* What the tasks add up to. */
 static void add_task(struct weir_checkpoint_info *info, const struct manifest_task *task)
 {
-    info->stored_bytes += BLOB_HEADER_SIZE + task->part.blob.stored_size;
-    info->raw_bytes += task->part.blob.raw_size;
+    uint64_t stored, raw;
+    sum_saved(task, &stored, &raw);
+    info->stored_bytes += stored;
+    info->raw_bytes += raw;
     for (uint32_t i = 0; i < task->inflight_count; i++) {
         info->stored_bytes += BLOB_HEADER_SIZE + task->inflight[i].blob.stored_size;
         info->raw_bytes += task->inflight[i].blob.raw_size;
@@ -282,8 +297,6 @@ bool weir_checkpoint_get_task(const struct weir_checkpoint *checkpoint, uint32_t
         .handles = from->handles,
         .cut_ns = (int64_t)from->cut_ns,
         .note = from->note,
-        .stored_bytes = BLOB_HEADER_SIZE + from->part.blob.stored_size,
-        .raw_bytes = from->part.blob.raw_size,
         .file_epoch = from->part.file_epoch,
         .file_number = from->part.file_number,
         .offset = from->part.offset,
@@ -298,6 +311,7 @@ bool weir_checkpoint_get_task(const struct weir_checkpoint *checkpoint, uint32_t
         .last_edge = from->last_edge,
         .last_from = from->last_from,
     };
+    sum_saved(from, &full.stored_bytes, &full.raw_bytes);
     for (uint32_t i = 0; i < from->inflight_count; i++)
         full.inflight_stored_bytes += BLOB_HEADER_SIZE + from->inflight[i].blob.stored_size;
     view_give(task, &full, sizeof full);

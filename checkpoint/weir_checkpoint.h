@@ -91,7 +91,7 @@ struct weir_checkpoint_info {
     bool final;             /* all input had ended: nothing is left to run */
     int64_t triggered_ns;   /* wall clock, since 1970 */
     int64_t duration_ns;    /* trigger to durable parts */
-    uint64_t stored_bytes;  /* in the store: parts and what was in flight */
+    uint64_t stored_bytes;  /* in the store: parts, state, shared or not, and what was in flight */
     uint64_t raw_bytes;     /* the same, decompressed */
     uint32_t key_groups;
     uint32_t nodes, edges, tasks; /* how many there are */
@@ -139,7 +139,7 @@ struct weir_checkpoint_task {
     uint64_t handles;      /* staged output that was not confirmed yet */
     int64_t cut_ns;        /* how long the cut held the task */
     const char *note;      /* its position, for people */
-    uint64_t stored_bytes; /* in the store */
+    uint64_t stored_bytes; /* in the store: its part, and its state, shared or not */
     uint64_t raw_bytes;
     uint32_t file_epoch; /* the part lies in STORE/data/<file_epoch>-<file_number>.seg */
     uint64_t file_number;

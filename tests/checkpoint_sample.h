@@ -2,7 +2,9 @@
  *
  * checkpoint_sample: a small job's graph - "lines" (1 task) and "count" (2 tasks, one state) - and
  * its checkpoints, for tests of what is stored. Something was in flight at each: in two pieces on
- * its way into count's first task, in one at the outlet of lines.
+ * its way into count's first task, in one at the outlet of lines. Each adds to the log of count's
+ * state, two blobs in its first task and one in its second; it has those of older ones when a test
+ * says so.
  */
 #ifndef CHECKPOINT_SAMPLE_H
 #define CHECKPOINT_SAMPLE_H
@@ -45,6 +47,35 @@ static inline void sample_graph(struct manifest_graph *graph)
 static inline uint32_t sample_pieces(uint32_t task)
 {
     return task == 2 ? 0 : task + 1;
+}
+
+/* How many blobs a round adds to the log of a task's state. */
+static inline uint32_t sample_segments(uint32_t task)
+{
+    return task == 0 ? 0 : 3 - task;
+}
+
+/* Behind those that the task has. */
+static inline void sample_add_state(struct manifest_task *task, const struct manifest_blob *place)
+{
+    task->state = memory_resize(NULL, task->state, task->state_count * sizeof *task->state,
+                                (task->state_count + 1) * sizeof *task->state);
+    task->state[task->state_count++] = *place;
+}
+
+/* The log of an older checkpoint becomes the beginning of this one's. */
+static inline void sample_share(struct manifest *manifest, const struct manifest *older)
+{
+    for (uint32_t i = 0; i < manifest->task_count; i++) {
+        struct manifest_task *task = &manifest->tasks[i], own = *task;
+        task->state = NULL;
+        task->state_count = 0;
+        for (uint32_t k = 0; k < older->tasks[i].state_count; k++)
+            sample_add_state(task, &older->tasks[i].state[k]);
+        for (uint32_t k = 0; k < own.state_count; k++)
+            sample_add_state(task, &own.state[k]);
+        memory_release(NULL, own.state);
+    }
 }
 
 static inline void sample_task(struct manifest_task *task, uint32_t index, uint32_t epoch,
@@ -136,6 +167,13 @@ static inline size_t sample_piece(char piece[64], uint64_t id, uint32_t task, ui
                             (unsigned long long)id, task, index);
 }
 
+/* The same of one that a round has added to the log of a task's state. */
+static inline size_t sample_segment(char segment[64], uint64_t id, uint32_t task, uint32_t index)
+{
+    return (size_t)snprintf(segment, 64, "checkpoint %llu, state of task %u: segment %u",
+                            (unsigned long long)id, task, index);
+}
+
 /* Step 2 of round `id`; manifest is filled, ready to be committed once it is synced. */
 static inline void sample_parts(struct store *store, uint64_t id, struct manifest *manifest)
 {
@@ -154,7 +192,36 @@ static inline void sample_parts(struct store *store, uint64_t id, struct manifes
                                     &task->inflight[k], &error),
                          WEIR_OK, "%s", error.text);
         }
+        for (uint32_t k = 0; k < sample_segments(i); k++) {
+            struct manifest_blob place;
+            size = sample_segment(raw, id, i, k);
+            cr_assert_eq(store_part(store, id, BLOB_STATE, i, (struct weir_bytes){raw, size},
+                                    &place, &error),
+                         WEIR_OK, "%s", error.text);
+            sample_add_state(task, &place);
+        }
     }
+}
+
+/* The state of a task reads back: of each round that added to it, what that round wrote. */
+static inline void sample_expect_state(struct store *store, const struct manifest *manifest,
+                                       uint32_t task)
+{
+    const struct manifest_task *of = &manifest->tasks[task];
+    struct weir_error error;
+    struct blob_buffer out = {0};
+    char raw[64];
+    cr_assert_geq(of->state_count, sample_segments(task));
+    for (uint32_t k = 0, index = 0; k < of->state_count; k++, index++) {
+        const struct blob *blob = &of->state[k].blob;
+        if (k > 0 && of->state[k - 1].blob.id != blob->id)
+            index = 0;
+        size_t size = sample_segment(raw, blob->id, blob->task, index);
+        cr_assert_eq(store_read_state(store, manifest, task, k, &out, &error), WEIR_OK, "%s",
+                     error.text);
+        cr_assert(out.size == size && memcmp(out.data, raw, size) == 0);
+    }
+    blob_buffer_free(&out, NULL);
 }
 
 /* All blobs of a checkpoint that sample_parts wrote read back. */
@@ -174,6 +241,7 @@ static inline void sample_expect(struct store *store, const struct manifest *man
                          error.text);
             cr_assert(out.size == size && memcmp(out.data, raw, size) == 0);
         }
+        sample_expect_state(store, manifest, i);
     }
     blob_buffer_free(&out, NULL);
 }

@@ -58,7 +58,7 @@ static bool read_newest(struct manifest *manifest)
 
 /* ---- the places ---- */
 
-/* The number-th blob of the checkpoint, parts first. */
+/* The number-th blob of the checkpoint: parts first, then what was in flight, then state. */
 static const struct manifest_blob *blob_of(const struct manifest *manifest, uint32_t number)
 {
     if (number < manifest->task_count)
@@ -69,6 +69,11 @@ static const struct manifest_blob *blob_of(const struct manifest *manifest, uint
             return &manifest->tasks[t].inflight[number];
         number -= manifest->tasks[t].inflight_count;
     }
+    for (uint32_t t = 0; t < manifest->task_count; t++) {
+        if (number < manifest->tasks[t].state_count)
+            return &manifest->tasks[t].state[number];
+        number -= manifest->tasks[t].state_count;
+    }
     return NULL;
 }
 
@@ -77,7 +82,7 @@ static uint32_t blobs_in(const struct manifest *manifest)
     uint32_t count = manifest->task_count;
 
     for (uint32_t t = 0; t < manifest->task_count; t++)
-        count += manifest->tasks[t].inflight_count;
+        count += manifest->tasks[t].inflight_count + manifest->tasks[t].state_count;
     return count;
 }
 

@@ -7,11 +7,26 @@
 static char *text;
 static size_t size;
 
+/* The state that task 1 has from an earlier round, in the text. */
+#define OLDER "2 4 4096 1000 360 1 5 9 0123456789abcdef"
+
+/* Of task 1: a blob that another task wrote, in an earlier round of an earlier run; and its own. */
+static void add_state(struct manifest *manifest)
+{
+    const struct manifest_blob older = {
+        {BLOB_STATE, 1, 9, 5, 1000, 360, 0x0123456789abcdefu}, 2, 4, 4096};
+    const struct manifest_blob own = {
+        {BLOB_STATE, 3, 1, 7, 200, 63, 0xfedcba9876543210u}, 3, 1, 5000};
+    sample_add_state(&manifest->tasks[1], &older);
+    sample_add_state(&manifest->tasks[1], &own);
+}
+
 static void start(void)
 {
     struct manifest manifest;
     struct weir_error error;
     sample_manifest(&manifest, 3, 7);
+    add_state(&manifest);
     cr_assert_eq(manifest_print(&manifest, &text, &size, &error), WEIR_OK);
     manifest_free(&manifest);
 }
@@ -99,6 +114,90 @@ Test(manifest, reads_back_what_was_in_flight_and_where_the_time_went)
         cr_assert(task->last_from == (i == 0 ? MANIFEST_NONE : 0));
     }
     manifest_free(&manifest);
+}
+
+Test(manifest, reads_back_the_log_of_the_state_and_who_wrote_it)
+{
+    struct manifest manifest;
+    struct weir_error error;
+    cr_assert_eq(manifest_parse(text, size, NULL, &manifest, &error), WEIR_OK, "%s", error.text);
+    const struct manifest_blob *state = manifest.tasks[1].state;
+    cr_assert_eq(manifest.tasks[1].state_count, 2);
+    cr_assert(state[0].blob.kind == BLOB_STATE && state[0].blob.epoch == 1);
+    cr_assert(state[0].blob.id == 5 && state[0].blob.task == 9);
+    cr_assert(state[0].blob.raw_size == 1000 && state[0].blob.stored_size == 360);
+    cr_assert(state[0].blob.checksum == 0x0123456789abcdefu);
+    cr_assert(state[0].file_epoch == 2 && state[0].file_number == 4 && state[0].offset == 4096);
+    cr_assert(state[1].blob.kind == BLOB_STATE && state[1].blob.epoch == 3);
+    cr_assert(state[1].blob.id == 7 && state[1].blob.task == 1 && state[1].offset == 5000);
+    cr_assert(manifest.tasks[0].state_count == 0 && manifest.tasks[0].state == NULL);
+    cr_assert(manifest.tasks[2].state_count == 0 && manifest.tasks[2].state == NULL);
+    manifest_free(&manifest);
+}
+
+/* As large as numbers may be, and as small. */
+Test(manifest, reads_back_numbers_of_state_at_their_limits)
+{
+    const uint64_t most = INT64_MAX;
+    const struct manifest_blob places[] = {
+        {{BLOB_STATE, 1, 0, 1, 0, 0, 0}, 1, 0, 0},
+        {{BLOB_STATE, 1, UINT32_MAX, most - 1, BLOB_RAW_LIMIT, 2 * BLOB_RAW_LIMIT, UINT64_MAX},
+         UINT32_MAX,
+         most,
+         most},
+        {{BLOB_STATE, UINT32_MAX, 0, most, 10, 10, 1}, UINT32_MAX, 10, 10},
+    };
+    struct manifest manifest, again;
+    struct weir_error error;
+    char *other;
+    size_t other_size;
+    sample_manifest(&manifest, UINT32_MAX, most);
+    for (size_t i = 0; i < 3; i++)
+        sample_add_state(&manifest.tasks[2], &places[i]);
+    cr_assert_eq(manifest_print(&manifest, &other, &other_size, &error), WEIR_OK, "%s", error.text);
+    cr_assert_eq(manifest_parse(other, other_size, NULL, &again, &error), WEIR_OK, "%s",
+                 error.text);
+    cr_assert_eq(again.tasks[2].state_count, 3);
+    for (size_t i = 0; i < 3; i++) {
+        const struct manifest_blob *read = &again.tasks[2].state[i], *put = &places[i];
+        cr_assert(read->file_epoch == put->file_epoch && read->file_number == put->file_number);
+        cr_assert(read->offset == put->offset && read->blob.kind == BLOB_STATE);
+        cr_assert(read->blob.epoch == put->blob.epoch && read->blob.id == put->blob.id);
+        cr_assert(read->blob.task == put->blob.task && read->blob.checksum == put->blob.checksum);
+        cr_assert(read->blob.raw_size == put->blob.raw_size);
+        cr_assert(read->blob.stored_size == put->blob.stored_size);
+    }
+    memory_release(NULL, other);
+    manifest_free(&manifest);
+    manifest_free(&again);
+}
+
+/* A log may be long, and each checkpoint names all of it. */
+Test(manifest, a_blob_of_state_takes_at_most_120_bytes_of_text)
+{
+    const uint32_t count = 20000;
+    const struct manifest_blob place = {
+        {BLOB_STATE, 1234, 567, 12345678, 67108864, 67108864, UINT64_MAX},
+        1234,
+        12345678,
+        67108864};
+    struct manifest manifest, again;
+    struct weir_error error;
+    char *other;
+    size_t without, other_size;
+    sample_manifest(&manifest, 1234, 12345678);
+    cr_assert_eq(manifest_print(&manifest, &other, &without, &error), WEIR_OK);
+    memory_release(NULL, other);
+    for (uint32_t i = 0; i < count; i++)
+        sample_add_state(&manifest.tasks[2], &place);
+    cr_assert_eq(manifest_print(&manifest, &other, &other_size, &error), WEIR_OK);
+    cr_assert_leq((other_size - without) / count, 120, "%zu", (other_size - without) / count);
+    cr_assert_eq(manifest_parse(other, other_size, NULL, &again, &error), WEIR_OK, "%s",
+                 error.text);
+    cr_assert_eq(again.tasks[2].state_count, count);
+    memory_release(NULL, other);
+    manifest_free(&manifest);
+    manifest_free(&again);
 }
 
 Test(manifest, a_checkpoint_without_statistics_is_one_too)
@@ -201,6 +300,17 @@ Test(manifest, a_seal_does_not_make_nonsense_true)
         {"\"channel_bytes\": 30", "\"channel_bytes\": 201"}, /* more than its blobs hold */
         {"\"channel_bytes\": 30", "\"other\": 30"},
         {"\"outlet_bytes\": 20", "\"outlet_bytes\": 101"},
+        {"\"epoch\": 3,\n    \"number\"", "\"epoch\": 2,\n    \"number\""}, /* a part's */
+        {"\"epoch\": 3,\n    \"number\"", "\"epoch\": 4,\n    \"number\""},
+        {"\"epoch\": 3,\n     \"number\"", "\"epoch\": 2,\n     \"number\""}, /* in flight */
+        {"\"epoch\": 3,\n     \"number\"", "\"epoch\": 4,\n     \"number\""},
+        {"\"state\": []", "\"state\": {}"},
+        {"\"state\": []", "\"state\": \"" OLDER "\""},
+        {"\"state\": []", "\"state\": [5]"},
+        {"\"state\": []", "\"state\": [{}]"},
+        {"\"state\": []", "\"state\": [null]"},
+        {"\"state\": []", "\"state\": [\"\"]"},
+        {"\"state\": []", "\"other\": []"},
         {"\"overtook\": true", "\"overtook\": \"true\""},
         {"\"phases\": {", "\"other\": {"},
         {"\"phases\": {", "\"phases\": 5, \"other\": {"},
@@ -219,6 +329,59 @@ Test(manifest, a_seal_does_not_make_nonsense_true)
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++)
         cr_assert_eq(parse_with(changes[i][0], changes[i][1], &error), WEIR_DAMAGED, "%s -> %s",
                      changes[i][0], changes[i][1]);
+}
+
+/* OLDER is one text of nine; each of them is wrong once. */
+Test(manifest, each_number_of_a_blob_of_state_is_checked)
+{
+    static const char *const changes[] = {
+        "3 4 4096 1000 360 1 5 9 0123456789abcde",        /* cut */
+        "2 4 4096 1000 360 1 5 9 0123456789abcdef0",      /* longer */
+        "2 4 4096 1000 360 1 5 9 0123456789abcdef ",      /* trailing */
+        " 2 4 4096 1000 360 1 5 9 0123456789abcdef",      /* leading */
+        "2  4 4096 1000 360 1 5 9 0123456789abcdef",      /* two spaces */
+        "2\\t4 4096 1000 360 1 5 9 0123456789abcdef",     /* another space */
+        "2 4 4096 1000 360 1 5 9 0123456789ABCDEF",       /* another spelling */
+        "2 4 4096 1000 360 1 5 9  123456789abcdef",       /* no digit */
+        "2 4 4096 1000 360 1 5 0123456789abcdef",         /* one too few */
+        "2 4 4096 1000 360 1 5 9 1 0123456789abcdef",     /* one too many */
+        "02 4 4096 1000 360 1 5 9 0123456789abcdef",      /* a leading zero */
+        "2 -4 4096 1000 360 1 5 9 0123456789abcdef",      /* a sign */
+        "2 +4 4096 1000 360 1 5 9 0123456789abcdef",      /* another */
+        "2 4 0x10 1000 360 1 5 9 0123456789abcdef",       /* not decimal */
+        "2 4 4096. 1000 360 1 5 9 0123456789abcdef",      /* not whole */
+        "2 ../../x 4096 1000 360 1 5 9 0123456789abcdef", /* a path */
+        "4 4 4096 1000 360 1 5 9 0123456789abcdef",       /* a container of a later run */
+        "4294967298 4 4096 1000 360 1 5 9 0123456789abcdef",
+        "0 4 4096 1000 360 1 5 9 0123456789abcdef",
+        "1 4 4096 1000 360 2 5 9 0123456789abcdef", /* in a container of an earlier run */
+        "2 9223372036854775808 4096 1000 360 1 5 9 0123456789abcdef",
+        "2 18446744073709551620 4096 1000 360 1 5 9 0123456789abcdef",
+        "2 4 9223372036854775808 1000 360 1 5 9 0123456789abcdef",
+        "2 4 4096 68719476737 360 1 5 9 0123456789abcdef", /* more than a blob may be */
+        "2 4 4096 1000 137438953473 1 5 9 0123456789abcdef",
+        "2 4 4096 1000 360 0 5 9 0123456789abcdef", /* there is no run 0, */
+        "2 4 4096 1000 360 1 0 9 0123456789abcdef", /* and no checkpoint 0 */
+        "2 4 4096 1000 360 1 8 9 0123456789abcdef", /* of a later round */
+        "3 4 4096 1000 360 1 7 9 0123456789abcdef", /* this round, but another run */
+        "3 4 4096 1000 360 4 5 9 0123456789abcdef", /* of a later run */
+        "2 4 4096 1000 360 1 5 4294967296 0123456789abcdef",
+        "2 4 4096 1000 360 1 5  0123456789abcdef",
+    };
+    struct weir_error error;
+    cr_assert_eq(parse_with(OLDER, OLDER, &error), WEIR_OK, "%s", error.text);
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        cr_assert_eq(parse_with(OLDER, changes[i], &error), WEIR_DAMAGED, "%s", changes[i]);
+        cr_assert_not_null(strstr(error.text, "\"state\""), "%s: %s", changes[i], error.text);
+    }
+    for (size_t i = 0; i < sizeof OLDER - 1; i++) { /* any byte that is no digit */
+        char other[sizeof OLDER];
+        strcpy(other, OLDER);
+        other[i] = 'x';
+        cr_assert_eq(parse_with(OLDER, other, &error), WEIR_DAMAGED, "%s", other);
+        other[i] = 0; /* cut */
+        cr_assert_eq(parse_with(OLDER, other, &error), WEIR_DAMAGED, "%s", other);
+    }
 }
 
 Test(manifest, a_newer_version_is_refused_as_such)
@@ -280,8 +443,51 @@ Test(manifest, refuses_to_print_what_could_not_be_read)
     manifest.tasks[1].inflight[0].blob.id = 8;
     cr_assert_eq(manifest_print(&manifest, &other, &other_size, &error), WEIR_INVALID);
     manifest.tasks[1].inflight[0].blob.id = 7;
+    manifest.tasks[1].part.blob.epoch = 2;
+    cr_assert_eq(manifest_print(&manifest, &other, &other_size, &error), WEIR_INVALID);
+    manifest.tasks[1].part.file_epoch = 2;
+    cr_assert_eq(manifest_print(&manifest, &other, &other_size, &error), WEIR_INVALID);
+    manifest.tasks[1].part.blob.epoch = 3;
+    cr_assert_eq(manifest_print(&manifest, &other, &other_size, &error), WEIR_INVALID);
+    manifest.tasks[1].part.file_epoch = 3;
     manifest.mode = (enum manifest_mode)3;
     cr_assert_eq(manifest_print(&manifest, &other, &other_size, &error), WEIR_INVALID);
+    manifest_free(&manifest);
+}
+
+Test(manifest, refuses_to_print_state_that_could_not_be_read)
+{
+    const struct manifest_blob sound = {{BLOB_STATE, 1, 9, 5, 1000, 360, 1}, 2, 4, 4096};
+    const struct manifest_blob wrong[] = {
+        {{BLOB_SNAPSHOT, 1, 9, 5, 1000, 360, 1}, 2, 4, 4096},
+        {{BLOB_INFLIGHT, 1, 9, 5, 1000, 360, 1}, 2, 4, 4096},
+        {{BLOB_STATE, 0, 9, 5, 1000, 360, 1}, 2, 4, 4096},
+        {{BLOB_STATE, 3, 9, 5, 1000, 360, 1}, 2, 4, 4096},
+        {{BLOB_STATE, 4, 9, 5, 1000, 360, 1}, 4, 4, 4096},
+        {{BLOB_STATE, 1, 9, 0, 1000, 360, 1}, 2, 4, 4096},
+        {{BLOB_STATE, 1, 9, 8, 1000, 360, 1}, 2, 4, 4096},
+        {{BLOB_STATE, 1, 9, 7, 1000, 360, 1}, 2, 4, 4096},
+        {{BLOB_STATE, 1, 9, 5, BLOB_RAW_LIMIT + 1, 360, 1}, 2, 4, 4096},
+        {{BLOB_STATE, 1, 9, 5, 1000, UINT64_MAX, 1}, 2, 4, 4096},
+        {{BLOB_STATE, 1, 9, 5, 1000, 360, 1}, 4, 4, 4096},
+        {{BLOB_STATE, 1, 9, 5, 1000, 360, 1}, 2, UINT64_MAX, 4096},
+        {{BLOB_STATE, 1, 9, 5, 1000, 360, 1}, 2, 4, (uint64_t)INT64_MAX + 1},
+    };
+    struct manifest manifest;
+    struct weir_error error;
+    char *other;
+    size_t other_size;
+    sample_manifest(&manifest, 3, 7);
+    sample_add_state(&manifest.tasks[2], &sound);
+    cr_assert_eq(manifest_print(&manifest, &other, &other_size, &error), WEIR_OK, "%s", error.text);
+    memory_release(NULL, other);
+    sample_add_state(&manifest.tasks[2], &sound);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        manifest.tasks[2].state[1] = wrong[i];
+        cr_assert_eq(manifest_print(&manifest, &other, &other_size, &error), WEIR_INVALID, "%zu",
+                     i);
+        cr_assert_not_null(strstr(error.text, "\"state\""), "%s", error.text);
+    }
     manifest_free(&manifest);
 }
 
@@ -316,6 +522,12 @@ Test(manifest, more_blobs_than_a_task_may_have_are_refused)
         used += snprintf(many + used, room - (size_t)used, ",{}");
     snprintf(many + used, room - (size_t)used, "]");
     cr_assert_eq(parse_with("\"inflight\": []", many, &error), WEIR_DAMAGED);
+    cr_assert_not_null(strstr(error.text, "too many"), "%s", error.text);
+    used = snprintf(many, room, "\"state\": [\"\"");
+    for (size_t i = 1; i < pieces; i++)
+        used += snprintf(many + used, room - (size_t)used, ",\"\"");
+    snprintf(many + used, room - (size_t)used, "]");
+    cr_assert_eq(parse_with("\"state\": []", many, &error), WEIR_DAMAGED);
     cr_assert_not_null(strstr(error.text, "too many"), "%s", error.text);
     free(many);
 }

@@ -1,15 +1,17 @@
 /* links: sim */
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A store on the simulated disk: two rounds written at once, what was in flight included, and a
- * savepoint; killed, cut from power, or refused a file call, at every place there is. What must
- * hold at the next start:
+ * A store on the simulated disk: two rounds written at once, what was in flight included, that share
+ * the logs of their state with each other and with older ones, and a savepoint; killed, cut from
+ * power, or refused a file call, at every place there is. What must hold at the next start:
  *
  *   S1  a checkpoint that was told of, or a later one, is there; all that are there can be read.
  *   S2  ids and epochs rise.
  *   S3  a savepoint that was told of is there and can be read; another is whole or has no manifest.
  *   S4  no run takes what there is of a savepoint for its store.
  *   S5  one trouble costs one round at most, unless its outcome is unknown.
+ *   S6  what a log holds can be read and named, whatever became of the round that wrote it.
+ *   S7  a life without trouble leaves no container that no checkpoint names.
  *
  * And the bugs planted in this folder's files are seen by one of these, or by what is beside them.
  */
@@ -52,6 +54,45 @@ struct round {
     bool going;
 };
 
+/* The logs of the tasks' states: what is held of them, in the order of writing. */
+#define LOG_MOST 16 /* of a task: what a checkpoint of two rounds has, and two rounds more */
+struct logs {
+    struct manifest_blob blobs[3][LOG_MOST];
+    uint32_t count[3];
+};
+
+/* Makes it part of a log. It is of a round that was synced or of a checkpoint: only a look at the
+ * checkpoints may fail. */
+static bool hold(struct store *store, struct logs *logs, uint32_t task,
+                 const struct manifest_blob *place, struct told *told)
+{
+    struct weir_error error;
+    enum weir_result result = store_hold(store, place->file_epoch, place->file_number, &error);
+    if (result == WEIR_INVALID)
+        breach(told, "S6: sound state can't be held", &error);
+    if (result == WEIR_OK) {
+        cr_assert_lt(logs->count[task], LOG_MOST);
+        logs->blobs[task][logs->count[task]++] = *place;
+    }
+    return result == WEIR_OK;
+}
+
+/* What is of rounds before `id` was written anew, as it were: it leaves the logs. */
+static void compact(struct store *store, struct logs *logs, uint64_t id)
+{
+    for (uint32_t i = 0; i < 3; i++) {
+        uint32_t kept = 0;
+        for (uint32_t k = 0; k < logs->count[i]; k++) {
+            struct manifest_blob place = logs->blobs[i][k];
+            if (place.blob.id >= id)
+                logs->blobs[i][kept++] = place;
+            else
+                store_let_go(store, place.file_epoch, place.file_number);
+        }
+        logs->count[i] = kept;
+    }
+}
+
 /* The result of a step of a round: its trouble is an abort. */
 static bool went(struct store *store, struct round *round, struct told *told,
                  enum weir_result result)
@@ -75,6 +116,21 @@ static void begin_round(struct store *store, struct round *round, struct told *t
         told->claimed = round->id;
 }
 
+static void write_segments(struct store *store, struct round *round, uint32_t task,
+                           struct told *told)
+{
+    struct weir_error error;
+    struct manifest_blob place;
+    char raw[64];
+    for (uint32_t k = 0; k < sample_segments(task) && round->going; k++) {
+        size_t size = sample_segment(raw, round->id, task, k);
+        if (went(store, round, told,
+                 store_part(store, round->id, BLOB_STATE, task, (struct weir_bytes){raw, size},
+                            &place, &error)))
+            sample_add_state(&round->manifest.tasks[task], &place);
+    }
+}
+
 static void write_round(struct store *store, struct round *round, struct told *told)
 {
     struct weir_error error;
@@ -94,27 +150,67 @@ static void write_round(struct store *store, struct round *round, struct told *t
                  store_part(store, round->id, BLOB_INFLIGHT, i, (struct weir_bytes){raw, size},
                             &task->inflight[k], &error));
         }
+        write_segments(store, round, i, told);
     }
 }
 
-static void sync_round(struct store *store, struct round *round, struct told *told)
+/* The round's own state becomes part of the logs, whatever becomes of the round. */
+static void sync_round(struct store *store, struct round *round, struct logs *logs,
+                       struct told *told)
 {
     struct weir_error error;
-    if (round->going)
-        went(store, round, told, store_sync(store, round->id, &error));
+    if (!round->going || !went(store, round, told, store_sync(store, round->id, &error)))
+        return;
+    for (uint32_t i = 0; i < 3; i++)
+        for (uint32_t k = 0; k < round->manifest.tasks[i].state_count; k++)
+            hold(store, logs, i, &round->manifest.tasks[i].state[k], told);
 }
 
-static void commit_round(struct store *store, struct round *round, struct told *told)
+/* The state of a round is that of the logs from `since` on up to itself. */
+static void list_state(struct round *round, const struct logs *logs, uint64_t since)
+{
+    for (uint32_t i = 0; i < 3; i++) {
+        struct manifest_task *task = &round->manifest.tasks[i];
+        memory_release(NULL, task->state);
+        task->state = NULL;
+        task->state_count = 0;
+        for (uint32_t k = 0; k < logs->count[i]; k++) {
+            const struct manifest_blob *place = &logs->blobs[i][k];
+            if (place->blob.id >= since && place->blob.id <= round->id)
+                sample_add_state(task, place);
+        }
+    }
+}
+
+static void read_logs(struct store *store, const struct round *round, struct told *told)
+{
+    struct weir_error error;
+    struct blob_buffer out = {0};
+    for (uint32_t i = 0; i < 3; i++)
+        for (uint32_t k = 0; k < round->manifest.tasks[i].state_count; k++)
+            if (store_read_state(store, &round->manifest, i, k, &out, &error) == WEIR_DAMAGED)
+                breach(told, "S6: held state can't be read", &error);
+    blob_buffer_free(&out, NULL);
+}
+
+static void commit_round(struct store *store, struct round *round, const struct logs *logs,
+                         uint64_t since, struct told *told)
 {
     struct weir_error error;
     enum weir_result result = WEIR_IO;
+    if (round->manifest.tasks != NULL)
+        list_state(round, logs, since);
     if (round->going)
         result = store_commit(store, &round->manifest, &error);
+    if (round->going && result == WEIR_INVALID)
+        breach(told, "S6: what is held can't be named", &error);
     if (result == WEIR_OK)
         told->committed = round->id;
     else if (round->going)
         went(store, round, told, result);
     store_retain(store, 1, 0);
+    if (round->manifest.tasks != NULL)
+        read_logs(store, round, told);
     manifest_free(&round->manifest);
 }
 
@@ -131,7 +227,18 @@ static void save(struct store *store, struct told *told)
         breach(told, "a path where nothing is was refused", &error);
 }
 
-static bool recover(struct store *store, struct told *told)
+/* The logs are those of the checkpoint that the run goes on from. */
+static bool hold_all(struct store *store, const struct manifest *manifest, struct logs *logs,
+                     struct told *told)
+{
+    bool held = true;
+    for (uint32_t i = 0; i < manifest->task_count; i++)
+        for (uint32_t k = 0; k < manifest->tasks[i].state_count && held; k++)
+            held = hold(store, logs, i, &manifest->tasks[i].state[k], told);
+    return held;
+}
+
+static bool recover(struct store *store, struct logs *logs, struct told *told)
 {
     struct weir_error error;
     struct manifest manifest;
@@ -145,8 +252,9 @@ static bool recover(struct store *store, struct told *told)
     if (manifest.id < told->committed)
         breach(told, "S1: a checkpoint that was told of is gone", NULL);
     told->committed = manifest.id;
+    bool held = hold_all(store, &manifest, logs, told);
     manifest_free(&manifest);
-    return true;
+    return held;
 }
 
 static void live(struct told *told, bool saving)
@@ -155,6 +263,7 @@ static void live(struct told *told, bool saving)
     struct weir_error error;
     struct store *store;
     struct round rounds[2];
+    struct logs logs = {.count = {0}};
     told->lost = 0;
     told->unknown = false;
     sample_options(&options, STORE);
@@ -163,15 +272,16 @@ static void live(struct told *told, bool saving)
     if (store_epoch(store) <= told->epoch)
         breach(told, "S2: an epoch comes again", NULL);
     told->epoch = store_epoch(store);
-    if (recover(store, told) && store_sweep(store, &error) == WEIR_OK) {
+    if (recover(store, &logs, told) && store_sweep(store, &error) == WEIR_OK) {
         begin_round(store, &rounds[0], told);
         begin_round(store, &rounds[1], told);
         write_round(store, &rounds[1], told);
         write_round(store, &rounds[0], told);
-        sync_round(store, &rounds[1], told);
-        sync_round(store, &rounds[0], told);
-        commit_round(store, &rounds[0], told);
-        commit_round(store, &rounds[1], told);
+        sync_round(store, &rounds[0], &logs, told);
+        sync_round(store, &rounds[1], &logs, told);
+        commit_round(store, &rounds[0], &logs, 0, told);
+        commit_round(store, &rounds[1], &logs, rounds[0].id, told);
+        compact(store, &logs, rounds[0].id);
         if (saving)
             save(store, told);
     }
@@ -205,6 +315,34 @@ static void check_all(struct told *told, const char *path, uint64_t at_least)
     }
     memory_release(NULL, ids);
     store_close(&view);
+}
+
+/* S7 */
+static void check_leftovers(struct told *told)
+{
+    const struct file_node *data = files_find(files_find(files_root(), "store"), NAME_DATA);
+    struct store *view;
+    struct manifest manifest;
+    uint64_t named[8] = {0}; /* numbers of containers: few, and none is 0 */
+    size_t count = 0;
+    cr_assert_eq(store_view(STORE, NULL, &view, NULL), WEIR_OK);
+    cr_assert_eq(store_manifest(view, told->committed, &manifest, NULL), WEIR_OK);
+    store_close(&view);
+    for (uint32_t i = 0; i < 3; i++) {
+        for (uint32_t k = 0; k <= manifest.tasks[i].state_count; k++) {
+            const struct manifest_task *task = &manifest.tasks[i];
+            const struct manifest_blob *place = k == 0 ? &task->part : &task->state[k - 1];
+            size_t at = 0;
+            while (at < count && named[at] != place->file_number)
+                at++;
+            cr_assert_eq(place->file_epoch, manifest.epoch, "its log is of this run");
+            named[at] = place->file_number;
+            count += at == count;
+        }
+    }
+    manifest_free(&manifest);
+    if (data->names.count != count)
+        breach(told, "S7: a container is left over", NULL);
 }
 
 static int count_name(void *context, const char *name, enum disk_kind kind)
@@ -293,6 +431,8 @@ static bool three_lives(enum trouble trouble, uint64_t k, int os_error, uint64_t
         if (told->lost > 0 || told->committed == 0)
             breach(told, "a life without trouble lost a round", NULL);
         check(told);
+        if (told->committed > 0)
+            check_leftovers(told);
     }
     cr_assert_eq(sim_end(), 0);
     return reached;
@@ -407,6 +547,62 @@ Test(sim_store, no_id_comes_again_though_a_sweep_dies)
         store = sample_store(STORE);
         cr_assert_gt(store_next_id(store), 1, "seed %d", (int)seed);
         store_close(&store);
+        cr_assert_eq(sim_end(), 0);
+    }
+}
+
+/* ---- what may be held (I1, I6) ---- */
+
+Test(sim_store, state_whose_sync_has_failed_is_never_held_nor_named)
+{
+    static const char *const calls[] = {"sync", "sync folder"};
+    for (size_t i = 0; i < 2; i++) {
+        struct manifest manifests[2];
+        struct weir_error error;
+        sim_disk_wipe();
+        sim_start(i);
+        struct store *store = begin(1);
+        cr_assert_eq(store_claim(store, 2, &error), WEIR_OK);
+        sample_parts(store, 2, &manifests[0]);
+        sim_disk_fail_of(calls[i], 1, EIO, 0);
+        cr_assert_eq(store_sync(store, 2, &error), WEIR_IO);
+        cr_assert_eq(store_hold(store, 1, 2, &error), WEIR_INVALID, "%s", error.text);
+        cr_assert_eq(store_sync(store, 2, &error), WEIR_IO, "it is not tried again");
+        cr_assert_eq(store_hold(store, 1, 2, &error), WEIR_INVALID, "%s", error.text);
+        store_abort(store, 2);
+        cr_assert_eq(store_claim(store, 3, &error), WEIR_OK, "%s", error.text);
+        sample_parts(store, 3, &manifests[1]);
+        cr_assert_eq(store_sync(store, 3, &error), WEIR_OK, "%s", error.text);
+        sample_share(&manifests[1], &manifests[0]);
+        cr_assert_eq(store_commit(store, &manifests[1], &error), WEIR_INVALID);
+        manifest_free(&manifests[0]);
+        manifest_free(&manifests[1]);
+        store_close(&store);
+        cr_assert_eq(sim_end(), 0);
+    }
+}
+
+/* I2: after a power cut it may be there again, and names all that it did. */
+Test(sim_store, what_a_checkpoint_names_stays_when_that_can_not_be_removed_for_good)
+{
+    struct weir_error error;
+    struct manifest manifest;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct told told = {0};
+        sim_disk_wipe();
+        sim_start(seed);
+        struct store *store = begin(1);
+        cr_assert_eq(store_hold(store, 1, 1, &error), WEIR_OK, "%s", error.text);
+        sample_commit(store, 2);
+        sim_disk_fail_of("sync folder", 1, EIO, 0);
+        store_retain(store, 1, 0);
+        cr_assert_eq(store_manifest(store, 1, &manifest, &error), WEIR_NOT_FOUND);
+        sample_commit(store, 3);
+        store_let_go(store, 1, 1);
+        store_close(&store);
+        sim_disk_crash(seed);
+        check_all(&told, STORE, 3);
+        cr_assert_eq(told.breach[0], 0, "%s", told.breach);
         cr_assert_eq(sim_end(), 0);
     }
 }
@@ -533,6 +729,27 @@ static const char *retention_beside_an_open_round(void)
     return told.breach[0] == 0 ? NULL : "a container of an open round is gone";
 }
 
+static const char *state_of_an_aborted_round(void)
+{
+    struct store *store = begin(1);
+    struct manifest manifests[2];
+    cr_assert_eq(store_claim(store, 2, NULL), WEIR_OK);
+    sample_parts(store, 2, &manifests[0]);
+    cr_assert_eq(store_sync(store, 2, NULL), WEIR_OK);
+    cr_assert_eq(store_hold(store, 1, 2, NULL), WEIR_OK);
+    store_abort(store, 2);
+    cr_assert_eq(store_claim(store, 3, NULL), WEIR_OK);
+    sample_parts(store, 3, &manifests[1]);
+    sample_share(&manifests[1], &manifests[0]);
+    cr_assert_eq(store_sync(store, 3, NULL), WEIR_OK);
+    cr_assert_eq(store_commit(store, &manifests[1], NULL), WEIR_OK);
+    enum weir_result result = store_verify(store, 3, NULL);
+    manifest_free(&manifests[0]);
+    manifest_free(&manifests[1]);
+    store_close(&store);
+    return result == WEIR_OK ? NULL : "state that a log has went with its round";
+}
+
 /* Another run has come, and this one does not know. */
 static const char *commit_after_another_run(void)
 {
@@ -636,6 +853,7 @@ static const struct {
     const char *(*look)(void);
 } plants[] = {
     {"gc_takes_open_round", retention_beside_an_open_round},
+    {"abort_takes_held", state_of_an_aborted_round},
     {"check_before_commit_skipped", commit_after_another_run},
     {"epoch_in_memory_only", epochs_of_two_starts},
     {"sync_tried_again", sync_that_failed_once},

@@ -622,8 +622,68 @@ Test(store, two_rounds_stopped_after_any_steps_leave_what_was_committed)
     }
 }
 
+/* --- what is left ---------------------------------------------------------------------------- */
+
+struct census {
+    char names[4096]; /* of containers, one after the other */
+    unsigned count;
+};
+
+static void name_container(struct census *census, const struct manifest_blob *place)
+{
+    char name[NAME_SEGMENT_SIZE];
+    name_of_segment(place->file_epoch, place->file_number, name);
+    if (strstr(census->names, name) != NULL)
+        return;
+    cr_assert_lt(strlen(census->names) + sizeof name, sizeof census->names);
+    strcat(census->names, name);
+    census->count++;
+    cr_assert(scratch_exists(segment_of(place->file_epoch, place->file_number)), "%s", name);
+}
+
+/* Every container that a checkpoint names is there, and no other is. */
+static void expect_no_leftovers(struct store *store)
+{
+    struct census census = {"", 0};
+    struct weir_error error;
+    uint64_t *ids;
+    size_t count;
+    cr_assert_eq(store_list(store, &ids, &count, &error), WEIR_OK, "%s", error.text);
+    for (size_t c = 0; c < count; c++) {
+        struct manifest manifest;
+        cr_assert_eq(store_manifest(store, ids[c], &manifest, &error), WEIR_OK, "%s", error.text);
+        for (uint32_t i = 0; i < manifest.task_count; i++) {
+            const struct manifest_task *task = &manifest.tasks[i];
+            name_container(&census, &task->part);
+            for (uint32_t k = 0; k < task->inflight_count; k++)
+                name_container(&census, &task->inflight[k]);
+            for (uint32_t k = 0; k < task->state_count; k++)
+                name_container(&census, &task->state[k]);
+        }
+        manifest_free(&manifest);
+    }
+    memory_release(NULL, ids);
+    cr_assert_eq(count_files("data"), census.count);
+}
+
+static void hold(struct store *store, uint64_t number)
+{
+    struct weir_error error;
+    cr_assert_eq(store_hold(store, store_epoch(store), number, &error), WEIR_OK, "%s", error.text);
+}
+
+/* With the log of `older` (may be NULL, or not written yet) before its own. */
+static enum weir_result commit_on(struct store *store, struct manifest *manifest,
+                                  const struct manifest *older, struct weir_error *error)
+{
+    if (older != NULL && older->tasks != NULL)
+        sample_share(manifest, older);
+    return store_commit(store, manifest, error);
+}
+
 /* Every way in which two rounds may be carried on, step by step in any order, to a commit or an
- * abort: the newest checkpoint is always the last that was committed. */
+ * abort: the newest checkpoint is always the last that was committed. The second goes on with what
+ * the first has added to the logs, whatever became of it. */
 static void carry_on(unsigned order, unsigned aborts, int *commits)
 {
     struct store *store = sample_store(path);
@@ -643,7 +703,8 @@ static void carry_on(unsigned order, unsigned aborts, int *commits)
             sample_parts(store, id, &manifests[i]);
         } else if (step[i] == 3) {
             sync_round(store, id);
-        } else if (abort || store_commit(store, &manifests[i], &error) != WEIR_OK) {
+            hold(store, manifests[i].tasks[1].part.file_number);
+        } else if (abort || commit_on(store, &manifests[i], i == 1 ? manifests : NULL, &error)) {
             cr_assert(abort || (error.code == WEIR_INVALID && i == 1 && step[0] < 4));
             store_abort(store, id);
         } else {
@@ -655,10 +716,13 @@ static void carry_on(unsigned order, unsigned aborts, int *commits)
         if (newest != 0)
             expect_newest(store, newest);
     }
-    manifest_free(&manifests[0]);
-    manifest_free(&manifests[1]);
+    for (int i = 0; i < 2; i++) {
+        store_let_go(store, store_epoch(store), manifests[i].tasks[1].part.file_number);
+        manifest_free(&manifests[i]);
+    }
+    expect_no_leftovers(store);
     cr_assert_eq(store_sweep(store, &error), WEIR_OK);
-    cr_assert_leq(count_files("data"), 1);
+    expect_no_leftovers(store);
     store_close(&store);
 }
 
@@ -670,6 +734,365 @@ Test(store, two_rounds_interleaved_in_every_way)
             carry_on(order, aborts, &commits);
     cr_assert(commits > 128 && commits < 256, "%d: some are refused, for a lower one is open",
               commits);
+}
+
+/* --- state that rounds share ----------------------------------------------------------------- */
+
+/* Writes and syncs round `id`, which has the log of `older` (may be NULL) and what it adds. */
+static void write_sharing(struct store *store, uint64_t id, const struct manifest *older,
+                          struct manifest *manifest)
+{
+    claim(store, id);
+    sample_parts(store, id, manifest);
+    if (older != NULL)
+        sample_share(manifest, older);
+    sync_round(store, id);
+}
+
+static void commit_sharing(struct store *store, uint64_t id, const struct manifest *older,
+                           struct manifest *manifest)
+{
+    struct weir_error error;
+    write_sharing(store, id, older, manifest);
+    cr_assert_eq(store_commit(store, manifest, &error), WEIR_OK, "%s", error.text);
+}
+
+static void let_go(struct store *store, uint64_t number)
+{
+    store_let_go(store, store_epoch(store), number);
+}
+
+static bool is_there(uint64_t number)
+{
+    return scratch_exists(segment_of(1, number));
+}
+
+/* I6 */
+Test(store, state_is_shared_by_checkpoints_and_goes_with_the_last_that_names_it)
+{
+    struct store *store = sample_store(path);
+    struct manifest manifests[6];
+    struct weir_error error;
+    commit_sharing(store, 1, NULL, &manifests[1]);
+    commit_sharing(store, 2, &manifests[1], &manifests[2]);
+    commit_sharing(store, 3, &manifests[2], &manifests[3]);
+    cr_assert_eq(manifests[3].tasks[1].state_count, 6);
+    for (uint64_t id = 1; id <= 3; id++)
+        cr_assert_eq(store_verify(store, id, &error), WEIR_OK, "%s", error.text);
+    store_retain(store, 1, 0);
+    expect_newest(store, 3);
+    cr_assert(is_there(1) && is_there(2) && is_there(3), "3 names them all");
+    store_close(&store);
+
+    store = sample_store(path); /* another run shares it as well */
+    cr_assert_eq(store_sweep(store, &error), WEIR_OK, "%s", error.text);
+    commit_sharing(store, 4, &manifests[3], &manifests[4]);
+    cr_assert_eq(manifests[4].tasks[1].state[0].blob.epoch, 1);
+    cr_assert_eq(manifests[4].tasks[1].state[7].blob.epoch, 2);
+    store_retain(store, 1, 0);
+    expect_newest(store, 4);
+    expect_no_leftovers(store);
+    commit_sharing(store, 5, &manifests[2], &manifests[5]);
+    store_retain(store, 1, 0);
+    expect_newest(store, 5);
+    cr_assert(is_there(1) && is_there(2) && !is_there(3), "nobody names it any more");
+    expect_no_leftovers(store);
+    sample_commit(store, 6);
+    store_retain(store, 1, 0);
+    cr_assert_eq(count_files("data"), 1);
+    expect_newest(store, 6);
+    store_close(&store);
+    for (int i = 1; i <= 5; i++)
+        manifest_free(&manifests[i]);
+}
+
+/* I7, L1 */
+Test(store, held_state_of_an_aborted_round_is_named_by_a_later_one)
+{
+    struct store *store = sample_store(path);
+    struct manifest manifests[4];
+    sample_commit(store, 1);
+    write_sharing(store, 2, NULL, &manifests[2]);
+    hold(store, 2);
+    store_abort(store, 2);
+    cr_assert(is_there(2));
+    commit_sharing(store, 3, &manifests[2], &manifests[3]);
+    store_retain(store, 1, 0);
+    expect_newest(store, 3);
+    let_go(store, 2);
+    cr_assert(is_there(2), "3 names it");
+    store_close(&store);
+    store = sample_store(path);
+    cr_assert_eq(store_sweep(store, NULL), WEIR_OK);
+    expect_newest(store, 3);
+    expect_no_leftovers(store);
+    sample_commit(store, 4);
+    store_retain(store, 1, 0);
+    cr_assert_not(is_there(2));
+    expect_no_leftovers(store);
+    store_close(&store);
+    manifest_free(&manifests[2]);
+    manifest_free(&manifests[3]);
+}
+
+/* I7 */
+Test(store, what_is_let_go_and_needed_by_nobody_goes)
+{
+    struct store *store = sample_store(path);
+    struct manifest manifest;
+    write_sharing(store, 1, NULL, &manifest);
+    hold(store, 1);
+    hold(store, 1);
+    let_go(store, 7); /* what is not held is left alone */
+    store_abort(store, 1);
+    let_go(store, 1);
+    cr_assert(is_there(1), "held once more");
+    let_go(store, 1);
+    cr_assert_not(is_there(1));
+    let_go(store, 1);
+    manifest_free(&manifest);
+
+    write_sharing(store, 2, NULL, &manifest);
+    hold(store, 2);
+    let_go(store, 2);
+    cr_assert(is_there(2), "its round is open");
+    store_abort(store, 2);
+    cr_assert_not(is_there(2));
+    manifest_free(&manifest);
+
+    write_sharing(store, 3, NULL, &manifest);
+    hold(store, 3);
+    commit(store, &manifest);
+    sample_commit(store, 4);
+    store_retain(store, 1, 0);
+    cr_assert(is_there(3), "though no checkpoint names it");
+    let_go(store, 3);
+    cr_assert_not(is_there(3));
+    expect_no_leftovers(store);
+    store_close(&store);
+}
+
+static enum weir_result try_hold(struct store *store, uint32_t epoch, uint64_t number)
+{
+    struct weir_error error;
+    enum weir_result result = store_hold(store, epoch, number, &error);
+    if (result == WEIR_INVALID)
+        cr_assert_not_null(strstr(error.text, "can't be held"), "%s", error.text);
+    return result;
+}
+
+/* I6, I1 */
+Test(store, only_what_was_synced_can_be_held)
+{
+    struct store *store = sample_store(path);
+    struct manifest manifest;
+    cr_assert_eq(try_hold(store, 1, 1), WEIR_INVALID, "there is none");
+    claim(store, 1);
+    sample_parts(store, 1, &manifest);
+    cr_assert_eq(try_hold(store, 1, 1), WEIR_INVALID, "not synced");
+    sync_round(store, 1);
+    cr_assert_eq(try_hold(store, 2, 1), WEIR_INVALID, "another run's");
+    cr_assert_eq(try_hold(store, 1, 2), WEIR_INVALID);
+    store_abort(store, 1);
+    cr_assert_eq(try_hold(store, 1, 1), WEIR_INVALID, "it is gone");
+    manifest_free(&manifest);
+
+    sample_commit(store, 2);
+    hold(store, 2); /* a checkpoint names it */
+    claim(store, 3);
+    sample_parts(store, 3, &manifest);
+    store_abort(store, 3); /* before its sync: nothing of it is kept */
+    manifest_free(&manifest);
+    expect_no_leftovers(store);
+    store_close(&store);
+    cr_assert_eq(store_view(path, NULL, &store, NULL), WEIR_OK);
+    cr_assert_eq(try_hold(store, 1, 2), WEIR_REFUSED, "a view removes nothing anyway");
+    store_close(&store);
+    store = sample_store(path);
+    cr_assert_eq(try_hold(store, 1, 3), WEIR_INVALID);
+    cr_assert_eq(try_hold(store, 1, 2), WEIR_OK, "the checkpoint's that it goes on from");
+    sample_commit(store, 4);
+    store_retain(store, 1, 0);
+    cr_assert_eq(store_sweep(store, NULL), WEIR_OK);
+    cr_assert(is_there(2));
+    store_let_go(store, 1, 2);
+    expect_no_leftovers(store);
+    store_close(&store);
+}
+
+/* I6 */
+Test(store, state_that_nobody_keeps_can_not_be_committed)
+{
+    struct store *store = sample_store(path);
+    struct manifest manifests[4];
+    struct weir_error error;
+    sample_commit(store, 1);
+    write_sharing(store, 2, NULL, &manifests[2]);
+    write_sharing(store, 3, &manifests[2], &manifests[3]);
+    store_abort(store, 2);
+    cr_assert_eq(store_commit(store, &manifests[3], &error), WEIR_INVALID);
+    cr_assert_not_null(strstr(error.text, "blob 0 of task 1's state"), "%s", error.text);
+    cr_assert_not(scratch_exists(manifest_of(3)));
+    manifests[3].tasks[1].state[0].file_number = 3; /* the first is there; not so the second */
+    manifests[3].tasks[1].state[0].blob.id = 3;
+    cr_assert_eq(store_commit(store, &manifests[3], &error), WEIR_INVALID);
+    cr_assert_not_null(strstr(error.text, "blob 1 of task 1's state"), "%s", error.text);
+    for (uint32_t i = 1; i <= 2; i++) /* its own are left */
+        manifests[3].tasks[i].state += sample_segments(i);
+    for (uint32_t i = 1; i <= 2; i++)
+        manifests[3].tasks[i].state_count -= sample_segments(i);
+    cr_assert_eq(store_commit(store, &manifests[3], &error), WEIR_OK, "%s", error.text);
+    expect_newest(store, 3);
+    for (uint32_t i = 1; i <= 2; i++)
+        manifests[3].tasks[i].state -= sample_segments(i);
+    store_close(&store);
+    manifest_free(&manifests[2]);
+    manifest_free(&manifests[3]);
+}
+
+Test(store, held_state_is_let_go_while_a_manifest_can_not_be_read_and_swept_later)
+{
+    struct store *store;
+    struct manifest manifest;
+    struct weir_error error;
+    unsigned char bytes[8192];
+    make_with(1);
+    size_t size = scratch_read(manifest_of(1), bytes, sizeof bytes);
+    scratch_write(manifest_of(1), "{}", 2);
+    cr_assert_eq(try_open(&store, &error), WEIR_OK);
+    write_sharing(store, 2, NULL, &manifest);
+    cr_assert_eq(try_hold(store, 1, 1), WEIR_INVALID, "who knows what it names");
+    hold(store, 1);
+    store_abort(store, 2);
+    let_go(store, 1);
+    cr_assert(scratch_exists(segment_of(2, 1)));
+    manifest_free(&manifest);
+    store_close(&store);
+    scratch_write(manifest_of(1), bytes, size);
+    store = sample_store(path);
+    cr_assert_eq(store_sweep(store, &error), WEIR_OK);
+    expect_no_leftovers(store);
+    expect_newest(store, 1);
+    store_close(&store);
+}
+
+/* One step in the life of a store that has checkpoint 1: 2 goes on with its log and is aborted, 3
+ * goes on with that of 2, and 4 has a log of its own. */
+static void shared_step(struct store *store, int step, struct manifest manifests[5])
+{
+    struct weir_error error;
+    switch (step) {
+    case 1:
+        cr_assert_eq(store_recover(store, 0, &manifests[1], &error), WEIR_OK, "%s", error.text);
+        cr_assert_eq(store_hold(store, 1, 1, &error), WEIR_OK, "%s", error.text);
+        break;
+    case 2:
+        write_sharing(store, 2, &manifests[1], &manifests[2]);
+        break;
+    case 3:
+        hold(store, 1);
+        break;
+    case 4:
+        store_abort(store, 2);
+        break;
+    case 5:
+        write_sharing(store, 3, &manifests[2], &manifests[3]);
+        break;
+    case 6:
+        hold(store, 2);
+        break;
+    case 7:
+        cr_assert_eq(store_commit(store, &manifests[3], &error), WEIR_OK, "%s", error.text);
+        break;
+    case 8:
+        store_retain(store, 1, 0);
+        break;
+    case 9:
+        commit_sharing(store, 4, NULL, &manifests[4]);
+        break;
+    case 10:
+        store_retain(store, 1, 0);
+        break;
+    case 11:
+        store_let_go(store, 1, 1);
+        break;
+    default:
+        let_go(store, (uint64_t)(step - 11));
+        break;
+    }
+}
+
+/* L4 */
+Test(store, rounds_that_share_stopped_after_any_step_leave_what_was_committed)
+{
+    for (int steps = 0; steps <= 13; steps++) {
+        struct manifest manifests[5];
+        memset(manifests, 0, sizeof manifests);
+        snprintf(path, sizeof path, "%s/store%d", scratch.path, steps);
+        make_with(1);
+        struct store *store = sample_store(path);
+        cr_assert_eq(store_sweep(store, NULL), WEIR_OK);
+        for (int step = 1; step <= steps; step++) {
+            shared_step(store, step, manifests);
+            expect_newest(store, step < 7 ? 1 : step < 9 ? 3 : 4);
+        }
+        if (steps == 13)
+            expect_no_leftovers(store);
+        store_close(&store);
+        store = sample_store(path);
+        cr_assert_eq(store_sweep(store, NULL), WEIR_OK);
+        expect_newest(store, steps < 7 ? 1 : steps < 9 ? 3 : 4);
+        expect_no_leftovers(store);
+        store_close(&store);
+        for (int i = 1; i <= 4; i++)
+            manifest_free(&manifests[i]);
+    }
+}
+
+/* Changes every byte of a blob of state that two checkpoints name. */
+Test(store, every_flipped_byte_of_shared_state_is_found_in_each_checkpoint_that_names_it)
+{
+    unsigned char bytes[8192];
+    char file[512], named[128];
+    struct store *store = sample_store(path);
+    struct manifest manifests[5], newest;
+    struct weir_error error;
+    struct blob_buffer out = {0};
+    sample_commit(store, 1);
+    commit_sharing(store, 2, NULL, &manifests[2]);
+    commit_sharing(store, 3, &manifests[2], &manifests[3]);
+    const struct manifest_blob *place = &manifests[2].tasks[1].state[1];
+    snprintf(named, sizeof named,
+             "data/0000000001-00000000000000000002.seg at offset %u (node 'count', subtask 0, "
+             "state): ",
+             (unsigned)place->offset);
+    strcpy(file, segment_of(1, 2));
+    size_t size = scratch_read(file, bytes, sizeof bytes);
+    for (size_t i = 0; i < BLOB_HEADER_SIZE + place->blob.stored_size; i++) {
+        bytes[place->offset + i] ^= (unsigned char)(1 << i % 8);
+        scratch_write(file, bytes, size);
+        for (unsigned id = 1; id <= 3; id++) {
+            char text[32];
+            snprintf(text, sizeof text, "checkpoint %u: ", id);
+            cr_assert_eq(store_verify(store, id, &error), id == 1 ? WEIR_OK : WEIR_DAMAGED);
+            cr_assert(id == 1 || strstr(error.text, named) != NULL, "%s", error.text);
+            cr_assert(id == 1 || strstr(error.text, text) != NULL, "%s", error.text);
+        }
+        cr_assert_eq(store_recover(store, 0, &newest, &error), WEIR_OK);
+        cr_assert_eq(store_read_state(store, &newest, 1, 0, &out, &error), WEIR_OK);
+        cr_assert_eq(store_read_state(store, &newest, 1, 1, &out, &error), WEIR_DAMAGED);
+        cr_assert_not_null(strstr(error.text, named), "%s", error.text);
+        cr_assert_eq(store_explain(store, 3, &error), WEIR_DAMAGED);
+        cr_assert_not_null(strstr(error.text, "sound: 1;"), "%s", error.text);
+        manifest_free(&newest);
+        bytes[place->offset + i] ^= (unsigned char)(1 << i % 8);
+    }
+    scratch_write(file, bytes, size);
+    cr_assert_eq(store_verify(store, 3, &error), WEIR_OK, "%s", error.text);
+    blob_buffer_free(&out, NULL);
+    manifest_free(&manifests[2]);
+    manifest_free(&manifests[3]);
+    store_close(&store);
 }
 
 /* --- a store that is no longer ours ---------------------------------------------------------- */
@@ -805,8 +1228,8 @@ Test(store, large_parts_roll_into_several_containers)
 
 Test(store, a_container_is_open_to_ordinary_lz4)
 {
-    unsigned char bytes[4096], out[4096];
-    char expected[512] = "";
+    unsigned char bytes[8192], out[4096];
+    char expected[1024] = "";
     size_t used = 0;
     LZ4F_dctx *context;
     make_with(1);
@@ -828,6 +1251,10 @@ Test(store, a_container_is_open_to_ordinary_lz4)
             sample_piece(part, 1, i, k);
             strcat(expected, part);
         }
+        for (uint32_t k = 0; k < sample_segments(i); k++) {
+            sample_segment(part, 1, i, k);
+            strcat(expected, part);
+        }
     }
     cr_assert(used == strlen(expected) && memcmp(out, expected, used) == 0);
 }
@@ -845,7 +1272,7 @@ static void expect_damage(struct store *store, const char *named, const char *wh
 
 static void spoil_everywhere(const char *file, const char *named)
 {
-    unsigned char bytes[4096];
+    unsigned char bytes[8192];
     struct store *store = sample_store(path);
     struct weir_error error;
     size_t size = scratch_read(file, bytes, sizeof bytes);
@@ -882,7 +1309,7 @@ Test(store, every_flipped_byte_and_every_cut_of_a_manifest_is_found_and_named)
 
 Test(store, swapped_blobs_and_files_are_found)
 {
-    unsigned char one[4096], two[4096];
+    unsigned char one[8192], two[8192];
     struct store *store;
     struct weir_error error;
     make_with(2);
@@ -915,7 +1342,7 @@ Test(store, swapped_blobs_and_files_are_found)
 
 Test(store, a_manifest_of_another_store_is_damage)
 {
-    unsigned char bytes[4096];
+    unsigned char bytes[8192];
     struct store_options options;
     struct store *store;
     struct weir_error error;
@@ -1043,7 +1470,7 @@ Test(store, no_container_is_removed_while_a_manifest_can_not_be_read)
     struct store *store;
     struct weir_error error;
     make_with(3);
-    unsigned char bytes[4096];
+    unsigned char bytes[8192];
     size_t size = scratch_read(manifest_of(2), bytes, sizeof bytes);
     scratch_write(manifest_of(2), "{}", 2);
     cr_assert_eq(try_open(&store, &error), WEIR_OK);
@@ -1100,6 +1527,9 @@ Test(store, a_piece_or_a_task_that_is_not_there_can_not_be_read)
     cr_assert_eq(store_read_inflight(store, &manifest, 3, 0, &out, &error), WEIR_INVALID);
     cr_assert_eq(store_read_inflight(store, &manifest, 1, 2, &out, &error), WEIR_INVALID);
     cr_assert_eq(store_read_inflight(store, &manifest, 2, 0, &out, &error), WEIR_INVALID);
+    cr_assert_eq(store_read_state(store, &manifest, 3, 0, &out, &error), WEIR_INVALID);
+    cr_assert_eq(store_read_state(store, &manifest, 0, 0, &out, &error), WEIR_INVALID);
+    cr_assert_eq(store_read_state(store, &manifest, 1, 2, &out, &error), WEIR_INVALID);
     manifest_free(&manifest);
     store_close(&store);
 }
@@ -1241,6 +1671,8 @@ Test(store, a_savepoint_holds_the_blobs_that_are_named_and_no_others)
         size += BLOB_HEADER_SIZE + manifest.tasks[i].part.blob.stored_size;
         for (uint32_t k = 0; k < manifest.tasks[i].inflight_count; k++)
             size += BLOB_HEADER_SIZE + manifest.tasks[i].inflight[k].blob.stored_size;
+        for (uint32_t k = 0; k < manifest.tasks[i].state_count; k++)
+            size += BLOB_HEADER_SIZE + manifest.tasks[i].state[k].blob.stored_size;
     }
     sample_expect(view, &manifest);
     manifest_free(&manifest);
@@ -1249,6 +1681,44 @@ Test(store, a_savepoint_holds_the_blobs_that_are_named_and_no_others)
     cr_assert_eq(stat(segment_of(1, 1), &status), 0);
     cr_assert_eq((uint64_t)status.st_size, size);
     cr_assert_eq(count_files("data"), 1);
+}
+
+Test(store, a_savepoint_has_all_state_whoever_wrote_it)
+{
+    struct store *store = sample_store(path), *view;
+    struct manifest manifests[4], manifest;
+    struct weir_error error;
+    commit_sharing(store, 1, NULL, &manifests[1]);
+    commit_sharing(store, 2, &manifests[1], &manifests[2]);
+    store_close(&store);
+    store = sample_store(path);
+    commit_sharing(store, 3, &manifests[2], &manifests[3]);
+    store_close(&store);
+    save_to(3);
+    struct scratch gone = {""};
+    strcpy(gone.path, path);
+    scratch_free(&gone);
+    for (int copies = 0; copies < 2; copies++) {
+        strcpy(path, saved);
+        cr_assert_eq(store_view(path, NULL, &view, &error), WEIR_OK, "%s", error.text);
+        cr_assert_eq(store_verify(view, 3, &error), WEIR_OK, "%s", error.text);
+        cr_assert_eq(store_manifest(view, 3, &manifest, &error), WEIR_OK, "%s", error.text);
+        const struct manifest_blob *state = manifest.tasks[1].state;
+        cr_assert_eq(manifest.tasks[1].state_count, 6);
+        for (uint64_t k = 0; k < 6; k++) {
+            cr_assert(state[k].blob.id == 1 + k / 2 && state[k].blob.epoch == (k < 4 ? 1 : 2));
+            cr_assert(state[k].file_epoch == 2 && state[k].file_number == 1);
+        }
+        sample_expect(view, &manifest);
+        expect_no_leftovers(view);
+        manifest_free(&manifest);
+        store_close(&view);
+        snprintf(saved, sizeof saved, "%s/again", scratch.path); /* a copy can be copied */
+        if (copies == 0)
+            cr_assert_eq(save(3, saved, &error), WEIR_OK, "%s", error.text);
+    }
+    for (int i = 1; i <= 3; i++)
+        manifest_free(&manifests[i]);
 }
 
 Test(store, saving_disturbs_neither_the_store_nor_its_open_rounds)
@@ -1438,7 +1908,7 @@ Test(store, a_damaged_savepoint_says_that_there_is_no_other_checkpoint_in_it)
 
 Test(store, damage_is_not_copied_and_leaves_nothing_behind)
 {
-    unsigned char bytes[4096];
+    unsigned char bytes[8192];
     struct weir_error error;
     char segment[512];
     make_with(1);
@@ -1492,10 +1962,11 @@ static void release(void *context, void *memory)
     free(memory);
 }
 
-/* Round `id`, up to its sync. */
+/* Round `id`, up to its sync; its state is held then. */
 static enum weir_result write_round(struct store *store, uint64_t id, struct manifest *manifest,
                                     struct weir_error *error)
 {
+    struct manifest_blob place;
     const struct weir_bytes raw = {"a hundred bytes, or less than that", 34};
     enum weir_result result = store_claim(store, id, error);
     sample_manifest(manifest, store_epoch(store), id);
@@ -1506,7 +1977,21 @@ static enum weir_result write_round(struct store *store, uint64_t id, struct man
         for (uint32_t k = 0; k < task->inflight_count && result == WEIR_OK; k++)
             result = store_part(store, id, BLOB_INFLIGHT, i, raw, &task->inflight[k], error);
     }
-    return result == WEIR_OK ? store_sync(store, id, error) : result;
+    if (result == WEIR_OK)
+        result = store_part(store, id, BLOB_STATE, 1, raw, &place, error);
+    if (result == WEIR_OK)
+        result = store_sync(store, id, error);
+    if (result == WEIR_OK)
+        result = store_hold(store, place.file_epoch, place.file_number, error);
+    if (result == WEIR_OK)
+        sample_add_state(&manifest->tasks[1], &place);
+    return result;
+}
+
+static void let_go_all(struct store *store, const struct manifest *manifest)
+{
+    for (uint32_t k = 0; manifest->tasks != NULL && k < manifest->tasks[1].state_count; k++)
+        let_go(store, manifest->tasks[1].state[k].file_number);
 }
 
 /* Two rounds at once, and what comes after; the first trouble ends it. */
@@ -1518,13 +2003,17 @@ static enum weir_result write_two_rounds(struct store *store, struct weir_error 
     enum weir_result result = write_round(store, id, &manifests[0], error);
     if (result == WEIR_OK)
         result = write_round(store, id + 1, &manifests[1], error);
+    if (result == WEIR_OK)
+        sample_share(&manifests[1], &manifests[0]);
     for (int i = 0; i < 2 && result == WEIR_OK; i++)
         result = store_commit(store, &manifests[i], error);
     store_abort(store, id + 1);
     store_abort(store, id);
-    manifest_free(&manifests[0]);
-    manifest_free(&manifests[1]);
     store_retain(store, 1, 0);
+    for (int i = 0; i < 2; i++) {
+        let_go_all(store, &manifests[i]);
+        manifest_free(&manifests[i]);
+    }
     if (result == WEIR_OK)
         result = store_save_copy(store, id + 1, saved, error);
     if (result != WEIR_OK)

@@ -186,6 +186,18 @@ static void write_blob(struct store *store, uint64_t id, uint32_t task, enum blo
     free(writer->data);
 }
 
+/* Adds to the log of a task's state. */
+static void put_log(struct store *store, uint64_t id, uint32_t task, struct manifest_task *to)
+{
+    for (uint32_t k = 0; k < sample_segments(task); k++) {
+        struct snapshot_writer writer = {.grow = grow};
+        struct manifest_blob place;
+        snapshot_bytes(&writer, "a segment of a log", 18);
+        write_blob(store, id, task, BLOB_STATE, &writer, &place);
+        sample_add_state(to, &place);
+    }
+}
+
 /* Checkpoints 1 .. ids. The last lies: its states about their counts, or a piece in flight. */
 static void make_lying(uint64_t ids, int state_lie, enum lie lie)
 {
@@ -207,6 +219,7 @@ static void make_lying(uint64_t ids, int state_lie, enum lie lie)
                 put_piece(&writer, i, k, id == ids ? lie : NO_LIE);
                 write_blob(store, id, i, BLOB_INFLIGHT, &writer, &task->inflight[k]);
             }
+            put_log(store, id, i, task);
         }
         cr_assert_eq(store_sync(store, id, &error), WEIR_OK);
         cr_assert_eq(store_commit(store, &manifest, &error), WEIR_OK, "%s", error.text);
