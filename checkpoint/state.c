@@ -1201,7 +1201,7 @@ static enum weir_result block_enter(struct state *state, struct link *segment,
                                     const struct segment_block *block,
                                     const struct state_range *range, struct weir_error *error)
 {
-    uint32_t number;
+    uint32_t number = 0;
     size_t begin = 0, size;
     enum weir_result result = WEIR_OK;
     for (size_t at = 0; result == WEIR_OK && at < block->used; at += size) {

@@ -93,6 +93,25 @@ static enum weir_result verify_blob(struct store *store, const struct manifest *
     return wrong == NULL ? WEIR_OK : view_damaged(manifest, task, place, wrong, error);
 }
 
+/* One state at a time is in memory. */
+static enum weir_result verify_states(struct weir_store *store, const struct manifest *manifest,
+                                      uint32_t task, const struct blob_buffer *part,
+                                      struct weir_error *error)
+{
+    const struct manifest_task *of = &manifest->tasks[task];
+    uint32_t count = manifest->graph.nodes[of->node].state_count;
+    enum weir_result result = WEIR_OK;
+    if (count == 0 && of->state_count > 0)
+        return view_damaged(manifest, task, &of->state[0], "state of a node that has none", error);
+    for (uint32_t i = 0; i < count && result == WEIR_OK; i++) {
+        struct state *state = NULL;
+        result =
+            view_read_state(store->store, manifest, task, part, i, store->allocator, &state, error);
+        state_free(&state);
+    }
+    return result;
+}
+
 enum weir_result weir_store_verify(struct weir_store *store, uint64_t id, struct weir_error *error)
 {
     struct manifest manifest;
@@ -103,10 +122,10 @@ enum weir_result weir_store_verify(struct weir_store *store, uint64_t id, struct
     for (uint32_t i = 0; i < manifest.task_count && result == WEIR_OK; i++) {
         const struct manifest_task *task = &manifest.tasks[i];
         result = verify_blob(store->store, &manifest, i, &task->part, &raw, error);
+        if (result == WEIR_OK)
+            result = verify_states(store, &manifest, i, &raw, error);
         for (uint32_t k = 0; k < task->inflight_count && result == WEIR_OK; k++)
             result = verify_blob(store->store, &manifest, i, &task->inflight[k], &raw, error);
-        for (uint32_t k = 0; k < task->state_count && result == WEIR_OK; k++)
-            result = store_read_state(store->store, &manifest, i, k, &raw, error);
     }
     blob_buffer_free(&raw, store->allocator);
     manifest_free(&manifest);

@@ -23,56 +23,145 @@ static bool is_text(struct weir_bytes bytes, const char *text)
            memcmp(bytes.data, text, bytes.size) == 0;
 }
 
-bool view_entries_begin(struct view_entries *entries, const struct snapshot_section *section,
-                        const struct manifest_state *state)
+/* Takes what stands before the body; it must be what the manifest says of the state. */
+static bool begin_state(struct snapshot_section *section, const struct manifest_state *state)
 {
-    *entries = (struct view_entries){.section = *section, .value_size = state->value_size};
-    struct snapshot_section *from = &entries->section;
-    bool named = is_text(snapshot_get_text(from), state->name);
-    bool sized = snapshot_get_u32(from) == state->version;
-    sized = snapshot_get_u32(from) == state->value_size && sized;
-    entries->left = snapshot_get_u64(from);
-    uint64_t visited = snapshot_get_u64(from);
-    /* An entry takes 8 bytes at least: a count that lies is found before anything is done. */
-    return !from->failed && named && sized && visited <= entries->left &&
-           entries->left <= from->left / 8;
+    bool named = is_text(snapshot_get_text(section), state->name);
+    bool sized = snapshot_get_u32(section) == state->version;
+    return snapshot_get_u32(section) == state->value_size && sized && named && !section->failed;
 }
 
-static struct weir_bytes take_padded(struct snapshot_section *from, uint32_t size)
+struct reading {
+    struct store *store;
+    const struct weir_allocator *allocator;
+    const struct manifest *manifest;
+    uint32_t task;
+    struct state_range range;
+};
+
+static enum weir_result wrong_part(const struct reading *from, const char *what,
+                                   struct weir_error *error)
 {
-    struct weir_bytes bytes = snapshot_get_bytes(from, size);
-    (void)snapshot_get_bytes(from, (8 - size % 8) % 8);
-    return bytes;
+    return view_damaged(from->manifest, from->task, &from->manifest->tasks[from->task].part, what,
+                        error);
 }
 
-bool view_entries_next(struct view_entries *entries, struct weir_bytes *key,
-                       struct weir_bytes *value)
+/* Blobs [first, first + count) of the task's state, as a segment. */
+static enum weir_result read_segment(const struct reading *from, uint32_t first, uint32_t count,
+                                     struct state *state, struct weir_error *error)
 {
-    struct snapshot_section *from = &entries->section;
-    uint32_t key_size = snapshot_get_u32(from), value_size = snapshot_get_u32(from);
-    if (key_size > STATE_KEY_LIMIT || value_size > STATE_VALUE_LIMIT ||
-        (entries->value_size != 0 && value_size != entries->value_size))
-        return false;
-    *key = take_padded(from, key_size);
-    *value = take_padded(from, value_size);
-    entries->left--;
-    return !from->failed && (entries->left > 0 || snapshot_done(from));
+    struct segment *segment = segment_new(from->allocator);
+    enum weir_result result =
+        segment ? WEIR_OK : error_memory(error, "a segment of state", sizeof *segment);
+    for (uint32_t i = first; i < first + count && result == WEIR_OK; i++) {
+        struct blob_buffer blob = {0};
+        result = store_read_state(from->store, from->manifest, from->task, i, &blob, error);
+        if (result != WEIR_OK)
+            blob_buffer_free(&blob, from->allocator);
+        else if (!segment_adopt(segment, blob.data, blob.capacity))
+            result = error_memory(error, "a segment of state", blob.size);
+        else
+            segment->blocks[segment->count - 1].used = blob.size;
+    }
+    if (result != WEIR_OK) {
+        segment_release(segment);
+        return result;
+    }
+    struct weir_error reason = {0};
+    result = state_load_segment(state, segment, &from->range, &reason);
+    return result == WEIR_DAMAGED
+               ? view_damaged(from->manifest, from->task,
+                              &from->manifest->tasks[from->task].state[first], reason.text, error)
+           : result == WEIR_OK ? WEIR_OK
+                               : error_memory(error, "a segment of state", 0);
 }
 
-static const char *check_state(const struct manifest_node *node,
-                               const struct snapshot_section *section)
+/* Whether `state` is wanted or not, its blobs are counted. */
+static enum weir_result read_log(const struct reading *from, struct snapshot_section *log,
+                                 uint32_t *next, struct state *state, struct weir_error *error)
 {
-    struct view_entries entries;
-    struct weir_bytes key, value;
+    const struct manifest_task *task = &from->manifest->tasks[from->task];
+    enum weir_result result = WEIR_OK;
+    while (log->left > 0 && result == WEIR_OK) {
+        uint32_t count = snapshot_get_u32(log);
+        if (count == 0 || count > task->state_count - *next)
+            return wrong_part(from, "a log of state that names other blobs", error);
+        if (state != NULL)
+            result = read_segment(from, *next, count, state, error);
+        *next += count;
+    }
+    return result;
+}
+
+/* Where the state's section begins in the part. */
+static bool find_state(const struct blob_buffer *part, uint32_t index,
+                       struct snapshot_section *found)
+{
+    struct snapshot_reader reader = {part->data, part->size, false};
+    struct snapshot_section section;
+    while (snapshot_next(&reader, &section))
+        if (section.tag == SNAPSHOT_STATE && section.index == index) {
+            *found = section;
+            return true;
+        }
+    return false;
+}
+
+static enum weir_result load_state(const struct reading *from, const struct blob_buffer *part,
+                                   uint32_t index, struct state *state, struct weir_error *error)
+{
+    const struct manifest_task *task = &from->manifest->tasks[from->task];
+    const struct manifest_node *node = &from->manifest->graph.nodes[task->node];
+    struct snapshot_reader reader = {part->data, part->size, false};
+    struct snapshot_section section;
+    enum weir_result result = WEIR_OK;
+    uint32_t next = 0;
+    while (result == WEIR_OK && snapshot_next(&reader, &section))
+        if (section.tag == SNAPSHOT_LOG)
+            result = read_log(from, &section, &next, section.index == index ? state : NULL, error);
+    if (result != WEIR_OK)
+        return result;
+    if (next != task->state_count)
+        return wrong_part(from, "a log of state that names other blobs", error);
+    if (!find_state(part, index, &section) || !begin_state(&section, &node->states[index]))
+        return wrong_part(from, "a state that is not what the manifest says", error);
+    struct weir_error reason = {0};
+    result = state_load(state, &section, &reason);
+    return result == WEIR_DAMAGED ? wrong_part(from, reason.text, error)
+           : result == WEIR_OK    ? WEIR_OK
+                                  : error_memory(error, "a state", 0);
+}
+
+enum weir_result view_read_state(struct store *store, const struct manifest *manifest,
+                                 uint32_t task, const struct blob_buffer *part, uint32_t index,
+                                 const struct weir_allocator *allocator, struct state **state,
+                                 struct weir_error *error)
+{
+    const struct manifest_task *of = &manifest->tasks[task];
+    const struct manifest_node *node = &manifest->graph.nodes[of->node];
+    uint32_t groups = manifest->graph.key_groups;
+    struct reading from = {.store = store,
+                           .allocator = allocator,
+                           .manifest = manifest,
+                           .task = task,
+                           .range = {state_first_group(of->subtask, node->parallelism, groups),
+                                     state_first_group(of->subtask + 1, node->parallelism, groups),
+                                     groups}};
+    *state = state_new(allocator, node->states[index].value_size);
+    if (*state == NULL)
+        return error_memory(error, "a state", 0);
+    enum weir_result result = load_state(&from, part, index, *state, error);
+    if (result != WEIR_OK)
+        state_free(state);
+    return result;
+}
+
+static const char *check_state(const struct manifest_node *node, struct snapshot_section *section)
+{
     if (section->index >= node->state_count)
         return "a state that the manifest does not know";
-    if (!view_entries_begin(&entries, section, &node->states[section->index]))
+    if (section->tag == SNAPSHOT_STATE && !begin_state(section, &node->states[section->index]))
         return "a state that is not what the manifest says";
-    if (entries.left == 0)
-        return snapshot_done(&entries.section) ? NULL : "bytes after the last entry of a state";
-    while (entries.left > 0)
-        if (!view_entries_next(&entries, &key, &value))
-            return "an entry of state that is not well-formed";
     return NULL;
 }
 
@@ -133,7 +222,8 @@ static const char *check_section(const struct manifest_node *node, struct snapsh
         return "another node's operator";
     if (section->tag == SNAPSHOT_HANDLE && section->left < sizeof(uint64_t))
         return "a handle that is not well-formed";
-    return section->tag == SNAPSHOT_STATE ? check_state(node, section) : NULL;
+    bool state = section->tag == SNAPSHOT_STATE || section->tag == SNAPSHOT_LOG;
+    return state ? check_state(node, section) : NULL;
 }
 
 const char *view_check(const struct manifest *manifest, uint32_t task,

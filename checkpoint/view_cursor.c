@@ -29,7 +29,7 @@ struct weir_cursor {
     const struct manifest_blob *place;
     struct blob_buffer raw;
     struct snapshot_reader reader;
-    struct view_entries entries;
+    struct state *entries; /* of the part in hand; NULL: none */
     struct view_items items;
 
     enum weir_result result; /* sticky */
@@ -162,18 +162,25 @@ static bool next_section(struct weir_cursor *cursor, enum snapshot_tag tag,
 
 static bool next_entry(struct weir_cursor *cursor, struct weir_row *row)
 {
-    const struct manifest_node *node = &cursor->checkpoint->manifest.graph.nodes[cursor->node];
-    struct snapshot_section section;
-    while (cursor->entries.left == 0) {
-        if (!next_section(cursor, SNAPSHOT_STATE, &section))
+    struct weir_checkpoint *checkpoint = cursor->checkpoint;
+    while (cursor->result == WEIR_OK) {
+        enum weir_result result = cursor->entries == NULL
+                                      ? WEIR_NOT_FOUND
+                                      : state_scan_next(cursor->entries, &row->key, &row->value);
+        if (result == WEIR_OK)
+            return true;
+        if (result != WEIR_NOT_FOUND)
+            cursor->result = error_memory(&cursor->error, "the next row", 0);
+        state_free(&cursor->entries);
+        if (cursor->result != WEIR_OK || !next_part(cursor))
             return false;
-        if (section.index == cursor->state &&
-            !view_entries_begin(&cursor->entries, &section, &node->states[cursor->state]))
-            return fail(cursor, "a state that is not what the manifest says");
+        cursor->result =
+            view_read_state(checkpoint->store, &checkpoint->manifest, cursor->task, &cursor->raw,
+                            cursor->state, checkpoint->allocator, &cursor->entries, &cursor->error);
+        if (cursor->result == WEIR_OK) /* wherever the operator's own scan stands */
+            state_scan_rewind(cursor->entries);
     }
-    if (!view_entries_next(&cursor->entries, &row->key, &row->value))
-        return fail(cursor, "an entry of state that is not well-formed");
-    return true;
+    return false;
 }
 
 static bool next_handle(struct weir_cursor *cursor, struct weir_row *row)
@@ -271,6 +278,7 @@ enum weir_result weir_cursor_close(struct weir_cursor **cursor, struct weir_erro
     if (result != WEIR_OK && error != NULL)
         *error = gone->error;
     blob_buffer_free(&gone->raw, gone->checkpoint->allocator);
+    state_free(&gone->entries);
     memory_release(gone->checkpoint->allocator, gone);
     return result;
 }

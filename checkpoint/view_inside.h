@@ -10,6 +10,7 @@
 
 #include "item.h"
 #include "snapshot.h"
+#include "state.h"
 #include "store.h"
 #include "weir_checkpoint.h"
 
@@ -29,19 +30,12 @@ struct weir_checkpoint {
 /* Public structs start with the size the caller knows; what is newer than that is left out. */
 void view_give(void *to, const void *from, size_t from_size);
 
-/* The entries of one STATE section. */
-struct view_entries {
-    struct snapshot_section section; /* what is left of it */
-    uint64_t left;                   /* entries not yet taken */
-    uint32_t value_size;             /* 0: any */
-};
-
-/* Takes what stands before the entries; it must be what the manifest says of the state. */
-bool view_entries_begin(struct view_entries *entries, const struct snapshot_section *section,
-                        const struct manifest_state *state);
-/* False when the entry is not sound; to be called while entries->left > 0. */
-bool view_entries_next(struct view_entries *entries, struct weir_bytes *key,
-                       struct weir_bytes *value);
+/* A state of a task, whose part was read: its segments are read too, and all of it is checked.
+ * The caller frees it. */
+enum weir_result view_read_state(struct store *store, const struct manifest *manifest,
+                                 uint32_t task, const struct blob_buffer *part, uint32_t index,
+                                 const struct weir_allocator *allocator, struct state **state,
+                                 struct weir_error *error) WEIR_MUST_USE;
 
 /* The items of one INFLIGHT section. */
 struct view_items {

@@ -22,6 +22,8 @@ static bool make_states(struct weir_context *context)
         memory_zeroed(context->run->allocator, node->state_count + 1, sizeof *context->states);
     for (uint32_t i = 0; context->states && i < node->state_count; i++) {
         context->states[i] = state_new(context->run->allocator, node->states[i].value_size);
+        if (context->states[i])
+            state_count_orphans(context->states[i], context->run->sealed);
         if (!context->states[i])
             return false;
     }
@@ -621,14 +623,24 @@ bool weir_remove(struct weir_context *context, unsigned state, const struct weir
     struct state *table = the_state(context, state);
     uint64_t hash;
     context->cell_count = 0;
-    return table && key_hash(context, key, &hash) && state_remove(table, *key, hash);
+    if (!table || !key_hash(context, key, &hash))
+        return false;
+    enum weir_result result = state_remove(table, *key, hash);
+    if (result == WEIR_NO_MEMORY)
+        weir_fail(context, result, "state %s: out of memory to remove a key of %zu bytes",
+                  context->node->states[state].name, key->size);
+    return result == WEIR_OK;
 }
 
 bool weir_scan_next(struct weir_context *context, unsigned state, struct weir_bytes *key,
                     struct weir_bytes *value)
 {
     struct state *table = the_state(context, state);
-    return table && state_scan_next(table, key, value);
+    enum weir_result result = table ? state_scan_next(table, key, value) : WEIR_NOT_FOUND;
+    if (result == WEIR_NO_MEMORY)
+        weir_fail(context, result, "state %s: out of memory to scan it",
+                  context->node->states[state].name);
+    return result == WEIR_OK;
 }
 
 void weir_scan_rewind(struct weir_context *context, unsigned state)

@@ -8,6 +8,7 @@
 #define CONTEXT_H
 
 #include "letter.h"
+#include "logs.h"
 #include "outlet.h"
 #include "run.h"
 #include "state.h"
@@ -106,11 +107,12 @@ uint32_t context_sound(const struct weir_context *context, const struct weir_rec
 bool context_bury(struct weir_context *context, uint32_t port, const struct weir_record *record);
 
 /* The operator's part of a checkpoint. save: false when the operator refuses the round (reason in
- * *error) or memory is short (writer->failed). load fails the task. */
+ * *error) or memory is short (writer->failed). The states' logs are cut by themselves. load takes
+ * them over, and fails the task. */
 bool context_save(struct weir_context *context, struct snapshot_writer *writer, char note[201],
                   struct weir_error *error);
 enum weir_result context_load(struct weir_context *context, struct weir_bytes part,
-                              struct weir_error *error) WEIR_MUST_USE;
+                              struct logs *logs, struct weir_error *error) WEIR_MUST_USE;
 /* Publishes every handle and letter up to `id`; false: the task has failed. */
 bool context_commit(struct weir_context *context, uint64_t id);
 

@@ -99,6 +99,7 @@ static void save_states(const struct weir_context *context, struct snapshot_writ
 bool context_save(struct weir_context *context, struct snapshot_writer *writer, char note[201],
                   struct weir_error *error)
 {
+    context->cell_count = 0; /* what is in hand will be sealed */
     snapshot_begin(writer, SNAPSHOT_OPERATOR, 0);
     snapshot_text(writer, context->node->name);
     snapshot_u32(writer, context->table->version);
@@ -138,8 +139,27 @@ bool context_save(struct weir_context *context, struct snapshot_writer *writer, 
     return !writer->failed;
 }
 
+/* The segments are the state's from here on. */
+static enum weir_result load_log(struct weir_context *context, uint32_t state, struct logs *logs,
+                                 struct weir_error *error)
+{
+    uint32_t groups = context->run->key_groups;
+    struct state_range range = {
+        .first = state_first_group(context->subtask, context->parallelism, groups),
+        .end = state_first_group(context->subtask + 1, context->parallelism, groups),
+        .groups = groups};
+    struct log_list none = {0}, *list = state < logs->count ? &logs->lists[state] : &none;
+    enum weir_result result = WEIR_OK;
+    for (uint32_t i = 0; !result && i < list->count; i++) {
+        struct segment *segment = list->segments[i];
+        list->segments[i] = NULL;
+        result = state_load_segment(context->states[state], segment, &range, error);
+    }
+    return result;
+}
+
 static enum weir_result load_state(struct weir_context *context, struct snapshot_section *section,
-                                   struct weir_error *error)
+                                   struct logs *logs, struct weir_error *error)
 {
     const struct graph_node *node = context->node;
     uint32_t i = section->index;
@@ -152,11 +172,8 @@ static enum weir_result load_state(struct weir_context *context, struct snapshot
         version != node->states[i].version || size != node->states[i].value_size)
         return error_set(error, WEIR_DAMAGED, 0, "state %s is not what the manifest says",
                          node->states[i].name);
-    uint32_t groups = context->run->key_groups;
-    return state_load(context->states[i], section,
-                      state_first_group(context->subtask, context->parallelism, groups),
-                      state_first_group(context->subtask + 1, context->parallelism, groups), groups,
-                      error);
+    enum weir_result result = load_log(context, i, logs, error);
+    return result ? result : state_load(context->states[i], section, error);
 }
 
 static enum weir_result load_handle(struct weir_context *context, struct snapshot_section *section,
@@ -184,7 +201,7 @@ static enum weir_result load_letter(struct weir_context *context, struct snapsho
 }
 
 static enum weir_result load_section(struct weir_context *context, struct snapshot_section *section,
-                                     uint32_t *version, struct weir_error *error)
+                                     struct logs *logs, uint32_t *version, struct weir_error *error)
 {
     switch (section->tag) {
     case SNAPSHOT_OPERATOR: {
@@ -203,7 +220,7 @@ static enum weir_result load_section(struct weir_context *context, struct snapsh
                    ? WEIR_OK
                    : error_set(error, WEIR_DAMAGED, 0, "the position is not well-formed");
     case SNAPSHOT_STATE:
-        return load_state(context, section, error);
+        return load_state(context, section, logs, error);
     case SNAPSHOT_HANDLE:
         return load_handle(context, section, error);
     case SNAPSHOT_LETTER:
@@ -222,6 +239,7 @@ static enum weir_result load_section(struct weir_context *context, struct snapsh
         return WEIR_OK; /* load takes it */
     case SNAPSHOT_TASK:
     case SNAPSHOT_CHANNEL:
+    case SNAPSHOT_LOG:
         return WEIR_OK; /* taken elsewhere */
     default:
         return error_set(error, WEIR_DAMAGED, 0, "section %u is unknown", section->tag);
@@ -249,7 +267,7 @@ static enum weir_result run_load(struct weir_context *context, struct weir_bytes
 }
 
 enum weir_result context_load(struct weir_context *context, struct weir_bytes part,
-                              struct weir_error *error)
+                              struct logs *logs, struct weir_error *error)
 {
     struct snapshot_reader reader = {part.data, part.size, false};
     struct snapshot_section section;
@@ -258,7 +276,7 @@ enum weir_result context_load(struct weir_context *context, struct weir_bytes pa
     enum weir_result result = WEIR_OK;
     while (!result && snapshot_next(&reader, &section)) {
         named |= section.tag == SNAPSHOT_OPERATOR;
-        result = load_section(context, &section, &version, error);
+        result = load_section(context, &section, logs, &version, error);
     }
     if (!result && (reader.failed || !named))
         result = error_set(error, WEIR_DAMAGED, 0, "its sections are not well-formed");

@@ -218,6 +218,68 @@ static struct store *from_store(const struct weir_job *job)
     return job->savepoint ? job->savepoint : job->store;
 }
 
+/* ------------------------------------------------------------------------------- parts -- */
+
+/* The next `count` blobs of the instance's state, from *next on, as a segment. */
+static enum weir_result read_segment(struct weir_job *job, uint32_t instance, uint32_t *next,
+                                     uint32_t count, struct logs *logs, uint32_t state,
+                                     struct weir_error *error)
+{
+    const struct manifest_task *saved = &job->restored.tasks[instance];
+    const struct weir_allocator *allocator = job->run.allocator;
+    uint32_t first = *next;
+    if (!count || count > saved->state_count - first)
+        return error_set(error, WEIR_DAMAGED, 0, "a log of state has other blobs than are named");
+    struct segment *segment = segment_new(allocator);
+    if (!segment)
+        return error_memory(error, "a segment of state", sizeof *segment);
+    for (; *next < first + count; ++*next) {
+        struct blob_buffer blob = {0};
+        enum weir_result result =
+            store_read_state(from_store(job), &job->restored, instance, *next, &blob, error);
+        if (!result && !logs_restore(segment, blob.data, blob.size, blob.capacity))
+            result = error_memory(error, "a segment of state", sizeof blob);
+        else if (result)
+            blob_buffer_free(&blob, allocator);
+        if (result) {
+            segment_release(segment);
+            return result;
+        }
+        job->run.restored_bytes += saved->state[*next].blob.stored_size + BLOB_HEADER_SIZE;
+    }
+    if (!job->savepoint)
+        writer_adopt(&job->writer, segment, saved->state + first, count);
+    return logs_add(logs, state, segment)
+               ? WEIR_OK
+               : error_memory(error, "a log of state", sizeof(struct segment *));
+}
+
+/* What the part's sections LOG name. */
+static enum weir_result read_logs(struct weir_job *job, uint32_t instance,
+                                  const struct blob_buffer *part, struct logs *logs,
+                                  struct weir_error *error)
+{
+    const struct manifest_task *saved = &job->restored.tasks[instance];
+    uint32_t states = job->graph->nodes[saved->node].state_count, next = 0;
+    struct snapshot_reader reader = {part->data, part->size, false};
+    struct snapshot_section section;
+    enum weir_result result = logs_init(logs, job->run.allocator, states)
+                                  ? WEIR_OK
+                                  : error_memory(error, "restored logs", states);
+    while (!result && snapshot_next(&reader, &section)) {
+        if (section.tag != SNAPSHOT_LOG)
+            continue;
+        if (section.index >= states)
+            return error_set(error, WEIR_DAMAGED, 0, "state %u is not in the graph", section.index);
+        while (!result && section.left > 0)
+            result = read_segment(job, instance, &next, snapshot_get_u32(&section), logs,
+                                  section.index, error);
+    }
+    if (!result && next != saved->state_count)
+        result = error_set(error, WEIR_DAMAGED, 0, "a log of state has other blobs than are named");
+    return result;
+}
+
 static enum weir_result read_part(struct weir_job *job, uint32_t instance, struct weir_error *error)
 {
     const struct plan *plan = &job->run.plan;
@@ -228,8 +290,14 @@ static enum weir_result read_part(struct weir_job *job, uint32_t instance, struc
         task->parts = memory_zeroed(job->run.allocator, task->operator_count, sizeof *task->parts);
     if (!task->parts)
         return error_memory(error, "restored parts", sizeof *task->parts);
+    if (!task->logs)
+        task->logs = memory_zeroed(job->run.allocator, task->operator_count, sizeof *task->logs);
+    if (!task->logs)
+        return error_memory(error, "restored logs", sizeof *task->logs);
+    struct blob_buffer *part = &task->parts[node->place];
     job->run.restored_bytes += saved->part.blob.stored_size + BLOB_HEADER_SIZE;
-    return store_read(from_store(job), &job->restored, instance, &task->parts[node->place], error);
+    enum weir_result result = store_read(from_store(job), &job->restored, instance, part, error);
+    return result ? result : read_logs(job, instance, part, &task->logs[node->place], error);
 }
 
 /* --------------------------------------------------------------- what was in flight -- */

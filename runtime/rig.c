@@ -150,6 +150,22 @@ static void make_run(struct rig *rig)
     memcpy(run->store_id, STORE_ID, sizeof STORE_ID);
 }
 
+/* Copies: what is durable may be restored many times. */
+static enum weir_result take_logs(struct rig *rig, struct weir_error *error)
+{
+    const struct logs *from = rig->options.logs;
+    const struct weir_allocator *allocator = rig->run.allocator;
+    struct logs *logs = memory_zeroed(allocator, 1, sizeof *logs);
+    rig->task.logs = logs;
+    bool room = logs && logs_init(logs, allocator, from->count);
+    for (uint32_t i = 0; room && i < from->count; i++)
+        for (uint32_t k = 0; room && k < from->lists[i].count; k++) {
+            struct segment *copy = logs_copy(from->lists[i].segments[k], allocator);
+            room = copy && logs_add(logs, i, copy);
+        }
+    return room ? WEIR_OK : error_memory(error, "a restored log", sizeof *logs);
+}
+
 static enum weir_result take_part(struct rig *rig, struct weir_error *error)
 {
     struct task *task = &rig->task;
@@ -164,7 +180,7 @@ static enum weir_result take_part(struct rig *rig, struct weir_error *error)
         return error_memory(error, "a restored part", part.size);
     memcpy(task->parts->data, part.data, part.size);
     task->parts->size = task->parts->capacity = part.size;
-    return WEIR_OK;
+    return take_logs(rig, error);
 }
 
 /* The task has one pipe to all its neighbours: they share an inbox. */
@@ -283,6 +299,22 @@ static void command(struct rig *rig, enum message_kind kind, uint64_t id)
         fail_memory(rig, "a command");
 }
 
+/* As the writer does: what it has is what comes back. */
+static void keep_log(struct rig *rig, const struct message *message)
+{
+    const struct state_cut *cut = logs_of_payload(message->payload);
+    uint32_t states = rig->task.operators->node->state_count;
+    if (message->id != rig->round)
+        return;
+    bool room = rig->logs.count || logs_init(&rig->logs, NULL, states);
+    for (uint32_t i = 0; room && i < cut->count; i++) {
+        struct segment *copy = logs_copy(cut->segments[i], NULL);
+        room = copy && logs_add(&rig->logs, (uint32_t)message->value, copy);
+    }
+    if (!room)
+        fail_memory(rig, "a log of state");
+}
+
 static void keep_part(struct rig *rig, const struct message *message)
 {
     const struct batch *part = message->payload;
@@ -347,6 +379,9 @@ static void on_message(struct rig *rig, const struct message *message)
         return;
     case MESSAGE_READY:
         rig->ready = true;
+        break;
+    case MESSAGE_LOG:
+        keep_log(rig, message);
         break;
     case MESSAGE_PART:
         keep_part(rig, message);
@@ -607,6 +642,7 @@ void rig_announce(struct rig *rig, uint64_t id)
     rig->round = id;
     rig->sealed = rig->reached = false;
     blob_buffer_free(&rig->part, NULL);
+    logs_free(&rig->logs);
     on_verdict(rig, aligner_announced(&rig->collector.aligner, id));
     command(rig, MESSAGE_ANNOUNCE, id);
     for (uint32_t i = 0; i < rig->plan->input_count; i++)
@@ -667,6 +703,7 @@ enum weir_result rig_close(struct rig *rig, struct weir_error *error)
     }
     memory_release(NULL, rig->feeders);
     blob_buffer_free(&rig->part, NULL);
+    logs_free(&rig->logs);
     rig->plan = NULL;
     size_t blocks = atomic_load(&rig->guard.blocks), bytes = atomic_load(&rig->guard.bytes);
     if (!blocks)

@@ -53,11 +53,12 @@ struct rig_manner {
 
 struct rig_options {
     struct rig_manner manner;
-    const char *store;      /* a folder, or NULL */
-    uint32_t epoch;         /* of this run */
-    uint64_t restored;      /* id of the checkpoint, 0: none */
-    struct weir_bytes part; /* what it holds of the task */
-    unsigned char filling;  /* of the guard */
+    const char *store;       /* a folder, or NULL */
+    uint32_t epoch;          /* of this run */
+    uint64_t restored;       /* id of the checkpoint, 0: none */
+    struct weir_bytes part;  /* what it holds of the task, and */
+    const struct logs *logs; /* of its states */
+    unsigned char filling;   /* of the guard */
 };
 
 struct rig {
@@ -80,6 +81,7 @@ struct rig {
     uint64_t round;       /* the last announced */
     bool sealed, reached; /* of `round`: by the task, by the collector's cut */
     struct blob_buffer part;
+    struct logs logs;            /* of its states; in memory of no guard, like the part */
     struct transcript_mark mark; /* R2 */
     struct step step;            /* the task's last */
     bool rests;                  /* nothing moved in the last turn */
@@ -112,7 +114,7 @@ void rig_end(struct rig *rig); /* END on every input */
 
 /* The coordinator's ANNOUNCE, and a marker on each input. */
 void rig_announce(struct rig *rig, uint64_t id);
-/* Until the round is complete: rig->part and rig->mark are its. */
+/* Until the round is complete: rig->part, rig->logs and rig->mark are its. */
 enum weir_result rig_complete(struct rig *rig, struct weir_error *error) WEIR_MUST_USE;
 void rig_abort(struct rig *rig);
 /* Tells that `id` is durable, and waits until all that it covers is published. */

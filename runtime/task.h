@@ -46,6 +46,7 @@ struct task {
     uint32_t pipe_count;
     struct pipe *coordinator, *writer;
     struct blob_buffer *parts; /* restored, one an operator; NULL on a first start */
+    struct logs *logs;         /* and the logs of its states; NULL as well */
 
     /* task thread only */
     struct gate gate;

@@ -64,10 +64,11 @@ static void open_operator(struct task *task, uint32_t place)
     struct weir_bytes part = {task->parts[place].data, task->parts[place].size};
     enum weir_result result = place == 0 ? load_channels(task, part, &error) : WEIR_OK;
     if (!result)
-        result = context_load(context, part, &error);
+        result = context_load(context, part, &task->logs[place], &error);
     if (result)
         task_fail(task, &error);
     blob_buffer_free(&task->parts[place], task->run->allocator);
+    logs_free(&task->logs[place]);
 }
 
 void task_open(struct task *task)
@@ -261,12 +262,15 @@ void task_free(struct task *task)
     for (uint32_t i = 0; i < task->operator_count; i++) {
         if (task->parts)
             blob_buffer_free(&task->parts[i], allocator);
+        if (task->logs)
+            logs_free(&task->logs[i]);
         context_free(&task->operators[i]);
     }
     gate_free(&task->gate);
     outlet_free(&task->outlet);
     content_free(&task->content);
     memory_release(allocator, task->parts);
+    memory_release(allocator, task->logs);
     memory_release(allocator, task->operators);
     memory_release(allocator, task->pipes);
     memory_release(allocator, task->pipe_tasks);

@@ -71,14 +71,49 @@ struct copies {
     uint64_t bytes, peak;
 };
 
-/* The first one is as large as state may be at most: growing step by step would take as much again,
- * and copy it. */
 static size_t size_hint(const struct weir_context *context)
 {
-    uint64_t hint = context->part_size + context->part_size / 8;
-    for (uint32_t s = 0; !context->part_size && s < context->node->state_count; s++)
-        hint += state_bytes(context->states[s]);
-    return (size_t)hint + 256;
+    return context->part_size + context->part_size / 8 + 256;
+}
+
+static bool send_log(struct task *task, const struct weir_context *context, uint32_t state,
+                     uint64_t id, struct weir_error *error)
+{
+    struct state_cut cut;
+    if (state_cut(context->states[state], &cut)) {
+        error_memory(error, "a cut of state", sizeof cut);
+        return false;
+    }
+    if (!cut.count) {
+        state_cut_free(&cut);
+        return true;
+    }
+    struct message message = {.kind = MESSAGE_LOG,
+                              .epoch = task->run->epoch,
+                              .channel = context->instance,
+                              .id = id,
+                              .value = state,
+                              .payload = logs_payload(&cut, task->run->allocator)};
+    if (!message.payload) {
+        state_cut_free(&cut);
+        error_memory(error, "a cut of state", sizeof cut);
+        return false;
+    }
+    if (pipe_send(task->writer, &message))
+        return true;
+    batch_release(message.payload);
+    task_refused(task->writer, "the writer", error);
+    return false;
+}
+
+/* One pointer moves in each state, whatever its size. */
+static bool send_logs(struct task *task, const struct weir_context *context, uint64_t id,
+                      struct weir_error *error)
+{
+    bool sent = true;
+    for (uint32_t s = 0; sent && s < context->node->state_count; s++)
+        sent = send_log(task, context, s, id, error);
+    return sent;
 }
 
 static bool send_part(struct task *task, struct weir_context *context, uint64_t id,
@@ -100,7 +135,8 @@ static bool send_part(struct task *task, struct weir_context *context, uint64_t 
     save_task(task, context, &writer, note);
     if (saved && writer.failed)
         error_memory(error, "a snapshot", writer.size);
-    if (!saved || writer.failed) {
+    saved = saved && !writer.failed && send_logs(task, context, id, error);
+    if (!saved) {
         batch_release(room.batch);
         return false;
     }

@@ -48,8 +48,15 @@ struct durable {
     uint64_t id; /* 0: there is none */
     size_t position;
     struct blob_buffer part;
+    struct logs logs;
     struct transcript_mark mark;
 };
+
+static void free_durable(struct durable *durable)
+{
+    blob_buffer_free(&durable->part, NULL);
+    logs_free(&durable->logs);
+}
 
 struct torture {
     struct weir_torture_options options;
@@ -213,6 +220,7 @@ static enum weir_result start(struct torture *torture, struct weir_error *error)
         .epoch = ++torture->epoch,
         .restored = durable->id,
         .part = {durable->part.data, durable->part.size},
+        .logs = &durable->logs,
         .filling = (unsigned char)(0x5a + 7 * torture->trial),
     };
     torture->position = durable->position;
@@ -317,9 +325,11 @@ static enum weir_result commit(struct torture *torture, uint64_t id, struct weir
 static void keep_durable(struct torture *torture, uint64_t id)
 {
     struct durable *durable = &torture->durable;
-    blob_buffer_free(&durable->part, NULL);
-    *durable = (struct durable){id, torture->position, torture->rig.part, torture->rig.mark};
-    torture->rig.part = (struct blob_buffer){0};
+    struct rig *rig = &torture->rig;
+    free_durable(durable);
+    *durable = (struct durable){id, torture->position, rig->part, rig->logs, rig->mark};
+    rig->part = (struct blob_buffer){0};
+    rig->logs = (struct logs){0};
 }
 
 /* Its markers may still lie before what comes next. */
@@ -516,7 +526,7 @@ static enum weir_result run_trial(struct torture *torture, struct weir_error *er
 /* Nothing of the trial before is left. */
 static void clear_trial(struct torture *torture)
 {
-    blob_buffer_free(&torture->durable.part, NULL);
+    free_durable(&torture->durable);
     torture->durable = (struct durable){.mark = transcript_beginning()};
     transcript_rewind(&torture->out, &torture->durable.mark);
     torture->story[0] = 0;
@@ -668,7 +678,7 @@ enum weir_result weir_operator_torture(const struct weir_torture_options *option
     rig_plan_free(&torture->plan);
     transcript_free(&torture->plain);
     transcript_free(&torture->out);
-    blob_buffer_free(&torture->durable.part, NULL);
+    free_durable(&torture->durable);
     memory_release(NULL, torture);
     return result;
 }

@@ -6,7 +6,8 @@
  * place here, and its own containers in the store.
  *
  *   CLAIM --> CLAIMED      the round's folder is made
- *   PART, CONTENT, SPILLED, RECORDED   of each task, in that order; rounds and tasks mix
+ *   LOG, PART          of each instance, in that order: its states' segments, the rest
+ *   CONTENT, SPILLED, RECORDED   of each task, in that order; rounds, tasks and instances mix
  *   --> DURABLE            all parts and all content of all tasks are written and synced
  *   COMMIT --> DONE        the manifest
  *   SAVE --> SAVED         a copy elsewhere
@@ -17,6 +18,9 @@
  * W3  content waits by reference until its task's RECORDED, and is then written in pieces of about
  *     CONTENT_PIECE bytes: nobody needs it whole in memory, here or when it is read.
  * W4  what is dropped or written is taken from the job's budget at once.
+ * W5  a segment that was made durable once is not written again: it knows its blobs, and their
+ *     containers are held (store.h) until no log and no round has it any more. One whose round is not
+ *     synced yet is written by the next round again: rounds owe each other nothing (L1).
  */
 #ifndef WRITER_H
 #define WRITER_H
@@ -24,6 +28,7 @@
 #include <stdatomic.h>
 
 #include "cut.h"
+#include "logs.h"
 #include "run.h"
 #include "store.h"
 
@@ -33,6 +38,21 @@
 struct writer_content {
     struct message *items; /* CONTENT and SPILLED, with their payloads */
     uint32_t count, room;
+};
+
+/* The blobs of a segment, when they are durable (W5). */
+struct writer_stored {
+    struct writer *writer;
+    struct writer_stored *next; /* of those that nobody needs any more */
+    uint32_t count;
+    struct manifest_blob places[];
+};
+
+/* A segment that this round has written. */
+struct writer_fresh {
+    struct segment *segment; /* one reference */
+    uint32_t instance;
+    uint32_t first, count; /* of the instance's blobs of state */
 };
 
 struct writer_round {
@@ -45,6 +65,9 @@ struct writer_round {
     int64_t triggered_wall_ns;
     struct manifest_task *tasks;     /* one an instance */
     struct writer_content *contents; /* one a task */
+    struct writer_content *logs;     /* one an instance: LOG, until the round is over */
+    struct writer_fresh *fresh;
+    uint32_t fresh_count, fresh_room;
 };
 
 struct writer {
@@ -58,10 +81,12 @@ struct writer {
 
     /* writer's thread only */
     struct writer_round rounds[STORE_ROUNDS];
-    struct blob_buffer piece;              /* W3: sections of a blob that is being filled */
+    struct blob_buffer piece;              /* W3: a blob that is being filled */
+    struct blob_buffer part;               /* another */
     struct message unsent[WRITER_ANSWERS]; /* that found no memory, in order */
     uint32_t unsent_count;
-    atomic_bool gone; /* it answers no more; for others */
+    atomic_bool gone;                       /* it answers no more; for others */
+    struct writer_stored *_Atomic needless; /* any thread adds; the writer's takes them */
 };
 
 /* description is borrowed. */
@@ -69,6 +94,12 @@ enum weir_result writer_init(struct writer *writer, const struct run *run, struc
                              const struct manifest_graph *description, uint32_t retain,
                              struct weir_error *error) WEIR_MUST_USE;
 void writer_free(struct writer *writer);
+/* When nobody has a segment any more. */
+void writer_forget(struct writer *writer);
+/* Before start: a restored segment is stored there already. Without memory, or where the place can't
+ * be held, it is written again. */
+void writer_adopt(struct writer *writer, struct segment *segment,
+                  const struct manifest_blob *places, uint32_t count);
 struct step writer_step(void *writer);
 
 #endif
