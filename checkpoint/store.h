@@ -143,6 +143,8 @@ enum weir_result store_hold(struct store *store, uint32_t epoch, uint64_t number
 /* Lets go once; what is not held is left alone. Errors are reported through warn, as above. Holds
  * end with the store: what nobody names is swept at the next start. */
 void store_let_go(struct store *store, uint32_t epoch, uint64_t number);
+/* All that is held, at the end of a run. */
+void store_let_all_go(struct store *store);
 
 /* Keeps the newest `keep` (>= 1) checkpoints and `pinned` (0: none); removes older ones and what
  * they alone named, unless it is held. Errors are reported through warn. */

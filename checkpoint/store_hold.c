@@ -105,3 +105,12 @@ void store_let_go(struct store *store, uint32_t epoch, uint64_t number)
     else if (!store_is_needed(store, segment))
         store_remove_segment(store, segment);
 }
+
+void store_let_all_go(struct store *store)
+{
+    while (store->held_count > 0) {
+        const struct store_held last = store->held[store->held_count - 1];
+        store->held[store->held_count - 1].count = 1;
+        store_let_go(store, last.segment.epoch, last.segment.number);
+    }
+}

@@ -828,6 +828,8 @@ static struct step leave(struct writer *writer)
         store_abort(writer->store, writer->rounds[i].id);
         close_round(writer, &writer->rounds[i]);
     }
+    clear_needless(writer, true);
+    store_let_all_go(writer->store); /* what logs still have is no checkpoint's any more */
     pipe_close(&writer->coordinator);
     inbox_close(&writer->inbox);
     atomic_store(&writer->gone, true);

@@ -110,11 +110,21 @@ static void scene_open(struct scene *scene, enum weir_mode mode, uint64_t seed, 
     sim_message_hook(on_message, scene);
 }
 
+#define NAMED 64 /* words of bits */
+
+static bool is_new(uint64_t named[NAMED], uint64_t number)
+{
+    cr_assert_lt(number, NAMED * 64);
+    bool is = (named[number / 64] >> number % 64 & 1) == 0;
+    named[number / 64] |= UINT64_C(1) << number % 64;
+    return is;
+}
+
 /* As many files as the manifests name, and no folder of a round that came to nothing. */
 static void look_for_strays(struct scene *scene)
 {
     const struct file_node *root = files_find(files_root(), &SIM_STORE[1]);
-    uint64_t named[64] = {0};
+    uint64_t named[NAMED] = {0};
     struct store *view;
     uint64_t *ids = NULL;
     size_t count = 0, files = 0;
@@ -126,10 +136,10 @@ static void look_for_strays(struct scene *scene)
         struct manifest manifest;
         cr_assert_eq(store_manifest(view, ids[i], &manifest, &scene->error), WEIR_OK);
         for (uint32_t t = 0; t < manifest.task_count; t++) {
-            uint64_t number = manifest.tasks[t].part.file_number;
-            cr_assert_lt(number, 6400);
-            files += (named[number / 64] >> number % 64 & 1) == 0;
-            named[number / 64] |= UINT64_C(1) << number % 64;
+            const struct manifest_task *task = &manifest.tasks[t];
+            files += is_new(named, task->part.file_number);
+            for (uint32_t k = 0; k < task->state_count; k++)
+                files += is_new(named, task->state[k].file_number);
         }
         manifest_free(&manifest);
     }

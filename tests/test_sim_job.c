@@ -426,8 +426,9 @@ Test(sim_job, connection_breaks_at_every_item)
 
 #define SMALL_INTERVAL_NS 250000 /* of the small job's checkpoints */
 
-/* F34: however many intervals and timeouts have passed meanwhile, it is one late trigger, and one
- * round at most that was too late: no more checkpoints than the rest of the time is long. */
+/* F34: however many intervals and timeouts have passed meanwhile, it is one late trigger, and no
+ * rounds are too late but those that were open, two here: no more checkpoints than the rest of the
+ * time is long. */
 Test(sim_job, gap_in_time_is_one_late_tick)
 {
     struct sim_trouble none = {0};
@@ -442,7 +443,7 @@ Test(sim_job, gap_in_time_is_one_late_tick)
         if (result.faults_hit[SIM_FAULT_PAUSE] ==
             0) /* after another schedule, it was over before */
             continue;
-        cr_assert_leq(result.aborts, whole.aborts + 1, "at step %d", (int)k);
+        cr_assert_leq(result.aborts, whole.aborts + 2, "at step %d", (int)k);
         cr_assert_leq(result.commits, 2 + rest_ns / SMALL_INTERVAL_NS, "at step %d", (int)k);
         aborted += result.aborts;
     }
