@@ -1,9 +1,9 @@
 /* links: sim */
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A store on the simulated disk: two rounds written at once, what was in flight included, that share
- * the logs of their state with each other and with older ones, and a savepoint; killed, cut from
- * power, or refused a file call, at every place there is. What must hold at the next start:
+ * A store on the simulated disk: two rounds written at once, what was in flight included, that
+ * share state with each other and with older ones, and a savepoint; killed, cut from power, or
+ * refused a file call, at every place there is. What must hold at the next start:
  *
  *   S1  a checkpoint that was told of, or a later one, is there; all that are there can be read.
  *   S2  ids and epochs rise.
