@@ -129,7 +129,7 @@ static bool blob_fits(const struct manifest *manifest, uint32_t task, enum blob_
 static bool state_fits(const struct manifest *manifest, const struct manifest_blob *place)
 {
     const struct blob *blob = &place->blob;
-    bool earlier = blob->id < manifest->id && blob->epoch <= manifest->epoch;
+    bool earlier = blob->id < manifest->id;
     bool own = blob->id == manifest->id && blob->epoch == manifest->epoch;
     return blob->kind == BLOB_STATE && (earlier || own) && blob->id > 0 && blob->epoch > 0 &&
            blob->epoch <= place->file_epoch && place->file_epoch <= manifest->epoch &&

@@ -83,8 +83,8 @@ struct manifest_task {
     /* What was on its way, in the order of each channel; of the instance at the head of a chain. */
     struct manifest_blob *inflight;
     uint32_t inflight_count;
-    /* The blobs of its keyed states' logs, in the order of the states and of each log. They are
-     * shared: this round wrote them or an earlier one, which they name, and so may any task have. */
+    /* The blobs of its keyed states' logs, in the order of the states and of each log. Shared with
+     * other checkpoints: this round wrote them or an earlier one, this task or another. */
     struct manifest_blob *state;
     uint32_t state_count;
     uint64_t channel_bytes, outlet_bytes; /* raw, of the items in them: snapshot.h, the two sides */

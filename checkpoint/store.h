@@ -28,12 +28,12 @@
  * I4  one thread at a time (the writer's; start and close are fenced by thread creation and join).
  * I5  rounds share nothing but the directory: each has containers of its own, and the trouble of
  *     one is no other's. Commits go in order of id.
- * I6  blobs of state are written once and named by many checkpoints: by that of their own round, and
- *     by later ones if their container is held or named by a checkpoint. What can be held was synced
- *     with success (I1): by a round that is still open, or it is named by a checkpoint.
+ * I6  blobs of state are written once and named by many checkpoints: by that of their own round,
+ *     and by later ones if their container is held or named by a checkpoint. What can be held was
+ *     synced with success (I1): by a round that is still open, or a checkpoint names it.
  * I7  a container that is held is removed by nobody: not by the abort of its round, not with the
- *     last checkpoint that named it. When it is let go for the last time and nobody names it, and no
- *     open round has it, it goes.
+ *     last checkpoint that named it. When it is let go for the last time, and neither a checkpoint
+ *     names it nor an open round has it, it goes.
  */
 #ifndef STORE_H
 #define STORE_H
@@ -123,21 +123,22 @@ enum weir_result store_part(struct store *store, uint64_t id, enum blob_kind kin
                             struct weir_error *error) WEIR_MUST_USE;
 enum weir_result store_sync(struct store *store, uint64_t id,
                             struct weir_error *error) WEIR_MUST_USE;
-/* store_id, epoch and the blobs' places are the caller's to fill; see the protocol above. The state
- * may be of earlier rounds (I6). WEIR_INVALID when it is not there to be named, and while a round of
- * a lower id is open: it is committed or aborted first. */
+/* store_id, epoch and the blobs' places are the caller's to fill; see the protocol above. State may
+ * be of earlier rounds (I6). WEIR_INVALID when nothing keeps it, and while a round of a lower id is
+ * open: it is committed or aborted first. */
 enum weir_result store_commit(struct store *store, const struct manifest *manifest,
                               struct weir_error *error) WEIR_MUST_USE;
 /* Removes what round `id` wrote (but I3 and I7); nothing when it is not open. Errors are reported
  * through warn: leftovers are garbage. */
 void store_abort(struct store *store, uint64_t id);
 
-/* Holds the container of a blob of state, as long as a log has that blob or a round is open that
- * will name it: before its round is committed or aborted, but not before store_sync has answered
- * WEIR_OK; or after recovery. Every hold is let go once. A blob whose round comes to nothing without
- * being held is gone, and is written again in another round: a round that is given up may be synced
- * for the sake of its state. WEIR_INVALID: not synced, or long gone (I6); WEIR_NO_MEMORY, and what a
- * look at the checkpoints may answer: nothing has changed. */
+/* Holds the container <epoch>-<number> of blobs of state, for as long as a log has one of them or a
+ * round is open that will name one: first when store_sync of its round has answered WEIR_OK, before
+ * that round is committed or aborted; after recovery, when the checkpoint names it. Each hold is
+ * let go once. What was not held when its round came to nothing is gone, and is written again in
+ * another round; a round that is given up may be synced first, for the sake of its state.
+ * WEIR_INVALID: not synced, or gone (I6). WEIR_REFUSED, WEIR_NO_MEMORY, WEIR_IO of a look at the
+ * checkpoints. Whatever the error, nothing has changed. */
 enum weir_result store_hold(struct store *store, uint32_t epoch, uint64_t number,
                             struct weir_error *error) WEIR_MUST_USE;
 /* Lets go once; what is not held is left alone. Errors are reported through warn, as above. Holds

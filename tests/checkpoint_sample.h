@@ -109,7 +109,7 @@ static inline void sample_task(struct manifest_task *task, uint32_t index, uint3
 /* Everything but the blobs. */
 static inline void sample_manifest(struct manifest *manifest, uint32_t epoch, uint64_t id)
 {
-    *manifest = (struct manifest){.epoch = epoch, .id = id, .triggered_ns = 1000 * (int64_t)id};
+    *manifest = (struct manifest){.epoch = epoch, .id = id, .triggered_ns = (int64_t)(1000 * id)};
     for (unsigned i = 0; i < STORE_ID_SIZE; i++)
         manifest->store_id[i] = (unsigned char)(i + 1);
     manifest->duration_ns = 5;

@@ -297,6 +297,66 @@ Test(view, sums_include_what_was_in_flight)
     look_away();
 }
 
+/* It counts in each checkpoint that names it, whoever wrote it. */
+Test(view, sums_include_shared_state)
+{
+    struct weir_checkpoint_info infos[2] = {{WEIR_SIZED(struct weir_checkpoint_info)},
+                                            {WEIR_SIZED(struct weir_checkpoint_info)}};
+    struct store *store = sample_store(path);
+    struct manifest manifests[2];
+    struct weir_error error;
+    uint64_t stored = 0, raw = 0;
+    for (uint64_t id = 1; id <= 2; id++) {
+        cr_assert_eq(store_claim(store, id, &error), WEIR_OK, "%s", error.text);
+        sample_parts(store, id, &manifests[id - 1]);
+        if (id == 2)
+            sample_share(&manifests[1], &manifests[0]);
+        cr_assert_eq(store_sync(store, id, &error), WEIR_OK, "%s", error.text);
+        cr_assert_eq(store_commit(store, &manifests[id - 1], &error), WEIR_OK, "%s", error.text);
+        look(id);
+        weir_checkpoint_describe(checkpoint, &infos[id - 1]);
+        look_away();
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        for (uint32_t k = 0; k < manifests[0].tasks[i].state_count; k++) {
+            stored += BLOB_HEADER_SIZE + manifests[0].tasks[i].state[k].blob.stored_size;
+            raw += manifests[0].tasks[i].state[k].blob.raw_size;
+        }
+    }
+    cr_assert(stored > 0 && infos[1].stored_bytes == infos[0].stored_bytes + stored);
+    cr_assert(raw > 0 && infos[1].raw_bytes == infos[0].raw_bytes + raw);
+    manifest_free(&manifests[0]);
+    manifest_free(&manifests[1]);
+    store_close(&store);
+}
+
+Test(view, a_changed_byte_of_state_is_found)
+{
+    unsigned char bytes[8192];
+    struct weir_error error;
+    struct manifest manifest;
+    struct store *store;
+    make(1, 0);
+    cr_assert_eq(store_view(path, NULL, &store, &error), WEIR_OK, "%s", error.text);
+    cr_assert_eq(store_manifest(store, 1, &manifest, &error), WEIR_OK, "%s", error.text);
+    store_close(&store);
+    look(1);
+    const char *file = scratch_join(path, "data/0000000001-00000000000000000001.seg");
+    size_t size = scratch_read(file, bytes, sizeof bytes);
+    for (uint32_t i = 1; i < 3; i++) {
+        const struct manifest_blob *place = &manifest.tasks[i].state[0];
+        bytes[place->offset + BLOB_HEADER_SIZE + 9] ^= 1;
+        scratch_write(file, bytes, size);
+        cr_assert_eq(weir_store_verify(view, 1, &error), WEIR_DAMAGED);
+        cr_assert_not_null(strstr(error.text, ", state): "), "%s", error.text);
+        bytes[place->offset + BLOB_HEADER_SIZE + 9] ^= 1;
+    }
+    scratch_write(file, bytes, size);
+    cr_assert_eq(weir_store_verify(view, 1, &error), WEIR_OK, "%s", error.text);
+    manifest_free(&manifest);
+    look_away();
+}
+
 Test(view, shows_where_the_time_of_a_task_went)
 {
     struct weir_checkpoint_task task = {WEIR_SIZED(struct weir_checkpoint_task)};
