@@ -218,9 +218,9 @@ static uint32_t slot_find(const struct state *state, struct weir_bytes key, uint
     return key.size == 0 ? probe(state, "", 0, hash) : probe(state, key.data, key.size, hash);
 }
 
-/* The place of the entry that a hash most likely belongs to: of the first two slots, the first with its tag.
- * Reckoned without a branch, since the length of a probe is what no predictor knows; nine keys in
- * ten are in one of the two. An empty slot's is 0. */
+/* The place of the entry that a hash most likely belongs to: of the first two slots, the first with
+ * its tag. Reckoned without a branch, since the length of a probe is what no predictor knows; nine
+ * keys in ten are in one of the two. An empty slot's is 0. */
 static inline uint32_t place_guess(const struct state *state, uint64_t hash)
 {
     uint32_t tag = (uint32_t)hash;
@@ -708,7 +708,7 @@ static void choose_victim(struct state *state, bool may_seal)
         begin_victim(state, segment);
 }
 
-/* Behind what may have left garbage. `may_seal`: nobody has a cell in hand, which would be sealed. */
+/* Behind what may have left garbage. `may_seal`: nobody has a cell in hand that would be sealed. */
 static inline void pay(struct state *state, bool may_seal)
 {
     if (state->debt < COMPACT_STEP)

@@ -47,8 +47,8 @@ void state_prefetch_entry(const struct state *state, uint64_t hash);
 uint32_t state_resolve(struct state *state, const struct weir_bytes *keys, size_t stride,
                        uint32_t count, uint64_t *hashes, void **cells);
 
-/* False when the key is not there. The view is valid until the next put, remove or cut, but shows an
- * older value when the cell was asked for since. */
+/* False when the key is not there. The view is valid until the next put, remove or cut, but
+ * shows an older value when the cell was asked for since. */
 bool state_get(const struct state *state, struct weir_bytes key, uint64_t hash,
                struct weir_bytes *value);
 /* WEIR_TOO_LARGE, WEIR_NO_MEMORY; a fixed-size state takes values of its size only (WEIR_INVALID).

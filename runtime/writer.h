@@ -19,8 +19,8 @@
  *     CONTENT_PIECE bytes: nobody needs it whole in memory, here or when it is read.
  * W4  what is dropped or written is taken from the job's budget at once.
  * W5  a segment that was made durable once is not written again: it knows its blobs, and their
- *     containers are held (store.h) until no log and no round has it any more. One whose round is not
- *     synced yet is written by the next round again: rounds owe each other nothing (L1).
+ *     containers are held (store.h) until no log and no round has it any more. One whose round is
+ *     not synced yet is written by the next round again: rounds owe each other nothing (L1).
  */
 #ifndef WRITER_H
 #define WRITER_H
@@ -96,8 +96,8 @@ enum weir_result writer_init(struct writer *writer, const struct run *run, struc
 void writer_free(struct writer *writer);
 /* When nobody has a segment any more. */
 void writer_forget(struct writer *writer);
-/* Before start: a restored segment is stored there already. Without memory, or where the place can't
- * be held, it is written again. */
+/* Before start: a restored segment is stored there already. Without memory, or where the place
+ * can't be held, it is written again. */
 void writer_adopt(struct writer *writer, struct segment *segment,
                   const struct manifest_blob *places, uint32_t count);
 struct step writer_step(void *writer);
