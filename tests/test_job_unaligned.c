@@ -1044,8 +1044,9 @@ Test(job_unaligned, what_is_in_flight_before_a_busy_task_is_told)
     turnstile_free(&turnstile);
 }
 
-/* numbers -> hoard -> valve -> ledger. The valve lets through what the test allows: then the
- * stream is idle. What hoard holds in keyed state no checkpoint copies; what it saves itself, each does. */
+/* numbers -> hoard -> valve -> ledger. The valve lets through what the test allows: then the stream
+ * is idle. What hoard holds in keyed state no checkpoint copies; what it saves itself, each does.
+ */
 #define LADEN 3000u
 
 static enum weir_result laden_take(void *self, struct weir_context *context, unsigned input,

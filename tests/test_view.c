@@ -29,8 +29,8 @@ static unsigned char *grow(void *context, unsigned char *data, size_t size, size
     return realloc(data, capacity);
 }
 
-/* The state of one subtask of two: `count` keys "subtask/i" -> i, whose groups are its own. The
- * log has two segments: in the second, the first key has its value again, and another one is removed. */
+/* The state of one subtask of two: `count` keys "subtask/i" -> i, whose groups are its own. The log
+ * has two segments: in the second, the first key has its value again, and another is removed. */
 static struct state *make_state(uint32_t subtask, uint64_t count, struct state_cut *cut)
 {
     struct state *state = state_new(NULL, 8);
