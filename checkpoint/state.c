@@ -63,7 +63,7 @@
 #define COMPACT_RATE 4u                    /* bytes looked at for each byte appended */
 #define COMPACT_STEP ((uint64_t)4096)      /* at a time, at least */
 #define LIST_WANTED 64u                    /* segments; more are merged, the smallest first */
-#define CUT_STEP ((uint64_t)8 << 10)       /* bytes looked at by a cut for that */
+#define CUT_STEP ((uint64_t)8 << 10)       /* bytes a cut moves for that, for each time as many */
 
 _Static_assert(STATE_KEY_LIMIT < ENTRY_OLDER && STATE_VALUE_LIMIT < ENTRY_OLDER,
                "sizes leave the flags");
@@ -514,6 +514,12 @@ static bool log_seal(struct state *state)
     return true;
 }
 
+/* Something that goes to disk. Asked of the open segment only: in it, all else is dead. */
+static bool has_entries(const struct link *open)
+{
+    return open->live + open->tombs > 0;
+}
+
 /* Takes a sealed segment out of the log; its memory stays for now (I5). */
 static void log_drop(struct state *state, uint32_t index)
 {
@@ -684,6 +690,19 @@ static struct link *most_garbage(const struct state *state)
     return most;
 }
 
+/* The smallest sealed segment but `other` and the victim; NULL: none. */
+static struct link *smallest(const struct state *state, const struct link *other)
+{
+    struct link *least = NULL;
+    for (uint32_t i = 0; i + 1 < state->log_count; i++) {
+        struct link *segment = state->log[i];
+        if (segment != other && segment != state->victim &&
+            (least == NULL || segment->bytes < least->bytes))
+            least = segment;
+    }
+    return least;
+}
+
 static bool is_too_much(const struct state *state, uint64_t bytes, uint64_t part)
 {
     return bytes > GARBAGE_FROM && bytes > state->live / part;
@@ -693,17 +712,21 @@ static bool is_too_much(const struct state *state, uint64_t bytes, uint64_t part
 static void choose_victim(struct state *state, bool may_seal)
 {
     struct link *open = state->open, *segment = NULL;
-    if (!is_too_much(state, state->bytes - state->live, 2) && !is_too_much(state, state->tombs, 4))
+    bool garbage = is_too_much(state, state->bytes - state->live, 2);
+    bool tombs = is_too_much(state, state->tombs, 4);
+    if (!garbage && !tombs && state->log_count <= LIST_WANTED + 1)
         return;
     drop_dead(state);
     /* Where values change their sizes and cuts are rare, most garbage is here. */
     if (may_seal && open->bytes - open->live > GARBAGE_FROM &&
         open->bytes - open->live > open->bytes / 2 && !log_seal(state))
         return;
-    if (is_too_much(state, state->tombs, 4) && state->log_count > 1)
+    if (tombs && state->log_count > 1)
         segment = state->log[0];
-    else if (is_too_much(state, state->bytes - state->live, 2))
+    else if (garbage)
         segment = most_garbage(state);
+    if (segment == NULL && state->log_count > LIST_WANTED + 1)
+        segment = smallest(state, NULL);
     if (segment != NULL)
         begin_victim(state, segment);
 }
@@ -720,19 +743,36 @@ static inline void pay(struct state *state, bool may_seal)
     state->debt = 0; /* what compaction appends owes nothing */
 }
 
-/* More segments than are wanted: the one with the least to be moved goes. */
+/* All of a segment that is not the victim, whose turn goes on behind it. */
+static bool move_whole(struct state *state, struct link *segment)
+{
+    struct link *victim = state->victim;
+    struct walk at = state->at;
+    begin_victim(state, segment);
+    compact(state, UINT64_MAX);
+    bool moved = state->victim == NULL;
+    state->victim = victim;
+    state->at = at;
+    return moved;
+}
+
+/* More segments than are wanted: whole small ones go into the one that is about to be sealed, as
+ * long as that makes them fewer. Large ones are pay's: whoever makes them appends as much. */
 static void merge(struct state *state)
 {
-    if (state->log_count <= LIST_WANTED + 1)
-        return;
-    struct link *least = state->log[0];
-    for (uint32_t i = 1; state->victim == NULL && i + 1 < state->log_count; i++)
-        if (state->log[i]->live + state->log[i]->tombs < least->live + least->tombs)
-            least = state->log[i];
-    if (state->victim == NULL)
-        begin_victim(state, least);
-    compact(state, CUT_STEP);
-    state->debt = 0;
+    uint64_t budget = CUT_STEP * (state->log_count / LIST_WANTED), debt = state->debt;
+    while (state->log_count > LIST_WANTED + 1) {
+        struct link *one = smallest(state, NULL);
+        struct link *two = one == NULL ? NULL : smallest(state, one);
+        bool alone = has_entries(state->open); /* there will be a segment anyway */
+        if (one == NULL || (two == NULL && !alone))
+            break;
+        uint64_t cost = one->bytes + (alone ? 0 : two->bytes);
+        if (cost > budget || !move_whole(state, one) || (!alone && !move_whole(state, two)))
+            break;
+        budget -= cost;
+    }
+    state->debt = debt;
 }
 
 /* --- making and freeing ------------------------------------------------------------------- */
@@ -974,6 +1014,21 @@ static enum weir_result value_move(struct state *state, struct weir_bytes key, u
     return WEIR_OK;
 }
 
+static bool fits(const struct state *state, uint32_t place, size_t size)
+{
+    return is_open(state, place) &&
+           entry_padded(entry_value_size(entry_at(state, place))) == entry_padded(size);
+}
+
+static void value_set(unsigned char *entry, struct weir_bytes value)
+{
+    uint32_t flags = snapshot_load_u32(entry + 4) & ENTRY_FLAGS;
+    size_t key_size = entry_key_size(entry);
+    copy_padded(entry_value(entry, key_size), value.data, value.size);
+    entry_set_sizes(entry, key_size, value.size);
+    entry_mark(entry, flags);
+}
+
 enum weir_result state_put(struct state *state, struct weir_bytes key, uint64_t hash,
                            struct weir_bytes value)
 {
@@ -983,20 +1038,14 @@ enum weir_result state_put(struct state *state, struct weir_bytes key, uint64_t 
         return WEIR_TOO_LARGE;
     uint32_t at = slot_find(state, key, hash);
     uint32_t place = slot_place(state->slots[at]);
-    enum weir_result result = WEIR_OK;
-    if (place == 0)
-        result = key_create(state, key, hash, value.size, &place);
-    else if (!is_open(state, place) ||
-             entry_padded(entry_value_size(entry_at(state, place))) != entry_padded(value.size))
+    bool there = place != 0;
+    enum weir_result result = there ? WEIR_OK : key_create(state, key, hash, value.size, &place);
+    if (result == WEIR_OK && there && !fits(state, place, value.size))
         result = value_move(state, key, at, value);
+    else if (result == WEIR_OK)
+        value_set(entry_at(state, place), value);
     if (result != WEIR_OK)
         return result;
-    place = slot_place(state->slots[slot_find(state, key, hash)]);
-    unsigned char *entry = entry_at(state, place);
-    uint32_t flags = snapshot_load_u32(entry + 4) & ENTRY_FLAGS;
-    copy_padded(entry_value(entry, key.size), value.data, value.size);
-    entry_set_sizes(entry, key.size, value.size);
-    entry_mark(entry, flags);
     pay(state, true);
     log_reclaim(state); /* last: key and value may be views of this state */
     return WEIR_OK;
@@ -1128,6 +1177,7 @@ enum weir_result state_scan_next(struct state *state, struct weir_bytes *key,
         }
         memory_release(state->allocator, state->scan_key);
         state->scan_key = NULL;
+        state->scan_key_size = 0;
         state->scan_tag = ((uint64_t)home + 1) << state->shift;
     }
     return WEIR_NOT_FOUND;
@@ -1137,6 +1187,7 @@ void state_scan_rewind(struct state *state)
 {
     memory_release(state->allocator, state->scan_key);
     state->scan_key = NULL;
+    state->scan_key_size = 0;
     state->scan_tag = 0;
 }
 
@@ -1145,16 +1196,16 @@ void state_scan_rewind(struct state *state)
 enum weir_result state_cut(struct state *state, struct state_cut *cut)
 {
     *cut = (struct state_cut){0};
+    merge(state);
     drop_dead(state);
     struct segment **segments = memory_zeroed(state->allocator, state->log_count, sizeof *segments);
-    if (segments == NULL || !log_seal(state)) {
+    if (segments == NULL || (has_entries(state->open) && !log_seal(state))) {
         memory_release(state->allocator, segments);
         return WEIR_NO_MEMORY;
     }
     for (uint32_t i = 0; i + 1 < state->log_count; i++)
         segments[i] = segment_share(state->log[i]->memory);
     *cut = (struct state_cut){segments, state->log_count - 1, state->allocator};
-    merge(state);
     log_reclaim(state);
     return WEIR_OK;
 }
@@ -1362,6 +1413,7 @@ static enum weir_result load_index(struct state *state, uint64_t keys, struct we
 static enum weir_result load_scan(struct state *state, struct snapshot_section *section,
                                   struct weir_error *error)
 {
+    state_scan_rewind(state);
     state->scan_tag = snapshot_get_u64(section);
     bool within = snapshot_get_u32(section) != 0;
     struct weir_bytes key = snapshot_get_rest(section);

@@ -155,6 +155,8 @@ static enum weir_result load_log(struct weir_context *context, uint32_t state, s
         list->segments[i] = NULL;
         result = state_load_segment(context->states[state], segment, &range, error);
     }
+    if (!result)
+        list->count = 0;
     return result;
 }
 

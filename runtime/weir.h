@@ -380,8 +380,9 @@ WEIR_API enum weir_result weir_put(struct weir_context *context, unsigned state,
 WEIR_API bool weir_remove(struct weir_context *context, unsigned state,
                           const struct weir_bytes *key);
 /* All keys of this task, a few at a time: the position is part of the state, so a scan that a cut
- * or a crash interrupts goes on where it was. False at the end. Keys created meanwhile are visited
- * too. value->data of fixed-size states may be written to. */
+ * or a crash interrupts goes on where it was. False at the end. In the order of the keys' hashes;
+ * keys created meanwhile may be visited or not. The views are read only (weir_cell is there to
+ * change a value), and valid as weir_cell's. */
 WEIR_API bool weir_scan_next(struct weir_context *context, unsigned state, struct weir_bytes *key,
                              struct weir_bytes *value);
 WEIR_API void weir_scan_rewind(struct weir_context *context, unsigned state);
