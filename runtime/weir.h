@@ -578,8 +578,8 @@ struct weir_job_options {
      * becomes unaligned first. At twice that, a checkpoint that still waits for markers is given
      * up. What is recorded of feedback edges goes to `scratch` then. */
     uint64_t recording_max;
-    /* Of batches in flight, recorded ones, keyed state, and the copy of it that a checkpoint holds
-     * until it is written: plan for twice the state. Default no limit. At nine tenths of it a
+    /* Of batches in flight, recorded ones, keyed state (up to twice what lives of it), and what
+     * operators save, until it is written. Default no limit. At nine tenths of it a
      * warning says who holds what. Beyond it, checkpoints are given up for what they hold, the
      * newest first; and when that is not enough, or it is the job's last one, the run fails. */
     uint64_t memory_max;
@@ -642,7 +642,7 @@ struct weir_status {
                                     when it last took records or waited, */
     uint64_t memory_recorded;    /* of batches that checkpoints hold until they are written, */
     uint64_t memory_state;       /* of keyed state, */
-    uint64_t memory_saved;       /* of copies of state that checkpoints have not written yet */
+    uint64_t memory_saved;       /* of what checkpoints have not written yet, beyond that */
     uint64_t disk_flight;        /* bytes of what waits on feedback edges in `scratch` */
 };
 
