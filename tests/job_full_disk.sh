@@ -13,7 +13,7 @@ fi
 source "$(dirname "$0")/tools/job.bash"
 disk=$work/disk
 mkdir "$disk"
-if ! mount -t tmpfs -o size=384k,mode=0700 weir-test "$disk" 2>"$work/mount.said"; then
+if ! mount -t tmpfs -o size=1m,mode=0700 weir-test "$disk" 2>"$work/mount.said"; then
     echo "skipped: no file system can be mounted here: $(head -n 1 "$work/mount.said")"
     trap 'rm -rf "$work"' EXIT
     exit 77

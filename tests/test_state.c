@@ -3,6 +3,7 @@
  * The table against a naive twin: an array by key number that knows which keys live, with which
  * value, and whether the scan has seen them. WEIR_TEST_SEED repeats a run.
  */
+#include "explore.h"
 #include "state.h"
 
 #include <criterion/criterion.h>
@@ -462,7 +463,7 @@ Test(state, fixed_cells_match_a_naive_twin)
     chance_begin();
     for (size_t i = 0; i < sizeof value_sizes / sizeof *value_sizes; i++) {
         struct twin twin = twin_new(40000, value_sizes[i]);
-        twin_run(&twin, 8, 60000);
+        twin_run(&twin, 8, (int)explore_part(60000));
         twin_free(&twin);
     }
 }
@@ -471,7 +472,7 @@ Test(state, variable_values_match_a_naive_twin)
 {
     chance_begin();
     struct twin twin = twin_new(2500, 0);
-    twin_run(&twin, 24, 8000);
+    twin_run(&twin, 24, (int)explore_part(8000));
     twin_free(&twin);
 }
 
@@ -993,7 +994,7 @@ Test(state, log_and_list_stay_bounded)
         struct state *state = state_new(NULL, 8);
         uint64_t segments, live = 50000 * 24;
         fill(state, 0, 50000);
-        for (int cut = 0; cut < 1000; cut++) {
+        for (int cut = 0; cut < (int)explore_part(1000); cut++) {
             uint64_t below = skewed && chance(10) > 0 ? 500 : 50000, from = chance(below);
             for (int i = 0; i < 300; i++, from = chance(below))
                 fill(state, from, from + 1);
@@ -1042,7 +1043,7 @@ Test(state, the_list_gets_shorter_again_and_is_left_alone_then)
     fill(state, 0, 1000000);
     cut_bytes(state, &segments);
     fill(state, 0, 600000); /* the large one has garbage enough to be a victim */
-    for (uint64_t key = 2000000; key < 2003000; key++) {
+    for (uint64_t key = 2000000; key < 2000000 + explore_part(3000); key++) {
         struct state_cut cut;
         fill(state, key, key + 1);
         cr_assert_eq(state_cut(state, &cut), WEIR_OK);
@@ -1117,7 +1118,7 @@ Test(state, tombstones_do_not_pile_up)
     struct state *state = state_new(NULL, 8);
     uint64_t segments;
     fill(state, 0, 20000);
-    for (uint64_t i = 20000; i < 400000; i += 100) {
+    for (uint64_t i = 20000; i < explore_part(400000); i += 100) {
         (void)cut_bytes(state, &segments);
         drain(state, i - 100, i);
         fill(state, i, i + 100);
