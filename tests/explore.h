@@ -111,6 +111,12 @@ static inline uint32_t explore_share(void)
     return share > 0 ? share : 1;
 }
 
+/* WEIR_FULL: all that there is, however long it takes; for tests/run.sh --full. */
+static inline bool explore_full(void)
+{
+    return getenv("WEIR_FULL") != NULL;
+}
+
 /* So many of what is drawn at random, at least a third of COUNT: fewer would miss too much. */
 static inline uint32_t explore_part(uint32_t count)
 {

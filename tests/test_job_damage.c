@@ -251,17 +251,12 @@ static void try_start(const struct kept *file, const char *what, size_t offset)
     refused++;
 }
 
-static bool full(void)
-{
-    return getenv("WEIR_FULL") != NULL;
-}
-
 /* All of LOCK, of manifests and of the first blob's header in a container; elsewhere every 13th
  * byte, unless full. With a share less: see explore.h. */
 static size_t next_byte(const struct kept *file, size_t byte)
 {
     size_t stride = strstr(file->name, ".seg") != NULL && byte >= 64 ? 13 : 1;
-    return byte + (full() ? 1 : stride * explore_share());
+    return byte + (explore_full() ? 1 : stride * explore_share());
 }
 
 static void tell(const char *what, unsigned cases)
@@ -302,7 +297,8 @@ Test(job_damage, every_flipped_byte_is_named_or_harmless)
     unsigned cases = 0;
     for (unsigned i = 0; i < kept_count; i++)
         for (size_t at = 0; in_store(&kept[i]) && at < kept[i].size; at = next_byte(&kept[i], at)) {
-            for (unsigned bit = full() ? 0 : at % 8; bit < (full() ? 8 : at % 8 + 1); bit++) {
+            for (unsigned bit = explore_full() ? 0 : at % 8;
+                 bit < (explore_full() ? 8 : at % 8 + 1); bit++) {
                 kept[i].bytes[at] ^= (unsigned char)(1U << bit);
                 put_back();
                 kept[i].bytes[at] ^= (unsigned char)(1U << bit);
@@ -319,7 +315,7 @@ Test(job_damage, every_cut_is_named_or_harmless)
     for (unsigned i = 0; i < kept_count; i++) {
         size_t whole = kept[i].size;
         for (size_t size = 0; in_store(&kept[i]) && size < whole;
-             size += full() || size == 0 ? 1 : 9 * explore_share()) {
+             size += explore_full() || size == 0 ? 1 : 9 * explore_share()) {
             kept[i].size = size;
             put_back();
             kept[i].size = whole;

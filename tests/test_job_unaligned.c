@@ -86,10 +86,12 @@ static void find_full(void *context, const char *line)
 static void pipeline_until_full(struct pipeline *pipeline)
 {
     bool full = false;
-    while (!full) {
+    time_t end = time(NULL) + FLOW_DEADLINE / FLOW_SECOND;
+    while (!full && time(NULL) < end) {
         sched_yield();
         weir_job_dump(pipeline->flow.job, find_full, &full);
     }
+    cr_assert(full, "tally never waits for credit");
 }
 
 /* Runs to the end with everything open, and says whether it was exact. */
