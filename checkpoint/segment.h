@@ -4,7 +4,7 @@
  * share. The task fills it while it is the last one of its log; once sealed it never changes (L6),
  * so others read it without a lock. It goes when the last of them lets go.
  *
- *   segment := block*        blocks of memory, the entries in them one after the other (state.c)
+ *   segment := block*        blocks of memory, the entries in them one after the other (state_log.c)
  *   on disk := blob*         kind BLOB_STATE; the body is entries, none of them dead or cut in two
  *   entry   := u32 key size | u32 value size, or SEGMENT_TOMB | key, zeros to 8 | value, zeros to 8
  *

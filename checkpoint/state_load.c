@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "state_inside.h"
+
+#include "error.h"
+
+#define SPAN 32u /* keys whose cache misses overlap when an index is filled */
+
+/* --- loading ------------------------------------------------------------------------------ */
+
+static bool is_padding_zero(const unsigned char *data, size_t size)
+{
+    for (size_t i = size; i < entry_padded(size); i++)
+        if (data[i] != 0)
+            return false;
+    return true;
+}
+
+/* The size of the entry at `data` with `left` bytes to its end; 0 when it is not a sound one. */
+static size_t entry_check(const struct state *state, const unsigned char *data, size_t left)
+{
+    if (left < ENTRY_HEADER_SIZE)
+        return 0;
+    size_t key_size = snapshot_load_u32(data);
+    uint32_t value_size = snapshot_load_u32(data + 4);
+    bool tomb = value_size == SEGMENT_TOMB;
+    if (key_size > STATE_KEY_LIMIT || (!tomb && value_size > STATE_VALUE_LIMIT))
+        return 0;
+    if (state->value_size > 0 && !tomb && value_size != state->value_size)
+        return 0;
+    size_t size = entry_size(key_size, tomb ? 0 : value_size);
+    if (size > left || !is_padding_zero(data + ENTRY_HEADER_SIZE, key_size) ||
+        (!tomb && !is_padding_zero(data + ENTRY_HEADER_SIZE + entry_padded(key_size), value_size)))
+        return 0;
+    return size;
+}
+
+static bool is_ours(const struct state_range *range, const unsigned char *entry)
+{
+    uint32_t group = state_group(state_hash(entry_key(entry)), range->groups);
+    return group >= range->first && group < range->end;
+}
+
+/* Enters the chunks of one block: as many as places can reach into. */
+static enum weir_result block_enter(struct state *state, struct link *segment,
+                                    const struct segment_block *block,
+                                    const struct state_range *range, struct weir_error *error)
+{
+    uint32_t number = 0;
+    size_t begin = 0, size;
+    enum weir_result result = WEIR_OK;
+    for (size_t at = 0; result == WEIR_OK && at < block->used; at += size) {
+        size = entry_check(state, block->data + at, block->used - at);
+        if (size == 0)
+            return error_set(error, WEIR_DAMAGED, 0, "state: the entry at %zu is not well-formed",
+                             at);
+        if (!is_ours(range, block->data + at))
+            return error_set(error, WEIR_DAMAGED, 0,
+                             "state: the entry at %zu is of a key group "
+                             "that is not ours",
+                             at);
+        if (at == 0 || at + size - begin > CHUNK_SIZE) {
+            begin = at;
+            result = chunk_enter(state, segment, block->data + at, 0, &number);
+        }
+        if (result != WEIR_OK)
+            break;
+        state->chunks[number].used = state->chunks[number].size = (uint32_t)(at + size - begin);
+        segment->bytes += size;
+        if (entry_is(block->data + at, ENTRY_TOMB))
+            segment->tombs += size;
+    }
+    return result == WEIR_OK ? WEIR_OK : error_memory(error, "state chunks", block->used);
+}
+
+enum weir_result state_load_segment(struct state *state, struct segment *segment,
+                                    const struct state_range *range, struct weir_error *error)
+{
+    struct link *link = NULL;
+    if (log_room(state))
+        link = memory_zeroed(state->allocator, 1, sizeof *link);
+    if (link == NULL) {
+        segment_release(segment);
+        return error_memory(error, "a state segment", sizeof *link);
+    }
+    assert(state->open->bytes == 0);
+    link->memory = segment;
+    segment->orphaned = state->orphaned;
+    state->memory += segment_bytes(segment);
+    state->log[state->log_count - 1] = link;
+    state->log[state->log_count++] = state->open;
+    enum weir_result result = WEIR_OK;
+    for (uint32_t i = 0; i < segment->count && result == WEIR_OK; i++)
+        result = block_enter(state, link, &segment->blocks[i], range, error);
+    state->bytes += link->bytes;
+    state->tombs += link->tombs;
+    return result;
+}
+
+struct pending {
+    uint64_t hash;
+    uint32_t place;
+};
+
+/* Enters what no newer segment has. In one segment, a tombstone may stand before a new value. */
+static enum weir_result index_enter(struct state *state, const struct pending *pending,
+                                    uint64_t *tombs)
+{
+    unsigned char *entry = entry_at(state, pending->place);
+    uint32_t at = slot_find(state, entry_key(entry), pending->hash);
+    uint32_t other = slot_place(state->slots[at]);
+    bool tomb = entry_is(entry, ENTRY_TOMB);
+    if (other != 0) {
+        if (chunk_of(state, other)->segment != chunk_of(state, pending->place)->segment)
+            return WEIR_OK;
+        if (!entry_is(entry_at(state, other), ENTRY_TOMB))
+            return WEIR_DAMAGED;
+        if (tomb)
+            return WEIR_OK;
+        --*tombs;
+    }
+    state->slots[at] = slot_make((uint32_t)pending->hash, pending->place);
+    *tombs += tomb;
+    state->count += !tomb;
+    if (!tomb)
+        now_live(state, pending->place, entry_whole_size(entry));
+    return WEIR_OK;
+}
+
+/* Two passes, so that the misses of a span overlap. */
+static enum weir_result index_enter_span(struct state *state, const struct pending *span,
+                                         uint32_t count, uint64_t *tombs)
+{
+    enum weir_result result = index_grow(state, state->count + *tombs + count);
+    for (uint32_t i = 0; i < count && result == WEIR_OK; i++)
+        prefetch_slot(state, span[i].hash);
+    for (uint32_t i = 0; i < count && result == WEIR_OK; i++)
+        result = index_enter(state, &span[i], tombs);
+    return result;
+}
+
+static enum weir_result index_add(struct state *state, const struct link *segment, uint64_t *tombs)
+{
+    struct pending span[SPAN];
+    uint32_t count = 0;
+    struct walk walk = {segment->first, 0};
+    enum weir_result result = WEIR_OK;
+    for (const unsigned char *entry;
+         result == WEIR_OK && (entry = walk_next(state, &walk)) != NULL;) {
+        span[count++] = (struct pending){.hash = state_hash(entry_key(entry)),
+                                         .place = walk_place(state, walk, entry)};
+        if (count == SPAN)
+            result = index_enter_span(state, span, count, tombs);
+        count %= SPAN;
+    }
+    return result == WEIR_OK ? index_enter_span(state, span, count, tombs) : result;
+}
+
+/* The tombstones have done their work. */
+static void index_bury(struct state *state, const struct link *segment)
+{
+    struct walk walk = {segment->first, 0};
+    for (const unsigned char *entry; (entry = walk_next(state, &walk)) != NULL;) {
+        if (!entry_is(entry, ENTRY_TOMB))
+            continue;
+        uint32_t at = slot_find(state, entry_key(entry), state_hash(entry_key(entry)));
+        if (slot_place(state->slots[at]) == walk_place(state, walk, entry))
+            slot_remove(state, at);
+    }
+}
+
+static enum weir_result load_index(struct state *state, uint64_t keys, struct weir_error *error)
+{
+    uint64_t tombs = 0;
+    if (keys > state->bytes / ENTRY_HEADER_SIZE)
+        return error_set(error, WEIR_DAMAGED, 0, "state: there can't be so many keys");
+    enum weir_result result = index_grow(state, keys);
+    for (uint32_t i = state->log_count - 1; i > 0 && result == WEIR_OK; i--)
+        result = index_add(state, state->log[i - 1], &tombs);
+    if (result == WEIR_DAMAGED)
+        return error_set(error, WEIR_DAMAGED, 0, "state: a key is twice in a segment");
+    if (result != WEIR_OK)
+        return error_memory(error, "state index",
+                            (size_t)index_slots_for(keys, 1) * sizeof *state->slots);
+    for (uint32_t i = 0; tombs > 0 && i + 1 < state->log_count; i++)
+        index_bury(state, state->log[i]);
+    if (state->count != keys)
+        return error_set(error, WEIR_DAMAGED, 0, "state: %llu keys live, not %llu",
+                         (unsigned long long)state->count, (unsigned long long)keys);
+    return WEIR_OK;
+}
+
+static enum weir_result load_scan(struct state *state, struct snapshot_section *section,
+                                  struct weir_error *error)
+{
+    state_scan_rewind(state);
+    state->scan_tag = snapshot_get_u64(section);
+    bool within = snapshot_get_u32(section) != 0;
+    struct weir_bytes key = snapshot_get_rest(section);
+    if (section->failed || state->scan_tag > (uint64_t)UINT32_MAX + 1 ||
+        key.size > (within ? STATE_KEY_LIMIT : 0))
+        return error_set(error, WEIR_DAMAGED, 0, "state: the scan can't stand there");
+    if (!within)
+        return WEIR_OK;
+    state->scan_key = memory_take(state->allocator, key.size + 1);
+    if (state->scan_key == NULL)
+        return error_memory(error, "a scan's position", key.size);
+    copy_key(state->scan_key, key);
+    state->scan_key_size = key.size;
+    return WEIR_OK;
+}
+
+/* Back to an empty state. */
+static void state_clear(struct state *state)
+{
+    struct link *open = state->open;
+    state_scan_rewind(state);
+    while (state->log_count > 1)
+        log_drop(state, 0);
+    log_reclaim(state);
+    memset(state->slots, 0, (size_t)slot_count(state) * sizeof *state->slots);
+    state->count = 0;
+    assert(state->bytes == open->bytes && state->live == open->live);
+}
+
+enum weir_result state_load(struct state *state, struct snapshot_section *section,
+                            struct weir_error *error)
+{
+    uint64_t keys = snapshot_get_u64(section);
+    enum weir_result result = load_scan(state, section, error);
+    if (result == WEIR_OK)
+        result = load_index(state, keys, error);
+    if (result != WEIR_OK)
+        state_clear(state);
+    return result;
+}
