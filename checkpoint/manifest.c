@@ -10,7 +10,7 @@
  *                "states": [{"name", "format", "version", "value_size"}]}],
  *     "edges": [{"from", "to", "output", "input", "routing", "key_format", "value_format",
  *                "feedback"}],
- *     "tasks": [{"node", "subtask", "ended", "handles", "letters", "cut_ns", "note",
+ *     "tasks": [{"node", "subtask", "ended", "handles", "letters", "cut_ns", "cut_cpu_ns", "note",
  *                "part": {"epoch", "number", "offset", "raw", "stored", "checksum"},
  *                "inflight": [{as a part}],
  *                "state": ["epoch number offset raw stored by_epoch by_id by_task checksum"],
@@ -347,6 +347,7 @@ static void print_tasks(struct printer *printer, json_t *root, const struct mani
         put_number(printer, object, "handles", task->handles);
         put_number(printer, object, "letters", task->letters);
         put_number(printer, object, "cut_ns", task->cut_ns);
+        put_number(printer, object, "cut_cpu_ns", task->cut_cpu_ns);
         put_text(printer, object, "note", task->note);
         print_blobs(printer, object, manifest, i);
         put_number(printer, object, "channel_bytes", task->channel_bytes);
@@ -785,6 +786,7 @@ static void parse_tasks(struct parser *parser, const json_t *root, struct manife
         task->handles = get_number(parser, from, "handles", 0, NAME_NUMBER_LIMIT);
         task->letters = get_number(parser, from, "letters", 0, NAME_NUMBER_LIMIT);
         task->cut_ns = get_number(parser, from, "cut_ns", 0, NAME_NUMBER_LIMIT);
+        task->cut_cpu_ns = get_number(parser, from, "cut_cpu_ns", 0, NAME_NUMBER_LIMIT);
         task->note = get_text(parser, from, "note");
         parse_blobs(parser, from, manifest, i, task);
         parse_log(parser, from, manifest, task);

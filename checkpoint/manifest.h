@@ -72,13 +72,14 @@ struct manifest_phases {
 };
 
 struct manifest_task {
-    uint32_t node;    /* index into graph.nodes */
-    uint32_t subtask; /* 0 .. parallelism-1 */
-    bool ended;       /* had sent END on all its outputs */
-    uint64_t handles; /* pending sink handles inside */
-    uint64_t letters; /* pending dead letters inside */
-    uint64_t cut_ns;  /* how long the cut held the task */
-    char *note;       /* what its operators say of their position, for people; "" when nothing */
+    uint32_t node;       /* index into graph.nodes */
+    uint32_t subtask;    /* 0 .. parallelism-1 */
+    bool ended;          /* had sent END on all its outputs */
+    uint64_t handles;    /* pending sink handles inside */
+    uint64_t letters;    /* pending dead letters inside */
+    uint64_t cut_ns;     /* how long the cut held the task, */
+    uint64_t cut_cpu_ns; /* and how much processor time it took */
+    char *note;          /* what its operators say of their position, for people; "" when nothing */
     struct manifest_blob part;
     /* What was on its way, in the order of each channel; of the instance at the head of a chain. */
     struct manifest_blob *inflight;

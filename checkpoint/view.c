@@ -315,6 +315,7 @@ bool weir_checkpoint_get_task(const struct weir_checkpoint *checkpoint, uint32_t
         .ended = from->ended,
         .handles = from->handles,
         .cut_ns = (int64_t)from->cut_ns,
+        .cut_cpu_ns = (int64_t)from->cut_cpu_ns,
         .note = from->note,
         .file_epoch = from->part.file_epoch,
         .file_number = from->part.file_number,

@@ -137,7 +137,8 @@ struct weir_checkpoint_task {
     uint32_t node, subtask;
     bool ended;            /* it had sent the end of its stream */
     uint64_t handles;      /* staged output that was not confirmed yet */
-    int64_t cut_ns;        /* how long the cut held the task */
+    int64_t cut_ns;        /* how long the cut held the task, */
+    int64_t cut_cpu_ns;    /* and how much processor time it took */
     const char *note;      /* its position, for people */
     uint64_t stored_bytes; /* in the store: its part, and its state, shared or not */
     uint64_t raw_bytes;

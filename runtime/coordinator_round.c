@@ -113,6 +113,8 @@ static void sum_up(const struct coordinator *coordinator, const struct coordinat
         event->outlet_bytes += report->outlet_bytes;
         if (report->took_ns > event->cut_ns)
             event->cut_ns = report->took_ns;
+        if (report->cpu_ns > event->cut_cpu_ns)
+            event->cut_cpu_ns = report->cpu_ns;
     }
 }
 

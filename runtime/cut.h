@@ -14,7 +14,8 @@
 struct cut_report {
     int64_t marked_ns;   /* monotonic: an input had reached the marker, and was held; 0: none was */
     int64_t cut_ns;      /* monotonic: the cut began */
-    int64_t took_ns;     /* so long it held the task */
+    int64_t took_ns;     /* so long it held the task, */
+    int64_t cpu_ns;      /* and so long it ran meanwhile: processor time of the task's thread */
     int64_t complete_ns; /* monotonic: the last marker had arrived */
     uint64_t channel_bytes, outlet_bytes; /* recorded, of records */
     uint64_t loop_bytes;                  /* of these, on channels inside a loop */

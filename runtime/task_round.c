@@ -228,6 +228,7 @@ static void begin_cut(struct task *task, uint64_t id, bool early)
     task->report = (struct cut_report){
         .marked_ns = task->marked_id == id ? task->marked_ns : 0,
         .cut_ns = clock_now_ns(),
+        .cpu_ns = clock_thread_ns(),
         .last_channel = CUT_NO_CHANNEL,
         .overtook = early,
         .at_rest = is_at_rest(task),
@@ -245,6 +246,7 @@ static void end_cut(struct task *task, uint64_t id)
     gate_record(&task->gate); /* P7 */
     task->report.complete_ns = clock_now_ns();
     task->report.took_ns = task->report.complete_ns - task->report.cut_ns;
+    task->report.cpu_ns = clock_thread_ns() - task->report.cpu_ns;
     if (task->last_arrival.id == id)
         task->report.last_channel = task->last_arrival.channel;
     task->sealing = id;

@@ -481,7 +481,8 @@ struct weir_event {
     int64_t duration_ns; /* trigger to commit */
     uint64_t bytes;      /* in the store, of this checkpoint */
     const char *text;    /* never NULL; lives until the callback returns */
-    int64_t cut_ns;      /* the longest time this round's cut held a task */
+    int64_t cut_ns;      /* the longest time this round's cut held a task, */
+    int64_t cut_cpu_ns;  /* and the most processor time: less where other work had the cores */
     int64_t align_ns;    /* from the trigger until all tasks had cut, and their markers were in */
     int64_t write_ns;    /* from there to the commit */
     uint32_t tasks;      /* of the job */

@@ -691,6 +691,7 @@ static void fill_task(const struct plan *plan, const struct cut_summary *summary
         uint32_t node = plan_member(plan, chain, place);
         struct manifest_task *task = &round->tasks[plan->nodes[node].first_instance + subtask];
         task->cut_ns = (uint64_t)report->took_ns;
+        task->cut_cpu_ns = (uint64_t)report->cpu_ns;
         task->overtook = report->overtook;
         task->phases.wait_ns = span(summary->triggered_ns, report->cut_ns);
         task->phases.align_ns = span(report->marked_ns, report->cut_ns);

@@ -86,6 +86,8 @@ static inline void sample_task(struct manifest_task *task, uint32_t index, uint3
         .subtask = index == 2 ? 1 : 0,
         .handles = index,
         .letters = 10 * index,
+        .cut_ns = 21,
+        .cut_cpu_ns = 20,
         .note = sample_text("at \"byte\" 17\n"),
         .inflight = memory_zeroed(NULL, 2, sizeof *task->inflight),
         .inflight_count = sample_pieces(index),

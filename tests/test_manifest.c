@@ -108,6 +108,7 @@ Test(manifest, reads_back_what_was_in_flight_and_where_the_time_went)
         }
         cr_assert(task->part.blob.kind == BLOB_SNAPSHOT && task->overtook == (i == 1));
         cr_assert(task->channel_bytes == (i == 1 ? 30 : 0) && task->outlet_bytes == (i ? 0 : 20));
+        cr_assert(task->cut_ns == 21 && task->cut_cpu_ns == 20);
         cr_assert(task->phases.wait_ns == 11 && task->phases.align_ns == 12);
         cr_assert(task->phases.record_ns == 13 && task->phases.write_ns == 14 + (int64_t)i);
         cr_assert(task->last_edge == (i == 0 ? MANIFEST_NONE : 0));
@@ -311,6 +312,8 @@ Test(manifest, a_seal_does_not_make_nonsense_true)
         {"\"state\": []", "\"state\": [null]"},
         {"\"state\": []", "\"state\": [\"\"]"},
         {"\"state\": []", "\"other\": []"},
+        {"\"cut_ns\": 21", "\"cut_ns\": -21"},
+        {"\"cut_cpu_ns\": 20", "\"other\": 20"},
         {"\"overtook\": true", "\"overtook\": \"true\""},
         {"\"phases\": {", "\"other\": {"},
         {"\"phases\": {", "\"phases\": 5, \"other\": {"},

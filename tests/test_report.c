@@ -79,6 +79,7 @@ static void say(enum weir_event_kind kind, uint64_t id, const char *text)
                                      .bytes = 1120202,
                                      .text = text,
                                      .cut_ns = 1,
+                                     .cut_cpu_ns = 4,
                                      .align_ns = 2,
                                      .write_ns = 3,
                                      .tasks = 7,

@@ -407,6 +407,7 @@ Test(view, shows_where_the_time_of_a_task_went)
     cr_assert(task.last_edge == UINT32_MAX && task.last_from == UINT32_MAX);
     cr_assert(weir_checkpoint_get_task(checkpoint, 1, &task));
     cr_assert(task.outlet_bytes == 0 && task.channel_bytes == 30 && task.overtook);
+    cr_assert(task.cut_ns == 21 && task.cut_cpu_ns == 20);
     cr_assert(task.wait_ns == 11 && task.align_ns == 12 && task.record_ns == 13);
     cr_assert(task.write_ns == 15 && task.last_edge == 0 && task.last_from == 0);
     look_away();

@@ -85,6 +85,7 @@ void events_committed(struct report *report, const struct weir_event *event)
     json_signed(json, "duration_ns", event->duration_ns);
     json_signed(json, "align_ns", event->align_ns);
     json_signed(json, "cut_ns", event->cut_ns);
+    json_signed(json, "cut_cpu_ns", event->cut_cpu_ns);
     json_signed(json, "write_ns", event->write_ns);
     json_number(json, "bytes", event->bytes);
     json_text(json, "why", event->text);

@@ -80,6 +80,12 @@ int64_t clock_now_ns(void)
     return now_ns;
 }
 
+/* One processor, never taken away; to look costs nothing, so that it changes no run. */
+int64_t clock_thread_ns(void)
+{
+    return now_ns;
+}
+
 int64_t clock_wall_ns(void)
 {
     return wall_ns + now_ns;
