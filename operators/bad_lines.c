@@ -9,11 +9,6 @@
 
 #define SHOWN 60 /* bytes of a bad line, in a message */
 
-struct saved_counts {
-    uint64_t lines, dropped;
-};
-_Static_assert(sizeof(struct saved_counts) == 16, "saved in checkpoints");
-
 const char *bad_lines_check(enum weir_bad_line how, size_t limit)
 {
     if ((unsigned)how > WEIR_BAD_LINE_OUTPUT)
@@ -82,28 +77,23 @@ enum weir_progress bad_lines_finish(struct bad_lines *bad, struct weir_context *
 
 enum weir_result bad_lines_save(const struct bad_lines *bad, struct weir_saver *saver)
 {
-    struct saved_counts counts = {bad->lines, bad->dropped};
-    weir_save(saver, WEIR_ITEM_SPLIT, (struct weir_bytes){&counts, sizeof counts});
+    weir_save_begin(saver, WEIR_ITEM_SPLIT);
+    weir_save_u64(saver, bad->lines);
+    weir_save_u64(saver, bad->dropped);
+    weir_save_end(saver);
     if (bad->dropped > 0)
         weir_save_note(saver, "dropped %llu malformed of %llu lines",
                        (unsigned long long)bad->dropped, (unsigned long long)bad->lines);
     return WEIR_OK;
 }
 
-enum weir_result bad_lines_load(struct bad_lines *bad, struct weir_context *context,
-                                struct weir_loader *loader)
+void bad_lines_load(struct bad_lines *bad, struct weir_loader *loader)
 {
-    struct saved_counts counts;
-    enum weir_item kind;
-    struct weir_bytes item;
-    while (weir_load_next(loader, &kind, &item)) {
-        if (item.size != sizeof counts)
-            return weir_fail(context, WEIR_DAMAGED, "saved counts of lines make no sense");
-        memcpy(&counts, item.data, sizeof counts);
-        bad->lines += counts.lines;
-        bad->dropped += counts.dropped;
+    while (weir_load_item(loader, NULL)) {
+        bad->lines += weir_load_u64(loader);
+        bad->dropped += weir_load_u64(loader);
+        weir_load_done(loader);
     }
-    return WEIR_OK;
 }
 
 weir_node bad_lines_node(struct weir_graph *graph, const char *name,

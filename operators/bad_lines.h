@@ -29,8 +29,7 @@ enum weir_result bad_lines_found(struct bad_lines *bad, struct weir_context *con
 /* Parts of the operator's callbacks. */
 enum weir_progress bad_lines_finish(struct bad_lines *bad, struct weir_context *context);
 enum weir_result bad_lines_save(const struct bad_lines *bad, struct weir_saver *saver);
-enum weir_result bad_lines_load(struct bad_lines *bad, struct weir_context *context,
-                                struct weir_loader *loader);
+void bad_lines_load(struct bad_lines *bad, struct weir_loader *loader);
 /* A node with output "out", and "bad" where lines may go there. */
 weir_node bad_lines_node(struct weir_graph *graph, const char *name,
                          const struct weir_operator *table, const void *config,

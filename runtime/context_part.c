@@ -9,6 +9,7 @@
 
 #include "error.h"
 #include "memory.h"
+#include "operator_item.h"
 #include "plant.h"
 #include "task.h"
 
@@ -20,22 +21,59 @@
 struct weir_saver {
     struct snapshot_writer *writer;
     char *note;          /* 201 bytes */
+    size_t left;         /* bytes the open item may still get */
     const char *refused; /* why an item can't be saved; NULL: none was refused */
 };
 
 struct weir_loader {
+    struct item_cursor item; /* first: see operator_item.h */
     struct snapshot_reader reader;
 };
 
+/* The first one sticks. */
+static void refuse(struct weir_saver *saver, const char *why)
+{
+    if (!saver->refused)
+        saver->refused = why;
+}
+
+void weir_save_begin(struct weir_saver *saver, enum weir_item kind)
+{
+    bool within = saver->writer->in_section;
+    if (within || (unsigned)kind > WEIR_ITEM_BROADCAST)
+        refuse(saver, within ? "an item within another" : "an unknown kind of item");
+    else
+        snapshot_begin(saver->writer, SNAPSHOT_ITEM, kind);
+    saver->left = ITEM_LIMIT;
+}
+
+void weir_save_raw(struct weir_saver *saver, struct weir_bytes bytes)
+{
+    if (!saver->writer->in_section)
+        refuse(saver, "a value outside of an item");
+    else if (bytes.size > saver->left)
+        refuse(saver, "an item over 16 MiB");
+    if (saver->refused)
+        return;
+    saver->left -= bytes.size;
+    snapshot_bytes(saver->writer, bytes.data, bytes.size);
+}
+
+void weir_save_end(struct weir_saver *saver)
+{
+    if (saver->writer->in_section)
+        snapshot_end(saver->writer);
+    else
+        refuse(saver, "the end of an item that was not begun");
+}
+
 void weir_save(struct weir_saver *saver, enum weir_item kind, struct weir_bytes item)
 {
-    if (item.size > ITEM_LIMIT || (unsigned)kind > WEIR_ITEM_BROADCAST) {
-        saver->refused = item.size > ITEM_LIMIT ? "an item over 16 MiB" : "an unknown kind of item";
+    weir_save_begin(saver, kind);
+    if (saver->refused)
         return;
-    }
-    snapshot_begin(saver->writer, SNAPSHOT_ITEM, kind);
-    snapshot_bytes(saver->writer, item.data, item.size);
-    snapshot_end(saver->writer);
+    weir_save_raw(saver, item);
+    weir_save_end(saver);
 }
 
 void weir_save_note(struct weir_saver *saver, const char *format, ...)
@@ -54,6 +92,7 @@ bool weir_load_next(struct weir_loader *loader, enum weir_item *kind, struct wei
             continue;
         *kind = (enum weir_item)section.index;
         *item = snapshot_get_rest(&section);
+        item_cursor_next(&loader->item, *item);
         return true;
     }
     return false;
@@ -114,6 +153,10 @@ bool context_save(struct weir_context *context, struct snapshot_writer *writer, 
         struct pulse_call outer = pulse_enter(&context->task->pulse, context->place, "save");
         result = context->table->save(context->self, context, &saver);
         pulse_leave(&context->task->pulse, outer);
+    }
+    if (writer->in_section) {
+        refuse(&saver, "an item that was not ended");
+        snapshot_end(writer);
     }
     if (saver.refused)
         result = WEIR_INVALID;
@@ -254,7 +297,7 @@ static enum weir_result run_load(struct weir_context *context, struct weir_bytes
 {
     if (!context->table->load)
         return WEIR_OK;
-    struct weir_loader loader = {{part.data, part.size, false}};
+    struct weir_loader loader = {.reader = {part.data, part.size, false}};
     struct pulse_call outer = pulse_enter(&context->task->pulse, context->place, "load");
     enum weir_result result = context->table->load(context->self, context, &loader, version);
     pulse_leave(&context->task->pulse, outer);
@@ -262,6 +305,9 @@ static enum weir_result run_load(struct weir_context *context, struct weir_bytes
         *error = context->task->error;
         return error->code;
     }
+    if (weir_load_failed(&loader))
+        return error_set(error, WEIR_DAMAGED, 0, "its operator state of version %u, %s", version,
+                         loader.item.failed);
     if (result)
         error_set(error, result, 0, "load of version %u answered %s", version,
                   weir_result_name(result));

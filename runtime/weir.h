@@ -399,10 +399,48 @@ WEIR_API void weir_save(struct weir_saver *saver, enum weir_item kind, struct we
 /* In save: what this task's position is, for people; lands in the manifest. At most 200 bytes are
  * kept. */
 WEIR_API void weir_save_note(struct weir_saver *saver, const char *format, ...) WEIR_PRINTF(2, 3);
+/* In save: an item put together value by value, between begin and end; at most 16 MiB. Numbers are
+ * little-endian; bytes and texts (without their zero) have a u32 with their size before them; raw
+ * bytes are as they are. Only one item is open at a time, and no weir_save comes between. */
+WEIR_API void weir_save_begin(struct weir_saver *saver, enum weir_item kind);
+WEIR_API void weir_save_u32(struct weir_saver *saver, uint32_t value);
+WEIR_API void weir_save_u64(struct weir_saver *saver, uint64_t value);
+WEIR_API void weir_save_i64(struct weir_saver *saver, int64_t value);
+WEIR_API void weir_save_f64(struct weir_saver *saver, double value);
+WEIR_API void weir_save_bytes(struct weir_saver *saver, struct weir_bytes bytes);
+WEIR_API void weir_save_text(struct weir_saver *saver, const char *text);
+WEIR_API void weir_save_raw(struct weir_saver *saver, struct weir_bytes bytes);
+WEIR_API void weir_save_end(struct weir_saver *saver);
+
 /* In load: the next item, in the order saved; false at the end. The view lives until load returns.
  */
 WEIR_API bool weir_load_next(struct weir_loader *loader, enum weir_item *kind,
                              struct weir_bytes *item);
+/* The same for who takes the item value by value: it becomes the current one (weir_load_next's does
+ * as well). `kind` may be NULL. False at the end, and once the loader has failed. What was not
+ * taken of the item before is passed over: weir_load_done is there to find that wrong. */
+WEIR_API bool weir_load_item(struct weir_loader *loader, enum weir_item *kind);
+/* The next value of the current item, as weir_save_* has put it there. The loader's error is
+ * sticky: what asks for more than is left fails it, and from then on all answers are 0, empty,
+ * false. When load returns, whatever it answers, a loader that has failed fails the start with
+ * WEIR_DAMAGED, by a text that names the operator, the item and the byte: so check once, before
+ * what was loaded is believed. Views live until load returns. */
+WEIR_API uint32_t weir_load_u32(struct weir_loader *loader);
+WEIR_API uint64_t weir_load_u64(struct weir_loader *loader);
+WEIR_API int64_t weir_load_i64(struct weir_loader *loader);
+WEIR_API double weir_load_f64(struct weir_loader *loader);
+WEIR_API struct weir_bytes weir_load_bytes(struct weir_loader *loader);
+/* A text and its zero into `text`, which has `room` bytes, at least 1; fails when it is longer, or
+ * has a zero in it. False: the loader has failed, and `text` is "". */
+WEIR_API bool weir_load_text(struct weir_loader *loader, char *text, size_t room);
+/* The next `size` bytes, as weir_save_raw or weir_save has put them there. */
+WEIR_API struct weir_bytes weir_load_raw(struct weir_loader *loader, size_t size);
+WEIR_API size_t weir_load_left(const struct weir_loader *loader); /* bytes of the current item */
+/* Fails the loader when anything is left of the current item. */
+WEIR_API void weir_load_done(struct weir_loader *loader);
+/* Fails it because of what was found: "a count of %u". Item and byte are added. */
+WEIR_API void weir_load_fail(struct weir_loader *loader, const char *format, ...) WEIR_PRINTF(2, 3);
+WEIR_API bool weir_load_failed(const struct weir_loader *loader);
 /* In prepare: names what was staged. Copied; at most 64 KiB. */
 WEIR_API enum weir_result weir_handle(struct weir_context *context, struct weir_bytes handle);
 

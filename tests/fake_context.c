@@ -109,6 +109,30 @@ void weir_save(struct weir_saver *saver, enum weir_item kind, struct weir_bytes 
     fake_items_add(saver, kind, item);
 }
 
+void weir_save_begin(struct weir_saver *saver, enum weir_item kind)
+{
+    assert(!saver->open);
+    fake_items_add(saver, kind, (struct weir_bytes){NULL, 0});
+    saver->open = true;
+}
+
+void weir_save_raw(struct weir_saver *saver, struct weir_bytes bytes)
+{
+    assert(saver->open);
+    struct fake_item *last = &saver->items[saver->count - 1];
+    assert(bytes.size <= ((size_t)16 << 20) - last->size); /* as in a job */
+    last->data = need(realloc(last->data, last->size + bytes.size + 1));
+    if (bytes.size > 0)
+        memcpy((char *)last->data + last->size, bytes.data, bytes.size);
+    last->size += bytes.size;
+}
+
+void weir_save_end(struct weir_saver *saver)
+{
+    assert(saver->open);
+    saver->open = false;
+}
+
 void weir_save_note(struct weir_saver *saver, const char *format, ...)
 {
     va_list arguments;
@@ -124,6 +148,7 @@ bool weir_load_next(struct weir_loader *loader, enum weir_item *kind, struct wei
     const struct fake_item *next = &loader->from->items[loader->next++];
     *kind = next->kind;
     *item = (struct weir_bytes){next->data, next->size};
+    item_cursor_next(&loader->item, *item);
     return true;
 }
 
@@ -134,6 +159,15 @@ enum weir_result weir_handle(struct weir_context *context, struct weir_bytes han
 }
 
 /* ---- the task ---- */
+
+/* A loader that has failed fails the start, as in a job. */
+static enum weir_result load(struct weir_context *task, struct weir_loader *loader)
+{
+    enum weir_result result = task->table->load(task->self, task, loader, task->table->version);
+    if (weir_load_failed(loader) && !task->failed.code)
+        result = weir_fail(task, WEIR_DAMAGED, "%s", loader->item.failed);
+    return result;
+}
 
 enum weir_result fake_start(struct weir_context *task, struct weir_graph *graph, weir_node node,
                             const struct fake_run *run)
@@ -160,8 +194,8 @@ enum weir_result fake_start(struct weir_context *task, struct weir_graph *graph,
     task->self = need(calloc(1, task->table->self_size));
     enum weir_result result = task->table->open(task->self, task, task->config);
     if (result == WEIR_OK && run->saved) {
-        struct weir_loader loader = {run->saved, 0};
-        result = task->table->load(task->self, task, &loader, task->table->version);
+        struct weir_loader loader = {.from = run->saved};
+        result = load(task, &loader);
     }
     return result;
 }
@@ -225,7 +259,7 @@ enum weir_result fake_restart(struct weir_context *task)
 {
     static const struct weir_saver restored; /* for weir_restored */
     struct weir_saver saved = {0};
-    struct weir_loader loader = {&saved, 0};
+    struct weir_loader loader = {.from = &saved};
     if (!task->table)
         return WEIR_OK;
     enum weir_result result = fake_cut(task, &saved);
@@ -241,7 +275,7 @@ enum weir_result fake_restart(struct weir_context *task)
     if (result == WEIR_OK)
         result = task->table->open(task->self, task, task->config);
     if (result == WEIR_OK && task->table->load)
-        result = task->table->load(task->self, task, &loader, task->table->version);
+        result = load(task, &loader);
     fake_items_free(&saved);
     return result;
 }

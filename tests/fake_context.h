@@ -10,6 +10,7 @@
 #ifndef FAKE_CONTEXT_H
 #define FAKE_CONTEXT_H
 
+#include "operator_item.h"
 #include "weir.h"
 
 #include <stdio.h>
@@ -42,8 +43,10 @@ struct weir_saver {
     struct fake_item *items;
     size_t count;
     char note[201];
+    bool open; /* the last item is not complete */
 };
 struct weir_loader {
+    struct item_cursor item;
     const struct weir_saver *from;
     size_t next;
 };

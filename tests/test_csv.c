@@ -263,6 +263,7 @@ Test(csv, damaged_counts_are_refused)
     fake_items_add(&saved, WEIR_ITEM_SPLIT, (struct weir_bytes){"short", 5});
     struct fake_run again = {.saved = &saved};
     cr_expect_eq(fake_start(&task, bed.graph, (weir_node){0}, &again), WEIR_DAMAGED);
+    cr_expect(strstr(task.failed.text, "item 1, at byte 0 of 5"), "%s", task.failed.text);
     fake_end(&task);
     fake_items_free(&saved);
     bed_free(&bed);

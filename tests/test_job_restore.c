@@ -491,6 +491,71 @@ Test(job_restore, operator_state_comes_back_item_by_item_chained_or_not)
     }
 }
 
+static enum weir_result load_in_vain(void *self, struct weir_context *context,
+                                     struct weir_loader *loader, uint32_t version)
+{
+    (void)self, (void)context, (void)version;
+    weir_load_item(loader, NULL);
+    weir_load_u64(loader);
+    weir_load_u32(loader);
+    return WEIR_OK; /* the loader knows better */
+}
+
+static enum weir_result save_unended(void *self, struct weir_context *context,
+                                     struct weir_saver *saver)
+{
+    (void)self, (void)context;
+    weir_save_begin(saver, WEIR_ITEM_SPLIT);
+    weir_save_text(saver, "and then?");
+    return WEIR_OK;
+}
+
+/* A keeper between ten numbers and a ledger, with other callbacks; the answer is the start's, or
+ * the failed run's. */
+static enum weir_result run_keeper(const struct weir_operator *table, struct weir_error *error)
+{
+    struct flow flow;
+    struct ledger ledger;
+    enum weir_outcome outcome;
+    ledger_init(&ledger, 1010001);
+    flow_init(&flow);
+    flow.options.store = scratch.path;
+    flow.options.interval_ns = -1;
+    flow.options.tolerated = 1;
+    weir_node keeper = flow_add(&flow, "keeper", table, NULL, 1);
+    weir_connect(flow.graph, flow_numbers(&flow, "numbers", 10, 0, 1), keeper, WEIR_SPREAD);
+    weir_connect(flow.graph, keeper, ledger_sink(flow.graph, "sink", &ledger, 1), WEIR_SPREAD);
+    enum weir_result result = weir_job_start(flow.graph, &flow.options, &flow.job, error);
+    if (!result) {
+        outcome = flow_wait(&flow);
+        result = outcome == WEIR_OUTCOME_FAILED ? flow.error.code : WEIR_OK;
+        *error = flow.error;
+    }
+    flow_free(&flow);
+    ledger_free(&ledger);
+    return result;
+}
+
+Test(job_restore, a_load_that_asks_for_too_much_fails_by_operator_item_and_byte)
+{
+    struct weir_operator table = keeper_table;
+    struct weir_error error = {0};
+    cr_assert_eq(run_keeper(&table, &error), WEIR_OK, "%s", error.text);
+    table.load = load_in_vain;
+    cr_expect_eq(run_keeper(&table, &error), WEIR_DAMAGED);
+    cr_expect(strstr(error.text, "keeper[0]"), "%s", error.text);
+    cr_expect(strstr(error.text, "item 1, at byte 8 of 8: 4 bytes are expected"), "%s", error.text);
+}
+
+Test(job_restore, an_item_that_is_not_ended_is_no_checkpoint)
+{
+    struct weir_operator table = keeper_table;
+    struct weir_error error = {0};
+    table.save = save_unended;
+    cr_expect_eq(run_keeper(&table, &error), WEIR_FAILED);
+    cr_expect(strstr(error.text, "checkpoints in a row"), "%s", error.text);
+}
+
 static uint32_t told_version;
 
 static enum weir_result note_version(void *self, struct weir_context *context,
