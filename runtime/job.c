@@ -311,7 +311,10 @@ enum weir_result weir_job_poll(struct weir_job *job, enum weir_outcome *outcome,
 {
     if (job->run.notices)
         notices_deliver(job->run.notices, &job->run);
-    return weir_job_wait(job, 0, outcome, error);
+    enum weir_result result = weir_job_wait(job, 0, outcome, error);
+    if (job->run.notices && result != WEIR_TIMEOUT) /* it may have ended meanwhile */
+        notices_deliver(job->run.notices, &job->run);
+    return result;
 }
 
 static enum weir_result refuse_unknown(const struct weir_job *job, struct weir_error *error)

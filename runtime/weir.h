@@ -738,7 +738,8 @@ WEIR_API void weir_job_status(struct weir_job *job, struct weir_status *status);
  * job was not started with `polled`. */
 WEIR_API int weir_job_fd(const struct weir_job *job);
 /* Never blocks: calls the log and event hooks for what has happened since the last call (polled
- * jobs), then answers like weir_job_wait with timeout 0. One thread at a time. */
+ * jobs), then answers like weir_job_wait with timeout 0: the job is over when ENDED has been told,
+ * not before. One thread at a time. */
 WEIR_API enum weir_result weir_job_poll(struct weir_job *job, enum weir_outcome *outcome,
                                         struct weir_error *error) WEIR_MUST_USE;
 /* Who waits for what, as text for people: a line for each task - its operator, what it does and
