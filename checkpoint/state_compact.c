@@ -64,16 +64,25 @@ static enum weir_result tomb_move(struct state *state, struct weir_bytes key, bo
     return WEIR_OK;
 }
 
-/* L2 */
-static enum weir_result victim_move(struct state *state, const unsigned char *entry, uint32_t place)
+/* An entry of the victim that may have to be moved. */
+struct candidate {
+    const unsigned char *entry;
+    struct walk before;
+    uint32_t place;
+    uint64_t hash;
+};
+
+/* L2. Whether it lives is asked of the index alone: places are unique, so no key is compared, for
+ * which the newest entry would have to be fetched. */
+static enum weir_result victim_move(struct state *state, const struct candidate *candidate)
 {
-    struct weir_bytes key = entry_key(entry);
-    if (entry_is(entry, ENTRY_DEAD))
-        return WEIR_OK;
-    if (entry_is(entry, ENTRY_TOMB))
-        return tomb_move(state, key, state->victim == state->log[0]);
-    uint32_t at = slot_find(state, key, state_hash(key));
-    return slot_place(state->slots[at]) == place ? entry_unseal(state, at) : WEIR_OK;
+    if (entry_is(candidate->entry, ENTRY_TOMB))
+        return tomb_move(state, entry_key(candidate->entry), state->victim == state->log[0]);
+    uint32_t at = home_of((uint32_t)candidate->hash, state->shift);
+    for (uint64_t slot; (slot = state->slots[at]) != 0; at = (at + 1) & state->mask)
+        if (slot_place(slot) == candidate->place)
+            return entry_unseal(state, at);
+    return WEIR_OK;
 }
 
 static uint32_t log_index(const struct state *state, const struct link *segment)
@@ -84,22 +93,43 @@ static uint32_t log_index(const struct state *state, const struct link *segment)
     return index;
 }
 
+/* The next entries of the victim, about `budget` bytes of them, with their slots on the way into
+ * the cache: most of the time that compaction takes is waiting for them. */
+static uint32_t victim_span(struct state *state, struct candidate span[SPAN], uint64_t *budget)
+{
+    uint32_t count = 0;
+    while (count<SPAN && * budget> 0) {
+        struct candidate *next = &span[count];
+        next->before = state->at;
+        next->entry = walk_next(state, &state->at);
+        if (next->entry == NULL)
+            break;
+        uint64_t size = entry_whole_size(next->entry);
+        *budget -= size < *budget ? size : *budget;
+        if (entry_is(next->entry, ENTRY_DEAD))
+            continue;
+        next->place = walk_place(state, state->at, next->entry);
+        next->hash = state_hash(entry_key(next->entry));
+        prefetch_slot(state, next->hash);
+        count++;
+    }
+    return count;
+}
+
 /* Looks at about `budget` bytes of the victim. Without memory it stays where it is. */
 static void compact(struct state *state, uint64_t budget)
 {
-    uint64_t seen = 0;
-    while (state->victim != NULL && seen < budget) {
-        struct walk before = state->at;
-        const unsigned char *entry = walk_next(state, &state->at);
-        if (entry == NULL) {
+    struct candidate span[SPAN];
+    while (state->victim != NULL && budget > 0) {
+        uint32_t count = victim_span(state, span, &budget);
+        for (uint32_t i = 0; i < count; i++) {
+            if (victim_move(state, &span[i]) == WEIR_OK)
+                continue;
+            state->at = span[i].before;
+            return;
+        }
+        if (budget > 0 && count < SPAN)
             log_drop(state, log_index(state, state->victim));
-            return;
-        }
-        seen += entry_whole_size(entry);
-        if (victim_move(state, entry, walk_place(state, state->at, entry)) != WEIR_OK) {
-            state->at = before;
-            return;
-        }
     }
 }
 

@@ -56,6 +56,7 @@
 #define FIRST_SLOTS 64u
 #define COMPACT_RATE 4u               /* bytes looked at for each byte appended */
 #define COMPACT_STEP ((uint64_t)4096) /* at a time, at least */
+#define SPAN 32u                      /* keys whose cache misses overlap: loading, compaction */
 
 _Static_assert(STATE_KEY_LIMIT < ENTRY_OLDER && STATE_VALUE_LIMIT < ENTRY_OLDER,
                "sizes leave the flags");

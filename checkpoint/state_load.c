@@ -3,8 +3,6 @@
 
 #include "error.h"
 
-#define SPAN 32u /* keys whose cache misses overlap when an index is filled */
-
 /* --- loading ------------------------------------------------------------------------------ */
 
 static bool is_padding_zero(const unsigned char *data, size_t size)
