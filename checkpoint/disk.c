@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -73,6 +74,22 @@ int64_t disk_write(int file, const void *data, size_t size, uint64_t offset)
 int disk_sync(int file)
 {
     return answer(fsync(file));
+}
+
+/* Not posix_fallocate: where the file system has no such call it would write zeros, for long. */
+int disk_reserve(int file, uint64_t offset, uint64_t size)
+{
+    if (offset > INT64_MAX || size > INT64_MAX - offset)
+        return -EFBIG;
+    return answer(fallocate(file, 0, (off_t)offset, (off_t)size));
+}
+
+int disk_map(int file, uint64_t offset, size_t size, void *at)
+{
+    if (offset > INT64_MAX)
+        return -EINVAL;
+    void *mapped = mmap(at, size, PROT_READ, MAP_SHARED | MAP_FIXED, file, (off_t)offset);
+    return mapped == MAP_FAILED ? -errno : 0;
 }
 
 static void describe(const struct stat *from, struct disk_status *status)

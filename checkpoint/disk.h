@@ -45,6 +45,15 @@ int disk_close(int file);
 int64_t disk_read(int file, void *data, size_t size, uint64_t offset);
 int64_t disk_write(int file, const void *data, size_t size, uint64_t offset);
 int disk_sync(int file); /* fsync; also for directories */
+/* Takes the disk space of these bytes now, zeros where there was nothing, so that neither a write
+ * nor a read of the mapped file finds the disk full later. -EOPNOTSUPP: the file system can't. */
+int disk_reserve(int file, uint64_t offset, uint64_t size);
+/* Puts these bytes of the file, read only, in the place of `size` bytes of memory_map's memory, in
+ * one step: who reads there meanwhile has the old bytes or the file's. All of whole pages. The
+ * mapping outlives the descriptor, and ends with memory_unmap. After a failure the old bytes are
+ * there: the kernel looks at what it is asked, and at the process's limits, before it lets go of
+ * them. */
+int disk_map(int file, uint64_t offset, size_t size, void *at);
 int disk_status(int file, struct disk_status *status);
 int disk_status_at(int at, const char *path, struct disk_status *status); /* follows no link */
 int disk_make_folder(int at, const char *path);                           /* mode 0700 */

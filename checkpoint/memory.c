@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * memory: the real door. The only file of the library that calls malloc.
+ * memory: the real door. The only file of the library that calls malloc, or maps
+ * memory.
  */
 #include "memory.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 void *memory_take(const struct weir_allocator *allocator, size_t size)
 {
@@ -64,4 +67,25 @@ char *memory_text(const struct weir_allocator *allocator, const char *text, size
         memcpy(copy, text, size);
     copy[size] = 0;
     return copy;
+}
+
+/* No huge pages: many segments have little in them, and would take 2 MiB each. */
+void *memory_map(size_t size)
+{
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED)
+        return NULL;
+    (void)!madvise(memory, size, MADV_NOHUGEPAGE); /* kernels without them need not be told */
+    return memory;
+}
+
+void memory_unmap(void *memory, size_t size)
+{
+    munmap(memory, size);
+}
+
+size_t memory_page(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
 }

@@ -23,4 +23,11 @@ void memory_release(const struct weir_allocator *allocator, void *memory);
 /* A zero-terminated copy of size bytes (text need not be terminated). */
 char *memory_text(const struct weir_allocator *allocator, const char *text, size_t size);
 
+/* Address space of its own, page by page, past any allocator: memory comes when a page is written
+ * to. `size` is of whole pages; there may be anything in it at first. NULL: none. disk_map can put
+ * a file in the place of some of it. */
+void *memory_map(size_t size);
+void memory_unmap(void *memory, size_t size); /* all of it, whatever has been mapped there since */
+size_t memory_page(void);                     /* bytes */
+
 #endif

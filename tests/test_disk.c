@@ -6,6 +6,7 @@
 
 #include "disk.h"
 #include "file.h"
+#include "memory.h"
 
 static struct scratch scratch;
 static int at;
@@ -136,6 +137,67 @@ static int count(void *context, const char *name, enum disk_kind kind)
     (void)name;
     counts[kind]++;
     return 0;
+}
+
+static unsigned char *mapped(size_t size)
+{
+    unsigned char *memory = memory_map(size);
+    cr_assert_not_null(memory);
+    cr_assert_eq((uintptr_t)memory % memory_page(), 0);
+    return memory;
+}
+
+Test(disk, maps_a_file_in_the_place_of_memory_and_keeps_it_without_name_or_descriptor)
+{
+    size_t page = memory_page();
+    unsigned char *memory = mapped(3 * page);
+    int file = disk_open(at, "file", DISK_CREATE);
+    cr_assert_geq(file, 0);
+    memset(memory, 1, 3 * page);
+    cr_assert_eq(disk_reserve(file, 0, page), 0);
+    struct disk_status status;
+    cr_assert_eq(disk_status(file, &status), 0);
+    cr_expect_eq(status.size, page);
+    unsigned char *bytes = malloc(page);
+    cr_assert_not_null(bytes);
+    memset(bytes, 2, page);
+    cr_assert_eq(disk_write(file, bytes, page, 0), (int64_t)page);
+    free(bytes);
+    cr_assert_eq(disk_map(file, 0, page, memory + page), 0);
+    cr_assert_eq(disk_remove(at, "file"), 0);
+    cr_assert_eq(disk_close(file), 0);
+    for (size_t i = 0; i < 3 * page; i++)
+        cr_assert_eq(memory[i], i / page == 1 ? 2 : 1);
+    memory[0] = memory[2 * page] = 3; /* the rest is memory as before */
+    memory_unmap(memory, 3 * page);
+}
+
+Test(disk, a_map_that_fails_leaves_the_memory_as_it_was)
+{
+    size_t page = memory_page();
+    unsigned char *memory = mapped(page);
+    int file = disk_open(at, "file", DISK_CREATE), folder = disk_open(at, ".", DISK_DIRECTORY);
+    memset(memory, 1, page);
+    cr_expect_eq(disk_map(-1, 0, page, memory), -EBADF);
+    cr_expect_lt(disk_map(folder, 0, page, memory), 0);
+    cr_expect_lt(disk_map(file, page / 2, page, memory), 0);
+    cr_expect_lt(disk_map(file, UINT64_MAX, page, memory), 0);
+    for (size_t i = 0; i < page; i++)
+        cr_assert_eq(memory[i], 1);
+    memory[0] = 2;
+    memory_unmap(memory, page);
+    disk_close(file);
+    disk_close(folder);
+}
+
+Test(disk, reserves_what_there_is_and_no_more)
+{
+    int file = disk_open(at, "file", DISK_CREATE);
+    cr_expect_eq(disk_reserve(file, UINT64_MAX, 1), -EFBIG);
+    cr_expect_eq(disk_reserve(file, 0, UINT64_MAX), -EFBIG);
+    cr_expect_lt(disk_reserve(file, 0, (uint64_t)1 << 60), 0); /* no disk is as large */
+    cr_expect_eq(disk_reserve(-1, 0, 1), -EBADF);
+    disk_close(file);
 }
 
 static int third(void *context, const char *name, enum disk_kind kind)

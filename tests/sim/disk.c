@@ -31,6 +31,7 @@ static struct {
     uint64_t fail_left, fail_then;
     bool failed;
     uint64_t space, short_one_in;
+    uint64_t mapped; /* bytes */
     bool no_locks;
     void (*hook)(void *context, uint64_t call, const char *name, const char *path);
     void *hook_context;
@@ -41,6 +42,7 @@ static struct {
 void sim_disk_start(void)
 {
     disk.calls = 0;
+    disk.mapped = 0;
     disk.fail_left = 0;
     disk.kill_at = 0;
     disk.space = 0;
@@ -111,6 +113,11 @@ bool sim_disk_failed(void)
 void sim_disk_kill(uint64_t k)
 {
     disk.kill_at = k == 0 ? 0 : disk.calls + k;
+}
+
+uint64_t sim_disk_mapped(void)
+{
+    return disk.mapped;
 }
 
 void sim_disk_space(uint64_t bytes)
@@ -381,6 +388,40 @@ int64_t disk_write(int file, const void *data, size_t size, uint64_t offset)
         return -ENOSPC;
     write_now(handle->node, data, size, offset);
     return (int64_t)size;
+}
+
+/* All or nothing. */
+int disk_reserve(int file, uint64_t offset, uint64_t size)
+{
+    const struct handle *handle = handle_of(file);
+    int result = called("reserve", "", size);
+
+    if (result != 0)
+        return result;
+    if (handle == NULL || !handle->writable)
+        return -EBADF;
+    if (room_for(handle->node, (size_t)size, offset) < size)
+        return -ENOSPC;
+    static const char zero[1];
+    if (offset + size > handle->node->cached.size)
+        write_now(handle->node, zero, 1, offset + size - 1);
+    return 0;
+}
+
+/* What was not reserved can't be mapped: reading it would kill the process. */
+int disk_map(int file, uint64_t offset, size_t size, void *at)
+{
+    const struct handle *handle = handle_of(file);
+    int result = called("map", "", size);
+
+    if (result != 0)
+        return result;
+    if (handle == NULL || !handle->writable)
+        return -EBADF;
+    if (offset > handle->node->cached.size || size > handle->node->cached.size - offset)
+        return -ENXIO;
+    disk.mapped += size;
+    return sim_memory_put(at, handle->node->cached.data + offset, size) ? 0 : -EINVAL;
 }
 
 int disk_sync(int file)

@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "sim.h"
 
@@ -23,8 +24,16 @@ struct block {
 };
 _Static_assert(sizeof(struct block) % 16 == 0, "blocks are aligned to 16");
 
+/* What memory_map gave. */
+struct map {
+    struct map *next;
+    unsigned char *base;
+    size_t size;
+};
+
 static struct {
     struct block *first;
+    struct map *maps;
     uint64_t left, takes, fail_at, fail_count;
     unsigned char fill_new, fill_freed;
     bool failed;
@@ -154,6 +163,8 @@ void memory_release(const struct weir_allocator *allocator, void *old)
 
 void sim_memory_forget(void)
 {
+    while (memory.maps != NULL)
+        memory_unmap(memory.maps->base, memory.maps->size);
     while (memory.first != NULL)
         memory_release(memory.first->allocator, memory.first + 1);
 }
@@ -168,4 +179,60 @@ char *memory_text(const struct weir_allocator *allocator, const char *text, size
         memcpy(copy, text, size);
     copy[size] = '\0';
     return copy;
+}
+
+/* ---- maps: real pages, so that writing to what a file was put in place of is a crash ---- */
+
+#define PAGE ((size_t)4096)
+
+size_t memory_page(void)
+{
+    return PAGE;
+}
+
+void *memory_map(size_t size)
+{
+    struct map *map;
+    void *base;
+
+    assert(size > 0 && size % PAGE == 0);
+    if (must_fail())
+        return NULL;
+    base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    map = base == MAP_FAILED ? NULL : malloc(sizeof *map);
+    if (map == NULL)
+        abort();
+    *map = (struct map){memory.maps, base, size};
+    memory.maps = map;
+    memory.left++;
+    return memset(base, memory.fill_new, size);
+}
+
+void memory_unmap(void *old, size_t size)
+{
+    struct map **at = &memory.maps;
+
+    while (*at != NULL && (*at)->base != old)
+        at = &(*at)->next;
+    assert(*at != NULL && (*at)->size == size);
+    struct map *map = *at;
+    *at = map->next;
+    munmap(map->base, map->size);
+    free(map);
+    memory.left--;
+}
+
+bool sim_memory_put(void *at, const void *bytes, size_t size)
+{
+    unsigned char *to = at;
+    struct map *map = memory.maps;
+
+    while (map != NULL && (to < map->base || to + size > map->base + map->size))
+        map = map->next;
+    if (map == NULL || (size_t)(to - map->base) % PAGE != 0 || size % PAGE != 0)
+        return false;
+    if (mprotect(to, size, PROT_READ | PROT_WRITE) != 0)
+        abort();
+    memcpy(to, bytes, size);
+    return mprotect(to, size, PROT_READ) == 0;
 }

@@ -165,6 +165,9 @@ uint64_t sim_memory_takes(void); /* allocations asked for since the start */
 void sim_memory_fail(uint64_t k, uint64_t count);
 bool sim_memory_failed(void); /* since sim_memory_fail was called */
 void sim_memory_forget(void); /* releases everything that is left */
+/* For disk.c: these bytes in place of mapped ones, read only from here on. False: nothing of whole
+ * pages is mapped there. */
+bool sim_memory_put(void *at, const void *bytes, size_t size);
 
 /* ---- disk.c ---- */
 
@@ -182,6 +185,7 @@ bool sim_disk_failed(void); /* since one of these two was called */
 /* sim_kill at the k-th call from now, which is not done any more; but a write may be, in part. */
 void sim_disk_kill(uint64_t k);
 void sim_disk_space(uint64_t bytes); /* all files together; 0: no limit */
+uint64_t sim_disk_mapped(void);      /* bytes of files that were put in the place of memory */
 /* One in `one_in` reads and writes does less than asked; 0: none. */
 void sim_disk_short(uint64_t one_in);
 /* Called before each file call, with its number, name and path ("" when it has a descriptor). */
