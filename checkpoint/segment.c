@@ -35,8 +35,10 @@ void segment_release(struct segment *segment)
         atomic_fetch_sub_explicit(segment->orphaned, segment->orphan_bytes, memory_order_relaxed);
     if (segment->forget != NULL)
         segment->forget(segment->stored);
-    for (uint32_t i = 0; i < segment->count; i++)
+    for (uint32_t i = 0; segment->annex == NULL && i < segment->count; i++)
         memory_release(segment->allocator, segment->blocks[i].data);
+    if (segment->annex != NULL)
+        annex_release(segment->annex, &segment->ranges, segment->allocator);
     memory_release(segment->allocator, segment->blocks);
     memory_release(segment->allocator, segment);
 }
@@ -51,19 +53,27 @@ void segment_abandon(struct segment *segment)
     segment_release(segment);
 }
 
+static bool has_room(struct segment *segment)
+{
+    if (segment->count < segment->room)
+        return true;
+    uint32_t room = segment->room > 0 ? 2 * segment->room : FIRST_BLOCKS;
+    struct segment_block *blocks =
+        memory_resize(segment->allocator, segment->blocks, segment->room * sizeof *segment->blocks,
+                      room * sizeof *blocks);
+    if (blocks == NULL)
+        return false;
+    segment->blocks = blocks;
+    segment->room = room;
+    return true;
+}
+
 bool segment_adopt(struct segment *segment, unsigned char *data, size_t size)
 {
-    if (segment->count == segment->room) {
-        uint32_t room = segment->room > 0 ? 2 * segment->room : FIRST_BLOCKS;
-        struct segment_block *blocks =
-            memory_resize(segment->allocator, segment->blocks,
-                          segment->room * sizeof *segment->blocks, room * sizeof *blocks);
-        if (blocks == NULL) {
-            memory_release(segment->allocator, data);
-            return false;
-        }
-        segment->blocks = blocks;
-        segment->room = room;
+    assert(segment->annex == NULL);
+    if (!has_room(segment)) {
+        memory_release(segment->allocator, data);
+        return false;
     }
     segment->blocks[segment->count++] = (struct segment_block){.data = data, .size = size};
     return true;
@@ -71,16 +81,41 @@ bool segment_adopt(struct segment *segment, unsigned char *data, size_t size)
 
 bool segment_add(struct segment *segment, size_t size)
 {
-    unsigned char *data = memory_take(segment->allocator, size);
-    return data != NULL && segment_adopt(segment, data, size);
+    unsigned char *data;
+    if (segment->annex == NULL) {
+        data = memory_take(segment->allocator, size);
+        return data != NULL && segment_adopt(segment, data, size);
+    }
+    data = has_room(segment)
+               ? annex_take(segment->annex, &segment->ranges, segment->allocator, size)
+               : NULL;
+    if (data == NULL)
+        return false;
+    segment->blocks[segment->count++] = (struct segment_block){.data = data, .size = size};
+    return true;
+}
+
+bool segment_add_copy(struct segment *segment, const unsigned char *data, size_t size)
+{
+    if (!segment_add(segment, size))
+        return false;
+    struct segment_block *block = &segment->blocks[segment->count - 1];
+    memcpy(block->data, data, size);
+    block->used = size;
+    return true;
+}
+
+uint64_t segment_move(struct segment *segment, uint64_t most)
+{
+    return segment->annex != NULL ? annex_move(segment->annex, &segment->ranges, most) : 0;
 }
 
 uint64_t segment_bytes(const struct segment *segment)
 {
     uint64_t bytes = sizeof *segment + segment->room * sizeof *segment->blocks;
-    for (uint32_t i = 0; i < segment->count; i++)
+    for (uint32_t i = 0; segment->annex == NULL && i < segment->count; i++)
         bytes += segment->blocks[i].size;
-    return bytes;
+    return bytes + annex_held(&segment->ranges);
 }
 
 /* --- writing ------------------------------------------------------------------------------ */

@@ -4,7 +4,7 @@
  * share. The task fills it while it is the last one of its log; once sealed it never changes (L6),
  * so others read it without a lock. It goes when the last of them lets go.
  *
- *   segment := block*        blocks of memory, the entries in them one after the other (state_log.c)
+ *   segment := block*        blocks of memory, the entries in them one after the other (state_log)
  *   on disk := blob*         kind BLOB_STATE; the body is entries, none of them dead or cut in two
  *   entry   := u32 key size | u32 value size, or SEGMENT_TOMB | key, zeros to 8 | value, zeros to 8
  *
@@ -16,7 +16,7 @@
 
 #include <stdatomic.h>
 
-#include "weir_base.h"
+#include "annex.h"
 
 #define SEGMENT_TOMB 0x80000000u            /* in place of a value size: the key was removed */
 #define SEGMENT_BLOB_SIZE ((size_t)1 << 20) /* a blob has about so many bytes before compression */
@@ -32,6 +32,8 @@ struct segment {
     const struct weir_allocator *allocator;
     struct segment_block *blocks;
     uint32_t count, room;
+    struct annex *annex; /* where its blocks are from, set before the first; NULL: the allocator */
+    struct annex_ranges ranges;
 
     /* of whoever makes it durable, called once when nobody has the segment any more */
     void *stored;
@@ -51,7 +53,13 @@ void segment_abandon(struct segment *segment);
 bool segment_add(struct segment *segment, size_t size);
 /* The same with memory that the segment owns from here on, also when it answers false. */
 bool segment_adopt(struct segment *segment, unsigned char *data, size_t size);
-uint64_t segment_bytes(const struct segment *segment); /* allocated */
+/* The same with a copy of these bytes in it, all of them entries. */
+bool segment_add_copy(struct segment *segment, const unsigned char *data, size_t size);
+/* Moves about `most` bytes of it out of memory, see annex.h; what is in its blocks must be
+ * complete. Answers how many; 0: there is nothing more, no annex, or it failed. The one who has it
+ * in its log, or restores it. */
+uint64_t segment_move(struct segment *segment, uint64_t most);
+uint64_t segment_bytes(const struct segment *segment); /* of memory */
 
 /* Walks the entries for writing, a blob at a time: appends well-formed bytes to `out`, until there
  * are SEGMENT_BLOB_SIZE or all have been taken. */

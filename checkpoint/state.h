@@ -32,6 +32,13 @@ uint64_t state_hash(struct weir_bytes key); /* XXH3_64bits */
 /* Memory that only writers hold yet is counted there; before the first cut. */
 void state_count_orphans(struct state *state, _Atomic uint64_t *orphaned);
 
+/* For a state larger than memory: segments are made there, and the oldest are moved out when there
+ * is too much of them, a little at each append (annex.h). Before the first entry; borrowed. */
+void state_use_annex(struct state *state, struct annex *annex);
+/* With an annex, now and then, when nobody has a cell in hand: moves out what is too much, and
+ * seals the open segment when that is all there is to move. */
+void state_ease(struct state *state);
+
 /* The cell of a key, zeroed when it is new. NULL: no memory, or over a limit. 8-byte aligned; valid
  * until the next put, remove or cut. Fixed-size states only. */
 void *state_cell(struct state *state, struct weir_bytes key, uint64_t hash);
@@ -63,7 +70,7 @@ enum weir_result state_remove(struct state *state, struct weir_bytes key,
 void state_scribble(struct state *state, unsigned char byte);
 
 uint64_t state_count(const struct state *state); /* live keys */
-uint64_t state_bytes(const struct state *state); /* memory held, bytes */
+uint64_t state_bytes(const struct state *state); /* memory held, without what is moved out */
 
 /* One scan a state, saved and restored with it: visits every key that lives all the while once, in
  * the order of hashes, so whatever the history of the state; those created meanwhile may be visited

@@ -121,6 +121,7 @@ struct state {
 
     const struct weir_allocator *allocator;
     _Atomic uint64_t *orphaned;
+    struct annex *annex; /* NULL: all of it is in memory */
     bool scribbles;
     unsigned char scribble;
 };

@@ -4,6 +4,7 @@
 #define CHUNK_LEAST ((size_t)4096)
 #define CHUNK_LIMIT (1u << (32 - CHUNK_UNITS_LOG2))
 #define FIRST_SEGMENTS 8u
+#define OPEN_PART 32u /* a log is sealed for moving in no smaller parts: segments must stay few */
 
 /* --- chunks ------------------------------------------------------------------------------- */
 
@@ -58,6 +59,47 @@ static size_t chunk_size_for(const struct link *segment, size_t entry_size)
     return entry_size > size ? entry_size : size;
 }
 
+/* --- moving out --------------------------------------------------------------------------- */
+
+/* The oldest go first: what is changed often is in the newest. */
+static void move_out(struct state *state, uint64_t bytes)
+{
+    bool failed = false;
+    for (uint32_t i = 0; i + 1 < state->log_count && bytes > 0 && !failed; i++) {
+        struct segment *segment = state->log[i]->memory;
+        uint64_t moved = segment_move(segment, bytes);
+        state->memory -= moved;
+        failed = moved < bytes && segment->ranges.next != NULL;
+        bytes -= moved < bytes ? moved : bytes;
+    }
+}
+
+/* Before `more` bytes come: twice as many go at most, or an append would take long after the budget
+ * was overdrawn elsewhere. */
+static void make_room(struct state *state, uint64_t more)
+{
+    uint64_t excess = annex_excess(state->annex, more);
+    if (excess > 0)
+        move_out(state, excess < 2 * more ? excess : 2 * more);
+}
+
+void state_use_annex(struct state *state, struct annex *annex)
+{
+    state->annex = annex;
+    for (uint32_t i = 0; i < state->log_count; i++)
+        state->log[i]->memory->annex = annex;
+}
+
+void state_ease(struct state *state)
+{
+    if (state->annex == NULL || annex_excess(state->annex, 0) == 0)
+        return;
+    make_room(state, CHUNK_SIZE);
+    if (annex_excess(state->annex, 0) > 0 && state->open->bytes > CHUNK_LEAST &&
+        state->open->bytes > state->bytes / OPEN_PART)
+        (void)log_seal(state); /* without memory, the next time */
+}
+
 static enum weir_result chunk_add(struct state *state, size_t entry_size)
 {
     struct link *open = state->open;
@@ -67,6 +109,8 @@ static enum weir_result chunk_add(struct state *state, size_t entry_size)
         return result;
     size_t size = chunk_size_for(open, entry_size);
     uint64_t before = segment_bytes(open->memory);
+    if (state->annex != NULL)
+        make_room(state, size);
     if (!segment_add(open->memory, size))
         return WEIR_NO_MEMORY;
     state->memory += segment_bytes(open->memory) - before;
@@ -158,6 +202,7 @@ static struct link *link_new(struct state *state)
         return NULL;
     }
     segment->memory->orphaned = state->orphaned;
+    segment->memory->annex = state->annex;
     return segment;
 }
 

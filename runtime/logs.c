@@ -43,8 +43,21 @@ void logs_free(struct logs *logs)
     *logs = (struct logs){0};
 }
 
+/* State larger than memory is moved out as it comes. */
+static bool restore_moving(struct segment *segment, unsigned char *data, size_t size)
+{
+    bool added = segment_add_copy(segment, data, size);
+    memory_release(segment->allocator, data);
+    uint64_t excess = added ? annex_excess(segment->annex, 0) : 0;
+    if (excess > 0)
+        segment_move(segment, excess);
+    return added;
+}
+
 bool logs_restore(struct segment *segment, unsigned char *data, size_t size, size_t capacity)
 {
+    if (segment->annex)
+        return restore_moving(segment, data, size);
     if (!segment_adopt(segment, data, capacity))
         return false;
     segment->blocks[segment->count - 1].used = size;
