@@ -24,6 +24,8 @@ static bool make_states(struct weir_context *context)
         context->states[i] = state_new(context->run->allocator, node->states[i].value_size);
         if (context->states[i])
             state_count_orphans(context->states[i], context->run->sealed);
+        if (context->states[i] && context->run->annex)
+            state_use_annex(context->states[i], context->run->annex);
         if (!context->states[i])
             return false;
     }

@@ -9,8 +9,9 @@
 #include "memory.h"
 #include "poison.h"
 
-#define RETRY_NS 1000000 /* pause before a request is sent again */
-#define PATH_LIMIT 4000  /* bytes of a savepoint's */
+#define RETRY_NS 1000000         /* pause before a request is sent again */
+#define PATH_LIMIT 4000          /* bytes of a savepoint's */
+#define STATE_MEMORY_LEAST 4096u /* bytes of a state in a subtask: one chunk of its log */
 #define RECORDING_MAX (UINT64_C(64) << 20)
 
 /* -------------------------------------------------------------------------- building -- */
@@ -22,6 +23,52 @@ static uint64_t fitting_recording_max(const struct run *run)
     return windows > RECORDING_MAX ? windows : RECORDING_MAX;
 }
 
+/* Logs of state the job has: one for each state and subtask. */
+static uint64_t count_logs(const struct weir_job *job)
+{
+    const struct plan *plan = &job->run.plan;
+    uint64_t logs = 0;
+    for (uint32_t i = 0; i < job->graph->node_count; i++)
+        logs += (uint64_t)plan->nodes[i].parallelism * job->graph->nodes[i].state_count;
+    return logs;
+}
+
+static enum weir_result check_scratch(const struct weir_job *job, struct weir_error *error)
+{
+    const struct weir_job_options *options = &job->options;
+    uint64_t logs = count_logs(job);
+    if (options->scratch && !job->run.plan.loop_count && !options->state_memory)
+        return error_set(error, WEIR_INVALID, 0,
+                         "job option scratch: it is for what waits on feedback edges, and for "
+                         "state larger than state_memory, and this job has neither: leave it out");
+    if (!options->state_memory)
+        return WEIR_OK;
+    if (!options->scratch && !options->store)
+        return error_set(error, WEIR_INVALID, 0,
+                         "job option state_memory: there is no place for what is beyond it: name "
+                         "a scratch folder, or a store");
+    if (!logs)
+        return error_set(error, WEIR_INVALID, 0,
+                         "job option state_memory: no node has keyed state: leave it out");
+    if (options->state_memory / STATE_MEMORY_LEAST < logs)
+        return error_set(error, WEIR_INVALID, 0,
+                         "job option state_memory: %llu bytes for %llu states, counted in each "
+                         "subtask: what is open of one takes up to %u bytes, so say at least %llu",
+                         (unsigned long long)options->state_memory, (unsigned long long)logs,
+                         STATE_MEMORY_LEAST, (unsigned long long)logs * STATE_MEMORY_LEAST);
+    return WEIR_OK;
+}
+
+/* Before tasks are made, for they make the states. */
+static enum weir_result open_annex(struct weir_job *job, struct weir_error *error)
+{
+    if (!job->options.state_memory)
+        return WEIR_OK;
+    annex_init(&job->annex, job->run.scratch, job->run.epoch, job->options.state_memory);
+    job->run.annex = &job->annex;
+    return annex_try(&job->annex, error);
+}
+
 static enum weir_result make_run(struct weir_job *job, struct weir_error *error)
 {
     const struct weir_job_options *options = &job->options;
@@ -29,10 +76,9 @@ static enum weir_result make_run(struct weir_job *job, struct weir_error *error)
     enum weir_result result = plan_make(job->graph, options->parallelism, &run->plan, error);
     if (result)
         return result;
-    if (options->scratch && !run->plan.loop_count)
-        return error_set(error, WEIR_INVALID, 0,
-                         "job option scratch: it is for what waits on feedback edges, and this "
-                         "graph has none: leave it out");
+    result = check_scratch(job, error);
+    if (result)
+        return result;
     run->allocator = options->allocator;
     run->epoch = 1;
     run->key_groups = 128;
@@ -117,6 +163,8 @@ static enum weir_result build(struct weir_job *job, struct weir_error *error)
                                 &job->description, error);
     if (!result)
         result = job_open_scratch(job, error);
+    if (!result)
+        result = open_annex(job, error);
     if (!result)
         result = make_actors(job, error);
     if (!result)
@@ -443,6 +491,7 @@ void weir_job_status(struct weir_job *job, struct weir_status *status)
     snprintf(full.unsaved_reason, sizeof full.unsaved_reason, "%s", view->unsaved_reason);
     full.memory_recorded = atomic_load_explicit(&job->recorded, memory_order_relaxed);
     full.memory_saved = atomic_load_explicit(&job->sealed, memory_order_relaxed);
+    full.disk_state = atomic_load_explicit(&job->annex.moved, memory_order_relaxed);
     monitor_leave(view->monitor);
     add_tasks(job, &full);
     size_t size = status->size < sizeof full ? status->size : sizeof full;

@@ -15,6 +15,7 @@ struct weir_job {
     struct weir_graph *graph;
     struct run run;
     _Atomic uint64_t recorded, sealed; /* see struct run */
+    struct annex annex;                /* zeroed without state_memory */
     struct store *store;               /* NULL without */
     struct store *savepoint;           /* restored from, while it is read; else NULL */
     struct manifest_graph description;
@@ -38,7 +39,7 @@ enum weir_result job_take_options(const struct weir_job_options *given,
  * and what was in flight.
  */
 enum weir_result job_open_store(struct weir_job *job, struct weir_error *error) WEIR_MUST_USE;
-/* A folder for what cycles spill, if there is a cycle. */
+/* A folder for what cycles spill, if there is a cycle, and for state beyond state_memory. */
 enum weir_result job_open_scratch(struct weir_job *job, struct weir_error *error) WEIR_MUST_USE;
 enum weir_result job_read_parts(struct weir_job *job, struct weir_error *error) WEIR_MUST_USE;
 /* job_wire.c: inboxes and pipes of every actor. */

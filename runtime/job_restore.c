@@ -202,7 +202,7 @@ enum weir_result job_open_scratch(struct weir_job *job, struct weir_error *error
     static const char name[] = "/" NAME_SCRATCH;
     const struct weir_allocator *allocator = job->run.allocator;
     const char *given = job->options.scratch ? job->options.scratch : job->options.store;
-    if (!job->run.plan.loop_count || !given)
+    if ((!job->run.plan.loop_count && !job->options.state_memory) || !given)
         return WEIR_OK;
     size_t size = strlen(given), more = job->options.scratch ? 0 : sizeof name - 1;
     job->run.scratch = memory_zeroed(allocator, size + more + 1, 1);
@@ -233,6 +233,7 @@ static enum weir_result read_segment(struct weir_job *job, uint32_t instance, ui
     struct segment *segment = segment_new(allocator);
     if (!segment)
         return error_memory(error, "a segment of state", sizeof *segment);
+    segment->annex = job->run.annex;
     for (; *next < first + count; ++*next) {
         struct blob_buffer blob = {0};
         enum weir_result result =

@@ -6,6 +6,7 @@
 #ifndef RUN_H
 #define RUN_H
 
+#include "annex.h"
 #include "notices.h"
 #include "plan.h"
 #include "thread.h"
@@ -32,7 +33,8 @@ struct run {
     uint64_t window_bytes;
     bool network; /* channels travel over tcp */
     enum weir_mode mode;
-    char *scratch;          /* folder for what cycles spill; NULL: there is none */
+    char *scratch;          /* folder for what cycles spill, and for state; NULL: there is none */
+    struct annex *annex;    /* for state larger than memory; NULL: all of it is in memory */
     uint64_t recording_max; /* bytes of memory that rounds may hold in recorded batches (P11), */
     _Atomic uint64_t *recorded; /* and what they hold now; any thread */
     _Atomic uint64_t

@@ -462,6 +462,32 @@ void task_note_memory(struct task *task)
     task_tell(task, MESSAGE_MEMORY, 0, now);
 }
 
+/* Nobody has a cell in hand. Where the scratch folder refuses what is too much, it stays in memory;
+ * but not without end. */
+static void ease_states(struct task *task)
+{
+    struct annex *annex = task->run->annex;
+    struct weir_error error = {0};
+    int trouble;
+    for (uint32_t i = 0; i < task->operator_count; i++)
+        for (uint32_t s = 0; s < task->operators[i].node->state_count; s++)
+            state_ease(task->operators[i].states[s]);
+    if (annex_warns(annex, &trouble)) {
+        error_os(&error, -trouble, "in %s", annex->folder);
+        run_log(task->run, WEIR_LOG_WARNING,
+                "state can't be moved out of memory, and takes more than state_memory: %s",
+                error.text);
+    }
+    if (!annex_is_overrun(annex, &trouble))
+        return;
+    error_os(
+        &error, -trouble,
+        "%s: state in memory is at %llu bytes, twice its state_memory, since it can't be moved "
+        "to the scratch folder %s",
+        task->name, (unsigned long long)annex->held, annex->folder);
+    task_fail(task, &error);
+}
+
 /* To the operator at the head; how many it took. */
 static uint32_t give(struct task *task, struct weir_context *head, uint32_t port, uint32_t count)
 {
@@ -797,5 +823,7 @@ struct step task_step(void *self)
     task_attend_cut(task);
     if (!task->going || outlet_blocked(&task->outlet)) /* P12 */
         return wait_until(task, INT64_MAX, -1);
+    if (task->run->annex)
+        ease_states(task);
     return work(task);
 }

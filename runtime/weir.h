@@ -625,10 +625,25 @@ struct weir_job_options {
     /* Unfinished checkpoints: one is being cut, the others written; default 2, at most 8. With a
      * minimum pause it is 1. */
     uint32_t rounds_at_once;
-    /* A directory for what waits on feedback edges beyond the window, made when missing; default:
-     * "scratch" in the store. Without either it waits in memory. Files there have no names. A graph
-     * without a feedback edge is refused with it. */
+    /* A directory for what waits on feedback edges beyond the window, and for keyed state beyond
+     * state_memory, made when missing; default: "scratch" in the store. Without either records of
+     * cycles wait in memory. Files there have no names. A job without a feedback edge or
+     * state_memory is refused with it. */
     const char *scratch;
+    /* Bytes of keyed state that are to be in memory at most, over all tasks; default no limit. What
+     * is too much moves to files in `scratch`, the part that was not changed for longest first, and
+     * is read there when it is needed: state may be many times larger than this. Pages of these
+     * files that the system keeps in memory are its own, and it gives them up when it must; on a
+     * tmpfs that saves nothing. The files are never larger than the state (up to twice what lives
+     * of it), and go with the process.
+     *
+     * Not in it: the index of each state, 21 to 43 bytes a key (memory_max counts it); what was
+     * changed since the last checkpoint, where that is more than the limit but less than one part
+     * in 32 of the state. At least 4 KiB for each state of each subtask; refused without `scratch`
+     * and `store`, where no node has keyed state, and where the file system can't reserve space and
+     * map files. When the disk is full later, state stays in memory, and a warning says so; at
+     * twice the limit the run fails. */
+    uint64_t state_memory;
 };
 
 enum weir_outcome {
@@ -680,9 +695,10 @@ struct weir_status {
     uint64_t memory_flight;      /* bytes: of batches in queues, over all tasks, as each saw them
                                     when it last took records or waited, */
     uint64_t memory_recorded;    /* of batches that checkpoints hold until they are written, */
-    uint64_t memory_state;       /* of keyed state, */
+    uint64_t memory_state;       /* of keyed state, its indexes too, but not disk_state, */
     uint64_t memory_saved;       /* of what checkpoints have not written yet, beyond that */
     uint64_t disk_flight;        /* bytes of what waits on feedback edges in `scratch` */
+    uint64_t disk_state;         /* and of keyed state that was moved there: see state_memory */
 };
 
 /* Where an operator stood. */

@@ -32,6 +32,9 @@ paced final 1 inproc
 ((killed == kills)) || fail "the input ended after $killed kills"
 paced updates 2 inproc
 paced updates 5 tcp://127.0.0.1
+# A quarter of the words' counts, or less, may be in memory.
+try updates 2 inproc "$kills" "$each" --interval 50ms --set "rate=$((lines / seconds * 2))" \
+    --state-memory 32KiB
 if ((kills > 10)); then
     paced updates 1 inproc
     paced final 2 tcp://127.0.0.1

@@ -120,6 +120,8 @@ size_t sim_padding(const struct sim_graph *graph, uint64_t value);
 /* A source has at most `records` records; 0: no limit. */
 void sim_graph_draw(struct sim_graph *graph, struct sim_world *world, uint64_t *seed, bool small,
                     uint64_t records);
+/* States there are, counted in each subtask. */
+uint64_t sim_graph_states(const struct sim_graph *graph);
 /* Fills world->expected. */
 void sim_graph_oracle(struct sim_graph *graph);
 /* sim_operators.c: the graph with its operators. NULL without memory. `graph` is borrowed. */

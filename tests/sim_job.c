@@ -154,6 +154,8 @@ static void draw_conditions(struct life *life, uint64_t *draw)
     life->slow_ns *= has >> SIM_SLOW & 1;
     life->short_one_in *= has >> SIM_SHORT & 1;
     life->graph.refuse_one_in *= has >> SIM_REFUSE & 1;
+    if (has >> SIM_TIGHT & 1) /* the least there may be: what is sealed moves at once */
+        life->options.state_memory = 4096 * sim_graph_states(&life->graph);
     if (life->plan->small)
         life->step_cost_ns = 4000;
     life->result->conditions = has;
@@ -713,6 +715,7 @@ static void count_run(struct life *life, int64_t began_ns)
     result->events += sim_trace_count();
     sim_network_add(&result->network, sim_network_counts());
     result->jumps += sim_clock_jumped();
+    result->mapped += sim_disk_mapped();
     result->pauses += sim_pauses();
     result->stuck += life->stuck;
     result->virtual_ns += sim_now_ns() - began_ns;
@@ -806,9 +809,10 @@ static void say_life(const struct life *life)
         options->batch_bytes, options->interval_ns, options->timeout_ns);
     say("  step %" PRId64 " ns, delay %" PRId64 " ns, slow actors %" PRId64 " ns; one in so many "
         "items twice %" PRIu64 ", late %" PRIu64 ", credits twice %" PRIu64 ", calls short %" PRIu64
-        ", saves refused %" PRIu64 "\n",
+        ", saves refused %" PRIu64 "; state in %" PRIu64 " bytes of memory\n",
         life->step_cost_ns, life->delay_ns, life->slow_ns, life->duplicate_one_in,
-        life->reorder_one_in, life->credits_one_in, life->short_one_in, life->graph.refuse_one_in);
+        life->reorder_one_in, life->credits_one_in, life->short_one_in, life->graph.refuse_one_in,
+        options->state_memory);
 }
 
 bool sim_job_live(const struct sim_plan *plan, struct sim_result *result)
@@ -869,6 +873,7 @@ void sim_result_add(struct sim_result *total, const struct sim_result *one)
     total->replayed += one->replayed;
     total->saved += one->saved;
     total->jumps += one->jumps;
+    total->mapped += one->mapped;
     total->pauses += one->pauses;
     total->stuck += one->stuck;
     total->virtual_ns += one->virtual_ns;

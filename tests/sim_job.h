@@ -40,6 +40,7 @@ struct sim_result {
     uint32_t drawn[SIM_TROUBLES]; /* enum sim_fault of each */
     struct sim_network_counts network;
     uint64_t jumps, pauses; /* of clocks; of actors */
+    uint64_t mapped;        /* bytes of state that left memory */
     uint64_t stuck;         /* runs that stood still after a loss */
     int64_t virtual_ns;
     uint64_t records;     /* a source */

@@ -703,12 +703,26 @@ static const char *const two_inputs[SIM_LINES + 1][2] = {
 static const char *const two_outputs[SIM_LINES + 1][2] = {
     [SIM_SPLIT] = {"even", "odd"}, [SIM_LOOP] = {"done", "again"}};
 
+static bool is_keyed(const struct sim_node *node)
+{
+    return node->kind == SIM_COUNT || node->kind == SIM_JOIN;
+}
+
+uint64_t sim_graph_states(const struct sim_graph *graph)
+{
+    uint64_t states = 0;
+
+    for (uint32_t i = 0; i < graph->node_count; i++)
+        states += is_keyed(&graph->nodes[i]) ? graph->nodes[i].parallelism : 0;
+    return states;
+}
+
 static weir_node build_node(struct weir_graph *graph, const struct sim_node *node, const char *name)
 {
     static const struct weir_state state = {WEIR_SIZED(struct weir_state), .name = "counts",
                                             .version = 1, .value_size = 16};
     const char *const *inputs = two_inputs[node->kind], *const *outputs = two_outputs[node->kind];
-    bool keyed = node->kind == SIM_COUNT || node->kind == SIM_JOIN;
+    bool keyed = is_keyed(node);
     struct weir_node_options options = {WEIR_SIZED(struct weir_node_options), .name = name,
                                         .table = &tables[node->kind], .config = node,
                                         .parallelism = node->parallelism};

@@ -55,6 +55,7 @@ enum sim_condition {
     SIM_SLOW,       /* actors have a pace of their own */
     SIM_SHORT,      /* reads and writes do less than asked */
     SIM_REFUSE,     /* operators refuse to save now and then, so that rounds are aborted */
+    SIM_TIGHT,      /* state may have hardly any memory, and moves to the scratch folder */
     SIM_CONDITIONS,
 };
 

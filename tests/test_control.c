@@ -480,6 +480,7 @@ Test(control, a_savepoint_is_answered_when_it_is_written)
     cr_expect_eq(number(answer, "memory_recorded"), 0);
     cr_expect_eq(number(answer, "memory_saved"), 0);
     cr_expect_eq(number(answer, "disk_flight"), 0);
+    cr_expect_eq(number(answer, "disk_state"), 0);
     json_decref(answer);
     cr_expect_eq(asked(), 0, "nothing stops");
 }

@@ -140,7 +140,7 @@ Test(options, say_where_a_savepoint_is_to_be)
 Test(options, of_checkpoints_that_overtake_land_in_theirs)
 {
     cr_assert_eq(parse_run("--store s --alignment-max 20ms --recording-max 1MiB --memory-max 2GiB "
-                           "--rounds 4 --scratch d"),
+                           "--rounds 4 --scratch d --state-memory 1GiB"),
                  WEIR_OK, "%s", error.text);
     cr_expect_eq(options.job.mode, WEIR_ADAPTIVE);
     cr_expect_eq(options.job.alignment_max_ns, 20 * (int64_t)1000000);
@@ -148,6 +148,9 @@ Test(options, of_checkpoints_that_overtake_land_in_theirs)
     cr_expect_eq(options.job.memory_max, (uint64_t)2 << 30);
     cr_expect_eq(options.job.rounds_at_once, 4);
     cr_expect_str_eq(options.job.scratch, "d");
+    cr_expect_eq(options.job.state_memory, (uint64_t)1 << 30);
+    REFUSED("--state-memory 0B", "at least 4KiB");
+    REFUSED("--state-memory much", "--state-memory");
     REFUSED("--store s --recording-max 0B", "at least 1B");
     REFUSED("--store s --recording-max 64", "64 has no unit");
     REFUSED("--memory-max 0B", "without the option there is none");

@@ -54,6 +54,8 @@ static void print_memory(const json_t *answer)
     if (number(answer, "disk_flight") > 0)
         printf("on disk       %s in flight in cycles\n",
                bytes_print(number(answer, "disk_flight"), flight));
+    if (number(answer, "disk_state") > 0)
+        printf("on disk       %s of state\n", bytes_print(number(answer, "disk_state"), state));
 }
 
 static void print_savepoints(const json_t *answer)

@@ -123,6 +123,19 @@ static enum weir_result take_memory_max(struct options *options, const char *val
     return result;
 }
 
+static enum weir_result take_state_memory(struct options *options, const char *value,
+                                          struct weir_error *error)
+{
+    enum weir_result result =
+        bytes_parse("--state-memory", value, &options->job.state_memory, error);
+    if (result == WEIR_OK && options->job.state_memory == 0)
+        return refuse(error,
+                      "--state-memory %s: say at least 4KiB; without the option there is no "
+                      "limit",
+                      value);
+    return result;
+}
+
 static enum weir_result take_scratch(struct options *options, const char *value,
                                      struct weir_error *error)
 {
@@ -230,8 +243,11 @@ static const struct option {
      .help = "tasks of each node (default 1)"},
     {.name = "memory-max", .value = "4GiB", .verbs = JOB, .kind = OWN, .take = take_memory_max,
      .help = "of queued records, saved ones and keyed state (default no limit)"},
+    {.name = "state-memory", .value = "1GiB", .verbs = JOB, .kind = OWN,
+     .take = take_state_memory,
+     .help = "of keyed state; what is beyond goes to --scratch (default no limit)"},
     {.name = "scratch", .value = "DIR", .verbs = JOB, .kind = OWN, .take = take_scratch,
-     .help = "where a cycle's queued records go (default in the store)"},
+     .help = "where a cycle's records and large state go (default in the store)"},
     {.name = "endpoint", .value = "inproc|tcp://127.0.0.1", .verbs = JOB, .kind = OWN,
      .take = take_endpoint,
      .help = "how tasks reach each other (default inproc)"},
