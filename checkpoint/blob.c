@@ -145,7 +145,7 @@ enum weir_result blob_header(const unsigned char header[BLOB_HEADER_SIZE], struc
     if (header[AT_ORDER] != little_native_order())
         return error_set(error, WEIR_UNSUPPORTED, 0,
                          "the blob was written on a machine of another byte order");
-    if (header[AT_KIND] < BLOB_SNAPSHOT || header[AT_KIND] > BLOB_STATE)
+    if (header[AT_KIND] < BLOB_SNAPSHOT || header[AT_KIND] > BLOB_LIST)
         return error_set(error, WEIR_UNSUPPORTED, 0, "the blob is of unknown kind %u",
                          header[AT_KIND]);
     struct blob read = {

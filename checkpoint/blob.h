@@ -39,6 +39,7 @@ enum blob_kind {
     BLOB_SNAPSHOT = 1, /* what one task saved: its part */
     BLOB_INFLIGHT,     /* what was on its way to it or from it: sections INFLIGHT of snapshot.h */
     BLOB_STATE,        /* a piece of the log of a keyed state, which later checkpoints name too */
+    BLOB_LIST,         /* where the blobs of one segment of such a log lie: list.h */
 };
 
 /* What a header says, and what the manifest repeats of it. */

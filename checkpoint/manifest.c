@@ -13,7 +13,8 @@
  *     "tasks": [{"node", "subtask", "ended", "handles", "letters", "cut_ns", "cut_cpu_ns", "note",
  *                "part": {"epoch", "number", "offset", "raw", "stored", "checksum"},
  *                "inflight": [{as a part}],
- *                "state": ["epoch number offset raw stored by_epoch by_id by_task checksum"],
+ *                "state": ["state epoch number offset raw stored by_epoch by_id by_task first last
+ *                           checksum" and of a list " from blobs blobs_raw blobs_stored"],
  *                "channel_bytes", "outlet_bytes", "overtook",
  *                "phases": {"wait_ns", "align_ns", "record_ns", "write_ns"},
  *                "last_edge", "last_from"}],
@@ -23,10 +24,12 @@
  * "from", "to" and "node" count nodes from 0, "last_edge" edges and "last_task" tasks: -1 is none.
  * A blob lies in data/<epoch>-<number>.seg at `offset`. All members are always there.
  *
- * A part and what was in flight were written in this round: `epoch` is the checkpoint's. Blobs of
- * state may have been written in an earlier one: by_epoch, by_id and by_task say in which, and by
- * whom. There may be thousands of them, so each is one text, on one line: numbers as they are, the
- * checksum in 16 hex digits, one space between. (55 to 85 bytes, where an object takes 200.)
+ * A part and what was in flight were written in this round: `epoch` is the checkpoint's. Segments
+ * of state may have been written in an earlier one: by_epoch, by_id and by_task say in which, and
+ * by whom. There may be dozens of them a state, so each is one text, on one line: numbers as they
+ * are, the checksum in 16 hex digits, one space between. `state` counts the node's states; all
+ * upper halves of the hashes of its keys lie in first .. last. What has four more numbers is a list
+ * (list.h): of `blobs` blobs, in containers `from` .. `number`, and how large they are together.
  *
  * M1  the tail from the comma before "seal" on has one spelling: any other byte is refused.
  * M2  nothing of the text is parsed before its seal holds.
@@ -40,6 +43,7 @@
 #include <xxhash.h>
 
 #include "error.h"
+#include "list.h"
 #include "memory.h"
 #include "name.h"
 
@@ -47,9 +51,12 @@
 #define PARALLELISM_LIMIT 65536u
 #define GROUP_LIMIT 65536u
 #define VALUE_LIMIT ((uint64_t)16 << 20)
-#define INFLIGHT_LIMIT 65536u /* blobs of one task */
-#define STATE_LIMIT 65536u    /* the same */
-#define STATE_TEXT_SIZE 160   /* bytes, with the zero: nine numbers at their longest */
+#define INFLIGHT_LIMIT 65536u     /* blobs of one task */
+#define STATE_LIMIT 65536u        /* segments of one task */
+#define STATE_NAMES NODE_LIMIT    /* states of a node */
+#define BLOBS_LIMIT 65536u        /* of a segment; a log has 32 GiB, a blob of a list half a MiB */
+#define CONTAINERS_LIMIT 1048576u /* that all lists of a checkpoint name together */
+#define STATE_TEXT_SIZE 320       /* bytes, with the zero: 16 numbers at their longest */
 
 #define SEAL_BEFORE ",\n \"seal\": \""
 #define SEAL_AFTER "\"\n}\n"
@@ -126,15 +133,69 @@ static bool blob_fits(const struct manifest *manifest, uint32_t task, enum blob_
 
 /* Of an earlier round or this one. Its container may be of a later run than the blob (a copy), but
  * of none after the checkpoint's. */
-static bool state_fits(const struct manifest *manifest, const struct manifest_blob *place)
+static bool blob_of_state_fits(const struct manifest *manifest, const struct manifest_blob *place)
 {
     const struct blob *blob = &place->blob;
     bool earlier = blob->id < manifest->id;
     bool own = blob->id == manifest->id && blob->epoch == manifest->epoch;
-    return blob->kind == BLOB_STATE && (earlier || own) && blob->id > 0 && blob->epoch > 0 &&
+    return (earlier || own) && blob->id > 0 && blob->epoch > 0 &&
            blob->epoch <= place->file_epoch && place->file_epoch <= manifest->epoch &&
            place->file_number <= NAME_NUMBER_LIMIT && place->offset <= NAME_NUMBER_LIMIT &&
-           blob->raw_size <= BLOB_RAW_LIMIT && blob->stored_size <= 2 * BLOB_RAW_LIMIT;
+           blob->raw_size <= BLOB_RAW_LIMIT && blob->stored_size <= 2 * BLOB_RAW_LIMIT &&
+           place->first <= place->last;
+}
+
+/* A list has more than one blob, and no more containers than blobs but the one that it lies in. */
+static bool list_fits(const struct manifest_segment *segment)
+{
+    uint64_t number = segment->place.file_number;
+    return segment->place.blob.raw_size == (uint64_t)segment->blob_count * LIST_ENTRY_SIZE &&
+           segment->blob_count > 1 && segment->blob_count <= BLOBS_LIMIT &&
+           segment->from_number <= number && number - segment->from_number <= segment->blob_count &&
+           segment->raw_size <= NAME_NUMBER_LIMIT && segment->stored_size <= NAME_NUMBER_LIMIT;
+}
+
+static bool state_fits(const struct manifest *manifest, const struct manifest_segment *segment)
+{
+    const struct manifest_blob *place = &segment->place;
+    if (segment->state >= STATE_NAMES || !blob_of_state_fits(manifest, place))
+        return false;
+    return place->blob.kind == BLOB_LIST
+               ? list_fits(segment)
+               : place->blob.kind == BLOB_STATE && segment->blob_count == 1 &&
+                     segment->from_number == place->file_number;
+}
+
+/* In the order of the states; and who counts the containers, or removes them, comes to an end. */
+static const char *logs_fit(const struct manifest_task *task, uint64_t *containers)
+{
+    for (uint32_t i = 0; i < task->state_count; i++) {
+        const struct manifest_segment *segment = &task->state[i];
+        if (i > 0 && segment->state < segment[-1].state)
+            return "is not in the order of the states";
+        *containers += segment->place.file_number - segment->from_number;
+        if (*containers > CONTAINERS_LIMIT)
+            return "names too many containers";
+    }
+    return NULL;
+}
+
+struct manifest_segment manifest_single(uint32_t state, const struct manifest_blob *place)
+{
+    return (struct manifest_segment){.place = *place,
+                                     .state = state,
+                                     .blob_count = 1,
+                                     .from_number = place->file_number,
+                                     .raw_size = place->blob.raw_size,
+                                     .stored_size = place->blob.stored_size};
+}
+
+uint64_t manifest_segment_bytes(const struct manifest_segment *segment)
+{
+    uint64_t headers = (uint64_t)segment->blob_count * BLOB_HEADER_SIZE;
+    bool list = segment->place.blob.kind == BLOB_LIST;
+    return segment->stored_size + headers +
+           (list ? segment->place.blob.stored_size + BLOB_HEADER_SIZE : 0);
 }
 
 /* -------------------------------------------------------------------------------- printing -- */
@@ -143,6 +204,7 @@ static bool state_fits(const struct manifest *manifest, const struct manifest_bl
 struct printer {
     bool no_memory;
     const char *invalid; /* a value no reader would accept */
+    uint64_t containers; /* that lists have named so far */
 };
 
 static void put(struct printer *printer, json_t *object, const char *name, json_t *value)
@@ -301,15 +363,22 @@ static void print_phases(struct printer *printer, json_t *task,
     put_ns(printer, object, "write_ns", phases->write_ns);
 }
 
-static void print_state(struct printer *printer, json_t *array, const struct manifest_blob *place)
+static void print_state(struct printer *printer, json_t *array,
+                        const struct manifest_segment *segment)
 {
     char text[STATE_TEXT_SIZE];
+    const struct manifest_blob *place = &segment->place;
     const struct blob *blob = &place->blob;
-    snprintf(text, sizeof text,
-             "%" PRIu32 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu32 " %" PRIu64
-             " %" PRIu32 " %016" PRIx64,
-             place->file_epoch, place->file_number, place->offset, blob->raw_size,
-             blob->stored_size, blob->epoch, blob->id, blob->task, blob->checksum);
+    int size = snprintf(text, sizeof text,
+                        "%" PRIu32 " %" PRIu32 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64
+                        " %" PRIu32 " %" PRIu64 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %016" PRIx64,
+                        segment->state, place->file_epoch, place->file_number, place->offset,
+                        blob->raw_size, blob->stored_size, blob->epoch, blob->id, blob->task,
+                        place->first, place->last, blob->checksum);
+    if (blob->kind == BLOB_LIST)
+        snprintf(text + size, sizeof text - (size_t)size,
+                 " %" PRIu64 " %" PRIu32 " %" PRIu64 " %" PRIu64, segment->from_number,
+                 segment->blob_count, segment->raw_size, segment->stored_size);
     if (array == NULL || json_array_append_new(array, json_string(text)) < 0)
         printer->no_memory = true;
 }
@@ -333,6 +402,8 @@ static void print_blobs(struct printer *printer, json_t *object, const struct ma
             printer->invalid = "state";
         print_state(printer, state, &task->state[i]);
     }
+    if (logs_fit(task, &printer->containers) != NULL)
+        printer->invalid = "state";
 }
 
 static void print_tasks(struct printer *printer, json_t *root, const struct manifest *manifest)
@@ -439,6 +510,7 @@ struct parser {
     const struct weir_allocator *allocator;
     enum weir_result result;
     struct weir_error *error;
+    uint64_t containers; /* that lists have named so far */
 };
 
 static void wrong(struct parser *parser, const char *name, const char *what)
@@ -669,9 +741,9 @@ static void parse_blob(struct parser *parser, const json_t *from, const struct m
         place->blob.checksum = place->blob.checksum << 8 | checksum[i];
 }
 
-/* As it is printed, and no other spelling: no sign, no leading zero, and a space behind it. After
+/* As it is printed, and no other spelling: no sign, no leading zero, and `behind` behind it. After
  * anything else *at is NULL. */
-static uint64_t next_number(const char **at, uint64_t most)
+static uint64_t next_number(const char **at, uint64_t most, char behind)
 {
     const char *from = *at;
     uint64_t number = 0;
@@ -681,32 +753,56 @@ static uint64_t next_number(const char **at, uint64_t most)
     for (; digits < 19 && from[digits] >= '0' && from[digits] <= '9'; digits++)
         number = number * 10 + (uint64_t)(from[digits] - '0');
     bool plain = digits == 1 || (digits > 1 && from[0] != '0');
-    *at = plain && from[digits] == ' ' && number <= most ? from + digits + 1 : NULL;
+    *at = plain && from[digits] == behind && number <= most ? from + digits + 1 : NULL;
     return number;
 }
 
+/* The end of the text: its checksum, and of a list what it names. False: neither. */
+static bool parse_tail(const char *at, size_t size, struct manifest_segment *segment)
+{
+    unsigned char checksum[8];
+    struct blob *blob = &segment->place.blob;
+    bool list = size > 2 * sizeof checksum;
+    if (!read_hex(at, list ? 2 * sizeof checksum : size, checksum, sizeof checksum))
+        return false;
+    for (int i = 0; i < 8; i++)
+        blob->checksum = blob->checksum << 8 | checksum[i];
+    blob->kind = list ? BLOB_LIST : BLOB_STATE;
+    if (!list) {
+        *segment = manifest_single(segment->state, &segment->place);
+        return true;
+    }
+    const char *next = at + 2 * sizeof checksum, *end = at + size + 1; /* its zero is taken too */
+    next = *next == ' ' ? next + 1 : NULL;
+    segment->from_number = next_number(&next, NAME_NUMBER_LIMIT, ' ');
+    segment->blob_count = (uint32_t)next_number(&next, BLOBS_LIMIT, ' ');
+    segment->raw_size = next_number(&next, NAME_NUMBER_LIMIT, ' ');
+    segment->stored_size = next_number(&next, NAME_NUMBER_LIMIT, 0);
+    return next == end;
+}
+
 static void parse_state(struct parser *parser, const json_t *from, const struct manifest *manifest,
-                        struct manifest_blob *place)
+                        struct manifest_segment *segment)
 {
     const char *at = json_string_value(from), *end = at + json_string_length(from);
-    unsigned char checksum[8];
+    struct manifest_blob *place = &segment->place;
     struct blob *blob = &place->blob;
-    blob->kind = BLOB_STATE;
-    place->file_epoch = (uint32_t)next_number(&at, UINT32_MAX);
-    place->file_number = next_number(&at, NAME_NUMBER_LIMIT);
-    place->offset = next_number(&at, NAME_NUMBER_LIMIT);
-    blob->raw_size = next_number(&at, BLOB_RAW_LIMIT);
-    blob->stored_size = next_number(&at, 2 * BLOB_RAW_LIMIT);
-    blob->epoch = (uint32_t)next_number(&at, UINT32_MAX);
-    blob->id = next_number(&at, NAME_NUMBER_LIMIT);
-    blob->task = (uint32_t)next_number(&at, UINT32_MAX);
-    if (at == NULL || !read_hex(at, (size_t)(end - at), checksum, sizeof checksum)) {
+    segment->state = (uint32_t)next_number(&at, UINT32_MAX, ' ');
+    place->file_epoch = (uint32_t)next_number(&at, UINT32_MAX, ' ');
+    place->file_number = next_number(&at, NAME_NUMBER_LIMIT, ' ');
+    place->offset = next_number(&at, NAME_NUMBER_LIMIT, ' ');
+    blob->raw_size = next_number(&at, BLOB_RAW_LIMIT, ' ');
+    blob->stored_size = next_number(&at, 2 * BLOB_RAW_LIMIT, ' ');
+    blob->epoch = (uint32_t)next_number(&at, UINT32_MAX, ' ');
+    blob->id = next_number(&at, NAME_NUMBER_LIMIT, ' ');
+    blob->task = (uint32_t)next_number(&at, UINT32_MAX, ' ');
+    place->first = (uint32_t)next_number(&at, UINT32_MAX, ' ');
+    place->last = (uint32_t)next_number(&at, UINT32_MAX, ' ');
+    if (at == NULL || !parse_tail(at, (size_t)(end - at), segment)) {
         wrong(parser, "state", "holds something that names no blob");
         return;
     }
-    for (int i = 0; i < 8; i++)
-        blob->checksum = blob->checksum << 8 | checksum[i];
-    if (!state_fits(manifest, place))
+    if (!state_fits(manifest, segment))
         wrong(parser, "state", "holds a blob that this checkpoint can't have");
 }
 
@@ -719,6 +815,9 @@ static void parse_log(struct parser *parser, const json_t *from, const struct ma
     task->state_count = task->state == NULL ? 0 : count;
     for (uint32_t i = 0; i < task->state_count && parser->result == WEIR_OK; i++)
         parse_state(parser, json_array_get(array, i), manifest, &task->state[i]);
+    const char *unfit = parser->result == WEIR_OK ? logs_fit(task, &parser->containers) : NULL;
+    if (unfit != NULL)
+        wrong(parser, "state", unfit);
 }
 
 /* The part, the blobs of content in flight, and how much of it there is. */

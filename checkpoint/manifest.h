@@ -61,6 +61,22 @@ struct manifest_blob {
     uint32_t file_epoch;
     uint64_t file_number;
     uint64_t offset; /* bytes; of the header */
+    /* Of state: the upper halves of its keys' hashes, which choose the group, lie between these.
+     * Two blobs of a segment have one in common only where the keys of that one hash fill more than
+     * a blob. */
+    uint32_t first, last;
+};
+
+/* A segment of the log of a keyed state: one blob, or a list that names its blobs (list.h), so that
+ * a manifest is no longer when there is more state. What has a list has containers of its own,
+ * numbered one after the other: they are known without a look at the list. */
+struct manifest_segment {
+    struct manifest_blob place; /* BLOB_STATE or BLOB_LIST; its range is that of all keys */
+    uint32_t state;             /* of the node's states */
+    /* Of its blobs of state: */
+    uint32_t blob_count;
+    uint64_t from_number;           /* they lie in containers from_number .. place.file_number */
+    uint64_t raw_size, stored_size; /* of all of them, as in struct blob; headers not counted */
 };
 
 /* Where the time of one task's share of the round went. */
@@ -84,9 +100,9 @@ struct manifest_task {
     /* What was on its way, in the order of each channel; of the instance at the head of a chain. */
     struct manifest_blob *inflight;
     uint32_t inflight_count;
-    /* The blobs of its keyed states' logs, in the order of the states and of each log. Shared with
-     * other checkpoints: this round wrote them or an earlier one, this task or another. */
-    struct manifest_blob *state;
+    /* The segments of its keyed states' logs, in the order of the states and of each log. Shared
+     * with other checkpoints: this round wrote them or an earlier one, this task or another. */
+    struct manifest_segment *state;
     uint32_t state_count;
     uint64_t channel_bytes, outlet_bytes; /* raw, of the items in them: snapshot.h, the two sides */
     bool overtook;                        /* it cut before the last marker was reached */
@@ -141,6 +157,11 @@ enum weir_result manifest_parse(const char *text, size_t size,
 enum weir_result manifest_compare(const struct manifest_graph *then,
                                   const struct manifest_graph *now,
                                   struct weir_error *error) WEIR_MUST_USE;
+
+/* One blob of state, as a segment. */
+struct manifest_segment manifest_single(uint32_t state, const struct manifest_blob *place);
+/* All that the store keeps for it, headers and list included: bytes. */
+uint64_t manifest_segment_bytes(const struct manifest_segment *segment);
 
 /* "aligned" "unaligned" "adaptive"; "?" for other numbers. */
 const char *manifest_mode_text(enum manifest_mode mode);

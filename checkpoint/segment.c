@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "memory.h"
-#include "state_entry.h"
 
 #define FIRST_BLOCKS 8u
 
@@ -75,7 +74,8 @@ bool segment_adopt(struct segment *segment, unsigned char *data, size_t size)
         memory_release(segment->allocator, data);
         return false;
     }
-    segment->blocks[segment->count++] = (struct segment_block){.data = data, .size = size};
+    segment->blocks[segment->count++] =
+        (struct segment_block){.data = data, .size = size, .last = UINT32_MAX};
     return true;
 }
 
@@ -91,7 +91,8 @@ bool segment_add(struct segment *segment, size_t size)
                : NULL;
     if (data == NULL)
         return false;
-    segment->blocks[segment->count++] = (struct segment_block){.data = data, .size = size};
+    segment->blocks[segment->count++] =
+        (struct segment_block){.data = data, .size = size, .last = UINT32_MAX};
     return true;
 }
 
@@ -110,64 +111,35 @@ uint64_t segment_move(struct segment *segment, uint64_t most)
     return segment->annex != NULL ? annex_move(segment->annex, &segment->ranges, most) : 0;
 }
 
+/* State larger than memory is moved out as it comes. */
+static bool restore_moving(struct segment *segment, unsigned char *data, size_t size)
+{
+    bool added = segment_add_copy(segment, data, size);
+    memory_release(segment->allocator, data);
+    uint64_t excess = added ? annex_excess(segment->annex, 0) : 0;
+    if (excess > 0)
+        segment_move(segment, excess);
+    return added;
+}
+
+bool segment_restore(struct segment *segment, unsigned char *data, size_t used, size_t size,
+                     uint32_t first, uint32_t last)
+{
+    bool there = segment->annex != NULL ? restore_moving(segment, data, used)
+                                        : segment_adopt(segment, data, size);
+    if (!there)
+        return false;
+    struct segment_block *block = &segment->blocks[segment->count - 1];
+    block->used = used;
+    block->first = first;
+    block->last = last;
+    return true;
+}
+
 uint64_t segment_bytes(const struct segment *segment)
 {
     uint64_t bytes = sizeof *segment + segment->room * sizeof *segment->blocks;
     for (uint32_t i = 0; segment->annex == NULL && i < segment->count; i++)
         bytes += segment->blocks[i].size;
     return bytes + annex_held(&segment->ranges);
-}
-
-/* --- writing ------------------------------------------------------------------------------ */
-
-/* The next entry that goes to disk, with the cursor behind it; NULL at the end. */
-static const unsigned char *next_entry(const struct segment *segment, struct segment_cursor *cursor)
-{
-    while (cursor->block < segment->count) {
-        const struct segment_block *block = &segment->blocks[cursor->block];
-        if (cursor->offset == block->used) {
-            *cursor = (struct segment_cursor){cursor->block + 1, 0};
-            continue;
-        }
-        const unsigned char *entry = block->data + cursor->offset;
-        cursor->offset += entry_whole_size(entry);
-        if (!entry_is(entry, ENTRY_DEAD))
-            return entry;
-    }
-    return NULL;
-}
-
-static size_t disk_size(const unsigned char *entry)
-{
-    size_t value_size = entry_is(entry, ENTRY_TOMB) ? 0 : entry_value_size(entry);
-    return entry_size(entry_key_size(entry), value_size);
-}
-
-bool segment_at_end(const struct segment *segment, struct segment_cursor cursor)
-{
-    return next_entry(segment, &cursor) == NULL;
-}
-
-size_t segment_blob_size(const struct segment *segment, struct segment_cursor cursor)
-{
-    size_t size = 0;
-    for (const unsigned char *entry;
-         size < SEGMENT_BLOB_SIZE && (entry = next_entry(segment, &cursor)) != NULL;)
-        size += disk_size(entry);
-    return size;
-}
-
-void segment_blob(const struct segment *segment, struct segment_cursor *cursor, unsigned char *to)
-{
-    size_t filled = 0;
-    for (const unsigned char *entry;
-         filled < SEGMENT_BLOB_SIZE && (entry = next_entry(segment, cursor)) != NULL;) {
-        size_t size = disk_size(entry);
-        memcpy(to + filled, entry, size);
-        bool tomb = entry_is(entry, ENTRY_TOMB);
-        entry_set_sizes(to + filled, entry_key_size(entry), tomb ? 0 : entry_value_size(entry));
-        if (tomb)
-            entry_mark(to + filled, ENTRY_TOMB);
-        filled += size;
-    }
 }

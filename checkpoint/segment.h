@@ -4,8 +4,9 @@
  * share. The task fills it while it is the last one of its log; once sealed it never changes (L6),
  * so others read it without a lock. It goes when the last of them lets go.
  *
- *   segment := block*        blocks of memory, the entries in them one after the other (state_log)
- *   on disk := blob*         kind BLOB_STATE; the body is entries, none of them dead or cut in two
+ *   segment := block*        blocks of memory, entries one after the other in them (state_log)
+ *   on disk := blob*         kind BLOB_STATE; the body is entries, none of them dead or cut in two;
+ *                            which go to which blob: segment_blobs.h
  *   entry   := u32 key size | u32 value size, or SEGMENT_TOMB | key, zeros to 8 | value, zeros to 8
  *
  * A key is at most once in a segment. In a log, the last segment that has a key tells its value; a
@@ -23,8 +24,9 @@
 
 struct segment_block {
     unsigned char *data;
-    size_t size; /* allocated, bytes */
-    size_t used; /* bytes of entries; may grow until the segment is sealed */
+    size_t size;          /* allocated, bytes */
+    size_t used;          /* bytes of entries; may grow until the segment is sealed */
+    uint32_t first, last; /* upper halves of hashes; of a blob: what its keys' must lie between */
 };
 
 struct segment {
@@ -34,6 +36,9 @@ struct segment {
     uint32_t count, room;
     struct annex *annex; /* where its blocks are from, set before the first; NULL: the allocator */
     struct annex_ranges ranges;
+    /* The upper half of a key's hash, by which segments are ordered on disk and groups chosen.
+     * NULL: that of state_hash. A kind of state whose keys have parts sets another. */
+    uint32_t (*upper)(struct weir_bytes key);
 
     /* of whoever makes it durable, called once when nobody has the segment any more */
     void *stored;
@@ -59,18 +64,10 @@ bool segment_add_copy(struct segment *segment, const unsigned char *data, size_t
  * complete. Answers how many; 0: there is nothing more, no annex, or it failed. The one who has it
  * in its log, or restores it. */
 uint64_t segment_move(struct segment *segment, uint64_t most);
+/* A blob that was read, of that range of hashes: takes over its memory, `used` bytes of `size`,
+ * also when it answers false; what is too much for memory is moved out at once. */
+bool segment_restore(struct segment *segment, unsigned char *data, size_t used, size_t size,
+                     uint32_t first, uint32_t last);
 uint64_t segment_bytes(const struct segment *segment); /* of memory */
-
-/* Walks the entries for writing, a blob at a time: appends well-formed bytes to `out`, until there
- * are SEGMENT_BLOB_SIZE or all have been taken. */
-struct segment_cursor {
-    uint32_t block;
-    size_t offset; /* bytes */
-};
-bool segment_at_end(const struct segment *segment, struct segment_cursor cursor);
-/* The bytes of the next blob; the cursor stays. */
-size_t segment_blob_size(const struct segment *segment, struct segment_cursor cursor);
-/* Fills `to`, which has that many bytes, and moves the cursor. */
-void segment_blob(const struct segment *segment, struct segment_cursor *cursor, unsigned char *to);
 
 #endif

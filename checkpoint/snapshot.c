@@ -120,7 +120,7 @@ void snapshot_inflight(struct snapshot_writer *writer, const struct snapshot_inf
 
 static bool tag_known(uint32_t tag)
 {
-    return tag >= SNAPSHOT_TASK && tag <= SNAPSHOT_LOG;
+    return tag >= SNAPSHOT_TASK && tag <= SNAPSHOT_INFLIGHT;
 }
 
 static bool all_zero(const unsigned char *data, size_t size)

@@ -15,9 +15,6 @@
  *   ITEM       kind             bytes of one item of operator state
  *   HANDLE     0                u64 checkpoint id it was prepared for, then the handle's bytes
  *   STATE      state            text name, u32 version, u32 value size, ... (state.h)
- *   LOG        state            u32 blobs of the first segment of its log, of the second, ...: the
- *                               blobs are those that the manifest names for the task, state by
- *                               state; a state without segments has none
  *   TIMER      0                i64 time, u64 tag, u32 kind
  *   CHANNEL    input channel    u32 edge, u32 from subtask, i64 watermark, u32 flags
  *   POSITION   0                u64 records the operator was given since the job's first start
@@ -50,7 +47,6 @@ enum snapshot_tag {
     SNAPSHOT_POSITION,
     SNAPSHOT_LETTER,
     SNAPSHOT_INFLIGHT,
-    SNAPSHOT_LOG,
 };
 
 /* Who recorded it, which is also the order on a channel: all of the first, then the second. */

@@ -32,10 +32,16 @@ static size_t entry_check(const struct state *state, const unsigned char *data, 
     return size;
 }
 
-static bool is_ours(const struct state_range *range, const unsigned char *entry)
+/* NULL: it may be in this block, and in this task. */
+static const char *is_astray(const struct state_range *range, const struct segment_block *block,
+                             const unsigned char *entry)
 {
-    uint32_t group = state_group(state_hash(entry_key(entry)), range->groups);
-    return group >= range->first && group < range->end;
+    uint64_t hash = state_hash(entry_key(entry));
+    uint32_t group = state_group(hash, range->groups), upper = (uint32_t)(hash >> 32);
+    if (group < range->first || group >= range->end)
+        return "is of a key group that is not ours";
+    return upper < block->first || upper > block->last ? "is outside of its blob's range of hashes"
+                                                       : NULL;
 }
 
 /* Enters the chunks of one block: as many as places can reach into. */
@@ -51,11 +57,9 @@ static enum weir_result block_enter(struct state *state, struct link *segment,
         if (size == 0)
             return error_set(error, WEIR_DAMAGED, 0, "state: the entry at %zu is not well-formed",
                              at);
-        if (!is_ours(range, block->data + at))
-            return error_set(error, WEIR_DAMAGED, 0,
-                             "state: the entry at %zu is of a key group "
-                             "that is not ours",
-                             at);
+        const char *astray = is_astray(range, block, block->data + at);
+        if (astray != NULL)
+            return error_set(error, WEIR_DAMAGED, 0, "state: the entry at %zu %s", at, astray);
         if (at == 0 || at + size - begin > CHUNK_SIZE) {
             begin = at;
             result = chunk_enter(state, segment, block->data + at, 0, &number);

@@ -366,6 +366,7 @@ void store_close(struct store **store)
     memory_release(gone->allocator, gone->held);
     blob_buffer_free(&gone->sealed, gone->allocator);
     blob_buffer_free(&gone->stored, gone->allocator);
+    blob_buffer_free(&gone->raw, gone->allocator);
     memory_release(gone->allocator, gone->base);
     memory_release(gone->allocator, gone->path);
     memory_release(gone->allocator, gone);

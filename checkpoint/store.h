@@ -34,15 +34,20 @@
  * I7  a container that is held is removed by nobody: not by the abort of its round, not with the
  *     last checkpoint that named it. When it is let go for the last time, and neither a checkpoint
  *     names it nor an open round has it, it goes.
+ * I8  containers that are held are at most a third larger than what is held of them, but for
+ *     STORE_WASTE_FROM bytes and what a round has not written again yet: whoever holds a segment
+ *     writes it again when store_is_wasteful says so, and lets the old one go.
  */
 #ifndef STORE_H
 #define STORE_H
 
 #include "manifest.h"
+#include "segment.h"
 
 struct store;
 
-#define STORE_ROUNDS 8 /* that may be open at a time */
+#define STORE_ROUNDS 8                         /* that may be open at a time */
+#define STORE_WASTE_FROM ((uint64_t)256 << 10) /* bytes that are not worth the trouble */
 
 struct store_options {
     const char *path;
@@ -91,10 +96,22 @@ enum weir_result store_read(struct store *store, const struct manifest *manifest
 enum weir_result store_read_inflight(struct store *store, const struct manifest *manifest,
                                      uint32_t task, uint32_t index, struct blob_buffer *out,
                                      struct weir_error *error) WEIR_MUST_USE;
-/* The same of one blob of a task's state, in the order of its logs: index < its state_count. */
+/* The same of what the manifest names of one segment of a task's state, its blob or the list of its
+ * blobs, in the order of its logs: index < its state_count. */
 enum weir_result store_read_state(struct store *store, const struct manifest *manifest,
                                   uint32_t task, uint32_t index, struct blob_buffer *out,
                                   struct weir_error *error) WEIR_MUST_USE;
+/* Where the blobs of that segment lie, its blob_count of them, in the order of their ranges: reads
+ * the list, if it has one. *blobs is released with memory_release. */
+enum weir_result store_list_blobs(struct store *store, const struct manifest *manifest,
+                                  uint32_t task, uint32_t index, struct manifest_blob **blobs,
+                                  struct weir_error *error) WEIR_MUST_USE;
+/* Reads and opens one blob that the manifest or a list of its names. Any thread, several at a time:
+ * each has its own buffers, `stored` for the bytes as they lie, and `out`. */
+enum weir_result store_fetch(const struct store *store, const struct manifest *manifest,
+                             uint32_t task, const struct manifest_blob *place,
+                             struct blob_buffer *stored, struct blob_buffer *out,
+                             struct weir_error *error) WEIR_MUST_USE;
 /* Reads and checks everything a checkpoint names. */
 enum weir_result store_verify(struct store *store, uint64_t id,
                               struct weir_error *error) WEIR_MUST_USE;
@@ -117,10 +134,16 @@ enum weir_result store_sweep(struct store *store, struct weir_error *error) WEIR
 enum weir_result store_claim(struct store *store, uint64_t id,
                              struct weir_error *error) WEIR_MUST_USE;
 /* Seals and writes a blob of an open round: one task's part, or the next piece of what was in
- * flight at it, or of its state (any number of them); *place says where. */
+ * flight at it; *place says where. (Those of state: by store_segment.) */
 enum weir_result store_part(struct store *store, uint64_t id, enum blob_kind kind, uint32_t task,
                             struct weir_bytes raw, struct manifest_blob *place,
                             struct weir_error *error) WEIR_MUST_USE;
+/* Writes a segment of a task's state (of the node's state `state`) into an open round: as one blob,
+ * or as many and a list of them; *place says where. Takes 4 bytes an entry meanwhile, where it is
+ * more than one blob. */
+enum weir_result store_segment(struct store *store, uint64_t id, uint32_t task, uint32_t state,
+                               const struct segment *segment, struct manifest_segment *place,
+                               struct weir_error *error) WEIR_MUST_USE;
 enum weir_result store_sync(struct store *store, uint64_t id,
                             struct weir_error *error) WEIR_MUST_USE;
 /* store_id, epoch and the blobs' places are the caller's to fill; see the protocol above. State may
@@ -132,18 +155,22 @@ enum weir_result store_commit(struct store *store, const struct manifest *manife
  * through warn: leftovers are garbage. */
 void store_abort(struct store *store, uint64_t id);
 
-/* Holds the container <epoch>-<number> of blobs of state, for as long as a log has one of them or a
- * round is open that will name one: first when store_sync of its round has answered WEIR_OK, before
- * that round is committed or aborted; after recovery, when the checkpoint names it. Each hold is
+/* Holds the container or containers of a segment of state, for as long as a log has it or a round
+ * is open that will name it: first when store_sync of its round has answered WEIR_OK, before that
+ * round is committed or aborted; after recovery, when the checkpoint names it. Each hold is
  * let go once. What was not held when its round came to nothing is gone, and is written again in
  * another round; a round that is given up may be synced first, for the sake of its state.
  * WEIR_INVALID: not synced, or gone (I6). WEIR_REFUSED, WEIR_NO_MEMORY, WEIR_IO of a look at the
  * checkpoints. Whatever the error, nothing has changed. */
-enum weir_result store_hold(struct store *store, uint32_t epoch, uint64_t number,
+enum weir_result store_hold(struct store *store, const struct manifest_segment *segment,
                             struct weir_error *error) WEIR_MUST_USE;
 /* Lets go once; what is not held is left alone. Errors are reported through warn, as above. Holds
  * end with the store: what nobody names is swept at the next start. */
-void store_let_go(struct store *store, uint32_t epoch, uint64_t number);
+void store_let_go(struct store *store, const struct manifest_segment *segment);
+/* Is it time to write a segment, which is held, again? True when more than a quarter of its
+ * container is no longer held by anybody, and such waste is more than STORE_WASTE_FROM bytes and a
+ * third of all that is held for (I8). */
+bool store_is_wasteful(const struct store *store, const struct manifest_segment *segment);
 /* All that is held, at the end of a run. */
 void store_let_all_go(struct store *store);
 

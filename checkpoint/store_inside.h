@@ -2,8 +2,8 @@
  *
  * store_inside: what the store's own files share. store.c opens and closes, store_directory.c finds
  * and makes the directory, store_read.c reads and recovers, store_round.c writes rounds,
- * store_hold.c keeps containers that are still in use, store_retain.c removes what is no longer
- * needed, store_save.c copies one checkpoint.
+ * store_segment.c segments of state in them, store_hold.c keeps containers that are still in use,
+ * store_retain.c removes what is no longer needed, store_save.c copies one checkpoint.
  */
 #ifndef STORE_INSIDE_H
 #define STORE_INSIDE_H
@@ -32,13 +32,20 @@ struct store_kept {
 struct store_held {
     struct store_segment segment;
     uint64_t count; /* > 0 */
+    uint64_t live;  /* bytes that those who hold it need */
+    uint64_t size;  /* bytes of the file */
+};
+
+/* One that a round writes, or has written. */
+struct store_container {
+    uint64_t number, bytes;
 };
 
 /* I5: what one round has, and nobody else. */
 struct store_open_round {
     uint64_t id;
-    bool claimed;      /* durably (I3) */
-    uint64_t *numbers; /* of its containers, in the order written */
+    bool claimed;                       /* durably (I3) */
+    struct store_container *containers; /* in the order written */
     size_t count, capacity;
     int file;        /* the last of them while it is written, -1: none */
     uint64_t offset; /* bytes written into it */
@@ -69,12 +76,13 @@ struct store {
     struct store_open_round rounds[STORE_ROUNDS]; /* ascending by id */
     uint32_t round_count;
     uint64_t empty_id; /* folder without manifest, kept because it was the highest (I3); 0: none */
-    struct blob_buffer sealed, stored;
+    struct blob_buffer sealed, stored, raw;
 
     /* what may not be removed: held (I7), and named (I2), which is filled when first asked for */
     struct store_held *held; /* ascending by container */
     size_t held_count, held_capacity;
-    struct store_kept *kept; /* ascending by id */
+    uint64_t held_live, held_size; /* of all of them */
+    struct store_kept *kept;       /* ascending by id */
     size_t kept_count, kept_capacity;
     bool kept_loaded;
 };
@@ -178,10 +186,34 @@ void store_leave_rounds(struct store *store);
 enum weir_result store_put(struct store *store, uint64_t id, const struct blob *blob,
                            struct weir_bytes sealed, struct manifest_blob *place,
                            struct weir_error *error) WEIR_MUST_USE;
+/* What follows goes to a new container. */
+enum weir_result store_end_container(struct store *store, uint64_t id,
+                                     struct weir_error *error) WEIR_MUST_USE;
 /* Reads one blob into store->stored, as it is stored, and checks it. */
 enum weir_result store_read_stored(struct store *store, const struct manifest *manifest,
                                    uint32_t task, const struct manifest_blob *place,
                                    struct weir_error *error) WEIR_MUST_USE;
+/* WEIR_INVALID when the task has no such segment. */
+enum weir_result store_check_state(const struct manifest *manifest, uint32_t task, uint32_t index,
+                                   struct weir_error *error) WEIR_MUST_USE;
+/* Says which blob an error is about; returns error->code. */
+enum weir_result store_within_blob(const struct store *store, const struct manifest *manifest,
+                                   uint32_t task, const struct manifest_blob *place,
+                                   struct weir_error *error);
+
+/* store_save.c and store_segment.c: blobs of a task, as they are stored, into another store. */
+struct store_copy {
+    struct store *from, *to;
+    const struct manifest *manifest;
+    uint32_t task;
+};
+/* *place becomes that in the copy. */
+enum weir_result store_copy_blob(const struct store_copy *copy, struct manifest_blob *place,
+                                 struct weir_error *error) WEIR_MUST_USE;
+/* Segment `index`: *to says where it is, and then where its copy is. */
+enum weir_result store_copy_segment(const struct store_copy *copy, uint32_t index,
+                                    struct manifest_segment *to,
+                                    struct weir_error *error) WEIR_MUST_USE;
 
 /* WEIR_REFUSED when this run no longer owns the store; WEIR_IO when that can't be found out. */
 enum weir_result store_fence(struct store *store, struct weir_error *error) WEIR_MUST_USE;

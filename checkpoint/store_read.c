@@ -256,10 +256,9 @@ static enum weir_result read_exactly(int file, unsigned char *bytes, size_t size
     return WEIR_OK;
 }
 
-static enum weir_result room_for_stored(struct store *store, uint64_t size,
-                                        struct weir_error *error)
+static enum weir_result room_for_stored(const struct store *store, struct blob_buffer *buffer,
+                                        uint64_t size, struct weir_error *error)
 {
-    struct blob_buffer *buffer = &store->stored;
     buffer->size = 0;
     if (size <= buffer->capacity && buffer->data != NULL)
         return WEIR_OK;
@@ -273,8 +272,9 @@ static enum weir_result room_for_stored(struct store *store, uint64_t size,
 
 /* Header first, by its own checksum; then the sizes against the file's real one; only then memory
  * is taken and the body read. blob_open checks the rest. */
-static enum weir_result read_stored(struct store *store, int file,
-                                    const struct manifest_blob *place, struct weir_error *error)
+static enum weir_result read_stored(const struct store *store, int file,
+                                    const struct manifest_blob *place, struct blob_buffer *stored,
+                                    struct weir_error *error)
 {
     unsigned char header[BLOB_HEADER_SIZE];
     struct disk_status status;
@@ -299,11 +299,11 @@ static enum weir_result read_stored(struct store *store, int file,
         return error_set(error, WEIR_DAMAGED, 0,
                          "the file is cut short: %" PRIu64 " bytes are left of %" PRIu64, left,
                          found.stored_size);
-    result = room_for_stored(store, BLOB_HEADER_SIZE + found.stored_size, error);
+    result = room_for_stored(store, stored, BLOB_HEADER_SIZE + found.stored_size, error);
     if (result != WEIR_OK)
         return result;
-    store->stored.size = (size_t)(BLOB_HEADER_SIZE + found.stored_size);
-    return read_exactly(file, store->stored.data, store->stored.size, place->offset, error);
+    stored->size = (size_t)(BLOB_HEADER_SIZE + found.stored_size);
+    return read_exactly(file, stored->data, stored->size, place->offset, error);
 }
 
 static enum weir_result open_segment(const struct store *store, const char *name, int *file,
@@ -320,43 +320,63 @@ static enum weir_result open_segment(const struct store *store, const char *name
 /* Said behind a task, of a blob that is not its part. */
 static const char *kind_text(enum blob_kind kind)
 {
-    return kind == BLOB_INFLIGHT ? ", in flight" : kind == BLOB_STATE ? ", state" : "";
+    return kind == BLOB_INFLIGHT                     ? ", in flight"
+           : kind == BLOB_STATE || kind == BLOB_LIST ? ", state"
+                                                     : "";
+}
+
+enum weir_result store_within_blob(const struct store *store, const struct manifest *manifest,
+                                   uint32_t task, const struct manifest_blob *place,
+                                   struct weir_error *error)
+{
+    const struct manifest_task *of = &manifest->tasks[task];
+    char name[NAME_SEGMENT_SIZE];
+    name_of_segment(place->file_epoch, place->file_number, name);
+    return error_within(error,
+                        "store %s: checkpoint %" PRIu64 ": " NAME_DATA "/%s at offset %" PRIu64
+                        " (node '%s', subtask %u%s)",
+                        store->path, manifest->id, name, place->offset,
+                        manifest->graph.nodes[of->node].name, of->subtask,
+                        kind_text(place->blob.kind));
 }
 
 /* One blob of a task, opened into `out`; NULL: only checked. */
-static enum weir_result read_blob(struct store *store, const struct manifest *manifest,
+static enum weir_result read_blob(const struct store *store, const struct manifest *manifest,
                                   uint32_t task, const struct manifest_blob *place,
-                                  struct blob_buffer *out, struct weir_error *error)
+                                  struct blob_buffer *stored, struct blob_buffer *out,
+                                  struct weir_error *error)
 {
-    const struct manifest_task *of = &manifest->tasks[task];
     char name[NAME_SEGMENT_SIZE];
     int file = -1;
     name_of_segment(place->file_epoch, place->file_number, name);
     enum weir_result result = open_segment(store, name, &file, error);
     if (result == WEIR_OK)
-        result = read_stored(store, file, place, error);
-    struct weir_bytes stored = {store->stored.data, store->stored.size};
+        result = read_stored(store, file, place, stored, error);
+    struct weir_bytes bytes = {stored->data, stored->size};
     if (result == WEIR_OK && out == NULL)
-        result = blob_check(&place->blob, stored, error);
+        result = blob_check(&place->blob, bytes, error);
     else if (result == WEIR_OK)
-        result = blob_open(&place->blob, stored, out, store->allocator, error);
+        result = blob_open(&place->blob, bytes, out, store->allocator, error);
     if (file >= 0)
         disk_close(file);
     if (result != WEIR_OK)
-        (void)error_within(error,
-                           "store %s: checkpoint %" PRIu64 ": " NAME_DATA "/%s at offset %" PRIu64
-                           " (node '%s', subtask %u%s)",
-                           store->path, manifest->id, name, place->offset,
-                           manifest->graph.nodes[of->node].name, of->subtask,
-                           kind_text(place->blob.kind));
+        (void)store_within_blob(store, manifest, task, place, error);
     return result;
+}
+
+enum weir_result store_fetch(const struct store *store, const struct manifest *manifest,
+                             uint32_t task, const struct manifest_blob *place,
+                             struct blob_buffer *stored, struct blob_buffer *out,
+                             struct weir_error *error)
+{
+    return read_blob(store, manifest, task, place, stored, out, error);
 }
 
 enum weir_result store_read_stored(struct store *store, const struct manifest *manifest,
                                    uint32_t task, const struct manifest_blob *place,
                                    struct weir_error *error)
 {
-    return read_blob(store, manifest, task, place, NULL, error);
+    return read_blob(store, manifest, task, place, &store->stored, NULL, error);
 }
 
 static enum weir_result check_task(const struct manifest *manifest, uint32_t task,
@@ -374,7 +394,8 @@ enum weir_result store_read(struct store *store, const struct manifest *manifest
     enum weir_result result = check_task(manifest, task, error);
     if (result != WEIR_OK)
         return result;
-    return read_blob(store, manifest, task, &manifest->tasks[task].part, out, error);
+    return read_blob(store, manifest, task, &manifest->tasks[task].part, &store->stored, out,
+                     error);
 }
 
 enum weir_result store_read_inflight(struct store *store, const struct manifest *manifest,
@@ -389,22 +410,43 @@ enum weir_result store_read_inflight(struct store *store, const struct manifest 
         return error_set(error, WEIR_INVALID, 0,
                          "checkpoint %" PRIu64 " has %u pieces in flight at task %u, no %u",
                          manifest->id, of->inflight_count, task, index);
-    return read_blob(store, manifest, task, &of->inflight[index], out, error);
+    return read_blob(store, manifest, task, &of->inflight[index], &store->stored, out, error);
+}
+
+enum weir_result store_check_state(const struct manifest *manifest, uint32_t task, uint32_t index,
+                                   struct weir_error *error)
+{
+    enum weir_result result = check_task(manifest, task, error);
+    if (result != WEIR_OK || index < manifest->tasks[task].state_count)
+        return result;
+    return error_set(error, WEIR_INVALID, 0,
+                     "checkpoint %" PRIu64 " has %u segments of state at task %u, no %u",
+                     manifest->id, manifest->tasks[task].state_count, task, index);
 }
 
 enum weir_result store_read_state(struct store *store, const struct manifest *manifest,
                                   uint32_t task, uint32_t index, struct blob_buffer *out,
                                   struct weir_error *error)
 {
-    enum weir_result result = check_task(manifest, task, error);
+    enum weir_result result = store_check_state(manifest, task, index, error);
     if (result != WEIR_OK)
         return result;
-    const struct manifest_task *of = &manifest->tasks[task];
-    if (index >= of->state_count)
-        return error_set(error, WEIR_INVALID, 0,
-                         "checkpoint %" PRIu64 " has %u blobs of state at task %u, no %u",
-                         manifest->id, of->state_count, task, index);
-    return read_blob(store, manifest, task, &of->state[index], out, error);
+    return read_blob(store, manifest, task, &manifest->tasks[task].state[index].place,
+                     &store->stored, out, error);
+}
+
+/* The list of a segment that has one, and all that it names. */
+static enum weir_result verify_segment(struct store *store, const struct manifest *manifest,
+                                       uint32_t task, uint32_t index, struct blob_buffer *out,
+                                       struct weir_error *error)
+{
+    struct manifest_blob *blobs = NULL;
+    enum weir_result result = store_list_blobs(store, manifest, task, index, &blobs, error);
+    for (uint32_t i = 0; result == WEIR_OK && i < manifest->tasks[task].state[index].blob_count;
+         i++)
+        result = store_fetch(store, manifest, task, &blobs[i], &store->stored, out, error);
+    memory_release(store->allocator, blobs);
+    return result;
 }
 
 enum weir_result store_verify(struct store *store, uint64_t id, struct weir_error *error)
@@ -419,7 +461,7 @@ enum weir_result store_verify(struct store *store, uint64_t id, struct weir_erro
         for (uint32_t i = 0; i < manifest.tasks[task].inflight_count && result == WEIR_OK; i++)
             result = store_read_inflight(store, &manifest, task, i, &out, error);
         for (uint32_t i = 0; i < manifest.tasks[task].state_count && result == WEIR_OK; i++)
-            result = store_read_state(store, &manifest, task, i, &out, error);
+            result = verify_segment(store, &manifest, task, i, &out, error);
     }
     blob_buffer_free(&out, store->allocator);
     manifest_free(&manifest);

@@ -112,10 +112,10 @@ bool store_is_needed(const struct store *store, struct store_segment segment)
 }
 
 /* Neighbours share most containers, so few come twice; the rest is taken out later. */
-static bool add_segment(const struct store *store, struct store_kept *kept,
-                        const struct manifest_blob *place)
+static bool add_segment(const struct store *store, struct store_kept *kept, uint32_t epoch,
+                        uint64_t number)
 {
-    struct store_segment segment = {place->file_epoch, place->file_number};
+    struct store_segment segment = {epoch, number};
     void *segments = kept->segments;
     if (kept->count > 0 && store_compare_segments(&kept->segments[kept->count - 1], &segment) == 0)
         return true;
@@ -126,7 +126,17 @@ static bool add_segment(const struct store *store, struct store_kept *kept,
     return room;
 }
 
-/* Ascending, each once. A log has thousands of blobs, in up to as many containers. */
+/* Those of a list are bounded by the manifest's own limits. */
+static bool add_range(const struct store *store, struct store_kept *kept,
+                      const struct manifest_segment *of)
+{
+    bool room = true;
+    for (uint64_t number = of->from_number; number <= of->place.file_number && room; number++)
+        room = add_segment(store, kept, of->place.file_epoch, number);
+    return room;
+}
+
+/* Ascending, each once. A large log has many containers. */
 static void sort_segments(struct store_kept *kept)
 {
     size_t once = 0;
@@ -146,11 +156,12 @@ static bool add_segments(const struct store *store, struct store_kept *kept,
     bool room = true;
     for (uint32_t i = 0; i < manifest->task_count && room; i++) {
         const struct manifest_task *task = &manifest->tasks[i];
-        room = add_segment(store, kept, &task->part);
+        room = add_segment(store, kept, task->part.file_epoch, task->part.file_number);
         for (uint32_t k = 0; k < task->inflight_count && room; k++)
-            room = add_segment(store, kept, &task->inflight[k]);
+            room = add_segment(store, kept, task->inflight[k].file_epoch,
+                               task->inflight[k].file_number);
         for (uint32_t k = 0; k < task->state_count && room; k++)
-            room = add_segment(store, kept, &task->state[k]);
+            room = add_range(store, kept, &task->state[k]);
     }
     sort_segments(kept);
     return room;
@@ -258,7 +269,8 @@ static void drop(struct store *store, size_t index)
     for (uint32_t i = 0; WEIR_PLANT(gc_takes_open_round) && i < store->round_count; i++)
         if (store->rounds[i].count > 0)
             store_remove_segment(
-                store, (struct store_segment){store->record.epoch, store->rounds[i].numbers[0]});
+                store,
+                (struct store_segment){store->record.epoch, store->rounds[i].containers[0].number});
     memory_release(store->allocator, gone.segments);
 }
 

@@ -37,14 +37,14 @@ bool store_round_has(const struct store *store, const struct store_open_round *r
 {
     bool found = false;
     for (size_t i = 0; i < round->count && !found; i++)
-        found = round->numbers[i] == segment.number;
+        found = round->containers[i].number == segment.number;
     return found && segment.epoch == store->record.epoch;
 }
 
 static void forget_round(struct store *store, struct store_open_round *round)
 {
     uint32_t index = (uint32_t)(round - store->rounds);
-    memory_release(store->allocator, round->numbers);
+    memory_release(store->allocator, round->containers);
     store->round_count--;
     memmove(round, round + 1, (store->round_count - index) * sizeof *round);
 }
@@ -182,9 +182,10 @@ static enum weir_result begin_container(struct store *store, struct store_open_r
                                         struct weir_error *error)
 {
     char name[NAME_SEGMENT_SIZE];
-    void *numbers = round->numbers;
-    bool room = store_grow(store, &numbers, round->count, &round->capacity, sizeof *round->numbers);
-    round->numbers = numbers;
+    void *containers = round->containers;
+    bool room =
+        store_grow(store, &containers, round->count, &round->capacity, sizeof *round->containers);
+    round->containers = containers;
     if (!room)
         return give_up(store, round, -ENOMEM, "remembering its containers", error);
     name_of_segment(store->record.epoch, store->next_number, name);
@@ -193,7 +194,7 @@ static enum weir_result begin_container(struct store *store, struct store_open_r
         return refuse(store, "another run writes under the same epoch", error);
     if (file < 0)
         return give_up(store, round, file, "making a container", error);
-    round->numbers[round->count++] = store->next_number++;
+    round->containers[round->count++] = (struct store_container){store->next_number++, 0};
     round->file = file;
     round->offset = 0;
     return WEIR_OK;
@@ -223,10 +224,11 @@ static enum weir_result append(struct store *store, struct store_open_round *rou
     *place = (struct manifest_blob){
         .blob = *blob,
         .file_epoch = store->record.epoch,
-        .file_number = round->numbers[round->count - 1],
+        .file_number = round->containers[round->count - 1].number,
         .offset = round->offset,
     };
     round->offset += stored.size;
+    round->containers[round->count - 1].bytes = round->offset;
     return WEIR_OK;
 }
 
@@ -252,6 +254,13 @@ enum weir_result store_put(struct store *store, uint64_t id, const struct blob *
     struct store_open_round *round;
     enum weir_result result = take_open(store, id, false, &round, error);
     return result == WEIR_OK ? append(store, round, blob, sealed, place, error) : result;
+}
+
+enum weir_result store_end_container(struct store *store, uint64_t id, struct weir_error *error)
+{
+    struct store_open_round *round;
+    enum weir_result result = take_open(store, id, false, &round, error);
+    return result == WEIR_OK ? end_container(store, round, error) : result;
 }
 
 enum weir_result store_sync(struct store *store, uint64_t id, struct weir_error *error)
@@ -323,17 +332,31 @@ static bool wrote(const struct store *store, const struct store_open_round *roun
 /* I6: in this round, or held, or named by another checkpoint. The last is the one that may have to
  * be looked up. */
 static enum weir_result check_shared(struct store *store, const struct store_open_round *round,
-                                     const struct manifest_blob *place, bool *there,
+                                     struct store_segment segment, bool *there,
                                      struct weir_error *error)
 {
-    const struct store_segment segment = {place->file_epoch, place->file_number};
     *there = store_round_has(store, round, segment) || store_is_held(store, segment);
     return *there ? WEIR_OK : store_find_name(store, segment, there, error);
 }
 
-static bool same_container(const struct manifest_blob *a, const struct manifest_blob *b)
+static bool same_containers(const struct manifest_segment *a, const struct manifest_segment *b)
 {
-    return a->file_number == b->file_number && a->file_epoch == b->file_epoch;
+    return a->place.file_epoch == b->place.file_epoch &&
+           a->place.file_number == b->place.file_number && a->from_number == b->from_number;
+}
+
+/* All of its containers. */
+static enum weir_result check_segment(struct store *store, const struct store_open_round *round,
+                                      const struct manifest_segment *segment, bool *there,
+                                      struct weir_error *error)
+{
+    enum weir_result result = WEIR_OK;
+    *there = true;
+    for (uint64_t number = segment->from_number;
+         *there && number <= segment->place.file_number && result == WEIR_OK; number++)
+        result = check_shared(
+            store, round, (struct store_segment){segment->place.file_epoch, number}, there, error);
+    return result;
 }
 
 static enum weir_result check_state(struct store *store, const struct store_open_round *round,
@@ -342,14 +365,14 @@ static enum weir_result check_state(struct store *store, const struct store_open
 {
     const struct manifest_task *task = &manifest->tasks[index];
     for (uint32_t k = 0; k < task->state_count; k++) {
-        bool there = k > 0 && same_container(&task->state[k], &task->state[k - 1]);
+        bool there = k > 0 && same_containers(&task->state[k], &task->state[k - 1]);
         enum weir_result result =
-            there ? WEIR_OK : check_shared(store, round, &task->state[k], &there, error);
+            there ? WEIR_OK : check_segment(store, round, &task->state[k], &there, error);
         if (result != WEIR_OK)
             return result;
         if (!there)
             return error_set(error, WEIR_INVALID, 0,
-                             "blob %u of task %u's state lies in a container that is neither of "
+                             "segment %u of task %u's state lies in a container that is neither of "
                              "this round nor held nor named by a checkpoint",
                              k, index);
     }
@@ -511,7 +534,7 @@ void store_abort(struct store *store, uint64_t id)
     if (round->file >= 0)
         disk_close(round->file);
     for (size_t i = 0; i < round->count; i++) {
-        const struct store_segment segment = {store->record.epoch, round->numbers[i]};
+        const struct store_segment segment = {store->record.epoch, round->containers[i].number};
         if (!store_is_held(store, segment) || WEIR_PLANT(abort_takes_held)) /* I7 */
             store_remove_segment(store, segment);
     }

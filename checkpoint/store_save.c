@@ -173,16 +173,20 @@ static enum weir_result begin(struct saving *saving, const char *path, struct we
     return result;
 }
 
-static enum weir_result copy_blob(struct saving *saving, uint32_t task, struct manifest_blob *place,
-                                  struct weir_error *error)
+enum weir_result store_copy_blob(const struct store_copy *copy, struct manifest_blob *place,
+                                 struct weir_error *error)
 {
-    struct store *from = saving->from;
-    const struct blob blob = place->blob;
-    enum weir_result result = store_read_stored(from, &saving->manifest, task, place, error);
+    struct store *from = copy->from;
+    struct manifest_blob to = *place; /* with its range */
+    enum weir_result result = store_read_stored(from, copy->manifest, copy->task, place, error);
     if (result != WEIR_OK)
         return result;
     struct weir_bytes stored = {from->stored.data, from->stored.size};
-    return store_put(saving->to, saving->manifest.id, &blob, stored, place, error);
+    result = store_put(copy->to, copy->manifest->id, &place->blob, stored, &to, error);
+    to.first = place->first;
+    to.last = place->last;
+    *place = to;
+    return result;
 }
 
 /* Step 3. */
@@ -191,12 +195,13 @@ static enum weir_result copy_blobs(struct saving *saving, struct weir_error *err
     const struct manifest *manifest = &saving->manifest;
     enum weir_result result = store_claim(saving->to, manifest->id, error);
     for (uint32_t i = 0; i < manifest->task_count && result == WEIR_OK; i++) {
-        const struct manifest_task *task = &manifest->tasks[i];
-        result = copy_blob(saving, i, &manifest->tasks[i].part, error);
+        const struct store_copy copy = {saving->from, saving->to, manifest, i};
+        struct manifest_task *task = &manifest->tasks[i];
+        result = store_copy_blob(&copy, &task->part, error);
         for (uint32_t k = 0; k < task->inflight_count && result == WEIR_OK; k++)
-            result = copy_blob(saving, i, &task->inflight[k], error);
+            result = store_copy_blob(&copy, &task->inflight[k], error);
         for (uint32_t k = 0; k < task->state_count && result == WEIR_OK; k++)
-            result = copy_blob(saving, i, &task->state[k], error);
+            result = store_copy_segment(&copy, k, &task->state[k], error);
     }
     return result == WEIR_OK ? store_sync(saving->to, manifest->id, error) : result;
 }

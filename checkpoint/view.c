@@ -100,9 +100,11 @@ static enum weir_result verify_states(struct weir_store *store, const struct man
 {
     const struct manifest_task *of = &manifest->tasks[task];
     uint32_t count = manifest->graph.nodes[of->node].state_count;
+    uint32_t last = of->state_count - 1; /* in the order of the states */
     enum weir_result result = WEIR_OK;
-    if (count == 0 && of->state_count > 0)
-        return view_damaged(manifest, task, &of->state[0], "state of a node that has none", error);
+    if (of->state_count > 0 && of->state[last].state >= count)
+        return view_damaged(manifest, task, &of->state[last].place,
+                            "a state that the manifest does not know", error);
     for (uint32_t i = 0; i < count && result == WEIR_OK; i++) {
         struct state *state = NULL;
         result =
@@ -197,7 +199,36 @@ void weir_checkpoint_close(struct weir_checkpoint **checkpoint)
     if (gone == NULL)
         return;
     manifest_free(&gone->manifest);
+    blob_buffer_free(&gone->stored, gone->allocator);
+    blob_buffer_free(&gone->raw, gone->allocator);
     memory_release(gone->allocator, gone);
+}
+
+enum weir_result view_find_node(const struct weir_checkpoint *checkpoint, const char *name,
+                                uint32_t *node, struct weir_error *error)
+{
+    const struct manifest_graph *graph = &checkpoint->manifest.graph;
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        if (strcmp(graph->nodes[i].name, name) == 0) {
+            *node = i;
+            return WEIR_OK;
+        }
+    }
+    return error_set(error, WEIR_NOT_FOUND, 0, "there is no node '%s'", name);
+}
+
+enum weir_result view_find_state(const struct weir_checkpoint *checkpoint, uint32_t node,
+                                 const char *name, uint32_t *state, struct weir_error *error)
+{
+    const struct manifest_node *of = &checkpoint->manifest.graph.nodes[node];
+    for (uint32_t i = 0; name != NULL && i < of->state_count; i++) {
+        if (strcmp(of->states[i].name, name) == 0) {
+            *state = i;
+            return WEIR_OK;
+        }
+    }
+    return error_set(error, WEIR_NOT_FOUND, 0, "node '%s' has no state '%s'", of->name,
+                     name == NULL ? "" : name);
 }
 
 /* The part and the state. */
@@ -206,8 +237,8 @@ static void sum_saved(const struct manifest_task *task, uint64_t *stored, uint64
     *stored = BLOB_HEADER_SIZE + task->part.blob.stored_size;
     *raw = task->part.blob.raw_size;
     for (uint32_t i = 0; i < task->state_count; i++) {
-        *stored += BLOB_HEADER_SIZE + task->state[i].blob.stored_size;
-        *raw += task->state[i].blob.raw_size;
+        *stored += manifest_segment_bytes(&task->state[i]);
+        *raw += task->state[i].raw_size;
     }
 }
 

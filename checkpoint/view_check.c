@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "memory.h"
 #include "name.h"
 #include "state.h"
 
@@ -46,23 +47,35 @@ static enum weir_result wrong_part(const struct reading *from, const char *what,
                         error);
 }
 
-/* Blobs [first, first + count) of the task's state, as a segment. */
-static enum weir_result read_segment(const struct reading *from, uint32_t first, uint32_t count,
+static enum weir_result read_blobs(const struct reading *from, uint32_t index,
+                                   struct segment *segment, struct weir_error *error)
+{
+    struct manifest_blob *blobs = NULL;
+    struct blob_buffer stored = {0};
+    uint32_t count = from->manifest->tasks[from->task].state[index].blob_count;
+    enum weir_result result =
+        store_list_blobs(from->store, from->manifest, from->task, index, &blobs, error);
+    for (uint32_t i = 0; result == WEIR_OK && i < count; i++) {
+        struct blob_buffer raw = {0};
+        result =
+            store_fetch(from->store, from->manifest, from->task, &blobs[i], &stored, &raw, error);
+        if (result != WEIR_OK)
+            blob_buffer_free(&raw, from->allocator);
+        else if (!segment_restore(segment, raw.data, raw.size, raw.capacity, blobs[i].first,
+                                  blobs[i].last))
+            result = error_memory(error, "a segment of state", raw.size);
+    }
+    blob_buffer_free(&stored, from->allocator);
+    memory_release(from->allocator, blobs);
+    return result;
+}
+
+static enum weir_result read_segment(const struct reading *from, uint32_t index,
                                      struct state *state, struct weir_error *error)
 {
     struct segment *segment = segment_new(from->allocator);
-    enum weir_result result =
-        segment ? WEIR_OK : error_memory(error, "a segment of state", sizeof *segment);
-    for (uint32_t i = first; i < first + count && result == WEIR_OK; i++) {
-        struct blob_buffer blob = {0};
-        result = store_read_state(from->store, from->manifest, from->task, i, &blob, error);
-        if (result != WEIR_OK)
-            blob_buffer_free(&blob, from->allocator);
-        else if (!segment_adopt(segment, blob.data, blob.capacity))
-            result = error_memory(error, "a segment of state", blob.size);
-        else
-            segment->blocks[segment->count - 1].used = blob.size;
-    }
+    enum weir_result result = segment ? read_blobs(from, index, segment, error)
+                                      : error_memory(error, "a segment of state", sizeof *segment);
     if (result != WEIR_OK) {
         segment_release(segment);
         return result;
@@ -71,26 +84,10 @@ static enum weir_result read_segment(const struct reading *from, uint32_t first,
     result = state_load_segment(state, segment, &from->range, &reason);
     return result == WEIR_DAMAGED
                ? view_damaged(from->manifest, from->task,
-                              &from->manifest->tasks[from->task].state[first], reason.text, error)
+                              &from->manifest->tasks[from->task].state[index].place, reason.text,
+                              error)
            : result == WEIR_OK ? WEIR_OK
                                : error_memory(error, "a segment of state", 0);
-}
-
-/* Whether `state` is wanted or not, its blobs are counted. */
-static enum weir_result read_log(const struct reading *from, struct snapshot_section *log,
-                                 uint32_t *next, struct state *state, struct weir_error *error)
-{
-    const struct manifest_task *task = &from->manifest->tasks[from->task];
-    enum weir_result result = WEIR_OK;
-    while (log->left > 0 && result == WEIR_OK) {
-        uint32_t count = snapshot_get_u32(log);
-        if (count == 0 || count > task->state_count - *next)
-            return wrong_part(from, "a log of state that names other blobs", error);
-        if (state != NULL)
-            result = read_segment(from, *next, count, state, error);
-        *next += count;
-    }
-    return result;
 }
 
 /* Where the state's section begins in the part. */
@@ -112,17 +109,13 @@ static enum weir_result load_state(const struct reading *from, const struct blob
 {
     const struct manifest_task *task = &from->manifest->tasks[from->task];
     const struct manifest_node *node = &from->manifest->graph.nodes[task->node];
-    struct snapshot_reader reader = {part->data, part->size, false};
     struct snapshot_section section;
     enum weir_result result = WEIR_OK;
-    uint32_t next = 0;
-    while (result == WEIR_OK && snapshot_next(&reader, &section))
-        if (section.tag == SNAPSHOT_LOG)
-            result = read_log(from, &section, &next, section.index == index ? state : NULL, error);
+    for (uint32_t i = 0; i < task->state_count && result == WEIR_OK; i++)
+        if (task->state[i].state == index)
+            result = read_segment(from, i, state, error);
     if (result != WEIR_OK)
         return result;
-    if (next != task->state_count)
-        return wrong_part(from, "a log of state that names other blobs", error);
     if (!find_state(part, index, &section) || !begin_state(&section, &node->states[index]))
         return wrong_part(from, "a state that is not what the manifest says", error);
     struct weir_error reason = {0};
@@ -160,9 +153,9 @@ static const char *check_state(const struct manifest_node *node, struct snapshot
 {
     if (section->index >= node->state_count)
         return "a state that the manifest does not know";
-    if (section->tag == SNAPSHOT_STATE && !begin_state(section, &node->states[section->index]))
-        return "a state that is not what the manifest says";
-    return NULL;
+    return begin_state(section, &node->states[section->index])
+               ? NULL
+               : "a state that is not what the manifest says";
 }
 
 /* ------------------------------------------------------------------------------ in flight -- */
@@ -222,8 +215,7 @@ static const char *check_section(const struct manifest_node *node, struct snapsh
         return "another node's operator";
     if (section->tag == SNAPSHOT_HANDLE && section->left < sizeof(uint64_t))
         return "a handle that is not well-formed";
-    bool state = section->tag == SNAPSHOT_STATE || section->tag == SNAPSHOT_LOG;
-    return state ? check_state(node, section) : NULL;
+    return section->tag == SNAPSHOT_STATE ? check_state(node, section) : NULL;
 }
 
 const char *view_check(const struct manifest *manifest, uint32_t task,

@@ -7,8 +7,6 @@
  */
 #include "view_inside.h"
 
-#include <string.h>
-
 #include "error.h"
 #include "memory.h"
 
@@ -38,33 +36,6 @@ struct weir_cursor {
 
 /* -------------------------------------------------------------------------------- opening -- */
 
-static enum weir_result find_node(struct weir_cursor *cursor, const char *node,
-                                  struct weir_error *error)
-{
-    const struct manifest_graph *graph = &cursor->checkpoint->manifest.graph;
-    for (uint32_t i = 0; i < graph->node_count; i++) {
-        if (strcmp(graph->nodes[i].name, node) == 0) {
-            cursor->node = i;
-            return WEIR_OK;
-        }
-    }
-    return error_set(error, WEIR_NOT_FOUND, 0, "there is no node '%s'", node);
-}
-
-static enum weir_result find_state(struct weir_cursor *cursor, const char *state,
-                                   struct weir_error *error)
-{
-    const struct manifest_node *node = &cursor->checkpoint->manifest.graph.nodes[cursor->node];
-    for (uint32_t i = 0; state != NULL && i < node->state_count; i++) {
-        if (strcmp(node->states[i].name, state) == 0) {
-            cursor->state = i;
-            return WEIR_OK;
-        }
-    }
-    return error_set(error, WEIR_NOT_FOUND, 0, "node '%s' has no state '%s'", node->name,
-                     state == NULL ? "" : state);
-}
-
 enum weir_result weir_cursor_open(struct weir_checkpoint *checkpoint, enum weir_rows rows,
                                   const char *node, const char *state, struct weir_cursor **cursor,
                                   struct weir_error *error)
@@ -78,9 +49,10 @@ enum weir_result weir_cursor_open(struct weir_checkpoint *checkpoint, enum weir_
     made->checkpoint = checkpoint;
     made->rows = rows;
     made->node = ALL_NODES;
-    enum weir_result result = node == NULL ? WEIR_OK : find_node(made, node, error);
+    enum weir_result result =
+        node == NULL ? WEIR_OK : view_find_node(checkpoint, node, &made->node, error);
     if (result == WEIR_OK && rows == WEIR_ROWS_STATE)
-        result = find_state(made, state, error);
+        result = view_find_state(checkpoint, made->node, state, &made->state, error);
     if (result != WEIR_OK)
         memory_release(checkpoint->allocator, made);
     else

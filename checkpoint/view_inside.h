@@ -2,8 +2,8 @@
  *
  * view_inside: what the files behind weir_checkpoint.h share. view.c opens stores and checkpoints
  * and describes them, view_check.c knows what is well-formed inside a blob, view_cursor.c hands out
- * rows. The layouts stand in snapshot.h (sections), state.h (the body of a STATE section) and
- * item.h (what an INFLIGHT section holds).
+ * rows, view_find.c finds one key. The layouts stand in snapshot.h (sections), state.h (the body of
+ * a STATE section) and item.h (what an INFLIGHT section holds).
  */
 #ifndef VIEW_INSIDE_H
 #define VIEW_INSIDE_H
@@ -25,7 +25,15 @@ struct weir_checkpoint {
     struct store *store;
     const struct weir_allocator *allocator;
     struct manifest manifest;
+    struct blob_buffer stored, raw; /* of the last find */
 };
+
+/* WEIR_NOT_FOUND when there is none of that name. */
+enum weir_result view_find_node(const struct weir_checkpoint *checkpoint, const char *name,
+                                uint32_t *node, struct weir_error *error) WEIR_MUST_USE;
+enum weir_result view_find_state(const struct weir_checkpoint *checkpoint, uint32_t node,
+                                 const char *name, uint32_t *state,
+                                 struct weir_error *error) WEIR_MUST_USE;
 
 /* Public structs start with the size the caller knows; what is newer than that is left out. */
 void view_give(void *to, const void *from, size_t from_size);

@@ -284,7 +284,6 @@ static enum weir_result load_section(struct weir_context *context, struct snapsh
         return WEIR_OK; /* load takes it */
     case SNAPSHOT_TASK:
     case SNAPSHOT_CHANNEL:
-    case SNAPSHOT_LOG:
         return WEIR_OK; /* taken elsewhere */
     default:
         return error_set(error, WEIR_DAMAGED, 0, "section %u is unknown", section->tag);

@@ -220,64 +220,64 @@ static struct store *from_store(const struct weir_job *job)
 
 /* ------------------------------------------------------------------------------- parts -- */
 
-/* The next `count` blobs of the instance's state, from *next on, as a segment. */
-static enum weir_result read_segment(struct weir_job *job, uint32_t instance, uint32_t *next,
-                                     uint32_t count, struct logs *logs, uint32_t state,
-                                     struct weir_error *error)
+/* The blobs of segment `index` of an instance. */
+static enum weir_result read_blobs(struct weir_job *job, uint32_t instance, uint32_t index,
+                                   struct segment *segment, struct weir_error *error)
 {
-    const struct manifest_task *saved = &job->restored.tasks[instance];
+    const struct manifest *from = &job->restored;
     const struct weir_allocator *allocator = job->run.allocator;
-    uint32_t first = *next;
-    if (!count || count > saved->state_count - first)
-        return error_set(error, WEIR_DAMAGED, 0, "a log of state has other blobs than are named");
-    struct segment *segment = segment_new(allocator);
+    struct manifest_blob *blobs = NULL;
+    struct blob_buffer stored = {0};
+    enum weir_result result =
+        store_list_blobs(from_store(job), from, instance, index, &blobs, error);
+    for (uint32_t i = 0; !result && i < from->tasks[instance].state[index].blob_count; i++) {
+        struct blob_buffer raw = {0};
+        result = store_fetch(from_store(job), from, instance, &blobs[i], &stored, &raw, error);
+        if (result)
+            blob_buffer_free(&raw, allocator);
+        else if (!segment_restore(segment, raw.data, raw.size, raw.capacity, blobs[i].first,
+                                  blobs[i].last))
+            result = error_memory(error, "a segment of state", raw.size);
+    }
+    blob_buffer_free(&stored, allocator);
+    memory_release(allocator, blobs);
+    return result;
+}
+
+static enum weir_result read_segment(struct weir_job *job, uint32_t instance, uint32_t index,
+                                     struct logs *logs, struct weir_error *error)
+{
+    const struct manifest_segment *saved = &job->restored.tasks[instance].state[index];
+    struct segment *segment = segment_new(job->run.allocator);
     if (!segment)
         return error_memory(error, "a segment of state", sizeof *segment);
     segment->annex = job->run.annex;
-    for (; *next < first + count; ++*next) {
-        struct blob_buffer blob = {0};
-        enum weir_result result =
-            store_read_state(from_store(job), &job->restored, instance, *next, &blob, error);
-        if (!result && !logs_restore(segment, blob.data, blob.size, blob.capacity))
-            result = error_memory(error, "a segment of state", sizeof blob);
-        else if (result)
-            blob_buffer_free(&blob, allocator);
-        if (result) {
-            segment_release(segment);
-            return result;
-        }
-        job->run.restored_bytes += saved->state[*next].blob.stored_size + BLOB_HEADER_SIZE;
+    enum weir_result result = read_blobs(job, instance, index, segment, error);
+    if (result) {
+        segment_release(segment);
+        return result;
     }
+    job->run.restored_bytes += manifest_segment_bytes(saved);
     if (!job->savepoint)
-        writer_adopt(&job->writer, segment, saved->state + first, count);
-    return logs_add(logs, state, segment)
+        writer_adopt(&job->writer, segment, saved);
+    return logs_add(logs, saved->state, segment)
                ? WEIR_OK
                : error_memory(error, "a log of state", sizeof(struct segment *));
 }
 
-/* What the part's sections LOG name. */
-static enum weir_result read_logs(struct weir_job *job, uint32_t instance,
-                                  const struct blob_buffer *part, struct logs *logs,
+static enum weir_result read_logs(struct weir_job *job, uint32_t instance, struct logs *logs,
                                   struct weir_error *error)
 {
     const struct manifest_task *saved = &job->restored.tasks[instance];
-    uint32_t states = job->graph->nodes[saved->node].state_count, next = 0;
-    struct snapshot_reader reader = {part->data, part->size, false};
-    struct snapshot_section section;
+    uint32_t states = job->graph->nodes[saved->node].state_count;
     enum weir_result result = logs_init(logs, job->run.allocator, states)
                                   ? WEIR_OK
                                   : error_memory(error, "restored logs", states);
-    while (!result && snapshot_next(&reader, &section)) {
-        if (section.tag != SNAPSHOT_LOG)
-            continue;
-        if (section.index >= states)
-            return error_set(error, WEIR_DAMAGED, 0, "state %u is not in the graph", section.index);
-        while (!result && section.left > 0)
-            result = read_segment(job, instance, &next, snapshot_get_u32(&section), logs,
-                                  section.index, error);
-    }
-    if (!result && next != saved->state_count)
-        result = error_set(error, WEIR_DAMAGED, 0, "a log of state has other blobs than are named");
+    for (uint32_t i = 0; !result && i < saved->state_count; i++)
+        result = saved->state[i].state < states
+                     ? read_segment(job, instance, i, logs, error)
+                     : error_set(error, WEIR_DAMAGED, 0, "state %u is not in the graph",
+                                 saved->state[i].state);
     return result;
 }
 
@@ -298,7 +298,7 @@ static enum weir_result read_part(struct weir_job *job, uint32_t instance, struc
     struct blob_buffer *part = &task->parts[node->place];
     job->run.restored_bytes += saved->part.blob.stored_size + BLOB_HEADER_SIZE;
     enum weir_result result = store_read(from_store(job), &job->restored, instance, part, error);
-    return result ? result : read_logs(job, instance, part, &task->logs[node->place], error);
+    return result ? result : read_logs(job, instance, &task->logs[node->place], error);
 }
 
 /* --------------------------------------------------------------- what was in flight -- */

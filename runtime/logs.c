@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "memory.h"
+#include "segment_blobs.h"
 
 bool logs_init(struct logs *logs, const struct weir_allocator *allocator, uint32_t states)
 {
@@ -43,42 +44,26 @@ void logs_free(struct logs *logs)
     *logs = (struct logs){0};
 }
 
-/* State larger than memory is moved out as it comes. */
-static bool restore_moving(struct segment *segment, unsigned char *data, size_t size)
-{
-    bool added = segment_add_copy(segment, data, size);
-    memory_release(segment->allocator, data);
-    uint64_t excess = added ? annex_excess(segment->annex, 0) : 0;
-    if (excess > 0)
-        segment_move(segment, excess);
-    return added;
-}
-
-bool logs_restore(struct segment *segment, unsigned char *data, size_t size, size_t capacity)
-{
-    if (segment->annex)
-        return restore_moving(segment, data, size);
-    if (!segment_adopt(segment, data, capacity))
-        return false;
-    segment->blocks[segment->count - 1].used = size;
-    return true;
-}
-
 struct segment *logs_copy(const struct segment *segment, const struct weir_allocator *allocator)
 {
-    struct segment_cursor cursor = {0, 0};
+    struct segment_blobs blobs;
     struct segment *copy = segment_new(allocator);
-    while (copy && !segment_at_end(segment, cursor)) {
-        size_t size = segment_blob_size(segment, cursor);
-        unsigned char *data = memory_take(allocator, size);
-        if (data)
-            segment_blob(segment, &cursor, data);
-        if (data && logs_restore(copy, data, size, size))
-            continue;
+    bool room = copy && segment_blobs_begin(&blobs, segment);
+    if (!room) {
         segment_release(copy);
         return NULL;
     }
-    return copy;
+    while (room && segment_blobs_next(&blobs)) {
+        unsigned char *data = memory_take(allocator, blobs.size);
+        if (data)
+            segment_blobs_fill(&blobs, data);
+        room = data && segment_restore(copy, data, blobs.size, blobs.size, blobs.first, blobs.last);
+    }
+    segment_blobs_end(&blobs);
+    if (room)
+        return copy;
+    segment_release(copy);
+    return NULL;
 }
 
 static void end_payload(struct batch *payload)

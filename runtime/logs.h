@@ -30,9 +30,6 @@ void logs_free(struct logs *logs);
 
 /* The segment as it would be restored from its blobs, in memory of its own. NULL: no memory. */
 struct segment *logs_copy(const struct segment *segment, const struct weir_allocator *allocator);
-/* One blob more of a segment that is being restored; takes the buffer's memory, which came from the
- * segment's allocator. False: no memory. */
-bool logs_restore(struct segment *segment, unsigned char *data, size_t size, size_t capacity);
 
 /* A message's payload that holds the cut, and frees it in the end. NULL: no memory, and the cut is
  * still the caller's. */

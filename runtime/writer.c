@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "writer.h"
+#include "writer_inside.h"
 
 #include <assert.h>
 #include <string.h>
@@ -91,20 +91,13 @@ static void clear_tasks(const struct writer *writer, struct writer_round *round)
     }
 }
 
-static void drop_fresh(struct writer_round *round)
-{
-    for (uint32_t i = 0; i < round->fresh_count; i++)
-        segment_release(round->fresh[i].segment);
-    round->fresh_count = 0;
-}
-
 static void close_round(struct writer *writer, struct writer_round *round)
 {
+    writer_drop_state(writer, round);
     for (uint32_t i = 0; round->contents && i < writer->run->plan.task_count; i++)
         drop_content(writer, &round->contents[i]);
     for (uint32_t i = 0; round->logs && i < writer->manifest.task_count; i++)
         drop_content(writer, &round->logs[i]);
-    drop_fresh(round);
     clear_tasks(writer, round);
     round->id = 0;
 }
@@ -124,6 +117,7 @@ void writer_free(struct writer *writer)
         memory_release(allocator, round->contents);
         memory_release(allocator, round->logs);
         memory_release(allocator, round->fresh);
+        memory_release(allocator, round->named);
         memory_release(allocator, round->tasks);
     }
     for (uint32_t i = 0; i < writer->unsent_count; i++)
@@ -131,7 +125,6 @@ void writer_free(struct writer *writer)
     memory_release(allocator, writer->manifest.job);
     memory_release(allocator, writer->manifest.reason);
     blob_buffer_free(&writer->piece, allocator);
-    blob_buffer_free(&writer->part, allocator);
     pipe_close(&writer->coordinator);
     inbox_close(&writer->inbox);
 }
@@ -189,98 +182,13 @@ static void on_claim(struct writer *writer, const struct message *message)
     clear_tasks(writer, round);
     round->id = message->id;
     round->durable = false;
+    round->whole = writer_is_whole_due(writer, round);
     round->part_count = round->recorded_count = 0;
     round->bytes = 0;
     round->triggered_wall_ns = (int64_t)message->sequence;
     enum weir_result result = store_claim(writer->store, message->id, &error);
     round->failed = result != WEIR_OK;
     answer(writer, MESSAGE_CLAIMED, message->id, 0, result, &error);
-}
-
-/* ---------------------------------------------------------------------- what is stored -- */
-
-/* Blobs of one segment lie in few containers, one behind the other. */
-static bool begins_container(const struct manifest_blob *places, uint32_t i)
-{
-    return i == 0 || places[i].file_number != places[i - 1].file_number ||
-           places[i].file_epoch != places[i - 1].file_epoch;
-}
-
-static void let_go(const struct writer *writer, const struct manifest_blob *places, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++)
-        if (begins_container(places, i))
-            store_let_go(writer->store, places[i].file_epoch, places[i].file_number);
-}
-
-static bool hold(const struct writer *writer, const struct manifest_blob *places, uint32_t count)
-{
-    struct weir_error error;
-    for (uint32_t i = 0; i < count; i++) {
-        if (!begins_container(places, i) || store_hold(writer->store, places[i].file_epoch,
-                                                       places[i].file_number, &error) == WEIR_OK)
-            continue;
-        let_go(writer, places, i);
-        return false;
-    }
-    return true;
-}
-
-/* Called by whoever had the segment last. */
-static void forget(void *stored)
-{
-    struct writer_stored *mine = stored;
-    struct writer_stored *_Atomic *list = &mine->writer->needless;
-    mine->next = atomic_load_explicit(list, memory_order_relaxed);
-    while (!atomic_compare_exchange_weak_explicit(list, &mine->next, mine, memory_order_release,
-                                                  memory_order_relaxed))
-        ;
-}
-
-static void clear_needless(struct writer *writer, bool holding)
-{
-    struct writer_stored *next =
-        atomic_exchange_explicit(&writer->needless, NULL, memory_order_acquire);
-    for (struct writer_stored *stored; (stored = next);) {
-        next = stored->next;
-        if (holding)
-            let_go(writer, stored->places, stored->count);
-        memory_release(writer->run->allocator, stored);
-    }
-}
-
-void writer_forget(struct writer *writer)
-{
-    if (writer->run)
-        clear_needless(writer, false); /* holds end with the store */
-}
-
-void writer_adopt(struct writer *writer, struct segment *segment,
-                  const struct manifest_blob *places, uint32_t count)
-{
-    struct writer_stored *stored =
-        memory_zeroed(writer->run->allocator, 1, sizeof *stored + count * sizeof *stored->places);
-    if (!stored || !hold(writer, places, count)) {
-        memory_release(writer->run->allocator, stored);
-        return;
-    }
-    stored->writer = writer;
-    stored->count = count;
-    memcpy(stored->places, places, count * sizeof *stored->places);
-    segment->stored = stored;
-    segment->forget = forget;
-}
-
-/* W5: the round is synced. */
-static void know_stored(struct writer *writer, struct writer_round *round)
-{
-    for (uint32_t i = 0; i < round->fresh_count; i++) {
-        const struct writer_fresh *fresh = &round->fresh[i];
-        if (!fresh->segment->stored) /* by another round, meanwhile */
-            writer_adopt(writer, fresh->segment, round->tasks[fresh->instance].state + fresh->first,
-                         fresh->count);
-    }
-    drop_fresh(round);
 }
 
 /* ------------------------------------------------------------------------------- parts -- */
@@ -296,7 +204,7 @@ static void settle(struct writer *writer, struct writer_round *round, enum weir_
     if (!result)
         result = store_sync(writer->store, round->id, error);
     if (!result)
-        know_stored(writer, round);
+        writer_know_stored(writer, round);
     round->failed = result != WEIR_OK;
     round->durable = !round->failed;
     answer(writer, MESSAGE_DURABLE, round->id, round->bytes, result, error);
@@ -325,137 +233,6 @@ static bool describe_task(const struct writer *writer, const struct batch *part,
     return false;
 }
 
-static unsigned char *grow_buffer(const struct writer *writer, struct blob_buffer *buffer,
-                                  size_t capacity)
-{
-    unsigned char *larger =
-        memory_resize(writer->run->allocator, buffer->data, buffer->capacity, capacity);
-    if (!larger)
-        return NULL;
-    buffer->data = larger;
-    buffer->capacity = capacity;
-    return larger;
-}
-
-static unsigned char *grow_part(void *context, unsigned char *data, size_t size, size_t capacity)
-{
-    struct writer *writer = context;
-    (void)data, (void)size;
-    return grow_buffer(writer, &writer->part, capacity);
-}
-
-/* The place of one more blob of an instance's state; NULL: no memory. */
-static struct manifest_blob *next_blob(const struct writer *writer, struct manifest_task *task)
-{
-    uint32_t count = task->state_count;
-    if (count == 0 || (count & (count - 1)) == 0) { /* its room is full */
-        struct manifest_blob *more =
-            memory_resize(writer->run->allocator, task->state, count * sizeof *more,
-                          (count ? 2 * (size_t)count : 1) * sizeof *more);
-        if (!more)
-            return NULL;
-        task->state = more;
-    }
-    return &task->state[task->state_count++];
-}
-
-static enum weir_result write_segment_blob(struct writer *writer, struct writer_round *round,
-                                           uint32_t instance, const struct segment *segment,
-                                           struct segment_cursor *cursor, struct weir_error *error)
-{
-    struct manifest_task *task = &round->tasks[instance];
-    size_t size = segment_blob_size(segment, *cursor);
-    struct manifest_blob *place = next_blob(writer, task);
-    if (!place || (size > writer->piece.capacity && !grow_buffer(writer, &writer->piece, size)))
-        return error_memory(error, "a piece of state", size);
-    segment_blob(segment, cursor, writer->piece.data);
-    enum weir_result result =
-        store_part(writer->store, round->id, BLOB_STATE, instance,
-                   (struct weir_bytes){writer->piece.data, size}, place, error);
-    if (!result)
-        round->bytes += place->blob.stored_size + BLOB_HEADER_SIZE;
-    return result;
-}
-
-static bool note_fresh(const struct writer *writer, struct writer_round *round,
-                       const struct writer_fresh *fresh)
-{
-    if (round->fresh_count == round->fresh_room) {
-        uint32_t room = round->fresh_room ? 2 * round->fresh_room : 16;
-        struct writer_fresh *larger =
-            memory_resize(writer->run->allocator, round->fresh, round->fresh_room * sizeof *larger,
-                          room * sizeof *larger);
-        if (!larger)
-            return false;
-        round->fresh = larger;
-        round->fresh_room = room;
-    }
-    round->fresh[round->fresh_count++] = *fresh;
-    segment_share(fresh->segment);
-    return true;
-}
-
-static enum weir_result write_segment(struct writer *writer, struct writer_round *round,
-                                      uint32_t instance, struct segment *segment,
-                                      struct weir_error *error)
-{
-    struct manifest_task *task = &round->tasks[instance];
-    struct writer_fresh fresh = {
-        .segment = segment, .instance = instance, .first = task->state_count};
-    struct segment_cursor cursor = {0, 0};
-    enum weir_result result = WEIR_OK;
-    while (!result && !segment_at_end(segment, cursor))
-        result = write_segment_blob(writer, round, instance, segment, &cursor, error);
-    fresh.count = task->state_count - fresh.first;
-    if (!result && !note_fresh(writer, round, &fresh))
-        result = error_memory(error, "the list of what is written", sizeof fresh);
-    return result;
-}
-
-/* W5 */
-static enum weir_result name_segment(const struct writer *writer, struct manifest_task *task,
-                                     const struct writer_stored *stored, struct weir_error *error)
-{
-    for (uint32_t i = 0; i < stored->count; i++) {
-        struct manifest_blob *place = next_blob(writer, task);
-        if (!place)
-            return error_memory(error, "the list of state", sizeof *place);
-        *place = stored->places[i];
-    }
-    return WEIR_OK;
-}
-
-static enum weir_result write_log(struct writer *writer, struct writer_round *round,
-                                  uint32_t instance, const struct message *message,
-                                  struct snapshot_writer *whole, struct weir_error *error)
-{
-    struct manifest_task *task = &round->tasks[instance];
-    const struct state_cut *cut = logs_of_payload(message->payload);
-    enum weir_result result = WEIR_OK;
-    snapshot_begin(whole, SNAPSHOT_LOG, (uint32_t)message->value);
-    for (uint32_t i = 0; !result && i < cut->count; i++) {
-        struct segment *segment = cut->segments[i];
-        uint32_t before = task->state_count;
-        result = segment->stored ? name_segment(writer, task, segment->stored, error)
-                                 : write_segment(writer, round, instance, segment, error);
-        snapshot_u32(whole, task->state_count - before);
-    }
-    snapshot_end(whole);
-    return result;
-}
-
-static enum weir_result write_logs(struct writer *writer, struct writer_round *round,
-                                   uint32_t instance, struct snapshot_writer *whole,
-                                   struct weir_error *error)
-{
-    const struct writer_content *logs = &round->logs[instance];
-    enum weir_result result = WEIR_OK;
-    clear_needless(writer, true);
-    for (uint32_t i = 0; !result && i < logs->count; i++)
-        result = write_log(writer, round, instance, &logs->items[i], whole, error);
-    return result; /* what the round names is held until it is over */
-}
-
 static enum weir_result write_part(struct writer *writer, struct writer_round *round,
                                    const struct message *message, struct weir_error *error)
 {
@@ -464,17 +241,10 @@ static enum weir_result write_part(struct writer *writer, struct writer_round *r
     int64_t began_ns = clock_now_ns();
     if (!describe_task(writer, part, task))
         return error_memory(error, "a task's description", part->size);
-    struct snapshot_writer whole = {.grow = grow_part,
-                                    .context = writer,
-                                    .data = writer->part.data,
-                                    .capacity = writer->part.capacity};
-    snapshot_bytes(&whole, part->data, part->size);
-    enum weir_result result = write_logs(writer, round, message->channel, &whole, error);
-    if (!result && whole.failed)
-        result = error_memory(error, "a task's part", part->size);
+    enum weir_result result = writer_write_logs(writer, round, message->channel, error);
     if (!result)
         result = store_part(writer->store, round->id, BLOB_SNAPSHOT, message->channel,
-                            (struct weir_bytes){whole.data, whole.size}, &task->part, error);
+                            (struct weir_bytes){part->data, part->size}, &task->part, error);
     if (result)
         return result;
     task->phases.write_ns += clock_now_ns() - began_ns;
@@ -550,9 +320,16 @@ static void on_content(struct writer *writer, struct message *message)
 static unsigned char *grow_piece(void *context, unsigned char *data, size_t size, size_t capacity)
 {
     struct writer *writer = context;
+    struct blob_buffer *piece = &writer->piece;
     (void)data, (void)size;
-    return grow_buffer(writer, &writer->piece,
-                       capacity < 2 * CONTENT_PIECE ? 2 * CONTENT_PIECE : capacity);
+    capacity = capacity < 2 * CONTENT_PIECE ? 2 * CONTENT_PIECE : capacity;
+    unsigned char *larger =
+        memory_resize(writer->run->allocator, piece->data, piece->capacity, capacity);
+    if (!larger)
+        return NULL;
+    piece->data = larger;
+    piece->capacity = capacity;
+    return larger;
 }
 
 static struct snapshot_writer begin_piece(struct writer *writer)
@@ -760,8 +537,10 @@ static void on_commit(struct writer *writer, const struct message *message)
     answered(writer); /* sinks need not wait for the clearing up */
     if (result)
         return;
+    writer->since_whole =
+        round->whole ? 0 : writer->since_whole + (writer->since_whole < UINT32_MAX);
     close_round(writer, round);
-    clear_needless(writer, true);
+    writer_clear_needless(writer);
     store_retain(writer->store, writer->retain, 0);
 }
 
@@ -829,7 +608,7 @@ static struct step leave(struct writer *writer)
         store_abort(writer->store, writer->rounds[i].id);
         close_round(writer, &writer->rounds[i]);
     }
-    clear_needless(writer, true);
+    writer_clear_needless(writer);
     store_let_all_go(writer->store); /* what logs still have is no checkpoint's any more */
     pipe_close(&writer->coordinator);
     inbox_close(&writer->inbox);

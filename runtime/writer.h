@@ -18,9 +18,12 @@
  * W3  content waits by reference until its task's RECORDED, and is then written in pieces of about
  *     CONTENT_PIECE bytes: nobody needs it whole in memory, here or when it is read.
  * W4  what is dropped or written is taken from the job's budget at once.
- * W5  a segment that was made durable once is not written again: it knows its blobs, and their
- *     containers are held (store.h) until no log and no round has it any more. One whose round is
- *     not synced yet is written by the next round again: rounds owe each other nothing (L1).
+ * W5  a segment that was made durable once knows its place, which is held (store.h) until no log
+ *     and no round has it any more, and is written again only where too much of its container is
+ *     waste, or the round is to be whole. One whose round is not synced yet is written by the next
+ *     round again: rounds owe each other nothing (L1).
+ * W6  a place is held by its segment, and by each round that names it: who writes a segment again
+ *     takes no place away from a round that is not over.
  */
 #ifndef WRITER_H
 #define WRITER_H
@@ -40,25 +43,26 @@ struct writer_content {
     uint32_t count, room;
 };
 
-/* The blobs of a segment, when they are durable (W5). */
+/* The place of a segment, when it is durable (W5). */
 struct writer_stored {
     struct writer *writer;
-    struct writer_stored *next; /* of those that nobody needs any more */
-    uint32_t count;
-    struct manifest_blob places[];
+    struct writer_stored *next; /* of those whose segments are gone */
+    uint32_t uses;              /* W6; writer's thread only */
+    struct manifest_segment place;
 };
 
 /* A segment that this round has written. */
 struct writer_fresh {
     struct segment *segment; /* one reference */
     uint32_t instance;
-    uint32_t first, count; /* of the instance's blobs of state */
+    uint32_t index; /* of the instance's segments */
 };
 
 struct writer_round {
     uint64_t id; /* 0: this place is free */
     bool failed; /* W2 */
     bool durable;
+    bool whole;              /* it names only what it has written itself */
     uint32_t part_count;     /* written */
     uint32_t recorded_count; /* tasks whose content is */
     uint64_t bytes;
@@ -68,6 +72,8 @@ struct writer_round {
     struct writer_content *logs;     /* one an instance: LOG, until the round is over */
     struct writer_fresh *fresh;
     uint32_t fresh_count, fresh_room;
+    struct writer_stored **named; /* one use of each (W6) */
+    uint32_t named_count, named_room;
 };
 
 struct writer {
@@ -77,12 +83,13 @@ struct writer {
     struct inbox *inbox;
     struct pipe *coordinator;
     uint32_t retain;
+    uint32_t whole_every;     /* 0: never */
     struct manifest manifest; /* what does not change; `tasks` is lent by the round committed */
 
     /* writer's thread only */
     struct writer_round rounds[STORE_ROUNDS];
     struct blob_buffer piece;              /* W3: a blob that is being filled */
-    struct blob_buffer part;               /* another */
+    uint32_t since_whole;                  /* checkpoints committed since one was whole */
     struct message unsent[WRITER_ANSWERS]; /* that found no memory, in order */
     uint32_t unsent_count;
     atomic_bool gone;                       /* it answers no more; for others */
@@ -99,7 +106,10 @@ void writer_forget(struct writer *writer);
 /* Before start: a restored segment is stored there already. Without memory, or where the place
  * can't be held, it is written again. */
 void writer_adopt(struct writer *writer, struct segment *segment,
-                  const struct manifest_blob *places, uint32_t count);
+                  const struct manifest_segment *place);
+/* Before start: every `every`th checkpoint is whole, that is names nothing that it has not written
+ * itself; 0: none need be. The first of a run is, unless the one that it began with was. */
+void writer_keep_whole(struct writer *writer, uint32_t every, bool began_whole);
 struct step writer_step(void *writer);
 
 #endif

@@ -56,11 +56,26 @@ static inline uint32_t sample_segments(uint32_t task)
 }
 
 /* Behind those that the task has. */
-static inline void sample_add_state(struct manifest_task *task, const struct manifest_blob *place)
+static inline void sample_add_segment(struct manifest_task *task,
+                                      const struct manifest_segment *segment)
 {
     task->state = memory_resize(NULL, task->state, task->state_count * sizeof *task->state,
                                 (task->state_count + 1) * sizeof *task->state);
-    task->state[task->state_count++] = *place;
+    task->state[task->state_count++] = *segment;
+}
+
+static inline void sample_add_state(struct manifest_task *task, const struct manifest_blob *place)
+{
+    const struct manifest_segment segment = manifest_single(0, place);
+    sample_add_segment(task, &segment);
+}
+
+/* To be held: something of that container. */
+static inline struct manifest_segment sample_within(uint32_t epoch, uint64_t number)
+{
+    const struct manifest_blob place = {
+        .blob = {.kind = BLOB_STATE}, .file_epoch = epoch, .file_number = number};
+    return manifest_single(0, &place);
 }
 
 /* The log of an older checkpoint becomes the beginning of this one's. */
@@ -71,9 +86,9 @@ static inline void sample_share(struct manifest *manifest, const struct manifest
         task->state = NULL;
         task->state_count = 0;
         for (uint32_t k = 0; k < older->tasks[i].state_count; k++)
-            sample_add_state(task, &older->tasks[i].state[k]);
+            sample_add_segment(task, &older->tasks[i].state[k]);
         for (uint32_t k = 0; k < own.state_count; k++)
-            sample_add_state(task, &own.state[k]);
+            sample_add_segment(task, &own.state[k]);
         memory_release(NULL, own.state);
     }
 }
@@ -98,8 +113,12 @@ static inline void sample_task(struct manifest_task *task, uint32_t index, uint3
         .last_edge = index == 0 ? MANIFEST_NONE : 0,
         .last_from = index == 0 ? MANIFEST_NONE : 0,
     };
-    struct manifest_blob place = {
-        {BLOB_SNAPSHOT, epoch, index, id, 100, 36, 0xfedcba9876543210u}, epoch, 1, index * 100};
+    struct manifest_blob place = {{BLOB_SNAPSHOT, epoch, index, id, 100, 36, 0xfedcba9876543210u},
+                                  epoch,
+                                  1,
+                                  index * 100,
+                                  0,
+                                  0};
     task->part = place;
     place.blob.kind = BLOB_INFLIGHT;
     for (uint32_t i = 0; i < task->inflight_count; i++) {
@@ -215,8 +234,8 @@ static inline void sample_expect_state(struct store *store, const struct manifes
     char raw[64];
     cr_assert_geq(of->state_count, sample_segments(task));
     for (uint32_t k = 0, index = 0; k < of->state_count; k++, index++) {
-        const struct blob *blob = &of->state[k].blob;
-        if (k > 0 && of->state[k - 1].blob.id != blob->id)
+        const struct blob *blob = &of->state[k].place.blob;
+        if (k > 0 && of->state[k - 1].place.blob.id != blob->id)
             index = 0;
         size_t size = sample_segment(raw, blob->id, blob->task, index);
         cr_assert_eq(store_read_state(store, manifest, task, k, &out, &error), WEIR_OK, "%s",

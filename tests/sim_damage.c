@@ -71,7 +71,7 @@ static const struct manifest_blob *blob_of(const struct manifest *manifest, uint
     }
     for (uint32_t t = 0; t < manifest->task_count; t++) {
         if (number < manifest->tasks[t].state_count)
-            return &manifest->tasks[t].state[number];
+            return &manifest->tasks[t].state[number].place;
         number -= manifest->tasks[t].state_count;
     }
     return NULL;

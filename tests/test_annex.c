@@ -13,6 +13,7 @@
 #include "disk.h"
 #include "explore.h"
 #include "memory.h"
+#include "segment_blobs.h"
 #include "sim.h"
 #include "state_inside.h"
 
@@ -311,16 +312,17 @@ static void remove_one(struct twin *twin, uint32_t key)
 
 static uint64_t sum_of(const struct segment *segment)
 {
-    struct segment_cursor cursor = {0, 0};
+    struct segment_blobs blobs;
     uint64_t sum = 0;
-    while (!segment_at_end(segment, cursor)) {
-        size_t size = segment_blob_size(segment, cursor);
-        unsigned char *blob = malloc(size);
+    cr_assert(segment_blobs_begin(&blobs, segment));
+    while (segment_blobs_next(&blobs)) {
+        unsigned char *blob = malloc(blobs.size);
         cr_assert_not_null(blob);
-        segment_blob(segment, &cursor, blob);
-        sum = explore_mix(sum ^ explore_fingerprint(blob, size));
+        segment_blobs_fill(&blobs, blob);
+        sum = explore_mix(sum ^ explore_fingerprint(blob, blobs.size));
         free(blob);
     }
+    segment_blobs_end(&blobs);
     return sum;
 }
 

@@ -139,7 +139,7 @@ static void look_for_strays(struct scene *scene)
             const struct manifest_task *task = &manifest.tasks[t];
             files += is_new(named, task->part.file_number);
             for (uint32_t k = 0; k < task->state_count; k++)
-                files += is_new(named, task->state[k].file_number);
+                files += is_new(named, task->state[k].place.file_number);
         }
         manifest_free(&manifest);
     }

@@ -57,22 +57,22 @@ struct round {
 /* The logs of the tasks' states: what is held of them, in the order of writing. */
 #define LOG_MOST 16 /* of a task: what a checkpoint of two rounds has, and two rounds more */
 struct logs {
-    struct manifest_blob blobs[3][LOG_MOST];
+    struct manifest_segment segments[3][LOG_MOST];
     uint32_t count[3];
 };
 
 /* Makes it part of a log. It is of a round that was synced or of a checkpoint: only a look at the
  * checkpoints may fail. */
 static bool hold(struct store *store, struct logs *logs, uint32_t task,
-                 const struct manifest_blob *place, struct told *told)
+                 const struct manifest_segment *segment, struct told *told)
 {
     struct weir_error error;
-    enum weir_result result = store_hold(store, place->file_epoch, place->file_number, &error);
+    enum weir_result result = store_hold(store, segment, &error);
     if (result == WEIR_INVALID)
         breach(told, "S6: sound state can't be held", &error);
     if (result == WEIR_OK) {
         cr_assert_lt(logs->count[task], LOG_MOST);
-        logs->blobs[task][logs->count[task]++] = *place;
+        logs->segments[task][logs->count[task]++] = *segment;
     }
     return result == WEIR_OK;
 }
@@ -83,11 +83,11 @@ static void compact(struct store *store, struct logs *logs, uint64_t id)
     for (uint32_t i = 0; i < 3; i++) {
         uint32_t kept = 0;
         for (uint32_t k = 0; k < logs->count[i]; k++) {
-            struct manifest_blob place = logs->blobs[i][k];
-            if (place.blob.id >= id)
-                logs->blobs[i][kept++] = place;
+            const struct manifest_segment segment = logs->segments[i][k];
+            if (segment.place.blob.id >= id)
+                logs->segments[i][kept++] = segment;
             else
-                store_let_go(store, place.file_epoch, place.file_number);
+                store_let_go(store, &segment);
         }
         logs->count[i] = kept;
     }
@@ -175,9 +175,10 @@ static void list_state(struct round *round, const struct logs *logs, uint64_t si
         task->state = NULL;
         task->state_count = 0;
         for (uint32_t k = 0; k < logs->count[i]; k++) {
-            const struct manifest_blob *place = &logs->blobs[i][k];
-            if (place->blob.id >= since && place->blob.id <= round->id)
-                sample_add_state(task, place);
+            const struct manifest_segment *segment = &logs->segments[i][k];
+            uint64_t id = segment->place.blob.id;
+            if (id >= since && id <= round->id)
+                sample_add_segment(task, segment);
         }
     }
 }
@@ -333,7 +334,7 @@ static void check_leftovers(struct told *told)
     for (uint32_t i = 0; i < 3; i++) {
         for (uint32_t k = 0; k <= manifest.tasks[i].state_count; k++) {
             const struct manifest_task *task = &manifest.tasks[i];
-            const struct manifest_blob *place = k == 0 ? &task->part : &task->state[k - 1];
+            const struct manifest_blob *place = k == 0 ? &task->part : &task->state[k - 1].place;
             size_t at = 0;
             while (at < count && named[at] != place->file_number)
                 at++;
@@ -563,6 +564,7 @@ Test(sim_store, state_whose_sync_has_failed_is_never_held_nor_named)
 {
     static const char *const calls[] = {"sync", "sync folder"};
     for (size_t i = 0; i < 2; i++) {
+        const struct manifest_segment segment = sample_within(1, 2);
         struct manifest manifests[2];
         struct weir_error error;
         sim_disk_wipe();
@@ -572,9 +574,9 @@ Test(sim_store, state_whose_sync_has_failed_is_never_held_nor_named)
         sample_parts(store, 2, &manifests[0]);
         sim_disk_fail_of(calls[i], 1, EIO, 0);
         cr_assert_eq(store_sync(store, 2, &error), WEIR_IO);
-        cr_assert_eq(store_hold(store, 1, 2, &error), WEIR_INVALID, "%s", error.text);
+        cr_assert_eq(store_hold(store, &segment, &error), WEIR_INVALID, "%s", error.text);
         cr_assert_eq(store_sync(store, 2, &error), WEIR_IO, "it is not tried again");
-        cr_assert_eq(store_hold(store, 1, 2, &error), WEIR_INVALID, "%s", error.text);
+        cr_assert_eq(store_hold(store, &segment, &error), WEIR_INVALID, "%s", error.text);
         store_abort(store, 2);
         cr_assert_eq(store_claim(store, 3, &error), WEIR_OK, "%s", error.text);
         sample_parts(store, 3, &manifests[1]);
@@ -607,6 +609,7 @@ static void release(void *context, void *memory)
 static bool remove_in_doubt(int64_t failing)
 {
     const struct weir_allocator allocator = {allocate, release, NULL};
+    const struct manifest_segment segment = sample_within(1, 1);
     struct store_options options;
     struct manifest manifest;
     struct weir_error error;
@@ -616,7 +619,7 @@ static bool remove_in_doubt(int64_t failing)
     options.allocator = &allocator;
     cr_assert_eq(store_open(&options, &store, &error), WEIR_OK, "%s", error.text);
     sample_commit(store, 1);
-    cr_assert_eq(store_hold(store, 1, 1, &error), WEIR_OK, "%s", error.text);
+    cr_assert_eq(store_hold(store, &segment, &error), WEIR_OK, "%s", error.text);
     sample_commit(store, 2);
     sim_disk_fail_of("sync folder", 1, EIO, 0);
     store_retain(store, 1, 0);
@@ -629,7 +632,7 @@ static bool remove_in_doubt(int64_t failing)
     cr_assert(result == WEIR_OK || result == WEIR_NO_MEMORY, "%s", error.text);
     bool none = allocations_left > 0;
     allocations_left = 0;
-    store_let_go(store, 1, 1);
+    store_let_go(store, &segment);
     manifest_free(&manifest);
     store_close(&store);
     return none;
@@ -781,12 +784,13 @@ static const char *retention_beside_an_open_round(void)
 
 static const char *state_of_an_aborted_round(void)
 {
+    const struct manifest_segment segment = sample_within(1, 2);
     struct store *store = begin(1);
     struct manifest manifests[2];
     cr_assert_eq(store_claim(store, 2, NULL), WEIR_OK);
     sample_parts(store, 2, &manifests[0]);
     cr_assert_eq(store_sync(store, 2, NULL), WEIR_OK);
-    cr_assert_eq(store_hold(store, 1, 2, NULL), WEIR_OK);
+    cr_assert_eq(store_hold(store, &segment, NULL), WEIR_OK);
     store_abort(store, 2);
     cr_assert_eq(store_claim(store, 3, NULL), WEIR_OK);
     sample_parts(store, 3, &manifests[1]);

@@ -175,7 +175,7 @@ Test(snapshot, unknown_tags_and_dirty_padding_are_refused)
     cr_assert(read_all(writer.data, writer.size, &failed) == 3 && !failed);
     writer.data[writer.size - 1] = 1;
     cr_assert(read_all(writer.data, writer.size, &failed) == 2 && failed);
-    writer.data[0] = SNAPSHOT_LOG + 1;
+    writer.data[0] = SNAPSHOT_INFLIGHT + 1;
     cr_assert(read_all(writer.data, writer.size, &failed) == 0 && failed);
     free(writer.data);
 }

@@ -4,6 +4,7 @@
  * value, and whether the scan has seen them. WEIR_TEST_SEED repeats a run.
  */
 #include "explore.h"
+#include "segment_blobs.h"
 #include "state.h"
 
 #include <criterion/criterion.h>
@@ -91,21 +92,26 @@ struct saved {
         unsigned char *data;
         size_t size;
         bool first; /* of its segment */
+        uint32_t least, most;
     } * blobs;
     uint32_t count;
 };
 
 static void save_segment(struct saved *saved, const struct segment *segment)
 {
-    struct segment_cursor cursor = {0, 0};
-    cr_assert_not(segment_at_end(segment, cursor), "a segment has a blob at least");
-    for (bool first = true; !segment_at_end(segment, cursor); first = false) {
-        size_t size = segment_blob_size(segment, cursor);
+    struct segment_blobs blobs;
+    uint32_t before = saved->count;
+    cr_assert(segment_blobs_begin(&blobs, segment));
+    while (segment_blobs_next(&blobs)) {
         saved->blobs = realloc(saved->blobs, (saved->count + 1) * sizeof *saved->blobs);
-        struct saved_blob *blob = &saved->blobs[saved->count++];
-        *blob = (struct saved_blob){malloc(size + 1), size, first};
-        segment_blob(segment, &cursor, blob->data);
+        struct saved_blob *blob = &saved->blobs[saved->count];
+        *blob = (struct saved_blob){malloc(blobs.size + 1), blobs.size, saved->count == before,
+                                    blobs.first, blobs.last};
+        segment_blobs_fill(&blobs, blob->data);
+        saved->count++;
     }
+    segment_blobs_end(&blobs);
+    cr_assert_gt(saved->count, before, "a segment has a blob at least");
 }
 
 static void save_segments(struct saved *saved, const struct state_cut *cut)
@@ -146,10 +152,7 @@ static bool adopt(struct segment *segment, const struct saved_blob *blob)
     if (copy == NULL)
         return false;
     memcpy(copy, blob->data, blob->size);
-    if (!segment_adopt(segment, copy, blob->size))
-        return false;
-    segment->blocks[segment->count - 1].used = blob->size;
-    return true;
+    return segment_restore(segment, copy, blob->size, blob->size, blob->least, blob->most);
 }
 
 /* The segment that begins with blob *at; NULL: no memory. */
@@ -876,7 +879,7 @@ static void add_entry(struct snapshot_writer *writer, uint64_t key, uint32_t val
 
 static enum weir_result load_one_blob(const struct snapshot_writer *blob, uint64_t keys)
 {
-    struct saved_blob only = {blob->data, blob->size, true};
+    struct saved_blob only = {blob->data, blob->size, true, 0, UINT32_MAX};
     struct saved saved = {.body = {.grow = grow}, .blobs = &only, .count = 1};
     struct state *state = state_new(NULL, 0);
     snapshot_u64(&saved.body, keys);
@@ -917,9 +920,10 @@ Test(state, padding_that_is_not_zero_is_damaged)
     cr_assert_eq(saved.blobs[0].size, 8 + 8 + 8);
     for (size_t at = 8; at < saved.blobs[0].size; at++) {
         bool padding = (at >= 8 + 3 && at < 16) || at >= 16 + 5;
+        bool key = at < 8 + 3; /* its hash is another, and outside of the blob's range */
         saved.blobs[0].data[at] ^= 0x40;
         state = state_new(NULL, 0);
-        cr_assert_eq(load(state, &saved, 0, GROUPS), padding ? WEIR_DAMAGED : WEIR_OK);
+        cr_assert_eq(load(state, &saved, 0, GROUPS), padding || key ? WEIR_DAMAGED : WEIR_OK);
         state_free(&state);
         saved.blobs[0].data[at] ^= 0x40;
     }

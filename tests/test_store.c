@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "checkpoint_sample.h"
+#include "list.h"
+#include "little.h"
+#include "state.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -658,7 +661,9 @@ static void expect_no_leftovers(struct store *store)
             for (uint32_t k = 0; k < task->inflight_count; k++)
                 name_container(&census, &task->inflight[k]);
             for (uint32_t k = 0; k < task->state_count; k++)
-                name_container(&census, &task->state[k]);
+                for (struct manifest_blob place = task->state[k].place;
+                     place.file_number >= task->state[k].from_number; place.file_number--)
+                    name_container(&census, &place);
         }
         manifest_free(&manifest);
     }
@@ -668,8 +673,15 @@ static void expect_no_leftovers(struct store *store)
 
 static void hold(struct store *store, uint64_t number)
 {
+    const struct manifest_segment segment = sample_within(store_epoch(store), number);
     struct weir_error error;
-    cr_assert_eq(store_hold(store, store_epoch(store), number, &error), WEIR_OK, "%s", error.text);
+    cr_assert_eq(store_hold(store, &segment, &error), WEIR_OK, "%s", error.text);
+}
+
+static void let_go_of(struct store *store, uint32_t epoch, uint64_t number)
+{
+    const struct manifest_segment segment = sample_within(epoch, number);
+    store_let_go(store, &segment);
 }
 
 /* With the log of `older` (may be NULL, or not written yet) before its own. */
@@ -717,7 +729,7 @@ static void carry_on(unsigned order, unsigned aborts, int *commits)
             expect_newest(store, newest);
     }
     for (int i = 0; i < 2; i++) {
-        store_let_go(store, store_epoch(store), manifests[i].tasks[1].part.file_number);
+        let_go_of(store, store_epoch(store), manifests[i].tasks[1].part.file_number);
         manifest_free(&manifests[i]);
     }
     expect_no_leftovers(store);
@@ -759,7 +771,7 @@ static void commit_sharing(struct store *store, uint64_t id, const struct manife
 
 static void let_go(struct store *store, uint64_t number)
 {
-    store_let_go(store, store_epoch(store), number);
+    let_go_of(store, store_epoch(store), number);
 }
 
 static bool is_there(uint64_t number)
@@ -787,8 +799,8 @@ Test(store, state_is_shared_by_checkpoints_and_goes_with_the_last_that_names_it)
     store = sample_store(path); /* another run shares it as well */
     cr_assert_eq(store_sweep(store, &error), WEIR_OK, "%s", error.text);
     commit_sharing(store, 4, &manifests[3], &manifests[4]);
-    cr_assert_eq(manifests[4].tasks[1].state[0].blob.epoch, 1);
-    cr_assert_eq(manifests[4].tasks[1].state[7].blob.epoch, 2);
+    cr_assert_eq(manifests[4].tasks[1].state[0].place.blob.epoch, 1);
+    cr_assert_eq(manifests[4].tasks[1].state[7].place.blob.epoch, 2);
     store_retain(store, 1, 0);
     expect_newest(store, 4);
     expect_no_leftovers(store);
@@ -874,8 +886,9 @@ Test(store, what_is_let_go_and_needed_by_nobody_goes)
 
 static enum weir_result try_hold(struct store *store, uint32_t epoch, uint64_t number)
 {
+    const struct manifest_segment segment = sample_within(epoch, number);
     struct weir_error error;
-    enum weir_result result = store_hold(store, epoch, number, &error);
+    enum weir_result result = store_hold(store, &segment, &error);
     if (result == WEIR_INVALID)
         cr_assert_not_null(strstr(error.text, "can't be held"), "%s", error.text);
     return result;
@@ -915,7 +928,7 @@ Test(store, only_what_was_synced_can_be_held)
     store_retain(store, 1, 0);
     cr_assert_eq(store_sweep(store, NULL), WEIR_OK);
     cr_assert(is_there(2));
-    store_let_go(store, 1, 2);
+    let_go_of(store, 1, 2);
     expect_no_leftovers(store);
     store_close(&store);
 }
@@ -931,12 +944,14 @@ Test(store, state_that_nobody_keeps_can_not_be_committed)
     write_sharing(store, 3, &manifests[2], &manifests[3]);
     store_abort(store, 2);
     cr_assert_eq(store_commit(store, &manifests[3], &error), WEIR_INVALID);
-    cr_assert_not_null(strstr(error.text, "blob 0 of task 1's state"), "%s", error.text);
+    cr_assert_not_null(strstr(error.text, "segment 0 of task 1's state"), "%s", error.text);
     cr_assert_not(scratch_exists(manifest_of(3)));
-    manifests[3].tasks[1].state[0].file_number = 3; /* the first is there; not so the second */
-    manifests[3].tasks[1].state[0].blob.id = 3;
+    manifests[3].tasks[1].state[0].place.file_number =
+        3; /* the first is there; not so the second */
+    manifests[3].tasks[1].state[0].from_number = 3;
+    manifests[3].tasks[1].state[0].place.blob.id = 3;
     cr_assert_eq(store_commit(store, &manifests[3], &error), WEIR_INVALID);
-    cr_assert_not_null(strstr(error.text, "blob 1 of task 1's state"), "%s", error.text);
+    cr_assert_not_null(strstr(error.text, "segment 1 of task 1's state"), "%s", error.text);
     for (uint32_t i = 1; i <= 2; i++) /* its own are left */
         manifests[3].tasks[i].state += sample_segments(i);
     for (uint32_t i = 1; i <= 2; i++)
@@ -984,7 +999,10 @@ static void shared_step(struct store *store, int step, struct manifest manifests
     switch (step) {
     case 1:
         cr_assert_eq(store_recover(store, 0, &manifests[1], &error), WEIR_OK, "%s", error.text);
-        cr_assert_eq(store_hold(store, 1, 1, &error), WEIR_OK, "%s", error.text);
+        {
+            const struct manifest_segment segment = sample_within(1, 1);
+            cr_assert_eq(store_hold(store, &segment, &error), WEIR_OK, "%s", error.text);
+        }
         break;
     case 2:
         write_sharing(store, 2, &manifests[1], &manifests[2]);
@@ -1014,7 +1032,7 @@ static void shared_step(struct store *store, int step, struct manifest manifests
         store_retain(store, 1, 0);
         break;
     case 11:
-        store_let_go(store, 1, 1);
+        let_go_of(store, 1, 1);
         break;
     default:
         let_go(store, (uint64_t)(step - 11));
@@ -1061,7 +1079,7 @@ Test(store, every_flipped_byte_of_shared_state_is_found_in_each_checkpoint_that_
     sample_commit(store, 1);
     commit_sharing(store, 2, NULL, &manifests[2]);
     commit_sharing(store, 3, &manifests[2], &manifests[3]);
-    const struct manifest_blob *place = &manifests[2].tasks[1].state[1];
+    const struct manifest_blob *place = &manifests[2].tasks[1].state[1].place;
     snprintf(named, sizeof named,
              "data/0000000001-00000000000000000002.seg at offset %u (node 'count', subtask 0, "
              "state): ",
@@ -1672,7 +1690,7 @@ Test(store, a_savepoint_holds_the_blobs_that_are_named_and_no_others)
         for (uint32_t k = 0; k < manifest.tasks[i].inflight_count; k++)
             size += BLOB_HEADER_SIZE + manifest.tasks[i].inflight[k].blob.stored_size;
         for (uint32_t k = 0; k < manifest.tasks[i].state_count; k++)
-            size += BLOB_HEADER_SIZE + manifest.tasks[i].state[k].blob.stored_size;
+            size += BLOB_HEADER_SIZE + manifest.tasks[i].state[k].place.blob.stored_size;
     }
     sample_expect(view, &manifest);
     manifest_free(&manifest);
@@ -1703,11 +1721,12 @@ Test(store, a_savepoint_has_all_state_whoever_wrote_it)
         cr_assert_eq(store_view(path, NULL, &view, &error), WEIR_OK, "%s", error.text);
         cr_assert_eq(store_verify(view, 3, &error), WEIR_OK, "%s", error.text);
         cr_assert_eq(store_manifest(view, 3, &manifest, &error), WEIR_OK, "%s", error.text);
-        const struct manifest_blob *state = manifest.tasks[1].state;
+        const struct manifest_segment *state = manifest.tasks[1].state;
         cr_assert_eq(manifest.tasks[1].state_count, 6);
         for (uint64_t k = 0; k < 6; k++) {
-            cr_assert(state[k].blob.id == 1 + k / 2 && state[k].blob.epoch == (k < 4 ? 1 : 2));
-            cr_assert(state[k].file_epoch == 2 && state[k].file_number == 1);
+            cr_assert(state[k].place.blob.id == 1 + k / 2 &&
+                      state[k].place.blob.epoch == (k < 4 ? 1 : 2));
+            cr_assert(state[k].place.file_epoch == 2 && state[k].place.file_number == 1);
         }
         sample_expect(view, &manifest);
         expect_no_leftovers(view);
@@ -1946,6 +1965,232 @@ Test(store, a_run_that_begins_with_a_savepoint_has_an_epoch_above_it)
     cr_assert_eq(store_open(&options, &store, &error), WEIR_TOO_LARGE);
 }
 
+/* --- segments with a list --------------------------------------------------------------------- */
+
+/* A segment of about so many bytes: entries of 1 KiB, whose values LZ4 can make smaller, or not. */
+static struct segment *large_segment(uint64_t bytes, bool dense)
+{
+    struct state *state = state_new(NULL, 1008);
+    struct state_cut cut;
+    for (uint64_t key = 0; key < bytes / 1024; key++) {
+        const struct weir_bytes view = {&key, sizeof key};
+        uint64_t hash = state_hash(view), *value = state_cell(state, view, hash);
+        for (uint64_t i = 0; i < 126; i++)
+            value[i] = dense ? hash = hash * 0x5851f42d4c957f2du + 1 : key;
+    }
+    cr_assert_eq(state_cut(state, &cut), WEIR_OK);
+    cr_assert_eq(cut.count, 1);
+    struct segment *segment = segment_share(cut.segments[0]);
+    state_cut_free(&cut);
+    state_free(&state);
+    return segment;
+}
+
+/* Round `id`, whose task 1 has one segment of so many bytes. */
+static void commit_large(struct store *store, uint64_t id, uint64_t bytes, bool dense,
+                         struct manifest *manifest)
+{
+    struct weir_error error;
+    struct manifest_segment place;
+    struct segment *segment = large_segment(bytes, dense);
+    claim(store, id);
+    sample_parts(store, id, manifest);
+    cr_assert_eq(store_segment(store, id, 1, 0, segment, &place, &error), WEIR_OK, "%s",
+                 error.text);
+    segment_release(segment);
+    sample_add_segment(&manifest->tasks[1], &place);
+    sync_round(store, id);
+    cr_assert_eq(store_commit(store, manifest, &error), WEIR_OK, "%s", error.text);
+}
+
+static uint64_t manifest_size(uint64_t id)
+{
+    struct stat status;
+    cr_assert_eq(stat(manifest_of(id), &status), 0);
+    return (uint64_t)status.st_size;
+}
+
+/* But for the digits of what is in it. */
+Test(store, a_manifest_is_as_long_whatever_the_size_of_the_state)
+{
+    const uint64_t sizes[] = {(uint64_t)1 << 20, (uint64_t)256 << 20};
+    uint64_t manifests[2];
+    for (uint64_t i = 0; i < 2; i++) {
+        struct store *store = sample_store(path);
+        struct manifest manifest;
+        struct weir_error error;
+        commit_large(store, i + 1, sizes[i], false, &manifest);
+        cr_assert_eq(store_verify(store, i + 1, &error), WEIR_OK, "%s", error.text);
+        cr_assert_eq(manifest.tasks[1].state[2].place.blob.kind, i == 0 ? BLOB_STATE : BLOB_LIST);
+        manifest_free(&manifest);
+        store_close(&store);
+        manifests[i] = manifest_size(i + 1);
+        printf("%llu bytes of manifest for %llu MiB of state\n", (unsigned long long)manifests[i],
+               (unsigned long long)(sizes[i] >> 20));
+    }
+    cr_assert_leq(manifests[1], manifests[0] + 64);
+}
+
+/* Its containers are shared, held and removed as one. */
+Test(store, a_segment_with_a_list_lives_as_long_as_a_checkpoint_names_it)
+{
+    struct store *store = sample_store(path);
+    struct manifest manifests[3];
+    struct weir_error error;
+    commit_large(store, 1, (uint64_t)70 << 20, true, &manifests[0]);
+    const struct manifest_segment large = manifests[0].tasks[1].state[2];
+    cr_assert_gt(large.place.file_number, large.from_number, "more than one container");
+    cr_assert_lt(manifests[0].tasks[2].state[0].place.file_number, large.from_number, "its own");
+    claim(store, 2);
+    sample_parts(store, 2, &manifests[1]);
+    sample_add_segment(&manifests[1].tasks[1], &large);
+    sync_round(store, 2);
+    cr_assert_eq(store_commit(store, &manifests[1], &error), WEIR_OK, "%s", error.text);
+    store_retain(store, 1, 0);
+    cr_assert_eq(store_verify(store, 2, &error), WEIR_OK, "%s", error.text);
+    expect_no_leftovers(store);
+    cr_assert_eq(store_hold(store, &large, &error), WEIR_OK, "%s", error.text);
+    sample_commit(store, 3);
+    store_retain(store, 1, 0);
+    for (uint64_t n = large.from_number; n <= large.place.file_number; n++)
+        cr_assert(is_there(n), "held");
+    claim(store, 4); /* one that names it, though no checkpoint does */
+    sample_parts(store, 4, &manifests[2]);
+    sample_add_segment(&manifests[2].tasks[1], &large);
+    sync_round(store, 4);
+    cr_assert_eq(store_commit(store, &manifests[2], &error), WEIR_OK, "%s", error.text);
+    cr_assert_eq(store_verify(store, 4, &error), WEIR_OK, "%s", error.text);
+    sample_commit(store, 5);
+    store_retain(store, 1, 0);
+    store_let_go(store, &large);
+    expect_no_leftovers(store);
+    claim(store, 6); /* nobody keeps it any more */
+    manifest_free(&manifests[2]);
+    sample_parts(store, 6, &manifests[2]);
+    sample_add_segment(&manifests[2].tasks[1], &large);
+    sync_round(store, 6);
+    cr_assert_eq(store_commit(store, &manifests[2], &error), WEIR_INVALID);
+    for (int i = 0; i < 3; i++)
+        manifest_free(&manifests[i]);
+    store_close(&store);
+}
+
+/* List and all: nothing outside of the copy is named. */
+Test(store, a_savepoint_of_segments_with_lists_is_whole)
+{
+    struct store *store = sample_store(path), *view;
+    struct manifest manifests[2], manifest;
+    struct weir_error error;
+    commit_large(store, 1, (uint64_t)70 << 20, true, &manifests[0]);
+    claim(store, 2);
+    sample_parts(store, 2, &manifests[1]);
+    sample_share(&manifests[1], &manifests[0]);
+    sync_round(store, 2);
+    cr_assert_eq(store_commit(store, &manifests[1], &error), WEIR_OK, "%s", error.text);
+    store_close(&store);
+    save_to(2);
+    struct scratch gone = {""};
+    strcpy(gone.path, path);
+    scratch_free(&gone);
+    for (int copies = 0; copies < 2; copies++) {
+        strcpy(path, saved);
+        cr_assert_eq(store_view(path, NULL, &view, &error), WEIR_OK, "%s", error.text);
+        cr_assert_eq(store_verify(view, 2, &error), WEIR_OK, "%s", error.text);
+        cr_assert_eq(store_manifest(view, 2, &manifest, &error), WEIR_OK, "%s", error.text);
+        cr_assert_eq(manifest.tasks[1].state[2].place.blob.kind, BLOB_LIST);
+        cr_assert_eq(manifest.tasks[1].state[2].blob_count,
+                     manifests[0].tasks[1].state[2].blob_count);
+        expect_no_leftovers(view);
+        manifest_free(&manifest);
+        store_close(&view);
+        snprintf(saved, sizeof saved, "%s/again", scratch.path); /* a copy can be copied */
+        if (copies == 0)
+            cr_assert_eq(save(2, saved, &error), WEIR_OK, "%s", error.text);
+    }
+    manifest_free(&manifests[0]);
+    manifest_free(&manifests[1]);
+}
+
+/* Damage of a list names it, and is no other trouble. */
+Test(store, every_flipped_byte_of_a_list_is_found)
+{
+    unsigned char *bytes = malloc(8 << 20);
+    char file[512], named[128];
+    struct store *store = sample_store(path);
+    struct manifest manifest;
+    struct manifest_blob *blobs;
+    struct weir_error error;
+    commit_large(store, 1, (uint64_t)4 << 20, false, &manifest);
+    const struct manifest_blob *list = &manifest.tasks[1].state[2].place;
+    cr_assert_eq(list->blob.kind, BLOB_LIST);
+    snprintf(named, sizeof named, "-%020llu.seg at offset %llu (node 'count', subtask 0, state): ",
+             (unsigned long long)list->file_number, (unsigned long long)list->offset);
+    strcpy(file, segment_of(1, (unsigned)list->file_number));
+    size_t size = scratch_read(file, bytes, 8 << 20);
+    for (size_t i = 0; i < BLOB_HEADER_SIZE + list->blob.stored_size; i++) {
+        bytes[list->offset + i] ^= (unsigned char)(1 << i % 8);
+        scratch_write(file, bytes, size);
+        cr_assert_eq(store_list_blobs(store, &manifest, 1, 2, &blobs, &error), WEIR_DAMAGED);
+        cr_assert_not_null(strstr(error.text, named), "%s", error.text);
+        bytes[list->offset + i] ^= (unsigned char)(1 << i % 8);
+    }
+    scratch_write(file, bytes, size);
+    cr_assert_eq(store_verify(store, 1, &error), WEIR_OK, "%s", error.text);
+    free(bytes);
+    manifest_free(&manifest);
+    store_close(&store);
+}
+
+/* A list that was written as it is, and lies: what it breaks is named. */
+Test(store, lists_that_lie_are_refused)
+{
+    static const struct {
+        uint32_t entry, at;
+        uint64_t add;
+        const char *says;
+    } lies[] = {
+        {0, 0, 1, "places"},
+        {1, 0, 9, "places"},
+        {1, 0, UINT32_MAX, "places"},
+        {1, 16, UINT64_MAX, "places"},
+        {0, 4, 1, "range"},
+        {2, 8, UINT32_MAX, "range"},
+        {1, 4, UINT32_MAX - 1, "ranges of hashes"},
+        {1, 12, 1, "impossible"},
+        {1, 16, (uint64_t)1 << 63, "impossible"},
+        {1, 24, 1, "sizes"},
+        {1, 32, (uint64_t)1 << 40, "impossible"},
+    };
+    struct manifest_blob blobs[3] = {{{BLOB_STATE, 1, 1, 1, 1000, 500, 7}, 1, 5, 0, 10, 19},
+                                     {{BLOB_STATE, 1, 1, 1, 1000, 500, 8}, 1, 5, 564, 20, 29},
+                                     {{BLOB_STATE, 1, 1, 1, 1000, 500, 9}, 1, 6, 0, 30, 39}};
+    const struct manifest_blob place = {{BLOB_LIST, 1, 1, 1, 144, 90, 7}, 1, 6, 564, 10, 39};
+    const struct manifest_segment segment = {place, 0, 3, 5, 3000, 1500};
+    struct weir_error error;
+    unsigned char raw[3 * LIST_ENTRY_SIZE];
+    struct manifest_blob read[3];
+    list_write(&segment, blobs, raw);
+    cr_assert_eq(list_read(&segment, (struct weir_bytes){raw, sizeof raw}, read, &error), WEIR_OK,
+                 "%s", error.text);
+    for (int i = 0; i < 3; i++)
+        cr_assert(read[i].blob.checksum == blobs[i].blob.checksum &&
+                  read[i].file_number == blobs[i].file_number && read[i].last == blobs[i].last);
+    for (size_t i = 0; i < sizeof lies / sizeof *lies; i++) {
+        unsigned char *at = raw + lies[i].entry * LIST_ENTRY_SIZE + lies[i].at;
+        list_write(&segment, blobs, raw);
+        if (lies[i].at < 16)
+            little_put_u32(at, little_u32(at) + (uint32_t)lies[i].add);
+        else
+            little_put_u64(at, little_u64(at) + lies[i].add);
+        cr_assert_eq(list_read(&segment, (struct weir_bytes){raw, sizeof raw}, read, &error),
+                     WEIR_DAMAGED, "%zu", i);
+        cr_assert_not_null(strstr(error.text, lies[i].says), "%zu: %s", i, error.text);
+    }
+    list_write(&segment, blobs, raw);
+    cr_assert_eq(list_read(&segment, (struct weir_bytes){raw, sizeof raw - 1}, read, &error),
+                 WEIR_DAMAGED);
+}
+
 /* --- memory -------------------------------------------------------------------------------- */
 
 static int allocations_left;
@@ -1966,7 +2211,7 @@ static void release(void *context, void *memory)
 static enum weir_result write_round(struct store *store, uint64_t id, struct manifest *manifest,
                                     struct weir_error *error)
 {
-    struct manifest_blob place;
+    struct manifest_blob place = {0};
     const struct weir_bytes raw = {"a hundred bytes, or less than that", 34};
     enum weir_result result = store_claim(store, id, error);
     sample_manifest(manifest, store_epoch(store), id);
@@ -1981,8 +2226,9 @@ static enum weir_result write_round(struct store *store, uint64_t id, struct man
         result = store_part(store, id, BLOB_STATE, 1, raw, &place, error);
     if (result == WEIR_OK)
         result = store_sync(store, id, error);
+    const struct manifest_segment segment = sample_within(store_epoch(store), place.file_number);
     if (result == WEIR_OK)
-        result = store_hold(store, place.file_epoch, place.file_number, error);
+        result = store_hold(store, &segment, error);
     if (result == WEIR_OK)
         sample_add_state(&manifest->tasks[1], &place);
     return result;
@@ -1991,7 +2237,7 @@ static enum weir_result write_round(struct store *store, uint64_t id, struct man
 static void let_go_all(struct store *store, const struct manifest *manifest)
 {
     for (uint32_t k = 0; manifest->tasks != NULL && k < manifest->tasks[1].state_count; k++)
-        let_go(store, manifest->tasks[1].state[k].file_number);
+        let_go(store, manifest->tasks[1].state[k].place.file_number);
 }
 
 /* Two rounds at once, and what comes after; the first trouble ends it. */

@@ -57,7 +57,8 @@ static struct state *make_state(uint32_t subtask, uint64_t count, struct state_c
     return state;
 }
 
-#define LIE_LOG 100 /* that a segment has a blob more */
+#define LIE_STATE 100 /* that a segment is of a state that there is not */
+#define LIE_RANGE 101 /* that its keys' hashes lie elsewhere */
 
 /* What the part has of it; `lie` is added to the count of keys. */
 static void put_state(struct snapshot_writer *writer, uint32_t subtask, uint64_t count, int lie)
@@ -70,11 +71,8 @@ static void put_state(struct snapshot_writer *writer, uint32_t subtask, uint64_t
     snapshot_u32(writer, 8);
     size_t at = writer->size;
     state_save(state, writer);
-    snapshot_store_u64(writer->data + at, count + (uint64_t)(int64_t)(lie == LIE_LOG ? 0 : lie));
-    snapshot_end(writer);
-    snapshot_begin(writer, SNAPSHOT_LOG, 0);
-    for (uint32_t i = 0; i < cut.count; i++)
-        snapshot_u32(writer, lie == LIE_LOG && i == 0 ? 2 : 1);
+    snapshot_store_u64(writer->data + at,
+                       count + (uint64_t)(int64_t)(lie >= LIE_STATE && lie <= LIE_RANGE ? 0 : lie));
     snapshot_end(writer);
     state_cut_free(&cut);
     state_free(&state);
@@ -220,18 +218,19 @@ static void write_blob(struct store *store, uint64_t id, uint32_t task, enum blo
 }
 
 /* And what the store has of it. */
-static void put_log(struct store *store, uint64_t id, uint32_t task, struct manifest_task *to)
+static void put_log(struct store *store, uint64_t id, uint32_t task, int lie,
+                    struct manifest_task *to)
 {
     struct state_cut cut;
     struct state *state = make_state(task - 1, STATE_COUNT(task), &cut);
     for (uint32_t k = 0; k < cut.count; k++) {
-        struct snapshot_writer writer = {.grow = grow};
-        struct segment_cursor cursor = {0, 0};
-        struct manifest_blob place;
-        size_t size = segment_blob_size(cut.segments[k], cursor);
-        segment_blob(cut.segments[k], &cursor, snapshot_room(&writer, size));
-        write_blob(store, id, task, BLOB_STATE, &writer, &place);
-        sample_add_state(to, &place);
+        struct manifest_segment place;
+        struct weir_error error;
+        cr_assert_eq(store_segment(store, id, task, 0, cut.segments[k], &place, &error), WEIR_OK);
+        place.state += lie == LIE_STATE && k == 1;
+        if (lie == LIE_RANGE)
+            place.place.first = place.place.last;
+        sample_add_segment(to, &place);
     }
     state_cut_free(&cut);
     state_free(&state);
@@ -259,7 +258,7 @@ static void make_lying(uint64_t ids, int state_lie, enum lie lie)
                 write_blob(store, id, i, BLOB_INFLIGHT, &writer, &task->inflight[k]);
             }
             if (i > 0)
-                put_log(store, id, i, task);
+                put_log(store, id, i, id == ids ? state_lie : 0, task);
         }
         cr_assert_eq(store_sync(store, id, &error), WEIR_OK);
         cr_assert_eq(store_commit(store, &manifest, &error), WEIR_OK, "%s", error.text);
@@ -359,8 +358,8 @@ Test(view, sums_include_shared_state)
     }
     for (uint32_t i = 0; i < 3; i++) {
         for (uint32_t k = 0; k < manifests[0].tasks[i].state_count; k++) {
-            stored += BLOB_HEADER_SIZE + manifests[0].tasks[i].state[k].blob.stored_size;
-            raw += manifests[0].tasks[i].state[k].blob.raw_size;
+            stored += BLOB_HEADER_SIZE + manifests[0].tasks[i].state[k].place.blob.stored_size;
+            raw += manifests[0].tasks[i].state[k].place.blob.raw_size;
         }
     }
     cr_assert(stored > 0 && infos[1].stored_bytes == infos[0].stored_bytes + stored);
@@ -384,7 +383,7 @@ Test(view, a_changed_byte_of_state_is_found)
     const char *file = scratch_join(path, "data/0000000001-00000000000000000001.seg");
     size_t size = scratch_read(file, bytes, sizeof bytes);
     for (uint32_t i = 1; i < 3; i++) {
-        const struct manifest_blob *place = &manifest.tasks[i].state[0];
+        const struct manifest_blob *place = &manifest.tasks[i].state[0].place;
         bytes[place->offset + BLOB_HEADER_SIZE + 9] ^= 1;
         scratch_write(file, bytes, size);
         cr_assert_eq(weir_store_verify(view, 1, &error), WEIR_DAMAGED);
@@ -653,8 +652,8 @@ static void count_sound(void *context, uint64_t id, const struct weir_error *err
 
 Test(view, verifies_down_to_the_last_entry_and_names_what_is_wrong)
 {
-    static const int lies[] = {1, -1, 1000000000, LIE_LOG};
-    for (int i = 0; i < 4; i++) {
+    static const int lies[] = {1, -1, 1000000000, LIE_STATE, LIE_RANGE};
+    for (int i = 0; i < 5; i++) {
         struct weir_row row = {WEIR_SIZED(struct weir_row)};
         struct weir_error error;
         struct weir_cursor *cursor;
@@ -678,4 +677,154 @@ Test(view, verifies_down_to_the_last_entry_and_names_what_is_wrong)
         cr_assert_eq(weir_cursor_close(&cursor, &error), WEIR_DAMAGED);
         look_away();
     }
+}
+
+/* --- one key ---------------------------------------------------------------------------------- */
+
+#define FIND_KEYS 300000u /* a segment of some blobs */
+
+static struct weir_bytes find_key(const uint64_t *key)
+{
+    return (struct weir_bytes){key, sizeof *key};
+}
+
+/* The logs of node 'count', one a subtask: all keys with their number as value; then every tenth
+ * anew and every eleventh removed. */
+static void make_large(void)
+{
+    struct store *store = sample_store(path);
+    struct manifest manifest;
+    struct weir_error error;
+    cr_assert_eq(store_claim(store, 1, &error), WEIR_OK);
+    sample_manifest(&manifest, store_epoch(store), 1);
+    sample_aligned(&manifest);
+    for (uint32_t i = 0; i < 3; i++) {
+        struct snapshot_writer writer = {.grow = grow};
+        put_part(&writer, i, 0);
+        write_blob(store, 1, i, BLOB_SNAPSHOT, &writer, &manifest.tasks[i].part);
+    }
+    for (uint32_t task = 1; task < 3; task++) {
+        struct state *state = state_new(NULL, 8);
+        struct state_cut cuts[2];
+        for (int round = 0; round < 2; round++) {
+            for (uint64_t key = 0; key < FIND_KEYS; key++) {
+                uint64_t hash = state_hash(find_key(&key)), value = key + (unsigned)round;
+                if (state_owner(state_group(hash, 128), 2, 128) != task - 1)
+                    continue;
+                if (round == 1 && key % 11 == 0)
+                    cr_assert_eq(state_remove(state, find_key(&key), hash), WEIR_OK);
+                else if (round == 0 || key % 10 == 0)
+                    memcpy(state_cell(state, find_key(&key), hash), &value, sizeof value);
+            }
+            cr_assert_eq(state_cut(state, &cuts[round]), WEIR_OK);
+        }
+        cr_assert_eq(cuts[1].count, 2);
+        for (uint32_t k = 0; k < 2; k++) {
+            struct manifest_segment place;
+            cr_assert_eq(store_segment(store, 1, task, 0, cuts[1].segments[k], &place, &error),
+                         WEIR_OK, "%s", error.text);
+            sample_add_segment(&manifest.tasks[task], &place);
+        }
+        state_cut_free(&cuts[0]);
+        state_cut_free(&cuts[1]);
+        state_free(&state);
+    }
+    cr_assert_eq(store_sync(store, 1, &error), WEIR_OK);
+    cr_assert_eq(store_commit(store, &manifest, &error), WEIR_OK, "%s", error.text);
+    cr_assert_gt(manifest.tasks[1].state[0].blob_count, 2);
+    manifest_free(&manifest);
+    store_close(&store);
+}
+
+static enum weir_result find(uint64_t key, uint64_t *number, struct weir_error *error)
+{
+    struct weir_bytes value;
+    enum weir_result result =
+        weir_checkpoint_find(checkpoint, "count", "total", find_key(&key), &value, error);
+    if (result == WEIR_OK) {
+        cr_assert_eq(value.size, sizeof *number);
+        memcpy(number, value.data, sizeof *number);
+    }
+    return result;
+}
+
+Test(view, finds_the_newest_value_of_a_key)
+{
+    struct weir_error error;
+    struct weir_bytes value;
+    make_large();
+    look(1);
+    for (uint64_t key = 0; key < FIND_KEYS + 700; key += 2999) {
+        uint64_t number = 0;
+        bool there = key < FIND_KEYS && key % 11 != 0;
+        cr_assert_eq(find(key, &number, &error), there ? WEIR_OK : WEIR_NOT_FOUND);
+        cr_assert_eq(number, there ? key + (key % 10 == 0) : 0);
+    }
+    cr_assert_eq(weir_checkpoint_find(checkpoint, "lines", "total", find_key(&(uint64_t){1}),
+                                      &value, &error),
+                 WEIR_NOT_FOUND);
+    cr_assert_eq(
+        weir_checkpoint_find(checkpoint, "count", "none", find_key(&(uint64_t){1}), &value, &error),
+        WEIR_NOT_FOUND);
+    cr_assert_eq(
+        weir_checkpoint_find(checkpoint, "none", "total", find_key(&(uint64_t){1}), &value, &error),
+        WEIR_NOT_FOUND);
+    look_away();
+}
+
+/* Where a blob of state lies in the file that holds it; flipping a byte there is damage. */
+static void flip(const struct manifest_blob *place)
+{
+    char name[128];
+    unsigned char byte;
+    snprintf(name, sizeof name, "data/%010u-%020llu.seg", place->file_epoch,
+             (unsigned long long)place->file_number);
+    FILE *file = fopen(scratch_join(path, name), "r+b");
+    cr_assert_not_null(file);
+    cr_assert_eq(fseek(file, (long)(place->offset + BLOB_HEADER_SIZE + 30), SEEK_SET), 0);
+    cr_assert_eq(fread(&byte, 1, 1, file), 1);
+    byte ^= 1;
+    cr_assert_eq(fseek(file, -1, SEEK_CUR), 0);
+    cr_assert_eq(fwrite(&byte, 1, 1, file), 1);
+    cr_assert_eq(fclose(file), 0);
+}
+
+/* All other blobs are damaged, and nobody notices; then the one is. */
+Test(view, a_find_reads_of_each_segment_the_one_blob_that_may_have_the_key)
+{
+    const uint64_t key = 7;
+    struct manifest_blob *blobs[2] = {NULL, NULL};
+    struct manifest manifest;
+    struct weir_error error;
+    struct store *store;
+    uint64_t number = 0;
+    uint32_t upper = (uint32_t)(state_hash(find_key(&key)) >> 32), wanted = 0;
+    make_large();
+    cr_assert_eq(store_view(path, NULL, &store, &error), WEIR_OK);
+    cr_assert_eq(store_manifest(store, 1, &manifest, &error), WEIR_OK);
+    uint32_t task = 1 + state_owner(state_group(state_hash(find_key(&key)), 128), 2, 128);
+    for (uint32_t i = 1; i < 3; i++) {
+        for (uint32_t k = 0; k < 2; k++) {
+            const struct manifest_segment *segment = &manifest.tasks[i].state[k];
+            struct manifest_blob **list = &blobs[k];
+            memory_release(NULL, *list);
+            cr_assert_eq(store_list_blobs(store, &manifest, i, k, list, &error), WEIR_OK);
+            for (uint32_t b = 0; b < segment->blob_count; b++) {
+                bool its = i == task && upper >= (*list)[b].first && upper <= (*list)[b].last;
+                wanted += its;
+                if (!its)
+                    flip(&(*list)[b]);
+            }
+        }
+    }
+    cr_assert_leq(wanted, 2, "of two segments");
+    look(1);
+    cr_assert_eq(find(key, &number, &error), WEIR_OK, "%s", error.text);
+    cr_assert_eq(number, key);
+    cr_assert_eq(weir_store_verify(view, 1, &error), WEIR_DAMAGED);
+    look_away();
+    memory_release(NULL, blobs[0]);
+    memory_release(NULL, blobs[1]);
+    manifest_free(&manifest);
+    store_close(&store);
 }

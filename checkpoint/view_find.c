@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * view_find: the value of one key. From the newest segment of the log to the oldest, of each the
+ * blob whose range has the key's hash, until one has the key: nothing else is read, but the lists
+ * of the segments passed.
+ */
+#include "view_inside.h"
+
+#include <string.h>
+
+#include "error.h"
+#include "memory.h"
+#include "state_entry.h"
+
+struct finding {
+    struct weir_checkpoint *checkpoint;
+    uint32_t task;
+    uint32_t value_size; /* 0: any */
+    struct weir_bytes key;
+    uint32_t upper;
+    struct weir_bytes *value;
+};
+
+enum found {
+    FOUND_NOT, /* not here */
+    FOUND_VALUE,
+    FOUND_TOMB,
+    FOUND_DAMAGE,
+};
+
+/* Its size; 0 when it is not sound. */
+static size_t entry_sound(const struct finding *finding, const unsigned char *entry, size_t left)
+{
+    if (left < ENTRY_HEADER_SIZE || entry_key_size(entry) > STATE_KEY_LIMIT)
+        return 0;
+    uint32_t value_size = snapshot_load_u32(entry + 4);
+    bool tomb = value_size == SEGMENT_TOMB;
+    if (!tomb && (value_size > STATE_VALUE_LIMIT ||
+                  (finding->value_size > 0 && value_size != finding->value_size)))
+        return 0;
+    size_t size = entry_size(entry_key_size(entry), tomb ? 0 : value_size);
+    return size <= left ? size : 0;
+}
+
+static enum found look_through(const struct finding *finding, struct weir_bytes blob)
+{
+    const unsigned char *entry = blob.data;
+    for (size_t left = blob.size, size; left > 0; left -= size, entry += size) {
+        size = entry_sound(finding, entry, left);
+        if (size == 0)
+            return FOUND_DAMAGE;
+        struct weir_bytes key = entry_key(entry);
+        if (key.size != finding->key.size ||
+            (key.size > 0 && memcmp(key.data, finding->key.data, key.size) != 0))
+            continue;
+        if (entry_is(entry, ENTRY_TOMB))
+            return FOUND_TOMB;
+        finding->value->data = entry + ENTRY_HEADER_SIZE + entry_padded(key.size);
+        finding->value->size = entry_value_size(entry);
+        return FOUND_VALUE;
+    }
+    return FOUND_NOT;
+}
+
+static enum weir_result find_in_blob(const struct finding *finding,
+                                     const struct manifest_blob *place, enum found *found,
+                                     struct weir_error *error)
+{
+    struct weir_checkpoint *checkpoint = finding->checkpoint;
+    enum weir_result result = store_fetch(checkpoint->store, &checkpoint->manifest, finding->task,
+                                          place, &checkpoint->stored, &checkpoint->raw, error);
+    if (result != WEIR_OK)
+        return result;
+    *found = look_through(finding, (struct weir_bytes){checkpoint->raw.data, checkpoint->raw.size});
+    return *found == FOUND_DAMAGE ? view_damaged(&checkpoint->manifest, finding->task, place,
+                                                 "an entry of state that is not well-formed", error)
+                                  : WEIR_OK;
+}
+
+static enum weir_result find_in_segment(const struct finding *finding, uint32_t index,
+                                        enum found *found, struct weir_error *error)
+{
+    struct weir_checkpoint *checkpoint = finding->checkpoint;
+    const struct manifest_segment *segment =
+        &checkpoint->manifest.tasks[finding->task].state[index];
+    struct manifest_blob *blobs = NULL;
+    enum weir_result result = store_list_blobs(checkpoint->store, &checkpoint->manifest,
+                                               finding->task, index, &blobs, error);
+    for (uint32_t i = 0; result == WEIR_OK && *found == FOUND_NOT && i < segment->blob_count; i++)
+        if (finding->upper >= blobs[i].first && finding->upper <= blobs[i].last)
+            result = find_in_blob(finding, &blobs[i], found, error);
+    memory_release(checkpoint->allocator, blobs);
+    return result;
+}
+
+static uint32_t find_task(const struct manifest *manifest, uint32_t node, uint32_t subtask)
+{
+    uint32_t task = 0;
+    while (task < manifest->task_count &&
+           (manifest->tasks[task].node != node || manifest->tasks[task].subtask != subtask))
+        task++;
+    return task;
+}
+
+enum weir_result weir_checkpoint_find(struct weir_checkpoint *checkpoint, const char *node,
+                                      const char *state, struct weir_bytes key,
+                                      struct weir_bytes *value, struct weir_error *error)
+{
+    const struct manifest *manifest = &checkpoint->manifest;
+    uint32_t of_node, of_state, groups = manifest->graph.key_groups;
+    *value = (struct weir_bytes){0};
+    enum weir_result result = view_find_node(checkpoint, node, &of_node, error);
+    if (result == WEIR_OK)
+        result = view_find_state(checkpoint, of_node, state, &of_state, error);
+    if (result != WEIR_OK)
+        return result;
+    const struct manifest_node *of = &manifest->graph.nodes[of_node];
+    uint64_t hash = state_hash(key);
+    uint32_t subtask = state_owner(state_group(hash, groups), of->parallelism, groups);
+    struct finding finding = {.checkpoint = checkpoint,
+                              .task = find_task(manifest, of_node, subtask),
+                              .value_size = of->states[of_state].value_size,
+                              .key = key,
+                              .upper = (uint32_t)(hash >> 32),
+                              .value = value};
+    enum found found = FOUND_NOT;
+    const struct manifest_task *task =
+        finding.task < manifest->task_count ? &manifest->tasks[finding.task] : NULL;
+    for (uint32_t i = task == NULL ? 0 : task->state_count; i > 0 && found == FOUND_NOT; i--) {
+        const struct manifest_segment *segment = &task->state[i - 1];
+        if (segment->state == of_state && finding.upper >= segment->place.first &&
+            finding.upper <= segment->place.last)
+            result = find_in_segment(&finding, i - 1, &found, error);
+        if (result != WEIR_OK)
+            return result;
+    }
+    return found == FOUND_VALUE ? WEIR_OK
+                                : error_set(error, WEIR_NOT_FOUND, 0,
+                                            "state '%s' of node '%s' has no such key", state, node);
+}
