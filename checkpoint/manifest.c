@@ -190,6 +190,15 @@ struct manifest_segment manifest_single(uint32_t state, const struct manifest_bl
                                      .stored_size = place->blob.stored_size};
 }
 
+bool manifest_is_full(const struct manifest *manifest)
+{
+    for (uint32_t i = 0; i < manifest->task_count; i++)
+        for (uint32_t k = 0; k < manifest->tasks[i].state_count; k++)
+            if (manifest->tasks[i].state[k].place.blob.id != manifest->id)
+                return false;
+    return true;
+}
+
 uint64_t manifest_segment_bytes(const struct manifest_segment *segment)
 {
     uint64_t headers = (uint64_t)segment->blob_count * BLOB_HEADER_SIZE;

@@ -163,6 +163,9 @@ struct manifest_segment manifest_single(uint32_t state, const struct manifest_bl
 /* All that the store keeps for it, headers and list included: bytes. */
 uint64_t manifest_segment_bytes(const struct manifest_segment *segment);
 
+/* Is all of its state of its own round? Then nothing older is named. */
+bool manifest_is_full(const struct manifest *manifest);
+
 /* "aligned" "unaligned" "adaptive"; "?" for other numbers. */
 const char *manifest_mode_text(enum manifest_mode mode);
 

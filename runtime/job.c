@@ -145,6 +145,9 @@ static enum weir_result make_actors(struct weir_job *job, struct weir_error *err
     if (!result && job->store)
         result = writer_init(&job->writer, &job->run, job->store, &job->description,
                              job->options.retain, error);
+    if (!result && job->store)
+        writer_keep_full(&job->writer, job->options.full_every,
+                         job->run.restored_id && manifest_is_full(&job->restored));
     return result;
 }
 

@@ -644,6 +644,11 @@ struct weir_job_options {
      * map files. When the disk is full later, state stays in memory, and a warning says so; at
      * twice the limit the run fails. */
     uint64_t state_memory;
+    /* Every so manyth checkpoint is full: it writes all keyed state and names nothing that older
+     * ones wrote, so that its files alone are enough, and no bad sector in an old one is carried
+     * on. The first of a run is one, unless the checkpoint that it went on from was. 1: all are; 0:
+     * the default, none need be. (A savepoint is a copy, and always full.) */
+    uint32_t full_every;
 };
 
 enum weir_outcome {

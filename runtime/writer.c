@@ -182,7 +182,7 @@ static void on_claim(struct writer *writer, const struct message *message)
     clear_tasks(writer, round);
     round->id = message->id;
     round->durable = false;
-    round->whole = writer_is_whole_due(writer, round);
+    round->full = writer_is_full_due(writer, round);
     round->part_count = round->recorded_count = 0;
     round->bytes = 0;
     round->triggered_wall_ns = (int64_t)message->sequence;
@@ -537,8 +537,7 @@ static void on_commit(struct writer *writer, const struct message *message)
     answered(writer); /* sinks need not wait for the clearing up */
     if (result)
         return;
-    writer->since_whole =
-        round->whole ? 0 : writer->since_whole + (writer->since_whole < UINT32_MAX);
+    writer->since_full = round->full ? 0 : writer->since_full + (writer->since_full < UINT32_MAX);
     close_round(writer, round);
     writer_clear_needless(writer);
     store_retain(writer->store, writer->retain, 0);

@@ -20,7 +20,7 @@
  * W4  what is dropped or written is taken from the job's budget at once.
  * W5  a segment that was made durable once knows its place, which is held (store.h) until no log
  *     and no round has it any more, and is written again only where too much of its container is
- *     waste, or the round is to be whole. One whose round is not synced yet is written by the next
+ *     waste, or the round is to be full. One whose round is not synced yet is written by the next
  *     round again: rounds owe each other nothing (L1).
  * W6  a place is held by its segment, and by each round that names it: who writes a segment again
  *     takes no place away from a round that is not over.
@@ -62,7 +62,7 @@ struct writer_round {
     uint64_t id; /* 0: this place is free */
     bool failed; /* W2 */
     bool durable;
-    bool whole;              /* it names only what it has written itself */
+    bool full;               /* it names only what it has written itself */
     uint32_t part_count;     /* written */
     uint32_t recorded_count; /* tasks whose content is */
     uint64_t bytes;
@@ -83,13 +83,13 @@ struct writer {
     struct inbox *inbox;
     struct pipe *coordinator;
     uint32_t retain;
-    uint32_t whole_every;     /* 0: never */
+    uint32_t full_every;      /* 0: never */
     struct manifest manifest; /* what does not change; `tasks` is lent by the round committed */
 
     /* writer's thread only */
     struct writer_round rounds[STORE_ROUNDS];
     struct blob_buffer piece;              /* W3: a blob that is being filled */
-    uint32_t since_whole;                  /* checkpoints committed since one was whole */
+    uint32_t since_full;                   /* checkpoints committed since one was full */
     struct message unsent[WRITER_ANSWERS]; /* that found no memory, in order */
     uint32_t unsent_count;
     atomic_bool gone;                       /* it answers no more; for others */
@@ -107,9 +107,9 @@ void writer_forget(struct writer *writer);
  * can't be held, it is written again. */
 void writer_adopt(struct writer *writer, struct segment *segment,
                   const struct manifest_segment *place);
-/* Before start: every `every`th checkpoint is whole, that is names nothing that it has not written
+/* Before start: every `every`th checkpoint is full, that is names nothing that it has not written
  * itself; 0: none need be. The first of a run is, unless the one that it began with was. */
-void writer_keep_whole(struct writer *writer, uint32_t every, bool began_whole);
+void writer_keep_full(struct writer *writer, uint32_t every, bool began_full);
 struct step writer_step(void *writer);
 
 #endif

@@ -17,7 +17,7 @@ void writer_know_stored(struct writer *writer, struct writer_round *round);
 void writer_drop_state(struct writer *writer, struct writer_round *round);
 /* Lets go of the places whose segments are gone. */
 void writer_clear_needless(struct writer *writer);
-/* Is the round that begins to be whole? */
-bool writer_is_whole_due(const struct writer *writer, const struct writer_round *round);
+/* Is the round that begins to be full? */
+bool writer_is_full_due(const struct writer *writer, const struct writer_round *round);
 
 #endif

@@ -85,21 +85,21 @@ void writer_drop_state(struct writer *writer, struct writer_round *round)
     round->fresh_count = round->named_count = 0;
 }
 
-/* ----------------------------------------------------------------------- whole rounds -- */
+/* ------------------------------------------------------------------------ full rounds -- */
 
-void writer_keep_whole(struct writer *writer, uint32_t every, bool began_whole)
+void writer_keep_full(struct writer *writer, uint32_t every, bool began_full)
 {
-    writer->whole_every = every;
-    writer->since_whole = began_whole ? 0 : UINT32_MAX;
+    writer->full_every = every;
+    writer->since_full = began_full ? 0 : UINT32_MAX;
 }
 
 /* Rounds that are open count as if they were committed, until they fail. */
-bool writer_is_whole_due(const struct writer *writer, const struct writer_round *round)
+bool writer_is_full_due(const struct writer *writer, const struct writer_round *round)
 {
     uint64_t last = 0, since = 0;
     for (uint32_t i = 0; i < STORE_ROUNDS; i++) {
         const struct writer_round *other = &writer->rounds[i];
-        if (other != round && other->id && other->whole && !other->failed && other->id > last)
+        if (other != round && other->id && other->full && !other->failed && other->id > last)
             last = other->id;
     }
     for (uint32_t i = 0; i < STORE_ROUNDS; i++) {
@@ -107,8 +107,8 @@ bool writer_is_whole_due(const struct writer *writer, const struct writer_round 
         since += other != round && other->id > last && !other->failed;
     }
     if (!last)
-        since += writer->since_whole;
-    return writer->whole_every && since + 1 >= writer->whole_every;
+        since += writer->since_full;
+    return writer->full_every && since + 1 >= writer->full_every;
 }
 
 /* -------------------------------------------------------------------------------- logs -- */
@@ -194,7 +194,7 @@ static enum weir_result name_segment(const struct writer *writer, struct writer_
 static bool may_be_named(const struct writer *writer, const struct writer_round *round,
                          const struct writer_stored *stored)
 {
-    return stored && !round->whole && !store_is_wasteful(writer->store, &stored->place);
+    return stored && !round->full && !store_is_wasteful(writer->store, &stored->place);
 }
 
 static enum weir_result write_log(struct writer *writer, struct writer_round *round,

@@ -64,15 +64,18 @@ Test(options, zero_is_the_default_of_everything_not_said)
 
 Test(options, every_option_lands_in_its_field)
 {
-    cr_assert_eq(parse_run("--store s --interval 100ms --restore 42 --parallelism 5 --retain 7 "
-                           "--timeout 2min --endpoint tcp://127.0.0.1"),
-                 WEIR_OK, "%s", error.text);
+    cr_assert_eq(
+        parse_run(
+            "--store s --interval 100ms --restore 42 --parallelism 5 --retain 7 --full-every 8 "
+            "--timeout 2min --endpoint tcp://127.0.0.1"),
+        WEIR_OK, "%s", error.text);
     cr_expect_str_eq(options.job.store, "s");
     cr_expect_eq(options.job.interval_ns, 100 * (int64_t)1000000);
     cr_expect_eq(options.job.restore, WEIR_RESTORE_ID);
     cr_expect_eq(options.job.restore_id, 42);
     cr_expect_eq(options.job.parallelism, 5);
     cr_expect_eq(options.job.retain, 7);
+    cr_expect_eq(options.job.full_every, 8);
     cr_expect_eq(options.job.timeout_ns, 120 * (int64_t)1000000000);
     cr_expect_str_eq(options.job.endpoint, "tcp://127.0.0.1");
 }
@@ -187,6 +190,7 @@ Test(options, refuses_what_has_no_sense_beside_the_rest)
     REFUSED("--interval 1s", "--interval needs --store");
     REFUSED("--timeout 1s", "--timeout needs --store");
     REFUSED("--retain 2", "--retain needs --store");
+    REFUSED("--full-every 2", "--full-every needs --store");
     REFUSED("--restore none", "--restore needs --store");
     REFUSED("--mode aligned", "--mode needs --store");
     REFUSED("--dead-letters d", "--dead-letters needs --store");
@@ -339,6 +343,7 @@ Test(options, refuses_numbers_out_of_range)
     REFUSED("--parallelism 0", "from 1 to 1024");
     REFUSED("--parallelism 1025", "from 1 to 1024");
     REFUSED("--retain three", "from 1 to");
+    REFUSED("--full-every 0", "from 1 to");
     REFUSED("--store s --restore newest", "latest, none, the id");
     REFUSED("--store s --restore 0", "latest, none, the id");
     REFUSED("--restore 4", "needs --store");

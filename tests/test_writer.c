@@ -7,6 +7,7 @@
 #include "checkpoint_sample.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "batch.h"
 #include "content.h"
@@ -15,6 +16,7 @@
 #include "round.h"
 #include "sim.h"
 #include "snapshot.h"
+#include "state.h"
 #include "writer.h"
 
 static struct {
@@ -401,4 +403,136 @@ Test(writer, rounds_that_were_open_at_the_end_leave_nothing)
         store_holds(1, true);
         end();
     }
+}
+
+/* ---- state ---- */
+
+#define STATES 10
+
+static struct state *states[STATES]; /* of instance 1 */
+
+static void make_states(void)
+{
+    for (uint32_t i = 0; i < STATES; i++)
+        cr_assert_not_null(states[i] = state_new(NULL, 0));
+}
+
+static void free_states(void)
+{
+    for (uint32_t i = 0; i < STATES; i++)
+        state_free(&states[i]);
+}
+
+/* A value that LZ4 can't make smaller. */
+static void put_value(uint32_t state, uint64_t key, size_t size)
+{
+    static uint64_t draw = 1;
+    uint64_t words[2048];
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        words[i] = draw = draw * 0x5851f42d4c957f2du + 0x14057b7ef767814fu;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        words[i] ^= words[i] >> 33;
+    const struct weir_bytes bytes = {&key, sizeof key}, value = {words, size};
+    cr_assert_eq(state_put(states[state], bytes, state_hash(bytes), value), WEIR_OK);
+}
+
+/* All steps of a round up to its commit, with the cuts of all states. */
+static void round_with_states(uint64_t id, enum message_kind end)
+{
+    steps(id, 0, 3);
+    for (uint32_t i = 0; i < STATES; i++) {
+        struct state_cut cut;
+        cr_assert_eq(state_cut(states[i], &cut), WEIR_OK);
+        struct batch *payload = logs_payload(&cut, NULL);
+        cr_assert_not_null(payload);
+        tell((struct message){
+            .kind = MESSAGE_LOG, .id = id, .channel = 1, .value = i, .payload = payload});
+    }
+    steps(id, 4, STEPS - 1);
+    finish(end, id);
+}
+
+/* Does checkpoint `id` name only what it has written? Its files must be sound. */
+static bool is_full(uint64_t id)
+{
+    struct manifest manifest;
+    struct weir_error error;
+    cr_assert_eq(store_verify(bench.store, id, &error), WEIR_OK, "%s", error.text);
+    cr_assert_eq(store_manifest(bench.store, id, &manifest, &error), WEIR_OK, "%s", error.text);
+    bool full = manifest_is_full(&manifest);
+    cr_assert_gt(manifest.tasks[1].state_count, 0);
+    manifest_free(&manifest);
+    return full;
+}
+
+static void begin_with_states(uint32_t full_every, bool began_full)
+{
+    begin();
+    bench.writer.retain = 1;
+    writer_keep_full(&bench.writer, full_every, began_full);
+    make_states();
+}
+
+static void end_with_states(void)
+{
+    free_states();
+    writer_forget(&bench.writer);
+    end();
+}
+
+Test(writer, every_so_manyth_checkpoint_is_full)
+{
+    for (uint32_t every = 1; every <= 4; every++) {
+        begin_with_states(every, false);
+        uint32_t since = UINT32_MAX - 1; /* the first is one */
+        for (uint64_t id = 1; id <= 12; id++) {
+            put_value((uint32_t)id % STATES, id, 100);
+            bool aborted = id == 5 || id == 6;
+            round_with_states(id, aborted ? MESSAGE_ABORT : MESSAGE_COMMIT);
+            if (aborted)
+                continue;
+            bool due = since + 1 >= every;
+            cr_assert_eq(is_full(id), due, "%d of %d", (int)id, (int)every);
+            since = due ? 0 : since + 1;
+        }
+        end_with_states();
+    }
+    begin_with_states(3, true); /* the one before was */
+    for (uint64_t id = 1; id <= 7; id++) {
+        put_value(0, id, 100);
+        round_with_states(id, MESSAGE_COMMIT);
+        cr_assert_eq(is_full(id), id % 3 == 0 || id == 1, "%d", (int)id);
+    }
+    end_with_states();
+}
+
+static uint64_t bytes_in_data(void)
+{
+    const struct file_node *data = files_find(files_find(files_root(), "store"), "data");
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < data->names.count; i++)
+        bytes += data->names.list[i].node->cached.size;
+    return bytes;
+}
+
+/* Nine states are written anew in each round, and one gains a small segment that lives: in each
+ * container, a little is needed for ever. */
+Test(writer, a_store_is_not_larger_than_twice_what_lives_whatever_lives_for_long)
+{
+    uint64_t most = 0, ratio = 0;
+    begin_with_states(0, false);
+    for (uint64_t id = 1; id <= 400; id++) {
+        for (uint32_t i = 0; i + 1 < STATES; i++)
+            put_value(i, 0, 4000);
+        put_value(STATES - 1, id, 4000);
+        round_with_states(id, MESSAGE_COMMIT);
+        uint64_t live = (id + STATES - 1) * 4000, bytes = bytes_in_data();
+        cr_assert_leq(bytes, 2 * live + 2 * STORE_WASTE_FROM, "round %d: %d bytes for %d", (int)id,
+                      (int)bytes, (int)live);
+        most = bytes > most ? bytes : most;
+        ratio = id == 400 ? 100 * bytes / live : 0;
+    }
+    printf("at the end %d percent of what lives, %d bytes at most; %d were written\n", (int)ratio,
+           (int)most, (int)(400 * STATES * 4000));
+    end_with_states();
 }
