@@ -7,6 +7,7 @@
 #define JOB_H
 
 #include "coordinator.h"
+#include "fetch.h"
 #include "task.h"
 #include "writer.h"
 
@@ -20,6 +21,7 @@ struct weir_job {
     struct store *savepoint;           /* restored from, while it is read; else NULL */
     struct manifest_graph description;
     struct manifest restored; /* zeroed: a first start */
+    struct fetch fetch;       /* while it is read */
     struct transport *transport;
     struct view view;
     struct coordinator coordinator;

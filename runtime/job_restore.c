@@ -225,22 +225,13 @@ static enum weir_result read_blobs(struct weir_job *job, uint32_t instance, uint
                                    struct segment *segment, struct weir_error *error)
 {
     const struct manifest *from = &job->restored;
-    const struct weir_allocator *allocator = job->run.allocator;
     struct manifest_blob *blobs = NULL;
-    struct blob_buffer stored = {0};
     enum weir_result result =
         store_list_blobs(from_store(job), from, instance, index, &blobs, error);
-    for (uint32_t i = 0; !result && i < from->tasks[instance].state[index].blob_count; i++) {
-        struct blob_buffer raw = {0};
-        result = store_fetch(from_store(job), from, instance, &blobs[i], &stored, &raw, error);
-        if (result)
-            blob_buffer_free(&raw, allocator);
-        else if (!segment_restore(segment, raw.data, raw.size, raw.capacity, blobs[i].first,
-                                  blobs[i].last))
-            result = error_memory(error, "a segment of state", raw.size);
-    }
-    blob_buffer_free(&stored, allocator);
-    memory_release(allocator, blobs);
+    if (!result)
+        result = fetch_blobs(&job->fetch, instance, blobs,
+                             from->tasks[instance].state[index].blob_count, segment, error);
+    memory_release(job->run.allocator, blobs);
     return result;
 }
 
@@ -420,6 +411,7 @@ static enum weir_result restore(struct weir_job *job, struct weir_error *error)
                          "checkpoint %llu holds %u parts, and this graph has %u subtasks",
                          (unsigned long long)job->run.restored_id, job->restored.task_count,
                          job->run.plan.instance_count);
+    fetch_begin(&job->fetch, &job->run, from_store(job), &job->restored);
     for (uint32_t i = 0; !result && i < job->restored.task_count; i++)
         result = read_part(job, i, error);
     for (uint32_t i = 0; !result && i < job->restored.task_count; i++)

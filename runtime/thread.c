@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -106,6 +107,14 @@ void thread_join(struct thread **thread)
 int thread_number(void)
 {
     return gettid();
+}
+
+uint32_t thread_processors(void)
+{
+    cpu_set_t set;
+    int count = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+
+    return count > 0 ? (uint32_t)count : 1;
 }
 
 /* Deadlines come from clock_now_ns, so the condition must count by the same clock. */

@@ -38,6 +38,9 @@ enum weir_result thread_start(const struct actor *actor, const struct weir_alloc
 void thread_join(struct thread **thread);
 /* The system's number of the calling thread, never 0. Async-signal-safe. */
 int thread_number(void);
+/* How many threads may run at the same time, at least 1: the processors that this process may use.
+ */
+uint32_t thread_processors(void);
 
 /* A lock and a condition: for what the application's threads and the coordinator share, and nothing
  * on a record's path. */

@@ -403,6 +403,11 @@ int thread_number(void)
     return 1; /* all actors are the one thread */
 }
 
+uint32_t thread_processors(void)
+{
+    return 3;
+}
+
 /* ---- monitor ---- */
 
 struct monitor *monitor_new(const struct weir_allocator *allocator)
