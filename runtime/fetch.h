@@ -3,8 +3,8 @@
  * fetch: segments of state on their way back from the store. What the blobs of a segment take to
  * read, check and decompress is shared out over all processors, some tens of blobs at a time;
  * whoever asks takes its part of it, and puts them into the segment in their order. So a restore
- * goes at the speed of the disk or of LZ4, and no more than FETCH_AHEAD blobs are in memory that are
- * not the segment's yet, also where there is more state than memory.
+ * goes at the speed of the disk or of LZ4, and no more than FETCH_AHEAD blobs are in memory that
+ * are not the segment's yet, also where there is more state than memory.
  *
  * F1  helpers are started for one share and joined: none is there between two calls.
  * F2  what is wrong with several blobs is told of the first of them, whoever has found it.
