@@ -151,13 +151,6 @@ enum weir_result manifest_parse(const char *text, size_t size,
                                 const struct weir_allocator *allocator, struct manifest *manifest,
                                 struct weir_error *error) WEIR_MUST_USE;
 
-/* WEIR_OK when a job of graph `now` can go on from a checkpoint of graph `then`; else
- * WEIR_MISMATCH, naming the first difference and what to do. Formats and kinds are for people and
- * not compared. */
-enum weir_result manifest_compare(const struct manifest_graph *then,
-                                  const struct manifest_graph *now,
-                                  struct weir_error *error) WEIR_MUST_USE;
-
 /* One blob of state, as a segment. */
 struct manifest_segment manifest_single(uint32_t state, const struct manifest_blob *place);
 /* All that the store keeps for it, headers and list included: bytes. */

@@ -112,6 +112,8 @@ void snapshot_inflight(struct snapshot_writer *writer, const struct snapshot_inf
     snapshot_u32(writer, inflight->from_subtask);
     snapshot_u32(writer, inflight->to_subtask);
     snapshot_u32(writer, inflight->records);
+    snapshot_u32(writer, inflight->restores);
+    snapshot_u32(writer, 0);
     snapshot_bytes(writer, inflight->items.data, inflight->items.size);
     snapshot_end(writer);
 }
@@ -120,7 +122,7 @@ void snapshot_inflight(struct snapshot_writer *writer, const struct snapshot_inf
 
 static bool tag_known(uint32_t tag)
 {
-    return tag >= SNAPSHOT_TASK && tag <= SNAPSHOT_INFLIGHT;
+    return tag >= SNAPSHOT_TASK && tag <= SNAPSHOT_SCAN;
 }
 
 static bool all_zero(const unsigned char *data, size_t size)
@@ -210,8 +212,10 @@ bool snapshot_get_inflight(struct snapshot_section *section, struct snapshot_inf
     inflight->from_subtask = snapshot_get_u32(section);
     inflight->to_subtask = snapshot_get_u32(section);
     inflight->records = snapshot_get_u32(section);
+    inflight->restores = snapshot_get_u32(section);
+    uint32_t zero = snapshot_get_u32(section);
     inflight->items = snapshot_get_rest(section);
-    return !section->failed;
+    return !section->failed && zero == 0;
 }
 
 bool snapshot_done(const struct snapshot_section *section)

@@ -16,18 +16,25 @@
  *   HANDLE     0                u64 checkpoint id it was prepared for, then the handle's bytes
  *   STATE      state            text name, u32 version, u32 value size, ... (state.h)
  *   TIMER      0                i64 time, u64 tag, u32 kind
- *   CHANNEL    input channel    u32 edge, u32 from subtask, i64 watermark, u32 flags
+ *   CHANNEL    input channel    u32 edge, u32 from subtask, i64 watermark, u32 flags (1: idle),
+ *                               u32 restores
+ *   SCAN       state            keys that a scan visited before they were handed over (passed.h)
  *   POSITION   0                u64 records the operator was given since the job's first start
  *   LETTER     input            a dead letter that is not confirmed as published: u64 checkpoint id
- *                               of its first cut, u64 position, i64 time, text cause, u64 size of
- *                               the key, key, value
+ *                               of its first cut, u64 position, i64 time, text cause, u32 subtask
+ *                               that was given it, u64 size of the key, key, value
  *
  *   INFLIGHT   side             u32 edge, u32 from subtask, u32 to subtask, u32 records (0: not
- *                               counted), then a batch's items as they are (item.h)
+ *                               counted), u32 restores, u32 0, then a batch's items as they are
+ *                               (item.h)
  *
  * A blob of kind BLOB_INFLIGHT holds sections INFLIGHT and no others, in the order of each channel,
  * over all such blobs of the task; a part holds none. They are in the blobs of the instance at the
  * head of the chain that recorded them: the reader's for side 0, the writer's for side 1.
+ *
+ * `restores` is 0 for a channel of the graph. What was in flight when the job was restored with
+ * another parallelism lies at its readers, in channels that have no writer any more: n says how
+ * many such restores ago, and "from subtask" is a number that tells them apart (rehash.h).
  *
  * Unknown tags are an error: a newer version is refused by the blob header before it comes to that.
  */
@@ -47,6 +54,7 @@ enum snapshot_tag {
     SNAPSHOT_POSITION,
     SNAPSHOT_LETTER,
     SNAPSHOT_INFLIGHT,
+    SNAPSHOT_SCAN,
 };
 
 /* Who recorded it, which is also the order on a channel: all of the first, then the second. */
@@ -59,7 +67,8 @@ enum snapshot_side {
 struct snapshot_inflight {
     enum snapshot_side side;
     uint32_t edge, from_subtask, to_subtask;
-    uint32_t records; /* 0: not counted */
+    uint32_t records;  /* 0: not counted */
+    uint32_t restores; /* 0: on a channel of the graph */
     struct weir_bytes items;
 };
 

@@ -171,7 +171,8 @@ const char *view_items_begin(struct view_items *items, struct snapshot_section *
     if (inflight->edge >= graph->edge_count)
         return "content of an edge that the manifest does not know";
     const struct manifest_edge *edge = &graph->edges[inflight->edge];
-    if (inflight->from_subtask >= graph->nodes[edge->from].parallelism ||
+    if ((!inflight->restores && inflight->from_subtask >= graph->nodes[edge->from].parallelism) ||
+        (inflight->restores && inflight->side != SNAPSHOT_CHANNEL_SIDE) ||
         inflight->to_subtask >= graph->nodes[edge->to].parallelism)
         return "content of a channel that its edge does not have";
     uint32_t own =

@@ -34,8 +34,8 @@
 #define PAUSE_DEFAULT INT64_C(100000000)
 #define PAUSE_DOUBLINGS 6
 #define LOOKS_IN_TIMEOUT 8
-#define ITEM_LIMIT ((size_t)16 << 20) /* of a saved item */
-#define STEP_RECORDS 256              /* emitted at once: a marker waits for them */
+#define ITEM_LIMIT (((size_t)16 << 20) - sizeof(uint64_t)) /* of a saved item, without its hash */
+#define STEP_RECORDS 256 /* emitted at once: a marker waits for them */
 #define STEP_BYTES ((size_t)256 << 10)
 #define KEEP_BYTES ((size_t)64 << 10) /* larger buffers are not kept for the next request */
 
@@ -508,14 +508,23 @@ static enum weir_progress async_finish(void *self, struct weir_context *context)
     return any_ready(async) ? WEIR_MORE : weir_idle(context, deadline, pool_fd(async->pool));
 }
 
+/* KEYED, and in order: with another parallelism too the answers to a key's requests keep theirs. */
+static void save_request(const struct request *request, struct weir_saver *saver)
+{
+    uint64_t hash = weir_hash(request->record.key);
+    weir_save_begin(saver, WEIR_ITEM_KEYED);
+    weir_save_raw(saver, (struct weir_bytes){&hash, sizeof hash});
+    weir_save_raw(saver, (struct weir_bytes){request->saved.data, request->saved.size});
+    weir_save_end(saver);
+}
+
 static enum weir_result async_save(void *self, struct weir_context *context,
                                    struct weir_saver *saver)
 {
     const struct async *async = self;
     (void)context;
     for (const struct request *request = async->first; request; request = request->next)
-        weir_save(saver, WEIR_ITEM_SPLIT,
-                  (struct weir_bytes){request->saved.data, request->saved.size});
+        save_request(request, saver);
     weir_save_note(saver, "%u requests in flight", async->count);
     return WEIR_OK;
 }
@@ -528,6 +537,10 @@ static enum weir_result async_load(void *self, struct weir_context *context,
     struct weir_bytes item;
     (void)version;
     while (weir_load_next(loader, &kind, &item)) {
+        const unsigned char *saved = (const unsigned char *)item.data + sizeof(uint64_t);
+        if (item.size < sizeof(uint64_t))
+            return weir_fail(context, WEIR_DAMAGED, "a saved request makes no sense");
+        item = (struct weir_bytes){saved, item.size - sizeof(uint64_t)};
         struct request *request = request_new(async);
         if (!request || !block_append(&request->saved, async->memory, item.data, item.size)) {
             if (request)

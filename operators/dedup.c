@@ -124,10 +124,15 @@ static enum weir_result dedup_timer(void *self, struct weir_context *context, en
 }
 
 static const struct weir_operator dedup_table = {
-    WEIR_SIZED(struct weir_operator),  .kind = "dedup",
-    .self_size = sizeof(struct dedup), .version = 1,
-    .guarantee = WEIR_EXACTLY_ONCE,    .open = dedup_open,
-    .process = dedup_process,          .timer = dedup_timer,
+    WEIR_SIZED(struct weir_operator),
+    .kind = "dedup",
+    .timers_shared = true, /* they say when to sweep */
+    .self_size = sizeof(struct dedup),
+    .version = 1,
+    .guarantee = WEIR_EXACTLY_ONCE,
+    .open = dedup_open,
+    .process = dedup_process,
+    .timer = dedup_timer,
 };
 
 weir_node weir_dedup(struct weir_graph *graph, const char *name,

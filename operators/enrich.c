@@ -302,6 +302,7 @@ static enum weir_progress enrich_finish(void *self, struct weir_context *context
 static const struct weir_operator enrich_table = {
     WEIR_SIZED(struct weir_operator),
     .kind = "enrich",
+    .timers_shared = true, /* they say when to look through who waits */
     .self_size = sizeof(struct enrich),
     .version = 1,
     .guarantee = WEIR_EXACTLY_ONCE,

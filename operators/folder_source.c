@@ -600,6 +600,7 @@ static void source_close(void *self, struct weir_context *context)
 static const struct weir_operator folder_source_table = {
     WEIR_SIZED(struct weir_operator),
     .kind = "folder_source",
+    .fixed = "each file of the directory belongs to the subtask that has read it", /* F1 */
     .self_size = sizeof(struct folder_source),
     .version = 1,
     .guarantee = WEIR_EXACTLY_ONCE,

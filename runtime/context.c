@@ -50,14 +50,17 @@ bool context_init(struct weir_context *context, struct task *task, const struct 
         .wake_until = INT64_MAX,
         .place = run->plan.nodes[node].place,
         .poisoned = poison_awaits(run, graph_node->name, subtask),
-        .letters = {.allocator = run->allocator, .node = graph_node->name, .subtask = subtask},
+        .letters = {.allocator = run->allocator, .node = graph_node->name},
+        .restored = run->restored_id != 0,
         .wake_fd = -1,
     };
     size_t self_size = graph_node->table->self_size;
     context->self = memory_zeroed(run->allocator, 1, self_size ? self_size : 1);
     context->outputs =
         memory_zeroed(run->allocator, graph_node->output_count, sizeof *context->outputs);
-    return context->self && context->outputs && make_states(context);
+    context->passed =
+        memory_zeroed(run->allocator, graph_node->state_count + 1, sizeof *context->passed);
+    return context->self && context->outputs && context->passed && make_states(context);
 }
 
 void context_free(struct weir_context *context)
@@ -68,6 +71,9 @@ void context_free(struct weir_context *context)
     for (uint32_t i = 0; context->states && i < context->node->state_count; i++)
         if (context->states[i])
             state_free(&context->states[i]);
+    for (uint32_t i = 0; context->passed && i < context->node->state_count; i++)
+        passed_clear(&context->passed[i], allocator);
+    memory_release(allocator, context->passed);
     for (uint32_t i = 0; i < context->handle_count; i++)
         memory_release(allocator, (void *)(uintptr_t)context->handles[i].bytes.data);
     memory_release(allocator, context->handles);
@@ -123,8 +129,11 @@ bool context_bury(struct weir_context *context, uint32_t port, const struct weir
         poison_find(context->run, context->node->name, context->subtask, position, record);
     if (!poison)
         return false;
-    struct letter letter = {
-        .position = position, .input = port, .cause = poison->cause, .record = *record};
+    struct letter letter = {.position = position,
+                            .input = port,
+                            .subtask = context->subtask,
+                            .cause = poison->cause,
+                            .record = *record};
     if (!letters_add(&context->letters, &letter)) {
         weir_fail(context, WEIR_NO_MEMORY, "out of memory for a dead letter");
         return true;
@@ -176,7 +185,7 @@ uint32_t weir_epoch(const struct weir_context *context)
 
 bool weir_restored(const struct weir_context *context)
 {
-    return context->run->restored_id != 0;
+    return context->restored;
 }
 
 int64_t weir_now(const struct weir_context *context)
@@ -639,6 +648,11 @@ bool weir_scan_next(struct weir_context *context, unsigned state, struct weir_by
 {
     struct state *table = the_state(context, state);
     enum weir_result result = table ? state_scan_next(table, key, value) : WEIR_NOT_FOUND;
+    struct passed *passed = table ? &context->passed[state] : NULL;
+    while (!result && passed->count && passed_holds(passed, state_hash(*key), *key))
+        result = state_scan_next(table, key, value);
+    if (result == WEIR_NOT_FOUND && passed)
+        passed_clear(passed, context->run->allocator); /* the scan stands behind all of them */
     if (result == WEIR_NO_MEMORY)
         weir_fail(context, result, "state %s: out of memory to scan it",
                   context->node->states[state].name);
@@ -648,8 +662,10 @@ bool weir_scan_next(struct weir_context *context, unsigned state, struct weir_by
 void weir_scan_rewind(struct weir_context *context, unsigned state)
 {
     struct state *table = the_state(context, state);
-    if (table)
-        state_scan_rewind(table);
+    if (!table)
+        return;
+    state_scan_rewind(table);
+    passed_clear(&context->passed[state], context->run->allocator);
 }
 
 enum weir_result weir_timer_set(struct weir_context *context, enum weir_timer kind, int64_t time,

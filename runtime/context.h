@@ -10,6 +10,7 @@
 #include "letter.h"
 #include "logs.h"
 #include "outlet.h"
+#include "passed.h"
 #include "run.h"
 #include "state.h"
 #include "timer.h"
@@ -60,6 +61,8 @@ struct weir_context {
     uint32_t output_count;
     uint64_t emitted;
     struct state **states;
+    struct passed *passed; /* of each state: what scans visited before it was handed over */
+    bool restored;         /* the checkpoint has its node */
     struct timers timers;
     struct context_handle *handles; /* prepared, unconfirmed; in order */
     uint32_t handle_count, handle_room;

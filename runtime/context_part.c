@@ -22,6 +22,7 @@ struct weir_saver {
     struct snapshot_writer *writer;
     char *note;          /* 201 bytes */
     size_t left;         /* bytes the open item may still get */
+    bool keyed;          /* it must begin with a hash */
     const char *refused; /* why an item can't be saved; NULL: none was refused */
 };
 
@@ -40,11 +41,12 @@ static void refuse(struct weir_saver *saver, const char *why)
 void weir_save_begin(struct weir_saver *saver, enum weir_item kind)
 {
     bool within = saver->writer->in_section;
-    if (within || (unsigned)kind > WEIR_ITEM_BROADCAST)
+    if (within || (unsigned)kind > WEIR_ITEM_KEYED)
         refuse(saver, within ? "an item within another" : "an unknown kind of item");
     else
         snapshot_begin(saver->writer, SNAPSHOT_ITEM, kind);
     saver->left = ITEM_LIMIT;
+    saver->keyed = kind == WEIR_ITEM_KEYED;
 }
 
 void weir_save_raw(struct weir_saver *saver, struct weir_bytes bytes)
@@ -61,6 +63,8 @@ void weir_save_raw(struct weir_saver *saver, struct weir_bytes bytes)
 
 void weir_save_end(struct weir_saver *saver)
 {
+    if (saver->keyed && saver->left > ITEM_LIMIT - sizeof(uint64_t))
+        refuse(saver, "a KEYED item that does not begin with its key's hash");
     if (saver->writer->in_section)
         snapshot_end(saver->writer);
     else
@@ -132,6 +136,7 @@ static void save_states(const struct weir_context *context, struct snapshot_writ
         snapshot_u32(writer, context->node->states[i].value_size);
         state_save(context->states[i], writer);
         snapshot_end(writer);
+        passed_save(&context->passed[i], i, writer);
     }
 }
 
@@ -221,6 +226,18 @@ static enum weir_result load_state(struct weir_context *context, struct snapshot
     return result ? result : state_load(context->states[i], section, error);
 }
 
+static enum weir_result load_passed(struct weir_context *context, struct snapshot_section *section,
+                                    struct weir_error *error)
+{
+    uint32_t state = section->index;
+    struct passed_mark mark;
+    if (state >= context->node->state_count || !passed_mark_read(section, &mark))
+        return error_set(error, WEIR_DAMAGED, 0, "a mark of a scan is not well-formed");
+    return passed_add(&context->passed[state], context->run->allocator, &mark)
+               ? WEIR_OK
+               : error_memory(error, "a scan's place", mark.key.size);
+}
+
 static enum weir_result load_handle(struct weir_context *context, struct snapshot_section *section,
                                     struct weir_error *error)
 {
@@ -266,6 +283,8 @@ static enum weir_result load_section(struct weir_context *context, struct snapsh
                    : error_set(error, WEIR_DAMAGED, 0, "the position is not well-formed");
     case SNAPSHOT_STATE:
         return load_state(context, section, logs, error);
+    case SNAPSHOT_SCAN:
+        return load_passed(context, section, error);
     case SNAPSHOT_HANDLE:
         return load_handle(context, section, error);
     case SNAPSHOT_LETTER:

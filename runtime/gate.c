@@ -44,6 +44,39 @@ void gate_align(struct gate *gate)
                  gate->options.restored_id);
 }
 
+static bool more_inputs(struct gate *gate)
+{
+    const struct weir_allocator *allocator = gate->options.allocator;
+    uint32_t count = gate->input_count, room = 2 * count + 16;
+    if (count < gate->input_room)
+        return true;
+    struct gate_input *inputs =
+        memory_resize(allocator, gate->inputs, count * sizeof *inputs, room * sizeof *inputs);
+    if (!inputs)
+        return false;
+    gate->inputs = inputs;
+    struct aligner_input *aligned =
+        memory_resize(allocator, gate->aligned, count * sizeof *aligned, room * sizeof *aligned);
+    if (!aligned)
+        return false;
+    gate->aligned = aligned;
+    gate->input_room = room;
+    return true;
+}
+
+uint32_t gate_add_restored(struct gate *gate, const struct gate_input *facts)
+{
+    if (!more_inputs(gate))
+        return UINT32_MAX;
+    uint32_t slot = gate->input_count++;
+    gate->inputs[slot] = *facts;
+    gate->inputs[slot].watermark = WEIR_NO_TIME;
+    gate->aligned[slot] = (struct aligner_input){.feedback = true, .end_arrived = true};
+    gate->restored_count++;
+    gate->restored_left++;
+    return slot;
+}
+
 static void release_item(struct gate *gate, struct gate_item *item)
 {
     if (!item->spilled) {
@@ -376,6 +409,21 @@ enum weir_result gate_restore(struct gate *gate, uint32_t index, struct batch *b
     return result;
 }
 
+bool gate_end_restored(struct gate *gate)
+{
+    for (uint32_t i = 0; i < gate->input_count; i++) {
+        struct gate_input *input = &gate->inputs[i];
+        if (!input->restores)
+            continue;
+        if (!queue_room(gate, input))
+            return false;
+        push(gate, input, (struct gate_item){.kind = MESSAGE_END});
+    }
+    if (gate->restored_count)
+        gate_align(gate);
+    return true;
+}
+
 /* ------------------------------------------------------------------------ the cut -- */
 
 static void record_queue(struct gate *gate, uint32_t index)
@@ -562,11 +610,26 @@ static struct gate_next read_head(struct gate *gate, uint32_t index, uint32_t li
     if (item.kind == MESSAGE_BATCH)
         return read_batch(gate, index, limit);
     pop(gate, input); /* G3: reached */
+    gate->restored_left -= input->restores != 0;
     return (struct gate_next){
         .what = item.kind == MESSAGE_MARKER ? GATE_MARKER : GATE_END,
         .input = index,
         .id = item.id,
     };
+}
+
+/* G8: something older of its edge is not read to its end. */
+static bool is_behind(const struct gate *gate, uint32_t index)
+{
+    const struct gate_input *input = &gate->inputs[index];
+    if (WEIR_PLANT(new_before_old))
+        return false;
+    for (uint32_t i = 0; i < gate->input_count; i++) {
+        const struct gate_input *older = &gate->inputs[i];
+        if (older->edge == input->edge && older->restores > input->restores && older->count)
+            return true;
+    }
+    return false;
 }
 
 struct gate_next gate_read(struct gate *gate, uint32_t limit)
@@ -575,7 +638,9 @@ struct gate_next gate_read(struct gate *gate, uint32_t limit)
         uint32_t index = gate->next + k;
         if (index >= gate->input_count)
             index -= gate->input_count;
-        if (gate->inputs[index].count && !aligner_holds(&gate->aligner, index)) /* G2 */
+        if (!gate->inputs[index].count || aligner_holds(&gate->aligner, index)) /* G2 */
+            continue;
+        if (!gate->restored_left || !is_behind(gate, index))
             return read_head(gate, index, limit);
     }
     return (struct gate_next){.what = GATE_NOTHING};
@@ -600,7 +665,9 @@ void gate_consumed(struct gate *gate, uint32_t index, uint32_t count)
 /* What travels on a feedback edge says nothing of time. */
 static bool counts(const struct gate *gate, uint32_t index)
 {
-    return !gate->aligned[index].feedback && !gate->aligned[index].end_reached;
+    const struct gate_input *input = &gate->inputs[index];
+    bool timed = input->restores ? !input->timeless : !gate->aligned[index].feedback;
+    return timed && !gate->aligned[index].end_reached;
 }
 
 int64_t gate_watermark(const struct gate *gate)

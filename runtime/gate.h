@@ -17,6 +17,11 @@
  * G6  credits are totals since the start: one that is lost is made good by the next, one that comes
  *     twice changes nothing. What was restored into a queue counts as sent in this run (P14).
  * G7  a feedback edge's batch is credited when it arrives (P11).
+ * G8  what was in flight when the job was restored with another parallelism lies in inputs of its
+ *     own, which have no writer: END stands behind what was restored. Of one edge, those that are
+ *     restored more often are read to their end first, and all of them before its other inputs
+ *     (P14). Nobody waits for their marker, and each cut takes what is left, in every mode: for the
+ *     aligner they are feedback inputs whose END has arrived. Their watermark counts until END.
  *
  * Task thread only.
  */
@@ -45,6 +50,8 @@ struct gate_input {
     struct pipe *credits; /* borrowed; to the writer's inbox */
     uint32_t channel;     /* its number in the plan */
     uint32_t edge, from_subtask;
+    uint32_t restores; /* G8; 0: it has a writer */
+    bool timeless;     /* G8: of a feedback edge */
     uint32_t port;     /* which of the node's named inputs */
     uint64_t sequence; /* of the last item taken */
     uint64_t promised; /* the highest that the writer says it has sent */
@@ -78,20 +85,22 @@ struct gate_options {
 struct gate {
     struct gate_options options;
     struct gate_input *inputs;
-    uint32_t input_count;
-    uint32_t next;         /* whose turn it is */
-    uint32_t filled;       /* inputs whose queue is not empty */
-    uint32_t queued;       /* items in all queues */
-    uint64_t held;         /* bytes of memory in all queues, */
-    uint64_t spilled;      /* and of what of them waits on disk */
-    uint32_t credit_step;  /* batches after which credit goes back, */
-    uint64_t credit_bytes; /* or bytes */
-    uint64_t credit_round; /* batches of all inputs after which all credit goes back, */
-    uint64_t round_done;   /* and how many of them there were */
-    uint64_t duplicates;   /* G1 */
-    uint32_t aside_room;   /* items of one input that may wait aside */
-    uint32_t gap_count;    /* inputs with a gap */
-    bool spill_all;        /* what is logged of a feedback edge is not to stay in memory (P11) */
+    uint32_t input_count, input_room;
+    uint32_t restored_count; /* of them, without a writer (G8), */
+    uint32_t restored_left;  /* and of those, not read to their end */
+    uint32_t next;           /* whose turn it is */
+    uint32_t filled;         /* inputs whose queue is not empty */
+    uint32_t queued;         /* items in all queues */
+    uint64_t held;           /* bytes of memory in all queues, */
+    uint64_t spilled;        /* and of what of them waits on disk */
+    uint32_t credit_step;    /* batches after which credit goes back, */
+    uint64_t credit_bytes;   /* or bytes */
+    uint64_t credit_round;   /* batches of all inputs after which all credit goes back, */
+    uint64_t round_done;     /* and how many of them there were */
+    uint64_t duplicates;     /* G1 */
+    uint32_t aside_room;     /* items of one input that may wait aside */
+    uint32_t gap_count;      /* inputs with a gap */
+    bool spill_all;          /* what is logged of a feedback edge is not to stay in memory (P11) */
     struct spill spill;
     struct aligner_input *aligned;
     struct aligner aligner;
@@ -121,6 +130,10 @@ struct gate_next {
 /* The inputs' facts are filled in by the caller, then gate_align is called. False: no memory. */
 bool gate_init(struct gate *gate, const struct gate_options *options);
 void gate_align(struct gate *gate);
+/* One more input, without a writer, before anything has arrived (G8): gate_restore fills it, and
+ * gate_end_restored is called when all are filled. UINT32_MAX: no memory. */
+uint32_t gate_add_restored(struct gate *gate, const struct gate_input *facts);
+bool gate_end_restored(struct gate *gate);
 void gate_free(struct gate *gate);
 
 /* An item that came in from a channel; `input` is its index here. Takes the payload. *verdict is

@@ -81,7 +81,7 @@ static enum weir_result make_run(struct weir_job *job, struct weir_error *error)
         return result;
     run->allocator = options->allocator;
     run->epoch = 1;
-    run->key_groups = 128;
+    run->key_groups = options->key_groups ? options->key_groups : 128;
     run->careful = options->careful;
     run->batch_bytes = options->batch_bytes;
     run->window_batches = options->window_batches;
@@ -164,6 +164,8 @@ static enum weir_result build(struct weir_job *job, struct weir_error *error)
     if (!result)
         result = graph_describe(job->graph, job->options.parallelism, job->run.key_groups,
                                 &job->description, error);
+    if (!result)
+        result = job_map(job, &job->description, error);
     if (!result)
         result = job_open_scratch(job, error);
     if (!result)
@@ -292,6 +294,8 @@ static void free_tasks(struct weir_job *job)
 static void free_run(struct weir_job *job)
 {
     const struct weir_allocator *allocator = job->run.allocator;
+    mapping_free(&job->mapping);
+    rehash_forget(&job->old_channels);
     graph_release(job->graph, &job->description);
     if (job->restored.allocator || job->restored.tasks)
         manifest_free(&job->restored);

@@ -8,6 +8,8 @@
 
 #include "coordinator.h"
 #include "fetch.h"
+#include "mapping.h"
+#include "rehash.h"
 #include "task.h"
 #include "writer.h"
 
@@ -20,8 +22,11 @@ struct weir_job {
     struct store *store;               /* NULL without */
     struct store *savepoint;           /* restored from, while it is read; else NULL */
     struct manifest_graph description;
-    struct manifest restored; /* zeroed: a first start */
-    struct fetch fetch;       /* while it is read */
+    struct manifest restored;         /* zeroed: a first start */
+    struct fetch fetch;               /* while it is read */
+    struct manifest restored;         /* zeroed: a first start */
+    struct mapping mapping;           /* of it onto the graph; zeroed: a first start */
+    struct rehash_table old_channels; /* of edges that were moved; while it is restored */
     struct transport *transport;
     struct view view;
     struct coordinator coordinator;
@@ -44,6 +49,31 @@ enum weir_result job_open_store(struct weir_job *job, struct weir_error *error) 
 /* A folder for what cycles spill, if there is a cycle, and for state beyond state_memory. */
 enum weir_result job_open_scratch(struct weir_job *job, struct weir_error *error) WEIR_MUST_USE;
 enum weir_result job_read_parts(struct weir_job *job, struct weir_error *error) WEIR_MUST_USE;
+/* Where the checkpoint lies: a savepoint, or the job's store. */
+struct store *job_restored_from(const struct weir_job *job);
+static inline struct task *job_task_of(const struct weir_job *job, uint32_t node, uint32_t subtask)
+{
+    const struct plan *plan = &job->run.plan;
+    return &job->tasks[plan->chains[plan->nodes[node].chain].first_task + subtask];
+}
+/* Room for the parts of a task's operators, unless it is there. */
+enum weir_result job_make_parts(struct weir_job *job, struct task *task,
+                                struct weir_error *error) WEIR_MUST_USE;
+enum weir_result job_read_part(struct weir_job *job, uint32_t instance, struct blob_buffer *part,
+                               struct weir_error *error) WEIR_MUST_USE;
+/* The logs of an old instance that go on as they are. */
+enum weir_result job_read_logs(struct weir_job *job, uint32_t node, uint32_t instance,
+                               struct logs *logs, struct weir_error *error) WEIR_MUST_USE;
+/* job_map.c: how the checkpoint is laid onto the graph of that description: job->mapping.
+ * WEIR_MISMATCH, WEIR_REFUSED: it does not fit, or something would be lost; before anything was
+ * changed. */
+enum weir_result job_map(struct weir_job *job, const struct manifest_graph *description,
+                         struct weir_error *error) WEIR_MUST_USE;
+/* job_rescale.c: the parts, and the values of states, of a node that is not as it was. */
+enum weir_result job_hand_over(struct weir_job *job, uint32_t node,
+                               struct weir_error *error) WEIR_MUST_USE;
+/* job_inflight.c: what was in flight, to where it goes on. */
+enum weir_result job_read_inflight(struct weir_job *job, struct weir_error *error) WEIR_MUST_USE;
 /* job_wire.c: inboxes and pipes of every actor. */
 enum weir_result job_wire(struct weir_job *job, uint64_t run_number,
                           struct weir_error *error) WEIR_MUST_USE;

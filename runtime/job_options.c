@@ -6,6 +6,7 @@
 
 #define SECOND_NS 1000000000LL
 #define KIB 1024u
+#define KEY_GROUP_LIMIT 32768u
 
 static void fill_in(struct weir_job_options *options)
 {
@@ -61,6 +62,8 @@ static enum weir_result check(const struct weir_job_options *options, struct wei
         what = "alignment_max_ns: not negative";
     else if (options->rounds_at_once > ROUND_LIMIT)
         what = "rounds_at_once: 1 to 8";
+    else if (options->key_groups > KEY_GROUP_LIMIT)
+        what = "key_groups: 1 to 32768";
     else if (options->scratch && !*options->scratch)
         what = "scratch: it names no directory";
     else if (options->restore == WEIR_RESTORE_ID && (!options->restore_id || !options->store))

@@ -6,7 +6,6 @@
 #include "job.h"
 #include "memory.h"
 #include "name.h"
-#include "plant.h"
 
 #define KEY_GROUPS 128
 
@@ -110,14 +109,19 @@ static enum weir_result open_savepoint(struct weir_job *job, struct weir_error *
     return result;
 }
 
-static enum weir_result check_graph(const struct weir_job *job,
-                                    const struct manifest_graph *description,
-                                    struct weir_error *error)
+/* Which group a key is in depends on their number, so it stays what it was. */
+static enum weir_result check_groups(const struct weir_job *job, uint32_t there,
+                                     struct weir_error *error)
 {
-    enum weir_result result = manifest_compare(&job->restored.graph, description, error);
-    return result ? error_within(error, "checkpoint %llu does not fit this graph",
-                                 (unsigned long long)job->run.restored_id)
-                  : WEIR_OK;
+    uint32_t wanted = job->options.key_groups;
+    if (!wanted || wanted == there)
+        return WEIR_OK;
+    return error_set(
+        error, WEIR_REFUSED, 0,
+        "%s %s has %u key groups, and job option key_groups says %u: their number is fixed when a "
+        "store is begun, so leave the option out or begin a store from nothing",
+        job->savepoint ? kind_of(job) : "store",
+        job->savepoint ? job->options.restore_path : job->options.store, there, wanted);
 }
 
 /* Before there is a store, which would stand in the next attempt's way. */
@@ -127,7 +131,8 @@ static enum weir_result check_savepoint(struct weir_job *job, struct weir_error 
     enum weir_result result = graph_describe(job->graph, job->options.parallelism,
                                              job->restored.graph.key_groups, &description, error);
     if (!result)
-        result = check_graph(job, &description, error);
+        result = job_map(job, &description, error);
+    mapping_free(&job->mapping); /* it is made again when the store is open */
     graph_release(job->graph, &description);
     return result;
 }
@@ -139,6 +144,8 @@ static enum weir_result adopt_savepoint(struct weir_job *job, struct store_optio
 {
     struct weir_error trouble = {0};
     enum weir_result result = open_savepoint(job, &trouble);
+    if (!result)
+        result = check_groups(job, job->restored.graph.key_groups, &trouble);
     if (!result)
         result = check_savepoint(job, &trouble);
     if (result && error)
@@ -167,7 +174,7 @@ enum weir_result job_open_store(struct weir_job *job, struct weir_error *error)
     bool savepoint = job->options.restore == WEIR_RESTORE_PATH;
     struct store_options options = {
         .path = job->options.store,
-        .key_groups = KEY_GROUPS,
+        .key_groups = job->options.key_groups ? job->options.key_groups : KEY_GROUPS,
         .allocator = job->options.allocator,
         .warn = warn,
         .warn_context = &job->run,
@@ -183,6 +190,9 @@ enum weir_result job_open_store(struct weir_job *job, struct weir_error *error)
         result = store_open(&options, &job->store, error);
     if (!result && savepoint)
         result = check_adopted(job, error);
+    if (result)
+        return result;
+    result = check_groups(job, store_key_groups(job->store), error);
     if (result)
         return result;
     job->run.store = memory_text(job->run.allocator, options.path, strlen(options.path));
@@ -213,7 +223,7 @@ enum weir_result job_open_scratch(struct weir_job *job, struct weir_error *error
     return spill_folder(job->run.scratch, error);
 }
 
-static struct store *from_store(const struct weir_job *job)
+struct store *job_restored_from(const struct weir_job *job)
 {
     return job->savepoint ? job->savepoint : job->store;
 }
@@ -227,7 +237,7 @@ static enum weir_result read_blobs(struct weir_job *job, uint32_t instance, uint
     const struct manifest *from = &job->restored;
     struct manifest_blob *blobs = NULL;
     enum weir_result result =
-        store_list_blobs(from_store(job), from, instance, index, &blobs, error);
+        store_list_blobs(job_restored_from(job), from, instance, index, &blobs, error);
     if (!result)
         result = fetch_blobs(&job->fetch, instance, blobs,
                              from->tasks[instance].state[index].blob_count, segment, error);
@@ -235,8 +245,9 @@ static enum weir_result read_blobs(struct weir_job *job, uint32_t instance, uint
     return result;
 }
 
+/* Into the log of `state`. */
 static enum weir_result read_segment(struct weir_job *job, uint32_t instance, uint32_t index,
-                                     struct logs *logs, struct weir_error *error)
+                                     struct logs *logs, uint32_t state, struct weir_error *error)
 {
     const struct manifest_segment *saved = &job->restored.tasks[instance].state[index];
     struct segment *segment = segment_new(job->run.allocator);
@@ -251,173 +262,97 @@ static enum weir_result read_segment(struct weir_job *job, uint32_t instance, ui
     job->run.restored_bytes += manifest_segment_bytes(saved);
     if (!job->savepoint)
         writer_adopt(&job->writer, segment, saved);
-    return logs_add(logs, saved->state, segment)
+    return logs_add(logs, state, segment)
                ? WEIR_OK
                : error_memory(error, "a log of state", sizeof(struct segment *));
 }
 
-static enum weir_result read_logs(struct weir_job *job, uint32_t instance, struct logs *logs,
-                                  struct weir_error *error)
+enum weir_result job_read_logs(struct weir_job *job, uint32_t node, uint32_t instance,
+                               struct logs *logs, struct weir_error *error)
 {
     const struct manifest_task *saved = &job->restored.tasks[instance];
-    uint32_t states = job->graph->nodes[saved->node].state_count;
-    enum weir_result result = logs_init(logs, job->run.allocator, states)
-                                  ? WEIR_OK
-                                  : error_memory(error, "restored logs", states);
-    for (uint32_t i = 0; !result && i < saved->state_count; i++)
-        result = saved->state[i].state < states
-                     ? read_segment(job, instance, i, logs, error)
-                     : error_set(error, WEIR_DAMAGED, 0, "state %u is not in the graph",
-                                 saved->state[i].state);
+    const struct mapping_node *map = &job->mapping.nodes[node];
+    uint32_t states = job->restored.graph.nodes[saved->node].state_count;
+    enum weir_result result =
+        logs_init(logs, job->run.allocator, job->graph->nodes[node].state_count)
+            ? WEIR_OK
+            : error_memory(error, "restored logs", states);
+    for (uint32_t i = 0; !result && i < saved->state_count; i++) {
+        if (saved->state[i].state >= states)
+            return error_set(error, WEIR_DAMAGED, 0, "state %u is not in the manifest",
+                             saved->state[i].state);
+        uint32_t now = mapping_state_now(&job->mapping, node, saved->state[i].state);
+        if (now != MAPPING_NONE && map->states[now].way == MAPPING_SHARED)
+            result = read_segment(job, instance, i, logs, now, error);
+    }
     return result;
 }
 
-static enum weir_result read_part(struct weir_job *job, uint32_t instance, struct weir_error *error)
+enum weir_result job_make_parts(struct weir_job *job, struct task *task, struct weir_error *error)
 {
-    const struct plan *plan = &job->run.plan;
-    const struct manifest_task *saved = &job->restored.tasks[instance];
-    const struct plan_node *node = &plan->nodes[saved->node];
-    struct task *task = &job->tasks[plan->chains[node->chain].first_task + saved->subtask];
+    const struct weir_allocator *allocator = job->run.allocator;
     if (!task->parts)
-        task->parts = memory_zeroed(job->run.allocator, task->operator_count, sizeof *task->parts);
+        task->parts = memory_zeroed(allocator, task->operator_count, sizeof *task->parts);
     if (!task->parts)
         return error_memory(error, "restored parts", sizeof *task->parts);
     if (!task->logs)
-        task->logs = memory_zeroed(job->run.allocator, task->operator_count, sizeof *task->logs);
+        task->logs = memory_zeroed(allocator, task->operator_count, sizeof *task->logs);
     if (!task->logs)
         return error_memory(error, "restored logs", sizeof *task->logs);
-    struct blob_buffer *part = &task->parts[node->place];
-    job->run.restored_bytes += saved->part.blob.stored_size + BLOB_HEADER_SIZE;
-    enum weir_result result = store_read(from_store(job), &job->restored, instance, part, error);
-    return result ? result : read_logs(job, instance, &task->logs[node->place], error);
+    return WEIR_OK;
 }
 
-/* --------------------------------------------------------------- what was in flight -- */
-
-/* The channel it was on; false: there is none. The manifest's graph fits this one, and channels are
- * ordered by edge, writer, reader. */
-static bool find_channel(const struct plan *plan, const struct snapshot_inflight *inflight,
-                         uint32_t *index)
-{
-    const struct weir_graph *graph = plan->graph;
-    if (inflight->edge >= graph->edge_count)
-        return false;
-    const struct graph_edge *edge = &graph->edges[inflight->edge];
-    uint32_t first = plan->edge_first[inflight->edge], end = plan->edge_first[inflight->edge + 1];
-    uint32_t writers = plan->nodes[edge->from].parallelism;
-    uint32_t readers = (end - first) / writers; /* of each */
-    if (inflight->from_subtask >= writers || readers == 0)
-        return false;
-    bool forward = edge->routing == WEIR_FORWARD;
-    *index = first + inflight->from_subtask * readers + (forward ? 0 : inflight->to_subtask);
-    return *index < end && plan->channels[*index].from_subtask == inflight->from_subtask &&
-           plan->channels[*index].to_subtask == inflight->to_subtask;
-}
-
-static enum weir_result refuse_inflight(const struct plan *plan,
-                                        const struct snapshot_inflight *inflight,
-                                        struct weir_error *error)
-{
-    const struct weir_graph *graph = plan->graph;
-    if (inflight->edge >= graph->edge_count || !plan_direct(plan, inflight->edge))
-        return error_set(error, WEIR_DAMAGED, 0,
-                         "what was in flight was on no channel of the graph");
-    const struct graph_edge *edge = &graph->edges[inflight->edge];
-    return error_set(error, WEIR_MISMATCH, 0,
-                     "records were on their way from %s to %s, which now run in one task: go on "
-                     "with the program as it was, and stop it by an aligned checkpoint first",
-                     graph->nodes[edge->from].name, graph->nodes[edge->to].name);
-}
-
-/* P14: what lay at the reader lies there again, and takes its writer's window; what waited at the
- * writer waits there again. */
-static enum weir_result place_batch(struct weir_job *job, enum snapshot_side side, uint32_t index,
-                                    struct batch *batch, struct weir_error *error)
-{
-    const struct plan_channel *channel = &job->run.plan.channels[index];
-    struct outlet *outlet = &job->tasks[channel->from_task].outlet;
-    uint32_t slot = job->run.writer_slot[index];
-    bool outside = side == SNAPSHOT_OUTLET_SIDE;
-    if (WEIR_PLANT(content_out_of_order))
-        outside = true;
-    if (outside)
-        return outlet_restore(outlet, slot, batch)
-                   ? WEIR_OK
-                   : error_memory(error, "what was in flight", batch->size);
-    if (!channel->feedback && !WEIR_PLANT(window_granted_twice))
-        outlet_charge(outlet, slot, 1, batch->size);
-    return gate_restore(&job->tasks[channel->to_task].gate, job->run.reader_slot[index], batch,
-                        error);
-}
-
-static enum weir_result place_inflight(struct weir_job *job,
-                                       const struct snapshot_inflight *inflight,
-                                       struct weir_error *error)
-{
-    uint32_t index;
-    if (!find_channel(&job->run.plan, inflight, &index))
-        return refuse_inflight(&job->run.plan, inflight, error);
-    struct batch *batch = batch_alone(job->run.allocator, inflight->items.size);
-    if (!batch)
-        return error_memory(error, "what was in flight", inflight->items.size);
-    if (inflight->items.size)
-        memcpy(batch->data, inflight->items.data, inflight->items.size);
-    batch->size = inflight->items.size;
-    batch->count = inflight->records;
-    return place_batch(job, inflight->side, index, batch, error);
-}
-
-static enum weir_result read_piece(struct weir_job *job, uint32_t instance, uint32_t index,
-                                   struct blob_buffer *piece, struct weir_error *error)
-{
-    struct snapshot_section section;
-    struct snapshot_inflight inflight;
-    enum weir_result result =
-        store_read_inflight(from_store(job), &job->restored, instance, index, piece, error);
-    struct snapshot_reader reader = {piece->data, piece->size, false};
-    while (!result && snapshot_next(&reader, &section)) {
-        if (!snapshot_get_inflight(&section, &inflight))
-            return error_set(error, WEIR_DAMAGED, 0, "what was in flight is not well-formed");
-        result = place_inflight(job, &inflight, error);
-    }
-    if (!result && reader.failed)
-        result = error_set(error, WEIR_DAMAGED, 0, "what was in flight is not well-formed");
-    return result;
-}
-
-static enum weir_result read_inflight(struct weir_job *job, uint32_t instance,
-                                      struct weir_error *error)
+enum weir_result job_read_part(struct weir_job *job, uint32_t instance, struct blob_buffer *part,
+                               struct weir_error *error)
 {
     const struct manifest_task *saved = &job->restored.tasks[instance];
-    struct blob_buffer piece = {0};
+    job->run.restored_bytes += saved->part.blob.stored_size + BLOB_HEADER_SIZE;
+    return store_read(job_restored_from(job), &job->restored, instance, part, error);
+}
+
+/* As it was: the part says all, and its logs go on. */
+static enum weir_result read_as_was(struct weir_job *job, uint32_t node, uint32_t subtask,
+                                    struct weir_error *error)
+{
+    struct task *task = job_task_of(job, node, subtask);
+    uint32_t place = job->run.plan.nodes[node].place;
+    uint32_t instance =
+        mapping_instance(&job->restored.graph, job->mapping.nodes[node].then, subtask);
+    struct blob_buffer *part = &task->parts[place];
+    enum weir_result result = job_read_part(job, instance, part, error);
+    return result ? result : job_read_logs(job, node, instance, &task->logs[place], error);
+}
+
+static enum weir_result read_node(struct weir_job *job, uint32_t node, struct weir_error *error)
+{
+    const struct mapping_node *map = &job->mapping.nodes[node];
+    uint32_t parallelism = job->run.plan.nodes[node].parallelism, place;
     enum weir_result result = WEIR_OK;
-    for (uint32_t i = 0; !result && i < saved->inflight_count; i++) {
-        job->run.restored_bytes += saved->inflight[i].blob.stored_size + BLOB_HEADER_SIZE;
-        result = read_piece(job, instance, i, &piece, error);
+    for (uint32_t i = 0; !result && i < parallelism; i++) {
+        struct task *task = job_task_of(job, node, i);
+        place = job->run.plan.nodes[node].place;
+        task->operators[place].restored = map->then != MAPPING_NONE;
+        result = job_make_parts(job, task, error);
+        if (!result && map->as_was)
+            result = read_as_was(job, node, i, error);
     }
-    blob_buffer_free(&piece, job->run.allocator);
-    if (result)
-        error_within(error, "checkpoint %llu", (unsigned long long)job->run.restored_id);
+    if (!result && !map->as_was && map->then != MAPPING_NONE)
+        result = job_hand_over(job, node, error);
     return result;
 }
 
 static enum weir_result restore(struct weir_job *job, struct weir_error *error)
 {
-    enum weir_result result = check_graph(job, &job->description, error);
-    if (result)
-        return result;
-    if (job->restored.task_count != job->run.plan.instance_count)
-        return error_set(error, WEIR_MISMATCH, 0,
-                         "checkpoint %llu holds %u parts, and this graph has %u subtasks",
-                         (unsigned long long)job->run.restored_id, job->restored.task_count,
-                         job->run.plan.instance_count);
-    fetch_begin(&job->fetch, &job->run, from_store(job), &job->restored);
-    for (uint32_t i = 0; !result && i < job->restored.task_count; i++)
-        result = read_part(job, i, error);
-    for (uint32_t i = 0; !result && i < job->restored.task_count; i++)
-        result = read_inflight(job, i, error);
+    enum weir_result result = WEIR_OK;
+    job->old_channels.allocator = job->run.allocator;
+    fetch_begin(&job->fetch, &job->run, job_restored_from(job), &job->restored);
+    for (uint32_t n = 0; !result && n < job->graph->node_count; n++)
+        result = read_node(job, n, error);
+    if (!result)
+        result = job_read_inflight(job, error);
+    rehash_forget(&job->old_channels);
     if (result == WEIR_DAMAGED && (!job->savepoint || store_is_savepoint(job->savepoint)))
-        result = store_explain(from_store(job), job->run.restored_id, error);
+        result = store_explain(job_restored_from(job), job->run.restored_id, error);
     if (result && job->savepoint)
         call_by_kind(job, error);
     return result;

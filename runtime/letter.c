@@ -96,6 +96,7 @@ void letters_save(const struct letters *letters, struct snapshot_writer *writer)
         snapshot_u64(writer, letter->position);
         snapshot_u64(writer, (uint64_t)letter->record.time);
         snapshot_text(writer, letter->cause);
+        snapshot_u32(writer, letter->subtask);
         snapshot_u64(writer, letter->record.key.size);
         snapshot_bytes(writer, letter->record.key.data, letter->record.key.size);
         snapshot_bytes(writer, letter->record.value.data, letter->record.value.size);
@@ -112,6 +113,7 @@ enum weir_result letters_load(struct letters *letters, struct snapshot_section *
     letter.position = snapshot_get_u64(section);
     letter.record.time = (int64_t)snapshot_get_u64(section);
     struct weir_bytes text = snapshot_get_text(section);
+    letter.subtask = snapshot_get_u32(section);
     uint64_t key_size = snapshot_get_u64(section);
     bool sound = !section->failed && letter.id && letter.position && text.size <= CAUSE_LIMIT &&
                  key_size <= WEIR_KEY_LIMIT;
@@ -139,7 +141,7 @@ static unsigned char *print_letter(const struct letters *letters, const struct l
     int length = snprintf(header, sizeof header,
                           "weir-dead-letter 1\nnode: %s\nsubtask: %u\ninput: %u\nposition: %llu\n"
                           "time: %s\ncause: %s\nkey size: %zu\nvalue size: %zu\n\n",
-                          letters->node, letters->subtask, letter->input,
+                          letters->node, letter->subtask, letter->input,
                           (unsigned long long)letter->position, time, letter->cause,
                           record->key.size, record->value.size);
     assert(length > 0 && (size_t)length < sizeof header);
@@ -232,7 +234,7 @@ enum weir_result letters_publish(const struct letters *letters, const char *dire
     assert(letters->count);
     const struct letter *letter = letters->list[0];
     char name[NAME_ROOM];
-    snprintf(name, sizeof name, "%s-%u-%llu", letters->node, letters->subtask,
+    snprintf(name, sizeof name, "%s-%u-%llu", letters->node, letter->subtask,
              (unsigned long long)letter->position);
     size_t size = 0, room = strlen(directory) + sizeof name + sizeof "/..letter";
     char *final = memory_take(letters->allocator, room);

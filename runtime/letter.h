@@ -37,14 +37,14 @@ struct letter {
     uint64_t id; /* of the first round that holds it; 0: not cut yet */
     uint64_t position;
     uint32_t input;
+    uint32_t subtask;  /* that was given it: of another run, perhaps, with another parallelism */
     const char *cause; /* printable */
     struct weir_record record;
 };
 
 struct letters {
     const struct weir_allocator *allocator;
-    const char *node; /* borrowed */
-    uint32_t subtask;
+    const char *node;     /* borrowed */
     struct letter **list; /* in order of their records; each one block with its bytes */
     uint32_t count, room;
 };

@@ -260,3 +260,34 @@ bool plan_direct(const struct plan *plan, uint32_t edge)
 {
     return plan->nodes[plan->graph->edges[edge].to].chained;
 }
+
+uint32_t plan_add_restored(struct plan *plan, uint32_t edge, uint32_t restores, uint32_t number,
+                           uint32_t to_subtask)
+{
+    const struct graph_edge *of = &plan->graph->edges[edge];
+    const struct plan_node *from = &plan->nodes[of->from], *to = &plan->nodes[of->to];
+    uint32_t count = plan->channel_count + plan->restored_count;
+    if (plan->restored_count == plan->restored_room) {
+        uint32_t room = plan->restored_room ? 2 * plan->restored_room : 16;
+        struct plan_channel *larger =
+            memory_resize(plan->graph->allocator, plan->channels, count * sizeof *larger,
+                          (plan->channel_count + room + 1) * sizeof *larger);
+        if (!larger)
+            return UINT32_MAX;
+        plan->channels = larger;
+        plan->restored_room = room;
+    }
+    uint32_t task = plan->chains[to->chain].first_task + to_subtask;
+    plan->channels[count] = (struct plan_channel){
+        .edge = edge,
+        .from_task = task,
+        .to_task = task,
+        .from_subtask = number,
+        .to_subtask = to_subtask,
+        .loop = from->loop == to->loop ? to->loop : 0,
+        .feedback = of->feedback,
+        .restores = restores,
+    };
+    plan->restored_count++;
+    return count;
+}

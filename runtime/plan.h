@@ -41,6 +41,9 @@ struct plan_channel {
     uint32_t loop; /* both its ends are in that one */
     bool feedback;
     bool aligned_only; /* nothing of it may be recorded (P13) */
+    /* 0: a channel. n: one without a writer, of what was in flight when the job was restored with
+     * another parallelism, n such restores ago; from_subtask is its number (rehash.h). */
+    uint32_t restores;
 };
 
 struct plan {
@@ -49,8 +52,11 @@ struct plan {
     uint32_t *order;         /* nodes, writers before readers */
     struct plan_chain *chains;
     uint32_t chain_count;
-    struct plan_channel *channels; /* ordered by edge, then from_subtask, then to_subtask */
+    /* Ordered by edge, then from_subtask, then to_subtask; behind them, restored_count that have no
+     * writer. */
+    struct plan_channel *channels;
     uint32_t channel_count;
+    uint32_t restored_count, restored_room;
     uint32_t *edge_first; /* first channel of each edge; edge_count + 1 entries */
     uint32_t task_count;
     uint32_t instance_count;
@@ -65,6 +71,9 @@ struct plan {
 enum weir_result plan_make(struct weir_graph *graph, uint32_t parallelism, struct plan *plan,
                            struct weir_error *error) WEIR_MUST_USE;
 void plan_free(struct plan *plan);
+/* One more channel without a writer; its index. Before the job starts. UINT32_MAX: no memory. */
+uint32_t plan_add_restored(struct plan *plan, uint32_t edge, uint32_t restores, uint32_t number,
+                           uint32_t to_subtask);
 
 /* The node at a place of a chain. */
 uint32_t plan_member(const struct plan *plan, uint32_t chain, uint32_t place);

@@ -212,8 +212,9 @@ static void on_channel(struct task *task, const struct message *message)
  * empty. And when it was, input is done. */
 static void note_ends(struct task *task)
 {
-    bool forward = aligner_ended(&task->gate.aligner) && task->gate.input_count;
-    bool feedback = task->gate.aligner.forward_count < task->gate.input_count;
+    const struct gate *gate = &task->gate;
+    bool forward = aligner_ended(&gate->aligner) && gate->input_count;
+    bool feedback = gate->aligner.forward_count + gate->restored_count < gate->input_count;
     task->input_done |= forward && (!feedback || task->at_rest);
     if (!task->loop || task->looping || task->outside_count)
         return;
@@ -538,7 +539,7 @@ static void reach_end(struct task *task, const struct gate_next *next)
     const struct plan_channel *channel =
         &task->run->plan.channels[task->gate.inputs[next->input].channel];
     unsigned verdict = aligner_end_reached(&task->gate.aligner, next->input);
-    task->outside_count -= !channel->loop;
+    task->outside_count -= !channel->loop && !channel->restores;
     task_verdict(task, verdict, next->input, 0);
     note_ends(task);
     raise_watermark(task);

@@ -19,13 +19,14 @@ static enum weir_result load_channel(struct task *task, struct snapshot_section 
     uint32_t edge = snapshot_get_u32(section), from = snapshot_get_u32(section);
     int64_t watermark = (int64_t)snapshot_get_u64(section);
     bool idle = snapshot_get_u32(section) != 0;
+    uint32_t restores = snapshot_get_u32(section);
     if (!snapshot_done(section))
         return error_set(error, WEIR_DAMAGED, 0, "a channel's position is not well-formed");
     if (edge == TASK_OWN_WATERMARK)
         task->watermark = watermark;
     for (uint32_t i = 0; i < task->gate.input_count; i++) {
         struct gate_input *input = &task->gate.inputs[i];
-        if (input->edge == edge && input->from_subtask == from) {
+        if (input->edge == edge && input->from_subtask == from && input->restores == restores) {
             input->watermark = watermark;
             input->idle = idle;
         }
@@ -57,8 +58,8 @@ static void open_operator(struct task *task, uint32_t place)
             weir_fail(context, result, "open answered %s", weir_result_name(result));
         task_end_call(task);
     }
-    if (task->failed || !task->parts)
-        return;
+    if (task->failed || !task->parts || !task->parts[place].data)
+        return; /* a first start, of the job or of the node */
     task->idle_told = -1;
     struct weir_error error = {0};
     struct weir_bytes part = {task->parts[place].data, task->parts[place].size};

@@ -42,11 +42,14 @@ static void save_channels(const struct task *task, struct snapshot_writer *write
     for (uint32_t i = 0; i <= task->gate.input_count; i++) {
         bool own = i == task->gate.input_count;
         const struct gate_input *input = &task->gate.inputs[i];
+        if (!own && input->restores && task->gate.aligned[i].end_reached)
+            continue; /* it is no more */
         snapshot_begin(writer, SNAPSHOT_CHANNEL, i);
         snapshot_u32(writer, own ? TASK_OWN_WATERMARK : input->edge);
         snapshot_u32(writer, own ? 0 : input->from_subtask);
         snapshot_u64(writer, (uint64_t)(own ? task->watermark : input->watermark));
         snapshot_u32(writer, own ? 0 : input->idle);
+        snapshot_u32(writer, own ? 0 : input->restores);
         snapshot_end(writer);
     }
 }

@@ -56,11 +56,12 @@ extern "C" {
 
 /* ---------------------------------------------------------------------------------- types -- */
 
-struct weir_graph;   /* a description; start it as often as you like */
-struct weir_job;     /* a graph in motion */
-struct weir_context; /* the task a callback runs in */
-struct weir_saver;   /* where save puts operator state */
-struct weir_loader;  /* where load takes it from */
+struct weir_graph;     /* a description; start it as often as you like */
+struct weir_job;       /* a graph in motion */
+struct weir_context;   /* the task a callback runs in */
+struct weir_saver;     /* where save puts operator state */
+struct weir_loader;    /* where load takes it from */
+struct weir_migration; /* where migrate puts a value */
 
 /* Event time: nanoseconds since 1970-01-01 UTC. */
 #define WEIR_NO_TIME INT64_MIN
@@ -92,12 +93,15 @@ enum weir_progress {
     WEIR_END,  /* never again */
 };
 
-/* How an item of operator state is to be shared out when the parallelism changes. Kept for that:
- * today a restart needs the checkpoint's parallelism, and each subtask gets back its own items. */
+/* How an item of operator state is shared out when a job is restored with another parallelism. With
+ * the same parallelism each subtask gets back its own items. */
 enum weir_item {
-    WEIR_ITEM_SPLIT,     /* to any one subtask (positions of source splits) */
-    WEIR_ITEM_UNION,     /* to every subtask */
-    WEIR_ITEM_BROADCAST, /* the same in all subtasks; one copy is kept */
+    WEIR_ITEM_SPLIT,     /* to any one subtask (positions of source splits): about as many to each,
+                            to some perhaps none, and items of several that were others before */
+    WEIR_ITEM_UNION,     /* all subtasks' items to every subtask */
+    WEIR_ITEM_BROADCAST, /* the same in all subtasks; every subtask gets those of the first */
+    WEIR_ITEM_KEYED,     /* to the subtask that records of a key go to: the item's first 8 bytes are
+                            weir_hash of the key, as an uint64_t */
 };
 
 /* What a source or sink can promise over a restart; shown by `plan`. */
@@ -172,6 +176,14 @@ struct weir_operator {
      * place (with weir_idle), and it is never called again. An operator that has it always begins a
      * task of its own. Must not block. */
     enum weir_result (*wake)(void *self, struct weir_context *context);
+    /* Why its parallelism can't be another after a restart, in a few words ("it reads one stream");
+     * such a start is refused with them. NULL: it can, and what it saves as items is shared out as
+     * enum weir_item says. Static. */
+    const char *fixed;
+    /* Its timers say when to look, and not what at: with another parallelism every subtask gets all
+     * of them, and those that find nothing to do are harmless. false: timers belong to their
+     * subtask, and as long as one is set, another parallelism is refused. */
+    bool timers_shared;
 };
 
 /* The simple case: one callback, no private struct. `config` is the node's. */
@@ -186,7 +198,19 @@ struct weir_state {
     uint32_t version;    /* change it when the meaning of values changes */
     uint32_t value_size; /* bytes of a fixed-size cell; 0: values of any size */
     const char *format;  /* for people and tools, see FORMATS; may be NULL */
+    /* For values of older versions than `version`: called for each of them when the job is restored
+     * from a checkpoint that has such, before any operator is opened, on the thread that starts the
+     * job. Puts what the value is in this version into weir_migrate_room; if it does not ask for
+     * room, the key is dropped. An answer but WEIR_OK fails the start, with `error` as it was
+     * filled. NULL: values of another version are refused. */
+    enum weir_result (*migrate)(const void *config, uint32_t version, struct weir_bytes key,
+                                struct weir_bytes value, struct weir_migration *to,
+                                struct weir_error *error);
+    const void *migrate_config; /* borrowed; its `config` */
 };
+/* In migrate: room for the new value, zeroed, 8-byte aligned; of value_size bytes, or, where that
+ * is 0, of any size up to WEIR_VALUE_LIMIT. NULL: too large, or no memory: give up. */
+WEIR_API void *weir_migrate_room(struct weir_migration *to, size_t size);
 
 /* FORMATS: how values look to people: `u64`, `i64`, `f64`, `u32`, `i32`, `utf8`, `json`, `hex`, or
  * a struct of them in C layout, "{u64 count; f64 sum}". Kept in the manifest; weir does not look
@@ -283,7 +307,7 @@ WEIR_API uint32_t weir_parallelism(const struct weir_context *context); /* of th
 WEIR_API const char *weir_store_id(const struct weir_context *context);
 /* The number of this start of the job: grows with every start on a store. 1 without a store. */
 WEIR_API uint32_t weir_epoch(const struct weir_context *context);
-/* True when the job was restored from a checkpoint: load is called. */
+/* True when the job was restored from a checkpoint that knows this node: load is called. */
 WEIR_API bool weir_restored(const struct weir_context *context);
 WEIR_API int64_t weir_now(const struct weir_context *context);       /* monotonic, ns */
 WEIR_API int64_t weir_wall_time(const struct weir_context *context); /* since 1970, ns */
@@ -649,6 +673,15 @@ struct weir_job_options {
      * on. The first of a run is one, unless the checkpoint that it went on from was. 1: all are; 0:
      * the default, none need be. (A savepoint is a copy, and always full.) */
     uint32_t full_every;
+    /* Keys are shared out by group: a key's group is its hash, and a subtask owns a range of
+     * groups. 1 to 32768, for the first start on a store, which keeps it; default 128. Later starts
+     * may leave it out, and are refused with another number. A node of more subtasks than there are
+     * groups has idle ones. */
+    uint32_t key_groups;
+    /* A start whose graph has no place for something that the checkpoint holds - a node, a state or
+     * an edge was taken out, or renamed - is refused, naming it; true: it is dropped. A sink's
+     * output that is not published yet is never dropped. */
+    bool allow_dropped_state;
 };
 
 enum weir_outcome {

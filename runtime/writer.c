@@ -303,10 +303,11 @@ static void on_log(struct writer *writer, struct message *message)
 static void on_content(struct writer *writer, struct message *message)
 {
     struct weir_error error = {0};
+    const struct plan *plan = &writer->run->plan;
     struct writer_round *round = find_round(writer, message->id);
     bool wanted = round && message->id && !round->failed && /* W1, W2 */
-                  message->sequence < writer->run->plan.task_count &&
-                  message->channel < writer->run->plan.channel_count;
+                  message->sequence < plan->task_count &&
+                  message->channel < plan->channel_count + plan->restored_count;
     struct message *place = wanted ? next_place(writer, &round->contents[message->sequence]) : NULL;
     if (place)
         *place = *message;
@@ -387,6 +388,7 @@ static enum weir_result write_item(struct writer *writer, const struct message *
         .from_subtask = channel->from_subtask,
         .to_subtask = channel->to_subtask,
         .records = item->value ? 0 : batch->count,
+        .restores = channel->restores,
         .items = {batch->data + item->value, batch->size - item->value},
     };
     snapshot_inflight(sections, &inflight);

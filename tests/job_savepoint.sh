@@ -15,6 +15,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 source "$here/tools/job.bash"
 program=$(cd "$1" && pwd)/examples/word_count
 faulty=$(cd "$1" && pwd)/tests/programs/faulty
+other=$(cd "$1" && pwd)/examples/two_inputs
 export XDG_RUNTIME_DIR=$work/session
 mkdir -m 700 "$XDG_RUNTIME_DIR"
 lines=4000
@@ -211,11 +212,12 @@ mistakes_lose_nothing() {
     expect 3 "is a savepoint, and is never changed: .*--restore $saved" "${job[@]}" --store "$saved"
     expect 3 'is a savepoint, and is never changed' "${job[@]}" --store "$saved" \
         --restore "$work/empty"
-    expect 4 'had parallelism 2 and has 3' "$program" run --parallelism 3 --store "$store.new" \
+    expect 3 'has 128 key groups' "$program" run --key-groups 7 --store "$store.new" \
         --set "input=$work/text" --set "output=$out" --restore "$saved"
     [[ ! -e $store.new ]] || fail "a start that was refused has made a store"
-    expect 4 'was it renamed' "$faulty" run --parallelism 2 --store "$store.new" \
-        --set "input=$work/text" --set "output=$out" --restore "$saved"
+    expect 3 "was something renamed.*state '.*' of node 'count': [0-9]+ keys" "$other" run \
+        --store "$store.new" --set "sales=$work/text" --set "prices=$work/text" \
+        --set "output=$out" --restore "$saved"
     # A savepoint that is older than what was published does not go with that output.
     expect 5 'published after the checkpoint this run was restored from' "${job[@]}" \
         --store "$store.old" --restore "$work/empty"

@@ -391,11 +391,11 @@ Test(async, damaged_requests_are_refused)
 {
     struct bed bed;
     bed_make(&bed, (struct weir_async_options){.threads = 1});
-    for (size_t size = 0; size <= 48; size++) {
-        uint64_t words[6] = {8, 16, 0, 0, 0, 0};
+    for (size_t size = 0; size <= 56; size++) {
+        uint64_t words[7] = {0, 8, 16, 0, 0, 0, 0}; /* the first is the hash of the key */
         struct weir_saver saved = {0};
         struct weir_context task;
-        fake_items_add(&saved, WEIR_ITEM_SPLIT, (struct weir_bytes){words, size});
+        fake_items_add(&saved, WEIR_ITEM_KEYED, (struct weir_bytes){words, size});
         struct fake_run again = {.saved = &saved};
         cr_expect_eq(fake_start(&task, bed.graph, (weir_node){0}, &again), WEIR_DAMAGED);
         fake_end(&task);

@@ -50,8 +50,9 @@ static unsigned letters_in(const char *folder)
 
 static struct letters some_letters(const struct weir_record *record, const char *cause)
 {
-    struct letters letters = {.node = "count", .subtask = 3};
-    struct letter letter = {.position = 42, .input = 1, .cause = cause, .record = *record};
+    struct letters letters = {.node = "count"};
+    struct letter letter = {
+        .position = 42, .input = 1, .subtask = 3, .cause = cause, .record = *record};
     cr_assert(letters_add(&letters, &letter));
     return letters;
 }
@@ -74,7 +75,7 @@ Test(job_poison, a_letter_is_text_and_then_the_bytes_as_documented)
     cr_expect_eq(letters.count, 0);
     letters_free(&letters);
     letters = some_letters(&(struct weir_record){.time = WEIR_NO_TIME}, "");
-    letters.subtask = 4;
+    letters.list[0]->subtask = 4;
     cr_assert_eq(letters_publish(&letters, scratch.path, &error), WEIR_OK, "%s", error.text);
     cr_expect_str_eq(content(scratch_join(scratch.path, "count-4-42.letter")),
                      "weir-dead-letter 1\nnode: count\nsubtask: 4\ninput: 1\nposition: 42\n"
@@ -140,13 +141,14 @@ Test(job_poison, letters_come_back_from_a_snapshot_and_damaged_ones_are_refused)
         cr_assert(snapshot_next(&reader, &section));
         size_t body = section.left;
         section.left = left < 60 ? left * body / 60 : body;
-        bool whole = section.left >= 3 * 8 + 4 + 3 + 8 + 3; /* up to the key's end */
+        bool whole = section.left >= 3 * 8 + 4 + 3 + 4 + 8 + 3; /* up to the key's end */
         cr_assert_eq(letters_load(&back, &section, &error), whole ? WEIR_OK : WEIR_DAMAGED);
     }
     const struct letter *last = back.list[back.count - 1];
     cr_expect_eq(last->id, 9);
     cr_expect_eq(last->position, 42);
     cr_expect_eq(last->input, 1);
+    cr_expect_eq(last->subtask, 3);
     cr_expect_str_eq(last->cause, "why");
     cr_expect_eq(last->record.time, -7);
     cr_expect_eq(last->record.value.size, 5);

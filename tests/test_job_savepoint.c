@@ -463,9 +463,13 @@ Test(job_savepoint, a_graph_that_it_does_not_fit_leaves_no_store_behind)
     flow_ends(&flow, WEIR_OUTCOME_STOPPED);
     flow_close(&flow);
     goes_on_from(place("sp"), "other");
-    weir_connect(flow.graph, flow_times(&flow, "more", 1, 1, 0),
-                 ledger_sink(flow.graph, "another", &ledger, 1), WEIR_SPREAD);
-    cr_assert_eq(weir_job_start(flow.graph, &flow.options, &flow.job, &flow.error), WEIR_MISMATCH);
+    struct weir_graph *graph = weir_graph_new(NULL);
+    struct weir_sequence_source_options numbers = {WEIR_SIZED(struct weir_sequence_source_options),
+                                                   .count = 1};
+    weir_connect(graph, weir_sequence_source(graph, "more", &numbers),
+                 ledger_sink(graph, "another", &ledger, 1), WEIR_SPREAD);
+    cr_assert_eq(weir_job_start(graph, &flow.options, &flow.job, &flow.error), WEIR_REFUSED);
+    weir_graph_free(&graph);
     cr_expect(strstr(flow.error.text, "does not fit this graph") != NULL, "%s", flow.error.text);
     cr_expect_not(scratch_exists(place("other")));
 }

@@ -175,7 +175,7 @@ Test(snapshot, unknown_tags_and_dirty_padding_are_refused)
     cr_assert(read_all(writer.data, writer.size, &failed) == 3 && !failed);
     writer.data[writer.size - 1] = 1;
     cr_assert(read_all(writer.data, writer.size, &failed) == 2 && failed);
-    writer.data[0] = SNAPSHOT_INFLIGHT + 1;
+    writer.data[0] = SNAPSHOT_SCAN + 1;
     cr_assert(read_all(writer.data, writer.size, &failed) == 0 && failed);
     free(writer.data);
 }
@@ -201,8 +201,8 @@ Test(snapshot, a_section_asked_for_too_much_fails_and_stays_failed)
 Test(snapshot, content_in_flight_reads_back_and_nothing_else_is_taken_for_it)
 {
     const struct snapshot_inflight written[] = {
-        {SNAPSHOT_CHANNEL_SIDE, 3, 1, 2, 5, {"sixteen bytes...", 16}},
-        {SNAPSHOT_OUTLET_SIDE, UINT32_MAX, 0, 7, 0, {NULL, 0}},
+        {SNAPSHOT_CHANNEL_SIDE, 3, 1, 2, 5, 4, {"sixteen bytes...", 16}},
+        {SNAPSHOT_OUTLET_SIDE, UINT32_MAX, 0, 7, 0, 0, {NULL, 0}},
     };
     struct snapshot_writer writer = writer_new(NULL);
     struct snapshot_section section;
@@ -210,10 +210,13 @@ Test(snapshot, content_in_flight_reads_back_and_nothing_else_is_taken_for_it)
     for (int i = 0; i < 2; i++)
         snapshot_inflight(&writer, &written[i]);
     snapshot_begin(&writer, SNAPSHOT_INFLIGHT, SNAPSHOT_OUTLET_SIDE + 1); /* no such side */
-    snapshot_bytes(&writer, "0123456789abcdef", 16);
+    snapshot_bytes(&writer, "0123456789abcdef01234567", 24);
     snapshot_end(&writer);
     snapshot_begin(&writer, SNAPSHOT_INFLIGHT, 0); /* cut short */
-    snapshot_bytes(&writer, "0123456789abcde", 15);
+    snapshot_bytes(&writer, "0123456789abcdef0123456", 23);
+    snapshot_end(&writer);
+    snapshot_begin(&writer, SNAPSHOT_INFLIGHT, 0); /* what is kept zero is not */
+    snapshot_bytes(&writer, "0123456789abcdef01234567", 24);
     snapshot_end(&writer);
     snapshot_begin(&writer, SNAPSHOT_ITEM, 0);
     snapshot_bytes(&writer, "0123456789abcdef", 16);
@@ -225,10 +228,11 @@ Test(snapshot, content_in_flight_reads_back_and_nothing_else_is_taken_for_it)
         cr_assert(read.side == written[i].side && read.edge == written[i].edge);
         cr_assert(read.from_subtask == written[i].from_subtask);
         cr_assert(read.to_subtask == written[i].to_subtask);
+        cr_assert(read.restores == written[i].restores);
         cr_assert(read.records == written[i].records && read.items.size == written[i].items.size);
         cr_assert(read.items.size == 0 || memcmp(read.items.data, "sixteen bytes...", 16) == 0);
     }
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         cr_assert(snapshot_next(&reader, &section) && !snapshot_get_inflight(&section, &read));
     cr_assert(!snapshot_next(&reader, &section) && !reader.failed);
     free(writer.data);

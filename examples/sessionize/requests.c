@@ -86,9 +86,14 @@ static enum weir_result reader_load(void *self, struct weir_context *context,
     enum weir_item kind;
     struct weir_bytes item;
     (void)version;
-    if (!weir_load_next(loader, &kind, &item) || item.size != sizeof reader->latest)
-        return weir_fail(context, WEIR_DAMAGED, "what was saved is not a time");
-    memcpy(&reader->latest, item.data, sizeof reader->latest);
+    for (bool first = true; weir_load_next(loader, &kind, &item); first = false) {
+        int64_t latest;
+        if (item.size != sizeof latest)
+            return weir_fail(context, WEIR_DAMAGED, "what was saved is not a time");
+        memcpy(&latest, item.data, sizeof latest);
+        if (first || latest < reader->latest) /* with another parallelism there may be several */
+            reader->latest = latest;
+    }
     return WEIR_OK;
 }
 

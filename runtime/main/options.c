@@ -9,7 +9,7 @@
 #include "digits.h"
 #include "refusal.h"
 
-enum { PARALLELISM_LIMIT = 1024 }; /* weir.h */
+enum { PARALLELISM_LIMIT = 1024, KEY_GROUP_LIMIT = 32768 }; /* weir.h */
 #define MILLISECOND_NS ((int64_t)1000 * 1000)
 
 /* ----------------------------------------------------------------------- one of its own kind -- */
@@ -255,6 +255,12 @@ static const struct option {
      .take = take_restore,
      .needs_store = true,
      .help = "the checkpoint, or the savepoint, to go on from (default latest)"},
+    {.name = "allow-dropped-state", .verbs = JOB, .kind = FLAG, .needs_store = true,
+     .offset = AT(job.allow_dropped_state),
+     .help = "drop what of the checkpoint the graph has no place for"},
+    {.name = "key-groups", .value = "N", .verbs = JOB, .kind = NUMBER, .least = 1,
+     .most = KEY_GROUP_LIMIT, .needs_store = true, .offset = AT(job.key_groups),
+     .help = "of a new store, for ever: keys move in groups (default 128)"},
 
     {.heading = "checkpoints:",
      .name = "interval", .value = "100ms|1s|off", .verbs = JOB, .kind = OWN,

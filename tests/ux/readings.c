@@ -98,9 +98,13 @@ static enum weir_result changes_load(void *self, struct weir_context *context,
     struct weir_bytes item;
 
     (void)version;
-    if (!weir_load_next(loader, &kind, &item) || item.size != sizeof changes->seen)
-        return weir_fail(context, WEIR_DAMAGED, "the saved number of changes is missing");
-    memcpy(&changes->seen, item.data, sizeof changes->seen);
+    while (weir_load_next(loader, &kind, &item)) { /* of several, if there were more tasks */
+        uint64_t seen;
+        if (item.size != sizeof seen)
+            return weir_fail(context, WEIR_DAMAGED, "the saved number of changes makes no sense");
+        memcpy(&seen, item.data, sizeof seen);
+        changes->seen += seen;
+    }
     return WEIR_OK;
 }
 

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* links: flow valve */
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "valve.h"
+
+static struct scratch scratch;
+static void scratch_open(void)
+{
+    scratch = scratch_make();
+}
+static void scratch_close(void)
+{
+    scratch_free(&scratch);
+}
+TestSuite(job_rescale, .init = scratch_open, .fini = scratch_close);
+
+static void start_over(void)
+{
+    scratch_free(&scratch);
+    scratch = scratch_make();
+}
+
+/* ------------------------------------------------------------------ a pipeline in lives -- */
+
+/* numbers -> tally -> valve -> order -> ledger, all BY_KEY but the last: shut, everything before
+ * the valve is full. The world outside outlives its starts, each of which has a graph of its own,
+ * with another parallelism of each node. A key's numbers come from one series whatever the
+ * parallelism of the source was at first. */
+#define KEYS 840u
+#define RECORDS 12000u
+
+struct world {
+    struct flow flow;
+    struct ledger ledger;
+    struct valve valve;
+    struct tally tally;
+    struct notes notes;
+    unsigned lives, with_content;
+};
+
+struct shape {
+    uint32_t numbers, tally, valve, order;
+    enum weir_mode mode;
+    const char *endpoint;
+};
+
+static void world_open(struct world *world)
+{
+    world->lives = world->with_content = 0;
+    ledger_init(&world->ledger, RECORDS);
+    valve_init(&world->valve);
+    tally_init(&world->tally);
+}
+
+static void world_close(struct world *world)
+{
+    ledger_free(&world->ledger);
+    valve_free(&world->valve);
+    tally_free(&world->tally);
+}
+
+static void life_begin(struct world *world, const struct shape *shape)
+{
+    struct flow *flow = &world->flow;
+    flow_init(flow);
+    notes_take(&world->notes, flow);
+    flow->options.store = scratch.path;
+    flow->options.interval_ns = -1;
+    flow->options.batch_bytes = 1024;
+    flow->options.window_batches = 4;
+    flow->options.mode = shape->mode;
+    flow->options.alignment_max_ns = 1000000;
+    flow->options.endpoint = shape->endpoint;
+    weir_node source = flow_numbers(flow, "numbers", RECORDS, KEYS, shape->numbers);
+    weir_node tally = tally_node(flow->graph, "tally", &world->tally, shape->tally);
+    weir_node valve = valve_node(flow->graph, "valve", &world->valve, shape->valve);
+    weir_node order = order_node(flow->graph, "order", shape->order);
+    weir_node sink = ledger_sink(flow->graph, "sink", &world->ledger, shape->order);
+    weir_connect(flow->graph, source, tally, WEIR_BY_KEY);
+    weir_connect(flow->graph, tally, valve, WEIR_BY_KEY);
+    weir_connect(flow->graph, valve, order, WEIR_BY_KEY);
+    weir_connect(flow->graph, order, sink, WEIR_FORWARD);
+}
+
+static void life_end(struct world *world)
+{
+    world->lives++;
+    world->with_content += world->notes.with_content > 0;
+    flow_close(&world->flow);
+    flow_free(&world->flow);
+    notes_free(&world->notes);
+    valve_shut(&world->valve);
+}
+
+static void find_full(void *context, const char *line)
+{
+    if (strncmp(line, "task tally.", 11) == 0 && strstr(line, "output waits for credit"))
+        *(bool *)context = true;
+}
+
+static void until_full(struct world *world)
+{
+    bool full = false;
+    time_t end = time(NULL) + FLOW_DEADLINE / FLOW_SECOND;
+    while (!full && time(NULL) < end) {
+        sched_yield();
+        weir_job_dump(world->flow.job, find_full, &full);
+    }
+    cr_assert(full, "tally never waits for credit");
+}
+
+static struct shape draw_shape(uint64_t *seed)
+{
+    static const char *const endpoints[] = {"inproc", "inproc", "tcp://127.0.0.1"};
+    return (struct shape){.numbers = 1 + (uint32_t)(flow_draw(seed) % 8),
+                          .tally = 1 + (uint32_t)(flow_draw(seed) % 8),
+                          .valve = 1 + (uint32_t)(flow_draw(seed) % 8),
+                          .order = 1 + (uint32_t)(flow_draw(seed) % 8),
+                          .mode = (enum weir_mode)(flow_draw(seed) % 3),
+                          .endpoint = endpoints[flow_draw(seed) % 3]};
+}
+
+/* Runs to the end with everything open: each number is published once. Order was checked on the
+ * way. */
+static void world_finish(struct world *world, const struct shape *shape)
+{
+    life_begin(world, shape);
+    valve_open(&world->valve);
+    flow_finish(&world->flow);
+    life_end(world);
+    ledger_is(&world->ledger, RECORDS, 1);
+    store_is_sound(scratch.path);
+}
+
+Test(job_rescale, what_is_in_flight_goes_on_in_order_with_any_parallelism)
+{
+    static const struct {
+        uint32_t p, q;
+    } changes[] = {{1, 4}, {4, 1}, {2, 3}, {3, 2}, {5, 8}, {8, 1}};
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        uint32_t p = changes[i].p, q = changes[i].q;
+        struct world world;
+        start_over();
+        world_open(&world);
+        struct shape before = {p, p, p, p, WEIR_UNALIGNED, "inproc"};
+        struct shape after = {q, q, q, q, i % 2 ? WEIR_UNALIGNED : WEIR_ALIGNED, "inproc"};
+        life_begin(&world, &before);
+        flow_start(&world.flow);
+        until_full(&world);
+        flow_checkpoint(&world.flow);
+        cr_expect_gt(world.notes.channel_bytes, 0, "%u to %u", p, q);
+        cr_expect_gt(world.notes.outlet_bytes, 0, "%u to %u", p, q);
+        flow_kill(&world.flow);
+        life_end(&world);
+        world_finish(&world, &after);
+        world_close(&world);
+    }
+}
+
+/* Each life consumes a little of what it was given, so that what three restores ago was in flight
+ * is still there beside what was two ago. */
+Test(job_rescale, restored_again_and_again_before_it_is_consumed_it_is_exact_and_in_order)
+{
+    uint64_t seed = flow_seed();
+    for (int trial = 0; trial < 4; trial++) {
+        struct world world;
+        start_over();
+        world_open(&world);
+        for (unsigned life = 0; life < 10; life++) {
+            struct shape shape = draw_shape(&seed);
+            shape.mode = shape.mode == WEIR_ALIGNED ? WEIR_UNALIGNED : shape.mode;
+            life_begin(&world, &shape);
+            flow_start(&world.flow);
+            if (life == 0)
+                until_full(&world);
+            uint64_t base = tally_read(&world.valve.passed), more = flow_draw(&seed) % 60;
+            for (uint32_t n = 0; n < shape.valve; n++)
+                valve_allow(&world.valve, n, (int64_t)more);
+            tally_until(&world.valve.passed, base + more);
+            if (flow_draw(&seed) % 4)
+                flow_checkpoint(&world.flow);
+            flow_kill(&world.flow);
+            life_end(&world);
+        }
+        cr_expect_geq(world.with_content, 3, "%u lives, %u with something in flight", world.lives,
+                      world.with_content);
+        struct shape last = draw_shape(&seed);
+        world_finish(&world, &last);
+        world_close(&world);
+    }
+}
+
+Test(job_rescale, stopped_at_random_moments_with_rounds_all_the_time_it_is_exact)
+{
+    uint64_t seed = flow_seed();
+    for (int trial = 0; trial < 4; trial++) {
+        struct world world;
+        start_over();
+        world_open(&world);
+        for (unsigned life = 0; life < 8; life++) {
+            struct shape shape = draw_shape(&seed);
+            life_begin(&world, &shape);
+            world.flow.options.interval_ns = FLOW_SECOND / 500;
+            world.flow.options.rounds_at_once = 1 + (uint32_t)(flow_draw(&seed) % 3);
+            flow_start(&world.flow);
+            uint64_t base = tally_read(&world.valve.passed), more = flow_draw(&seed) % 400;
+            for (uint32_t n = 0; n < shape.valve; n++)
+                valve_allow(&world.valve, n, (int64_t)more);
+            tally_until(&world.valve.passed, base + more / 3);
+            if (shape.mode != WEIR_ALIGNED && flow_draw(&seed) % 3 == 0) {
+                flow_stop(&world.flow, WEIR_STOP_SUSPEND);
+                (void)flow_wait(&world.flow);
+            } else {
+                flow_kill(&world.flow);
+            }
+            life_end(&world);
+        }
+        struct shape last = draw_shape(&seed);
+        world_finish(&world, &last);
+        world_close(&world);
+    }
+}
