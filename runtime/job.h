@@ -22,7 +22,6 @@ struct weir_job {
     struct store *store;               /* NULL without */
     struct store *savepoint;           /* restored from, while it is read; else NULL */
     struct manifest_graph description;
-    struct manifest restored;         /* zeroed: a first start */
     struct fetch fetch;               /* while it is read */
     struct manifest restored;         /* zeroed: a first start */
     struct mapping mapping;           /* of it onto the graph; zeroed: a first start */
