@@ -60,6 +60,7 @@ bool context_init(struct weir_context *context, struct task *task, const struct 
         memory_zeroed(run->allocator, graph_node->output_count, sizeof *context->outputs);
     context->passed =
         memory_zeroed(run->allocator, graph_node->state_count + 1, sizeof *context->passed);
+    context->later = (struct saver_list){.allocator = run->allocator, .sealed = run->sealed};
     return context->self && context->outputs && context->passed && make_states(context);
 }
 
@@ -83,6 +84,7 @@ void context_free(struct weir_context *context)
     memory_release(allocator, context->self);
     timers_free(&context->timers, allocator);
     letters_free(&context->letters);
+    saver_list_free(&context->later);
     *context = (struct weir_context){.run = context->run, .node = context->node};
 }
 

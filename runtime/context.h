@@ -12,6 +12,7 @@
 #include "outlet.h"
 #include "passed.h"
 #include "run.h"
+#include "saver.h"
 #include "state.h"
 #include "timer.h"
 
@@ -90,7 +91,8 @@ struct weir_context {
     uint32_t hand_input;
     bool poisoned; /* there is poison for it: records are looked at before they are given */
     struct letters letters;
-    size_t part_size; /* of the last snapshot: a hint for the next */
+    size_t part_size;        /* of the last snapshot: a hint for the next */
+    struct saver_list later; /* of the cut that is being made */
 };
 
 /* Allocates what the plan says; false: no memory. Outputs are wired by the task. */
@@ -110,7 +112,8 @@ uint32_t context_sound(const struct weir_context *context, const struct weir_rec
 bool context_bury(struct weir_context *context, uint32_t port, const struct weir_record *record);
 
 /* The operator's part of a checkpoint. save: false when the operator refuses the round (reason in
- * *error) or memory is short (writer->failed). The states' logs are cut by themselves. load takes
+ * *error) or memory is short (writer->failed). What is to be written later is in context->later
+ * then. The states' logs are cut by themselves. load takes
  * them over, and fails the task. */
 bool context_save(struct weir_context *context, struct snapshot_writer *writer, char note[201],
                   struct weir_error *error);

@@ -3,7 +3,6 @@
  * The operator's part of a checkpoint: what an instance saves and takes back, and what of it is
  * published once the checkpoint is durable.
  */
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,79 +13,13 @@
 #include "task.h"
 
 #define HANDLE_LIMIT ((size_t)64 << 10)
-#define ITEM_LIMIT ((size_t)16 << 20)
 
 /* --------------------------------------------------------------------- save and load -- */
-
-struct weir_saver {
-    struct snapshot_writer *writer;
-    char *note;          /* 201 bytes */
-    size_t left;         /* bytes the open item may still get */
-    bool keyed;          /* it must begin with a hash */
-    const char *refused; /* why an item can't be saved; NULL: none was refused */
-};
 
 struct weir_loader {
     struct item_cursor item; /* first: see operator_item.h */
     struct snapshot_reader reader;
 };
-
-/* The first one sticks. */
-static void refuse(struct weir_saver *saver, const char *why)
-{
-    if (!saver->refused)
-        saver->refused = why;
-}
-
-void weir_save_begin(struct weir_saver *saver, enum weir_item kind)
-{
-    bool within = saver->writer->in_section;
-    if (within || (unsigned)kind > WEIR_ITEM_KEYED)
-        refuse(saver, within ? "an item within another" : "an unknown kind of item");
-    else
-        snapshot_begin(saver->writer, SNAPSHOT_ITEM, kind);
-    saver->left = ITEM_LIMIT;
-    saver->keyed = kind == WEIR_ITEM_KEYED;
-}
-
-void weir_save_raw(struct weir_saver *saver, struct weir_bytes bytes)
-{
-    if (!saver->writer->in_section)
-        refuse(saver, "a value outside of an item");
-    else if (bytes.size > saver->left)
-        refuse(saver, "an item over 16 MiB");
-    if (saver->refused)
-        return;
-    saver->left -= bytes.size;
-    snapshot_bytes(saver->writer, bytes.data, bytes.size);
-}
-
-void weir_save_end(struct weir_saver *saver)
-{
-    if (saver->keyed && saver->left > ITEM_LIMIT - sizeof(uint64_t))
-        refuse(saver, "a KEYED item that does not begin with its key's hash");
-    if (saver->writer->in_section)
-        snapshot_end(saver->writer);
-    else
-        refuse(saver, "the end of an item that was not begun");
-}
-
-void weir_save(struct weir_saver *saver, enum weir_item kind, struct weir_bytes item)
-{
-    weir_save_begin(saver, kind);
-    if (saver->refused)
-        return;
-    weir_save_raw(saver, item);
-    weir_save_end(saver);
-}
-
-void weir_save_note(struct weir_saver *saver, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(saver->note, 201, format, arguments);
-    va_end(arguments);
-}
 
 bool weir_load_next(struct weir_loader *loader, enum weir_item *kind, struct weir_bytes *item)
 {
@@ -152,18 +85,15 @@ bool context_save(struct weir_context *context, struct snapshot_writer *writer, 
     snapshot_begin(writer, SNAPSHOT_POSITION, 0);
     snapshot_u64(writer, WEIR_PLANT(position_lost) ? 0 : context->taken);
     snapshot_end(writer);
-    struct weir_saver saver = {.writer = writer, .note = note};
+    struct weir_saver saver = {.writer = writer, .note = note, .later = &context->later};
+    saver_list_drop(&context->later);
     enum weir_result result = WEIR_OK;
     if (context->table->save) {
         struct pulse_call outer = pulse_enter(&context->task->pulse, context->place, "save");
         result = context->table->save(context->self, context, &saver);
         pulse_leave(&context->task->pulse, outer);
     }
-    if (writer->in_section) {
-        refuse(&saver, "an item that was not ended");
-        snapshot_end(writer);
-    }
-    if (saver.refused)
+    if (!saver_done(&saver))
         result = WEIR_INVALID;
     if (result) {
         error_set(error, result, 0, "%s[%u] can't save itself: %s", context->node->name,

@@ -315,6 +315,12 @@ static void keep_log(struct rig *rig, const struct message *message)
         fail_memory(rig, "a log of state");
 }
 
+static void keep_later(struct rig *rig, const struct message *message)
+{
+    if (message->id == rig->round && !saver_list_add(&rig->later, batch_share(message->payload, 1)))
+        fail_memory(rig, "what is to be written later");
+}
+
 static void keep_part(struct rig *rig, const struct message *message)
 {
     const struct batch *part = message->payload;
@@ -382,6 +388,9 @@ static void on_message(struct rig *rig, const struct message *message)
         break;
     case MESSAGE_LOG:
         keep_log(rig, message);
+        break;
+    case MESSAGE_LATER:
+        keep_later(rig, message);
         break;
     case MESSAGE_PART:
         keep_part(rig, message);
@@ -643,6 +652,7 @@ void rig_announce(struct rig *rig, uint64_t id)
     rig->sealed = rig->reached = false;
     blob_buffer_free(&rig->part, NULL);
     logs_free(&rig->logs);
+    saver_list_drop(&rig->later);
     on_verdict(rig, aligner_announced(&rig->collector.aligner, id));
     command(rig, MESSAGE_ANNOUNCE, id);
     for (uint32_t i = 0; i < rig->plan->input_count; i++)
@@ -654,8 +664,35 @@ enum weir_result rig_complete(struct rig *rig, struct weir_error *error)
     return go_on(rig, is_complete, error);
 }
 
+static unsigned char *grow(void *context, unsigned char *data, size_t size, size_t capacity)
+{
+    struct blob_buffer *part = context;
+    (void)size;
+    data = memory_resize(NULL, data, part->capacity, capacity);
+    if (data)
+        *part = (struct blob_buffer){.data = data, .size = part->size, .capacity = capacity};
+    return data;
+}
+
+enum weir_result rig_write_later(struct saver_list *later, struct blob_buffer *part,
+                                 struct weir_error *error)
+{
+    struct snapshot_writer whole = {.grow = grow,
+                                    .context = part,
+                                    .data = part->data,
+                                    .size = part->size,
+                                    .capacity = part->capacity};
+    enum weir_result result = WEIR_OK;
+    for (uint32_t i = 0; !result && i < later->count; i++)
+        result = saver_write(later->items[i], &whole, error);
+    saver_list_drop(later);
+    part->size = whole.size;
+    return result;
+}
+
 void rig_abort(struct rig *rig)
 {
+    saver_list_drop(&rig->later);
     for (uint32_t i = 0; i < rig->plan->input_count; i++)
         outlet_abort(&rig->feeders[i]);
     command(rig, MESSAGE_ABORT, rig->round);
@@ -704,6 +741,7 @@ enum weir_result rig_close(struct rig *rig, struct weir_error *error)
     memory_release(NULL, rig->feeders);
     blob_buffer_free(&rig->part, NULL);
     logs_free(&rig->logs);
+    saver_list_free(&rig->later);
     rig->plan = NULL;
     size_t blocks = atomic_load(&rig->guard.blocks), bytes = atomic_load(&rig->guard.bytes);
     if (!blocks)

@@ -82,6 +82,7 @@ struct rig {
     bool sealed, reached; /* of `round`: by the task, by the collector's cut */
     struct blob_buffer part;
     struct logs logs;            /* of its states; in memory of no guard, like the part */
+    struct saver_list later;     /* what the operator has yet to write of it */
     struct transcript_mark mark; /* R2 */
     struct step step;            /* the task's last */
     bool rests;                  /* nothing moved in the last turn */
@@ -114,9 +115,13 @@ void rig_end(struct rig *rig); /* END on every input */
 
 /* The coordinator's ANNOUNCE, and a marker on each input. */
 void rig_announce(struct rig *rig, uint64_t id);
-/* Until the round is complete: rig->part, rig->logs and rig->mark are its. */
+/* Until the round is complete: rig->part, rig->logs, rig->later and rig->mark are its. */
 enum weir_result rig_complete(struct rig *rig, struct weir_error *error) WEIR_MUST_USE;
 void rig_abort(struct rig *rig);
+/* As the writer does, any time after the cut: appends to the part what was to be written later, and
+ * lets go of it. */
+enum weir_result rig_write_later(struct saver_list *later, struct blob_buffer *part,
+                                 struct weir_error *error) WEIR_MUST_USE;
 /* Tells that `id` is durable, and waits until all that it covers is published. */
 enum weir_result rig_commit(struct rig *rig, uint64_t id, struct weir_error *error) WEIR_MUST_USE;
 

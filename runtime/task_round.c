@@ -26,6 +26,8 @@ static unsigned char *grow_snapshot(void *pool_and_batch, unsigned char *data, s
         struct batch_pool *pool;
         struct batch *batch;
     } *room = pool_and_batch;
+    if (room->batch && room->batch->capacity >= capacity) /* a kept one, larger than was asked */
+        return data;
     size_t doubled = room->batch ? room->batch->capacity * 2 : 0;
     struct batch *larger = batch_new(room->pool, capacity > doubled ? capacity : doubled);
     if (!larger)
@@ -119,6 +121,32 @@ static bool send_logs(struct task *task, const struct weir_context *context, uin
     return sent;
 }
 
+/* What the operator will write on the writer's thread; goes before its part. */
+static bool send_later(struct task *task, struct weir_context *context, uint64_t id,
+                       struct copies *copies, struct weir_error *error)
+{
+    bool sent = true;
+    for (uint32_t i = 0; sent && i < context->later.count; i++) {
+        struct message message = {.kind = MESSAGE_LATER,
+                                  .epoch = task->run->epoch,
+                                  .channel = context->instance,
+                                  .id = id,
+                                  .payload = context->later.items[i]};
+        uint64_t weight = saver_bytes(message.payload);
+        uint64_t now = atomic_load_explicit(task->run->sealed, memory_order_relaxed);
+        sent = pipe_send(task->writer, &message);
+        if (!sent)
+            break;
+        context->later.items[i] = NULL; /* the writer's */
+        copies->bytes += weight;
+        copies->peak = now > copies->peak ? now : copies->peak;
+    }
+    saver_list_drop(&context->later);
+    if (!sent)
+        task_refused(task->writer, "the writer", error);
+    return sent;
+}
+
 static bool send_part(struct task *task, struct weir_context *context, uint64_t id,
                       struct copies *copies, struct weir_error *error)
 {
@@ -138,8 +166,10 @@ static bool send_part(struct task *task, struct weir_context *context, uint64_t 
     save_task(task, context, &writer, note);
     if (saved && writer.failed)
         error_memory(error, "a snapshot", writer.size);
-    saved = saved && !writer.failed && send_logs(task, context, id, error);
+    saved = saved && !writer.failed && send_logs(task, context, id, error) &&
+            send_later(task, context, id, copies, error);
     if (!saved) {
+        saver_list_drop(&context->later);
         batch_release(room.batch);
         return false;
     }

@@ -49,6 +49,8 @@ struct durable {
     size_t position;
     struct blob_buffer part;
     struct logs logs;
+    struct saver_list
+        later; /* every second one's is written at once, others' when they are needed */
     struct transcript_mark mark;
 };
 
@@ -56,6 +58,7 @@ static void free_durable(struct durable *durable)
 {
     blob_buffer_free(&durable->part, NULL);
     logs_free(&durable->logs);
+    saver_list_free(&durable->later);
 }
 
 struct torture {
@@ -237,6 +240,9 @@ static enum weir_result drop(struct torture *torture, struct weir_error *error)
     char at[40];
     place(torture, at);
     enum weir_result result = check_unpublished(torture, error);
+    if (!result) /* at last; it is memory of this instance's */
+        result = rig_write_later(&torture->durable.later, &torture->durable.part, error);
+    saver_list_free(&torture->durable.later);
     enum weir_result closed = rig_close(&torture->rig, result ? NULL : error);
     if (result || closed)
         return result ? result : closed;
@@ -322,14 +328,16 @@ static enum weir_result commit(struct torture *torture, uint64_t id, struct weir
     return result;
 }
 
-static void keep_durable(struct torture *torture, uint64_t id)
+static enum weir_result keep_durable(struct torture *torture, uint64_t id, struct weir_error *error)
 {
     struct durable *durable = &torture->durable;
     struct rig *rig = &torture->rig;
     free_durable(durable);
-    *durable = (struct durable){id, torture->position, rig->part, rig->logs, rig->mark};
+    *durable = (struct durable){id, torture->position, rig->part, rig->logs, rig->later, rig->mark};
     rig->part = (struct blob_buffer){0};
     rig->logs = (struct logs){0};
+    rig->later = (struct saver_list){0};
+    return id % 2 ? rig_write_later(&durable->later, &durable->part, error) : WEIR_OK;
 }
 
 /* Its markers may still lie before what comes next. */
@@ -351,7 +359,9 @@ static enum weir_result run_round(struct torture *torture, enum fate fate, struc
     enum weir_result result = rig_complete(&torture->rig, error);
     if (result)
         return result;
-    keep_durable(torture, id);
+    result = keep_durable(torture, id, error);
+    if (result)
+        return result;
     if (untold)
         result = commit(torture, untold, error);
     torture->untold = id;
@@ -519,6 +529,7 @@ static enum weir_result run_trial(struct torture *torture, struct weir_error *er
         result = run_course(torture, error);
     if (!result)
         result = finish(torture, error);
+    saver_list_free(&torture->durable.later);
     enum weir_result closed = rig_close(&torture->rig, result ? NULL : error);
     return result ? result : closed;
 }

@@ -70,6 +70,7 @@ enum message_kind {
     MESSAGE_FAILED,    /* payload: struct weir_error's text; value: its code */
     /* task to writer; id */
     MESSAGE_LOG,     /* channel: the instance; value: the state; payload: struct state_cut */
+    MESSAGE_LATER,   /* channel: the instance; payload: an item yet to be written (saver) */
     MESSAGE_PART,    /* channel: the instance; payload: the snapshot; that was all of it */
     MESSAGE_CONTENT, /* channel: the plan's; count: the side, 1 is the outlet's; value: where in the
                          payload it begins; sequence: the task; payload: the batch */

@@ -162,8 +162,8 @@ struct weir_operator {
      * the next. */
     void (*aborted)(void *self, struct weir_context *context, uint64_t id);
 
-    /* At the cut: put operator state into the saver as items. Must not change anything, emit or
-     * block. */
+    /* At the cut: put operator state into the saver as items; a large one by weir_save_later. Must
+     * not change anything, emit or block. */
     enum weir_result (*save)(void *self, struct weir_context *context, struct weir_saver *saver);
     /* After open, when the job was restored: take the items of a save of `version`. */
     enum weir_result (*load)(void *self, struct weir_context *context, struct weir_loader *loader,
@@ -435,6 +435,34 @@ WEIR_API void weir_save_bytes(struct weir_saver *saver, struct weir_bytes bytes)
 WEIR_API void weir_save_text(struct weir_saver *saver, const char *text);
 WEIR_API void weir_save_raw(struct weir_saver *saver, struct weir_bytes bytes);
 WEIR_API void weir_save_end(struct weir_saver *saver);
+
+/* For state too large to be copied at the cut: an item that is written a moment later, on another
+ * thread, while the stream goes on. save only prepares: it shares, references or marks as
+ * copy-on-write what `write` will read, and from then on the operator must not change that. (The
+ * idea is IBM Streams' non-blocking checkpoint: prepare under the cut, serialise outside of it.) */
+struct weir_later {
+    size_t size; /* WEIR_SIZED(struct weir_later) */
+    void *data;
+    /* Once, or never when the checkpoint comes to nothing before. Appends the item by
+     * weir_save_raw, weir_save_u32 and the like - as much as there is memory for, it has no limit
+     * of 16 MiB - between no weir_save_begin and weir_save_end. Any other answer than WEIR_OK gives
+     * the checkpoint up, with it as the reason. May take long: only checkpoints wait. */
+    enum weir_result (*write)(void *data, struct weir_saver *saver);
+    /* Once, whatever became of the checkpoint: after write, or instead of it. May be NULL. */
+    void (*release)(void *data);
+    uint64_t
+        bytes; /* what data keeps in memory until release, besides what the operator has anyway:
+                       counts in memory_max and memory_saved */
+};
+/* In save: as weir_save, for such an item; it comes after all others of this save, later ones in
+ * their order. `write` and `release` are called on a thread of the job's that is no operator's, or
+ * release inside save or on the thread of weir_job_close; one at a time for one job, but together
+ * with callbacks of any operator, and even after `close` of this one: so data lives by itself, and
+ * what it shares with `self` needs atomics or a lock. They get no context, and must not call
+ * anything that takes one, nor the job's functions. The item is in memory once more while it is
+ * compressed and written. */
+WEIR_API void weir_save_later(struct weir_saver *saver, enum weir_item kind,
+                              const struct weir_later *later);
 
 /* In load: the next item, in the order saved; false at the end. The view lives until load returns.
  */

@@ -11,6 +11,7 @@
 #include "memory.h"
 #include "plant.h"
 #include "round.h"
+#include "saver.h"
 #include "snapshot.h"
 
 #define RETRY_NS 1000000                /* pause before an answer is sent again */
@@ -25,7 +26,8 @@ static bool make_round(struct writer *writer, struct writer_round *round)
     round->tasks = memory_zeroed(allocator, writer->manifest.task_count, sizeof *round->tasks);
     round->contents = memory_zeroed(allocator, tasks, sizeof *round->contents);
     round->logs = memory_zeroed(allocator, writer->manifest.task_count, sizeof *round->logs);
-    return round->tasks && round->contents && round->logs;
+    round->later = memory_zeroed(allocator, writer->manifest.task_count, sizeof *round->later);
+    return round->tasks && round->contents && round->logs && round->later;
 }
 
 enum weir_result writer_init(struct writer *writer, const struct run *run, struct store *store,
@@ -98,6 +100,8 @@ static void close_round(struct writer *writer, struct writer_round *round)
         drop_content(writer, &round->contents[i]);
     for (uint32_t i = 0; round->logs && i < writer->manifest.task_count; i++)
         drop_content(writer, &round->logs[i]);
+    for (uint32_t i = 0; round->later && i < writer->manifest.task_count; i++)
+        drop_content(writer, &round->later[i]);
     clear_tasks(writer, round);
     round->id = 0;
 }
@@ -114,8 +118,11 @@ void writer_free(struct writer *writer)
             memory_release(allocator, round->contents[t].items);
         for (uint32_t t = 0; round->logs && t < writer->manifest.task_count; t++)
             memory_release(allocator, round->logs[t].items);
+        for (uint32_t t = 0; round->later && t < writer->manifest.task_count; t++)
+            memory_release(allocator, round->later[t].items);
         memory_release(allocator, round->contents);
         memory_release(allocator, round->logs);
+        memory_release(allocator, round->later);
         memory_release(allocator, round->fresh);
         memory_release(allocator, round->named);
         memory_release(allocator, round->tasks);
@@ -125,6 +132,7 @@ void writer_free(struct writer *writer)
     memory_release(allocator, writer->manifest.job);
     memory_release(allocator, writer->manifest.reason);
     blob_buffer_free(&writer->piece, allocator);
+    blob_buffer_free(&writer->whole, allocator);
     pipe_close(&writer->coordinator);
     inbox_close(&writer->inbox);
 }
@@ -233,6 +241,52 @@ static bool describe_task(const struct writer *writer, const struct batch *part,
     return false;
 }
 
+static unsigned char *grow_whole(void *context, unsigned char *data, size_t size, size_t capacity)
+{
+    struct writer *writer = context;
+    (void)size;
+    data = memory_resize(writer->run->allocator, data, writer->whole.capacity, capacity);
+    if (data)
+        writer->whole = (struct blob_buffer){.data = data, .capacity = capacity};
+    return data;
+}
+
+/* The operators' own code runs here: it may take its time. */
+static enum weir_result write_items(struct writer *writer, struct writer_content *later,
+                                    const struct manifest_task *task, struct snapshot_writer *whole,
+                                    struct weir_error *error)
+{
+    enum weir_result result = WEIR_OK;
+    for (uint32_t i = 0; !result && i < later->count; i++) {
+        result = saver_write(later->items[i].payload, whole, error);
+        if (result)
+            error_within(error, "%s[%u]", writer->run->plan.graph->nodes[task->node].name,
+                         task->subtask);
+        release_item(writer, &later->items[i]); /* the sooner its memory comes back the better */
+    }
+    return result;
+}
+
+/* The part, with what was to be written later behind it. */
+static enum weir_result write_whole(struct writer *writer, struct writer_round *round,
+                                    uint32_t instance, const struct batch *part,
+                                    struct weir_error *error)
+{
+    struct manifest_task *task = &round->tasks[instance];
+    struct writer_content *later = &round->later[instance];
+    struct snapshot_writer whole = {.grow = grow_whole, .context = writer};
+    snapshot_bytes(&whole, part->data, part->size);
+    enum weir_result result = write_items(writer, later, task, &whole, error);
+    drop_content(writer, later);
+    if (!result && whole.failed)
+        result = error_memory(error, "a task's part", whole.size);
+    if (!result)
+        result = store_part(writer->store, round->id, BLOB_SNAPSHOT, instance,
+                            (struct weir_bytes){whole.data, whole.size}, &task->part, error);
+    blob_buffer_free(&writer->whole, writer->run->allocator); /* it may be large */
+    return result;
+}
+
 static enum weir_result write_part(struct writer *writer, struct writer_round *round,
                                    const struct message *message, struct weir_error *error)
 {
@@ -242,7 +296,9 @@ static enum weir_result write_part(struct writer *writer, struct writer_round *r
     if (!describe_task(writer, part, task))
         return error_memory(error, "a task's description", part->size);
     enum weir_result result = writer_write_logs(writer, round, message->channel, error);
-    if (!result)
+    if (!result && round->later[message->channel].count)
+        result = write_whole(writer, round, message->channel, part, error);
+    else if (!result)
         result = store_part(writer->store, round->id, BLOB_SNAPSHOT, message->channel,
                             (struct weir_bytes){part->data, part->size}, &task->part, error);
     if (result)
@@ -289,7 +345,10 @@ static void on_log(struct writer *writer, struct message *message)
     struct writer_round *round = find_round(writer, message->id);
     bool wanted = round && message->id && !round->failed && /* W1, W2 */
                   message->channel < writer->manifest.task_count && message->payload;
-    struct message *place = wanted ? next_place(writer, &round->logs[message->channel]) : NULL;
+    struct writer_content *lists = !wanted                        ? NULL
+                                   : message->kind == MESSAGE_LOG ? round->logs
+                                                                  : round->later;
+    struct message *place = wanted ? next_place(writer, &lists[message->channel]) : NULL;
     if (place)
         *place = *message;
     else
@@ -574,6 +633,7 @@ static bool on_message(struct writer *writer, struct message *message)
         on_claim(writer, message);
         return true;
     case MESSAGE_LOG:
+    case MESSAGE_LATER:
         on_log(writer, message);
         return true;
     case MESSAGE_PART:

@@ -6,7 +6,8 @@
  * place here, and its own containers in the store.
  *
  *   CLAIM --> CLAIMED      the round's folder is made
- *   LOG, PART          of each instance, in that order: its states' segments, the rest
+ *   LOG, LATER, PART   of each instance, in that order: its states' segments, what its operator
+ *                      has yet to write, the rest
  *   CONTENT, SPILLED, RECORDED   of each task, in that order; rounds, tasks and instances mix
  *   --> DURABLE            all parts and all content of all tasks are written and synced
  *   COMMIT --> DONE        the manifest
@@ -70,6 +71,7 @@ struct writer_round {
     struct manifest_task *tasks;     /* one an instance */
     struct writer_content *contents; /* one a task */
     struct writer_content *logs;     /* one an instance: LOG, until the round is over */
+    struct writer_content *later;    /* one an instance: LATER, until its PART is written */
     struct writer_fresh *fresh;
     uint32_t fresh_count, fresh_room;
     struct writer_stored **named; /* one use of each (W6) */
@@ -89,6 +91,7 @@ struct writer {
     /* writer's thread only */
     struct writer_round rounds[STORE_ROUNDS];
     struct blob_buffer piece;              /* W3: a blob that is being filled */
+    struct blob_buffer whole;              /* a part with what was written later, meanwhile */
     uint32_t since_full;                   /* checkpoints committed since one was full */
     struct message unsent[WRITER_ANSWERS]; /* that found no memory, in order */
     uint32_t unsent_count;

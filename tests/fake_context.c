@@ -133,6 +133,17 @@ void weir_save_end(struct weir_saver *saver)
     saver->open = false;
 }
 
+/* At once. */
+void weir_save_later(struct weir_saver *saver, enum weir_item kind, const struct weir_later *later)
+{
+    weir_save_begin(saver, kind);
+    if (later->write(later->data, saver) != WEIR_OK)
+        abort();
+    weir_save_end(saver);
+    if (later->release)
+        later->release(later->data);
+}
+
 void weir_save_note(struct weir_saver *saver, const char *format, ...)
 {
     va_list arguments;
