@@ -316,20 +316,31 @@ enum weir_result state_cut(struct state *state, struct state_cut *cut)
     *cut = (struct state_cut){0};
     compact_merge(state);
     log_drop_dead(state);
-    struct segment **segments = memory_zeroed(state->allocator, state->log_count, sizeof *segments);
+    uint32_t gone = log_left(state), count;
+    struct segment **segments =
+        memory_zeroed(state->allocator, state->log_count + gone, sizeof *segments);
     if (segments == NULL || (has_entries(state->open) && !log_seal(state))) {
         memory_release(state->allocator, segments);
         return WEIR_NO_MEMORY;
     }
-    for (uint32_t i = 0; i + 1 < state->log_count; i++)
-        segments[i] = segment_share(state->log[i]->memory);
-    *cut = (struct state_cut){segments, state->log_count - 1, state->allocator};
+    for (count = 0; count + 1 < state->log_count; count++)
+        segments[count] = segment_share(state->log[count]->memory);
+    log_share_left(state, segments + count);
+    *cut = (struct state_cut){segments, count, gone, state->allocator};
     log_reclaim(state);
     return WEIR_OK;
 }
 
+void state_cut_let_go(struct state_cut *cut)
+{
+    for (uint32_t i = 0; i < cut->gone; i++)
+        segment_release(cut->segments[cut->count + i]);
+    cut->gone = 0;
+}
+
 void state_cut_free(struct state_cut *cut)
 {
+    state_cut_let_go(cut);
     for (uint32_t i = 0; i < cut->count; i++)
         segment_release(cut->segments[i]);
     memory_release(cut->allocator, cut->segments);

@@ -85,10 +85,14 @@ void state_scan_rewind(struct state *state);
 struct state_cut {
     struct segment **segments;
     uint32_t count;
+    uint32_t gone; /* behind those: what has left the log since the last cut */
     const struct weir_allocator *allocator;
 };
 enum weir_result state_cut(struct state *state, struct state_cut *cut) WEIR_MUST_USE;
 void state_cut_free(struct state_cut *cut);
+/* Releases what is gone, which may take a tenth of a second a GiB: any thread, but better not the
+ * state's. state_cut_free does it otherwise. */
+void state_cut_let_go(struct state_cut *cut);
 /* Appends what else there is to it: the body described above. */
 void state_save(const struct state *state, struct snapshot_writer *writer);
 

@@ -66,7 +66,7 @@ struct link; /* of the log */
 
 struct chunk {
     unsigned char *data;
-    struct link *segment; /* NULL: this number is free */
+    struct link *segment; /* means nothing when the number is free */
     uint32_t size, used;  /* bytes */
     uint32_t next;        /* of its segment, or the next free number; 0: none */
 };
@@ -296,6 +296,9 @@ bool log_seal(struct state *state);
 /* Takes a sealed segment out of the log; its memory stays for now (I5). */
 void log_drop(struct state *state, uint32_t index);
 void log_reclaim(struct state *state); /* I5 */
+/* Of what waits for that: how many there are, and a reference to each. */
+uint32_t log_left(const struct state *state);
+void log_share_left(const struct state *state, struct segment **segments);
 /* Drops segments in which nothing is needed: they need not be looked at. */
 void log_drop_dead(struct state *state);
 void log_free(struct state *state);

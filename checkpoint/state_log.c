@@ -255,13 +255,27 @@ void log_drop(struct state *state, uint32_t index)
         state->victim = NULL;
 }
 
+/* Their numbers, all at once: no slot leads there. */
 static void free_chunks(struct state *state, const struct link *segment)
 {
-    for (uint32_t number = segment->first, next; number != 0; number = next) {
-        next = state->chunks[number].next;
-        state->chunks[number] = (struct chunk){.next = state->free_chunk};
-        state->free_chunk = number;
-    }
+    if (segment->first == 0)
+        return;
+    state->chunks[segment->last].next = state->free_chunk;
+    state->free_chunk = segment->first;
+}
+
+uint32_t log_left(const struct state *state)
+{
+    uint32_t count = 0;
+    for (const struct link *segment = state->left; segment != NULL; segment = segment->next)
+        count++;
+    return count;
+}
+
+void log_share_left(const struct state *state, struct segment **segments)
+{
+    for (const struct link *segment = state->left; segment != NULL; segment = segment->next)
+        *segments++ = segment_share(segment->memory);
 }
 
 void log_reclaim(struct state *state)

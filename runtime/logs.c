@@ -87,3 +87,8 @@ const struct state_cut *logs_of_payload(const struct batch *payload)
 {
     return (const struct state_cut *)(const void *)payload->data;
 }
+
+void logs_let_go(struct batch *payload)
+{
+    state_cut_let_go((struct state_cut *)(void *)payload->data);
+}

@@ -35,5 +35,7 @@ struct segment *logs_copy(const struct segment *segment, const struct weir_alloc
  * still the caller's. */
 struct batch *logs_payload(const struct state_cut *cut, const struct weir_allocator *allocator);
 const struct state_cut *logs_of_payload(const struct batch *payload);
+/* Gives the memory back of what has left the log: not the task's business, for it takes time. */
+void logs_let_go(struct batch *payload);
 
 #endif

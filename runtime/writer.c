@@ -349,6 +349,8 @@ static void on_log(struct writer *writer, struct message *message)
                                    : message->kind == MESSAGE_LOG ? round->logs
                                                                   : round->later;
     struct message *place = wanted ? next_place(writer, &lists[message->channel]) : NULL;
+    if (place && message->kind == MESSAGE_LOG)
+        logs_let_go(message->payload);
     if (place)
         *place = *message;
     else
