@@ -115,7 +115,7 @@ static void sleep_until(int64_t until_ns)
         ;
 }
 
-static void die(const char *what)
+static _Noreturn void die(const char *what)
 {
     fprintf(stderr, "state: %s\n", what);
     exit(1);
