@@ -11,8 +11,10 @@
 
 #include "batch.h"
 #include "content.h"
+#include "explore.h"
 #include "files.h"
 #include "graph.h"
+#include "logs.h"
 #include "round.h"
 #include "sim.h"
 #include "snapshot.h"
@@ -68,14 +70,10 @@ static void make_graph(void)
     cr_assert(bench.run.plan.task_count == 3 && bench.run.plan.channel_count == 2);
 }
 
-static void begin(void)
+static void make_bench(void)
 {
     struct transport_options options = {.run = 1, .sockets = 8};
     struct weir_error error;
-    memset(&bench, 0, sizeof bench);
-    sim_disk_wipe();
-    sim_start(1);
-    bench.store = sample_store("/store");
     make_graph();
     bench.run.job_name = "job";
     bench.run.epoch = store_epoch(bench.store);
@@ -91,6 +89,15 @@ static void begin(void)
     cr_assert_eq(pipe_open(bench.transport, "inproc://c", &bench.writer.coordinator, &error),
                  WEIR_OK);
     cr_assert_eq(pipe_open(bench.transport, "inproc://w", &bench.there, &error), WEIR_OK);
+}
+
+static void begin(void)
+{
+    memset(&bench, 0, sizeof bench);
+    sim_disk_wipe();
+    sim_start(1);
+    bench.store = sample_store("/store");
+    make_bench();
 }
 
 /* Nothing is held any more, in memory or in the budgets. */
@@ -535,4 +542,324 @@ Test(writer, a_store_is_not_larger_than_twice_what_lives_whatever_lives_for_long
     printf("at the end %d percent of what lives, %d bytes at most; %d were written\n", (int)ratio,
            (int)most, (int)(400 * STATES * 4000));
     end_with_states();
+}
+
+/* ---- killed at every file call ---- */
+
+/* Three states of instance 1: one small enough that what is replaced of it soon is too much and is
+ * compacted, one whose first segment needs a list, and one that gains a key now and then. */
+static const struct {
+    uint32_t keys, changed;
+    size_t size;
+} KINDS[] = {{120, 70, 4000}, {40, 4, 40000}, {1, 1, 100}};
+#define KIND_COUNT 3u
+#define KEY_MOST 120u
+#define ROUNDS 9u
+
+/* What a kill fell into. */
+enum moment { MOMENT_SHARED, MOMENT_ABORTED, MOMENT_COMPACTED, MOMENTS };
+
+static struct {
+    uint64_t values[KIND_COUNT][KEY_MOST]; /* as they are; 0: none */
+    uint64_t sums[64];                     /* of all values, at the cut of each round */
+    uint64_t told;                         /* newest checkpoint that was told of */
+    uint64_t kill;                         /* at this file call of the life; 0: never */
+    uint64_t draw;
+    unsigned kills[MOMENTS];
+    struct segment *before[KIND_COUNT][80]; /* the last cut's, to be compared and not looked at */
+    uint32_t before_count[KIND_COUNT];
+} twin;
+
+static uint64_t mix_value(uint32_t kind, uint64_t key, uint64_t value)
+{
+    return explore_mix(explore_mix(kind * 1000 + key) ^ value);
+}
+
+static void change_values(void)
+{
+    for (uint32_t kind = 0; kind < KIND_COUNT; kind++) {
+        for (uint32_t i = 0; i < KINDS[kind].keys; i++) {
+            uint64_t words[5000], key = i;
+            const struct weir_bytes bytes = {&key, sizeof key};
+            uint64_t value = explore_mix(++twin.draw);
+            bool chosen = value % KINDS[kind].keys < KINDS[kind].changed;
+            if (twin.values[kind][i] != 0 && !chosen)
+                continue;
+            for (size_t w = 0; w < KINDS[kind].size / 8; w++)
+                words[w] = value;
+            twin.values[kind][i] = value;
+            cr_assert_eq(state_put(states[kind], bytes, state_hash(bytes),
+                                   (struct weir_bytes){words, KINDS[kind].size}),
+                         WEIR_OK);
+        }
+    }
+}
+
+static uint64_t sum_of_twin(void)
+{
+    uint64_t sum = 0;
+    for (uint32_t kind = 0; kind < KIND_COUNT; kind++)
+        for (uint32_t i = 0; i < KINDS[kind].keys; i++)
+            if (twin.values[kind][i] != 0)
+                sum += mix_value(kind, i, twin.values[kind][i]);
+    return sum;
+}
+
+/* Of a restored state; the twin's values become its own. */
+static uint64_t sum_of_state(uint32_t kind)
+{
+    struct weir_bytes key, value;
+    uint64_t sum = 0, number, word;
+    memset(twin.values[kind], 0, sizeof twin.values[kind]);
+    state_scan_rewind(states[kind]);
+    while (state_scan_next(states[kind], &key, &value) == WEIR_OK) {
+        memcpy(&number, key.data, sizeof number);
+        memcpy(&word, value.data, sizeof word);
+        cr_assert(number < KEY_MOST && value.size == KINDS[kind].size);
+        twin.values[kind][number] = word;
+        sum += mix_value(kind, number, word);
+    }
+    state_scan_rewind(states[kind]);
+    return sum;
+}
+
+/* Did the kill come since `before` calls? Then it fell into these moments. */
+static bool note_kill(uint64_t before, const bool moments[MOMENTS])
+{
+    if (twin.kill == 0 || sim_disk_calls() < twin.kill || before >= twin.kill)
+        return false;
+    for (int i = 0; i < MOMENTS; i++)
+        twin.kills[i] += moments[i];
+    return true;
+}
+
+/* Has the log a segment no longer that it had at the last cut? */
+static bool is_compacted(uint32_t kind, const struct state_cut *cut)
+{
+    bool gone = false;
+    for (uint32_t i = 0; i < twin.before_count[kind]; i++) {
+        bool there = false;
+        for (uint32_t k = 0; k < cut->count; k++)
+            there |= cut->segments[k] == twin.before[kind][i];
+        gone |= !there;
+    }
+    cr_assert_leq(cut->count, 80);
+    twin.before_count[kind] = cut->count;
+    for (uint32_t k = 0; k < cut->count; k++)
+        twin.before[kind][k] = cut->segments[k];
+    return gone;
+}
+
+static bool cut_all(uint64_t id)
+{
+    bool compacted = false;
+    twin.sums[id] = sum_of_twin();
+    for (uint32_t kind = 0; kind < KIND_COUNT; kind++) {
+        struct state_cut cut;
+        cr_assert_eq(state_cut(states[kind], &cut), WEIR_OK);
+        compacted |= is_compacted(kind, &cut);
+        struct batch *payload = logs_payload(&cut, NULL);
+        cr_assert_not_null(payload);
+        tell((struct message){
+            .kind = MESSAGE_LOG, .id = id, .channel = 1, .value = kind, .payload = payload});
+    }
+    return compacted;
+}
+
+/* False: the process is dead. */
+static bool live_round(uint64_t id, bool aborted)
+{
+    bool moments[MOMENTS] = {[MOMENT_ABORTED] = aborted};
+    change_values();
+    for (uint32_t i = 0; i < STEPS; i++) {
+        uint64_t before = sim_disk_calls();
+        if (i == 4)
+            moments[MOMENT_COMPACTED] = cut_all(id);
+        moments[MOMENT_SHARED] = i == 4; /* the part, and before it what the logs have */
+        step(id, i);
+        if (note_kill(before, moments))
+            return false;
+    }
+    moments[MOMENT_SHARED] = false;
+    uint64_t before = sim_disk_calls();
+    bench.said[0] = '\0';
+    finish(aborted ? MESSAGE_ABORT : MESSAGE_COMMIT, id);
+    char told[40];
+    snprintf(told, sizeof told, "done %d, ", (int)id);
+    if (strcmp(bench.said, told) == 0)
+        twin.told = id;
+    return !note_kill(before, moments);
+}
+
+static void restore_segment(const struct manifest *manifest, uint32_t index)
+{
+    const struct state_range all = {0, 128, 128};
+    const struct manifest_segment *place = &manifest->tasks[1].state[index];
+    struct blob_buffer stored = {0};
+    struct manifest_blob *blobs;
+    struct weir_error error;
+    struct segment *segment = segment_new(NULL);
+    cr_assert_eq(store_list_blobs(bench.store, manifest, 1, index, &blobs, &error), WEIR_OK, "%s",
+                 error.text);
+    for (uint32_t i = 0; i < place->blob_count; i++) {
+        struct blob_buffer raw = {0};
+        cr_assert_eq(store_fetch(bench.store, manifest, 1, &blobs[i], &stored, &raw, &error),
+                     WEIR_OK, "%s", error.text);
+        cr_assert(segment_restore(segment, raw.data, raw.size, raw.capacity, blobs[i].first,
+                                  blobs[i].last));
+    }
+    memory_release(NULL, blobs);
+    blob_buffer_free(&stored, NULL);
+    writer_adopt(&bench.writer, segment, place);
+    cr_assert_eq(state_load_segment(states[place->state], segment, &all, &error), WEIR_OK, "%s",
+                 error.text);
+}
+
+/* Every state has all of its keys once it has any. */
+static void restore_states(const struct manifest *manifest)
+{
+    struct weir_error error;
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < manifest->tasks[1].state_count; i++)
+        restore_segment(manifest, i);
+    for (uint32_t kind = 0; kind < KIND_COUNT; kind++) {
+        unsigned char body[20] = {0};
+        snapshot_store_u64(body, KINDS[kind].keys);
+        struct snapshot_section section = {.body = body, .left = sizeof body};
+        cr_assert_eq(state_load(states[kind], &section, &error), WEIR_OK, "%s", error.text);
+        sum += sum_of_state(kind);
+    }
+    cr_assert_eq(sum, twin.sums[manifest->id], "checkpoint %d is exact", (int)manifest->id);
+}
+
+static void add_name(uint64_t *names, size_t *count, uint32_t epoch, uint64_t number)
+{
+    uint64_t name = (uint64_t)epoch << 40 | number;
+    size_t at = 0;
+    while (at < *count && names[at] != name)
+        at++;
+    cr_assert_lt(at, 400);
+    names[at] = name;
+    *count += at == *count;
+}
+
+/* All that lies in data/ is named by a checkpoint. */
+static void expect_no_leftovers(void)
+{
+    uint64_t names[400], *ids;
+    size_t count = 0, checkpoints;
+    struct weir_error error;
+    cr_assert_eq(store_list(bench.store, &ids, &checkpoints, &error), WEIR_OK);
+    for (size_t c = 0; c < checkpoints; c++) {
+        struct manifest manifest;
+        cr_assert_eq(store_manifest(bench.store, ids[c], &manifest, &error), WEIR_OK);
+        for (uint32_t i = 0; i < manifest.task_count; i++) {
+            const struct manifest_task *task = &manifest.tasks[i];
+            add_name(names, &count, task->part.file_epoch, task->part.file_number);
+            for (uint32_t k = 0; k < task->inflight_count; k++)
+                add_name(names, &count, task->inflight[k].file_epoch,
+                         task->inflight[k].file_number);
+            for (uint32_t k = 0; k < task->state_count; k++)
+                for (uint64_t n = task->state[k].from_number; n <= task->state[k].place.file_number;
+                     n++)
+                    add_name(names, &count, task->state[k].place.file_epoch, n);
+        }
+        manifest_free(&manifest);
+    }
+    memory_release(NULL, ids);
+    cr_assert_eq(names_in("data"), count, "%d files, %d named", (int)names_in("data"), (int)count);
+}
+
+/* Opens, goes on from the newest checkpoint, and sweeps. False: the process died of it. */
+static bool start_life(uint64_t seed)
+{
+    struct store_options options;
+    struct weir_error error;
+    struct manifest manifest = {0};
+    memset(&bench, 0, sizeof bench);
+    memset(&twin.values, 0, sizeof twin.values);
+    memset(&twin.before_count, 0, sizeof twin.before_count);
+    sim_start(seed);
+    if (twin.kill > 0)
+        sim_disk_kill(twin.kill);
+    sample_options(&options, "/store");
+    if (store_open(&options, &bench.store, &error) != WEIR_OK)
+        return false;
+    make_bench();
+    bench.writer.retain = 2;
+    make_states();
+    enum weir_result result = store_recover(bench.store, 0, &manifest, &error);
+    if (result == WEIR_OK) {
+        cr_assert_geq(manifest.id, twin.told, "what was told of is there");
+        if (twin.kill == 0)
+            restore_states(&manifest);
+    } else if (twin.kill == 0) {
+        cr_assert(result == WEIR_NOT_FOUND && twin.told == 0, "%s", error.text);
+    }
+    manifest_free(&manifest);
+    return store_sweep(bench.store, &error) == WEIR_OK || twin.kill > 0;
+}
+
+static void end_life(void)
+{
+    if (bench.store != NULL) {
+        free_states();
+        for (uint64_t id = 0; id < STORE_ROUNDS; id++)
+            if (bench.writer.rounds[id].id != 0)
+                finish(MESSAGE_ABORT, bench.writer.rounds[id].id);
+        bench.writer.store = NULL; /* holds end with the process */
+        writer_forget(&bench.writer);
+        writer_free(&bench.writer);
+        pipe_close(&bench.there);
+        inbox_close(&bench.answers);
+        transport_close(&bench.transport);
+        graph_release(bench.graph, &bench.description);
+        plan_free(&bench.run.plan);
+        weir_graph_free(&bench.graph);
+        store_close(&bench.store);
+    }
+    cr_assert_eq(sim_end(), 0);
+    sim_disk_release();
+}
+
+/* One run of some rounds, killed at file call `kill`; then another, which must be exact. False: the
+ * call was not reached. */
+static bool two_lives(uint64_t kill)
+{
+    memset(&twin.sums, 0, sizeof twin.sums);
+    twin.told = 0;
+    twin.draw = 1;
+    twin.kill = kill;
+    sim_disk_wipe();
+    bool going = start_life(1);
+    for (uint64_t n = 0; going && n < ROUNDS; n++)
+        going = live_round(store_next_id(bench.store), n % 3 == 2);
+    bool reached = sim_disk_calls() >= kill;
+    end_life();
+
+    twin.kill = 0;
+    cr_assert(start_life(2));
+    expect_no_leftovers();
+    for (uint64_t n = 0; n < 2; n++)
+        cr_assert(live_round(store_next_id(bench.store), false));
+    expect_no_leftovers();
+    end_life();
+    cr_assert(start_life(3)); /* and once more, from what these two have written */
+    expect_no_leftovers();
+    end_life();
+    return reached;
+}
+
+Test(writer, killed_at_any_file_call_it_goes_on_exactly_and_leaves_nothing_behind)
+{
+    uint64_t kill = 1, stride = explore_share() > 1 ? 5 : 1;
+    memset(&twin, 0, sizeof twin);
+    while (two_lives(kill))
+        kill += stride;
+    printf("%d kills: %u while shared blobs were written, %u in rounds that were aborted, %u in "
+           "rounds after a compaction\n",
+           (int)(kill / stride), twin.kills[MOMENT_SHARED], twin.kills[MOMENT_ABORTED],
+           twin.kills[MOMENT_COMPACTED]);
+    for (int i = 0; i < MOMENTS; i++)
+        cr_assert_gt(twin.kills[i], 3, "moment %d", i);
 }
