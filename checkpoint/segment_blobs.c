@@ -9,17 +9,27 @@
 #include "state.h"
 #include "state_entry.h"
 
-#define BUCKET_BYTES (SEGMENT_BLOB_SIZE / 64)
-#define OVERFULL (2 * SEGMENT_BLOB_SIZE) /* bytes of a bucket that is split by the hashes in it */
+#define BUCKETS_LOG2 16u
+#define BUCKETS (1u << BUCKETS_LOG2)
+#define OVERFULL (2 * SEGMENT_BLOB_SIZE) /* bytes of a piece that is split by the hashes in it */
 #define HINT_UNITS_LOG2 12u
 #define AHEAD 16u /* entries whose cache misses overlap */
 
+/* Of the entries whose hashes are in a small range; small itself, so that all of them stay in the
+ * cache. */
 struct segment_bucket {
-    uint64_t bytes; /* of its entries, on disk */
-    uint32_t start; /* of its units */
+    uint32_t units; /* on disk */
+    uint32_t count;
 };
 
-/* An entry of an overfull bucket. */
+/* What becomes a blob, or several when it is one bucket that is too much. */
+struct segment_piece {
+    uint64_t bytes;
+    uint32_t start;  /* of its units */
+    uint32_t bucket; /* its first */
+};
+
+/* An entry of a piece that is too much. */
 struct segment_hashed {
     uint32_t upper, unit;
 };
@@ -126,7 +136,6 @@ static bool number_units(struct segment_blobs *blobs)
 static void measure(struct segment_blobs *blobs)
 {
     struct walk walk = {0, 0};
-    blobs->least = UINT32_MAX;
     for (const unsigned char *entry; (entry = walk_next(blobs->segment, &walk)) != NULL;) {
         uint32_t upper = upper_of(blobs->segment, entry);
         blobs->least = upper < blobs->least ? upper : blobs->least;
@@ -136,45 +145,103 @@ static void measure(struct segment_blobs *blobs)
     }
 }
 
-static struct segment_bucket *bucket_of(const struct segment_blobs *blobs,
-                                        const unsigned char *entry)
+/* Bytes by range of hashes; what measure finds is found on the way. */
+static void weigh(struct segment_blobs *blobs, struct segment_bucket *buckets)
 {
-    return &blobs->buckets[(upper_of(blobs->segment, entry) - blobs->least) >> blobs->shift];
+    struct walk walk = {0, 0};
+    blobs->least = UINT32_MAX;
+    blobs->most = blobs->entries = 0;
+    blobs->bytes = 0;
+    for (const unsigned char *entry; (entry = walk_next(blobs->segment, &walk)) != NULL;) {
+        uint32_t upper = upper_of(blobs->segment, entry), size = (uint32_t)disk_size(entry);
+        struct segment_bucket *bucket = &buckets[(upper - blobs->base) >> blobs->shift];
+        blobs->least = upper < blobs->least ? upper : blobs->least;
+        blobs->most = upper > blobs->most ? upper : blobs->most;
+        blobs->bytes += size;
+        blobs->entries++;
+        bucket->units += size / ENTRY_UNIT;
+        bucket->count++;
+    }
 }
 
-/* Where each bucket's units start. False: no memory. */
+/* The hashes of a task that is one of many are all in a small part of the whole, and so in few
+ * buckets: then once more, over that part alone. */
+static bool is_coarse(const struct segment_blobs *blobs)
+{
+    uint64_t used = ((blobs->most - blobs->base) >> blobs->shift) -
+                    ((blobs->least - blobs->base) >> blobs->shift) + 1;
+    return blobs->shift > 0 && blobs->bytes / used > SEGMENT_BLOB_SIZE / 8 &&
+           blobs->most - blobs->least < UINT32_MAX / 2;
+}
+
 static bool make_buckets(struct segment_blobs *blobs)
 {
-    const struct weir_allocator *allocator = blobs->segment->allocator;
-    uint64_t wanted = blobs->bytes / BUCKET_BYTES + 1;
-    uint32_t span = blobs->most - blobs->least, start = 0, largest = 0;
-    while (span >> blobs->shift >= wanted)
-        blobs->shift++;
-    blobs->bucket_count = (span >> blobs->shift) + 1;
+    blobs->shift = 32 - BUCKETS_LOG2;
     blobs->buckets =
-        memory_zeroed(allocator, blobs->bucket_count + (size_t)1, sizeof *blobs->buckets);
+        memory_zeroed(blobs->segment->allocator, (size_t)1 << BUCKETS_LOG2, sizeof *blobs->buckets);
     if (blobs->buckets == NULL)
         return false;
-    struct walk walk = {0, 0};
-    for (const unsigned char *entry; (entry = walk_next(blobs->segment, &walk)) != NULL;) {
-        struct segment_bucket *bucket = bucket_of(blobs, entry);
-        bucket->bytes += disk_size(entry);
-        bucket->start++;
+    weigh(blobs, blobs->buckets);
+    if (!is_coarse(blobs))
+        return true;
+    blobs->base = blobs->least;
+    while (blobs->shift > 0 && (blobs->most - blobs->least) >> (blobs->shift - 1) < BUCKETS)
+        blobs->shift--;
+    memset(blobs->buckets, 0, BUCKETS * sizeof *blobs->buckets);
+    weigh(blobs, blobs->buckets);
+    return true;
+}
+
+/* Which blob a bucket's entries go to: as many buckets as fill one, one at least. A bucket that is
+ * too much for a blob is a piece of its own, and split later. */
+static uint32_t cut_pieces(struct segment_blobs *blobs, struct segment_piece *pieces)
+{
+    uint32_t count = 0;
+    uint64_t bytes = 0; /* of the last piece */
+    for (uint32_t i = 0, start = 0; i < BUCKETS; i++) {
+        const struct segment_bucket *bucket = &blobs->buckets[i];
+        uint64_t more = (uint64_t)bucket->units * ENTRY_UNIT;
+        if (bucket->count == 0)
+            continue;
+        if (count == 0 || bytes + more > SEGMENT_BLOB_SIZE) {
+            if (pieces != NULL)
+                pieces[count] = (struct segment_piece){.start = start, .bucket = i};
+            count++;
+            bytes = 0;
+        }
+        bytes += more;
+        start += bucket->count;
+        if (pieces == NULL)
+            continue;
+        pieces[count - 1].bytes = bytes;
+        blobs->piece_of[i] = (uint16_t)(count - 1);
     }
-    for (uint32_t i = 0; i <= blobs->bucket_count; i++) {
-        uint32_t count = blobs->buckets[i].start;
-        if (blobs->buckets[i].bytes > OVERFULL && count > largest)
+    return count;
+}
+
+static bool make_pieces(struct segment_blobs *blobs)
+{
+    const struct weir_allocator *allocator = blobs->segment->allocator;
+    uint32_t largest = 0;
+    blobs->piece_count = cut_pieces(blobs, NULL);
+    blobs->pieces = memory_zeroed(allocator, blobs->piece_count + (size_t)1, sizeof *blobs->pieces);
+    blobs->piece_of = memory_take(allocator, BUCKETS * sizeof *blobs->piece_of);
+    if (blobs->pieces == NULL || blobs->piece_of == NULL)
+        return false;
+    cut_pieces(blobs, blobs->pieces);
+    blobs->pieces[blobs->piece_count].start = blobs->entries;
+    for (uint32_t i = 0; i < blobs->piece_count; i++) {
+        uint32_t count = blobs->pieces[i + 1].start - blobs->pieces[i].start;
+        if (blobs->pieces[i].bytes > OVERFULL && count > largest)
             largest = count;
-        blobs->buckets[i].start = start;
-        start += count;
     }
     if (largest > 0)
         blobs->sorted = memory_take(allocator, largest * sizeof *blobs->sorted);
     return largest == 0 || blobs->sorted != NULL;
 }
 
-/* Each bucket's start moves to its end, which is the next one's start, and is put back. */
-static bool fill_buckets(struct segment_blobs *blobs)
+/* In a piece, entries stay in the order in which they lie: they are read in ascending places. */
+static bool fill_pieces(struct segment_blobs *blobs)
 {
     const struct segment *segment = blobs->segment;
     struct walk walk = {0, 0};
@@ -183,21 +250,27 @@ static bool fill_buckets(struct segment_blobs *blobs)
         return false;
     for (const unsigned char *entry; (entry = walk_next(segment, &walk)) != NULL;) {
         size_t offset = (size_t)(entry - segment->blocks[walk.block].data);
-        blobs->units[bucket_of(blobs, entry)->start++] =
+        uint32_t bucket = (upper_of(segment, entry) - blobs->base) >> blobs->shift;
+        blobs->units[blobs->pieces[blobs->piece_of[bucket]].start++] =
             blobs->starts[walk.block] + (uint32_t)(offset / ENTRY_UNIT);
     }
-    for (uint32_t i = blobs->bucket_count; i > 0; i--)
-        blobs->buckets[i].start = blobs->buckets[i - 1].start;
-    blobs->buckets[0].start = 0;
+    for (uint32_t i = blobs->piece_count; i > 0; i--) /* each has become the next one's */
+        blobs->pieces[i].start = blobs->pieces[i - 1].start;
+    blobs->pieces[0].start = 0;
     return true;
 }
 
 bool segment_blobs_begin(struct segment_blobs *blobs, const struct segment *segment)
 {
-    *blobs = (struct segment_blobs){.segment = segment};
-    measure(blobs);
-    if (blobs->bytes <= SEGMENT_BLOB_SIZE ||
-        (number_units(blobs) && make_buckets(blobs) && fill_buckets(blobs)))
+    uint64_t most = 0; /* with what is dead */
+    *blobs = (struct segment_blobs){.segment = segment, .least = UINT32_MAX};
+    for (uint32_t i = 0; i < segment->count; i++)
+        most += segment->blocks[i].used;
+    if (most <= SEGMENT_BLOB_SIZE) {
+        measure(blobs);
+        return true;
+    }
+    if (number_units(blobs) && make_buckets(blobs) && make_pieces(blobs) && fill_pieces(blobs))
         return true;
     segment_blobs_end(blobs);
     return false;
@@ -210,6 +283,8 @@ void segment_blobs_end(struct segment_blobs *blobs)
     memory_release(allocator, blobs->starts);
     memory_release(allocator, blobs->hints);
     memory_release(allocator, blobs->buckets);
+    memory_release(allocator, blobs->pieces);
+    memory_release(allocator, blobs->piece_of);
     memory_release(allocator, blobs->sorted);
     *blobs = (struct segment_blobs){.segment = blobs->segment};
 }
@@ -237,36 +312,36 @@ static void sort_bucket(struct segment_blobs *blobs, uint32_t first, uint32_t en
         blobs->units[first + i] = blobs->sorted[i].unit;
 }
 
-/* As many entries of an overfull bucket as fill a blob. */
-static void next_of_overfull(struct segment_blobs *blobs)
+/* As many entries of a piece that is too much as fill a blob. */
+static void next_of_overfull(struct segment_blobs *blobs, uint32_t start, uint32_t end)
 {
-    const struct segment_bucket *bucket = &blobs->buckets[blobs->bucket];
-    if (blobs->end == bucket->start)
-        sort_bucket(blobs, bucket->start, bucket[1].start);
+    if (blobs->end == start)
+        sort_bucket(blobs, start, end);
     blobs->at = blobs->end;
     blobs->size = 0;
-    while (blobs->end < bucket[1].start && blobs->size < SEGMENT_BLOB_SIZE)
+    while (blobs->end < end && blobs->size < SEGMENT_BLOB_SIZE)
         blobs->size += disk_size(entry_at(blobs, blobs->units[blobs->end++]));
     blobs->first = upper_of(blobs->segment, entry_at(blobs, blobs->units[blobs->at]));
     blobs->last = upper_of(blobs->segment, entry_at(blobs, blobs->units[blobs->end - 1]));
-    blobs->bucket += blobs->end == bucket[1].start;
+    blobs->piece += blobs->end == end;
 }
 
-/* As many buckets as fit into a blob, one at least. */
-static void next_buckets(struct segment_blobs *blobs)
+/* The hash with which a bucket begins, no less than the least. */
+static uint32_t begin_of(const struct segment_blobs *blobs, uint32_t bucket)
 {
-    uint32_t from = blobs->bucket;
-    uint64_t size = 0;
-    while (blobs->bucket < blobs->bucket_count &&
-           (size == 0 || size + blobs->buckets[blobs->bucket].bytes <= SEGMENT_BLOB_SIZE) &&
-           blobs->buckets[blobs->bucket].bytes <= OVERFULL)
-        size += blobs->buckets[blobs->bucket++].bytes;
-    uint64_t last = (uint64_t)blobs->least + ((uint64_t)blobs->bucket << blobs->shift) - 1;
-    blobs->size = (size_t)size;
-    blobs->at = blobs->end;
-    blobs->end = blobs->buckets[blobs->bucket].start;
-    blobs->first = blobs->least + (from << blobs->shift);
-    blobs->last = last < blobs->most ? (uint32_t)last : blobs->most;
+    uint32_t begin = blobs->base + (bucket << blobs->shift);
+    return begin > blobs->least ? begin : blobs->least;
+}
+
+static void next_piece(struct segment_blobs *blobs)
+{
+    const struct segment_piece *piece = &blobs->pieces[blobs->piece++];
+    bool last = blobs->piece == blobs->piece_count;
+    blobs->size = (size_t)piece->bytes;
+    blobs->at = piece->start;
+    blobs->end = piece[1].start;
+    blobs->first = begin_of(blobs, piece->bucket);
+    blobs->last = last ? blobs->most : begin_of(blobs, piece[1].bucket) - 1;
 }
 
 bool segment_blobs_next(struct segment_blobs *blobs)
@@ -279,14 +354,13 @@ bool segment_blobs_next(struct segment_blobs *blobs)
         blobs->last = blobs->most;
         return more;
     }
-    while (blobs->bucket < blobs->bucket_count && blobs->buckets[blobs->bucket].bytes == 0)
-        blobs->bucket++;
-    if (blobs->bucket == blobs->bucket_count)
+    if (blobs->piece == blobs->piece_count)
         return false;
-    if (blobs->buckets[blobs->bucket].bytes > OVERFULL)
-        next_of_overfull(blobs);
+    const struct segment_piece *piece = &blobs->pieces[blobs->piece];
+    if (piece->bytes > OVERFULL)
+        next_of_overfull(blobs, piece->start, piece[1].start);
     else
-        next_buckets(blobs);
+        next_piece(blobs);
     return true;
 }
 

@@ -5,9 +5,10 @@
  * ascend and have nothing in common, but where the keys of one hash are more than a blob holds. So
  * who wants some groups, or one key, reads only what may have them.
  *
- * What fits into one blob is written as it lies. More is put in order by the hash, with 4 bytes an
- * entry (a counting sort by ranges of a sixty-fourth of a blob); entries are copied once, to where
- * they are written from. Any thread; the segment stays as it is.
+ * What fits into one blob is written as it lies. More is shared out by the hash, with 4 bytes an
+ * entry: one pass weighs ranges of hashes, 65536 of them, and whole ranges fill a blob; another one
+ * notes the places of each blob's entries, which stay in the order in which they lie. They are
+ * copied once, to where they are written from. Any thread; the segment stays as it is.
  */
 #ifndef SEGMENT_BLOBS_H
 #define SEGMENT_BLOBS_H
@@ -15,6 +16,7 @@
 #include "segment.h"
 
 struct segment_bucket;
+struct segment_piece;
 struct segment_hashed;
 
 struct segment_blobs {
@@ -28,14 +30,16 @@ struct segment_blobs {
     uint32_t least, most;
     uint32_t entries;
 
-    uint32_t *units;  /* places of entries, in order; NULL: as they lie */
-    uint32_t *starts; /* of each block, and the end of all: in units of 8 bytes */
-    uint32_t *hints;  /* for every so many units, a block that is not behind them */
-    struct segment_bucket *buckets;
-    uint32_t bucket_count, shift;
-    uint32_t bucket;               /* the next */
+    uint32_t *units;                /* places of entries, in order; NULL: as they lie */
+    uint32_t *starts;               /* of each block, and the end of all: in units of 8 bytes */
+    uint32_t *hints;                /* for every so many units, a block that is not behind them */
+    struct segment_bucket *buckets; /* of hashes from `base` on, 2^shift each */
+    uint32_t base, shift;
+    struct segment_piece *pieces;
+    uint16_t *piece_of;            /* each bucket */
+    uint32_t piece_count, piece;   /* the next */
     uint32_t at, end;              /* of units: the blob's */
-    struct segment_hashed *sorted; /* of a bucket that is more than a blob, else NULL */
+    struct segment_hashed *sorted; /* room for a piece that is more than a blob, or NULL */
     bool begun;
 };
 
