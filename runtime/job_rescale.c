@@ -115,7 +115,7 @@ static enum weir_result move_log(struct moving *moving, uint32_t instance,
     if (result)
         return result;
     state_scan_rewind(old);
-    enum weir_result found;
+    enum weir_result found = WEIR_OK;
     while (!result && !(found = state_scan_next(old, &key, &value)))
         result = move_value(moving, key, value, error);
     if (!result && found != WEIR_NOT_FOUND)
