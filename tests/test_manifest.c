@@ -181,7 +181,7 @@ Test(manifest, reads_back_numbers_of_state_at_their_limits)
 /* A log may be long, and each checkpoint names all of it. */
 Test(manifest, a_segment_of_state_takes_at_most_150_bytes_of_text)
 {
-    const uint32_t count = 20000;
+    const uint32_t count = 2000; /* one more is added after the other */
     const struct manifest_blob place = {
         {BLOB_STATE, 1234, 567, 12345678, 67108864, 67108864, UINT64_MAX},
         1234,
