@@ -149,9 +149,10 @@ static enum weir_result take_place(struct share *share, struct snapshot_section 
     struct mapping_range its = mapping_range(share->old, share->was->parallelism, groups);
     struct passed_mark mark = {.first = its.first, .end = its.end, .groups = groups};
     (void)snapshot_get_text(section);
-    (void)snapshot_get_u32(section);
-    (void)snapshot_get_u32(section);
-    (void)snapshot_get_u64(section);
+    for (int i = 0; i < 4; i++) /* version, value size, kind, whether values expire */
+        (void)snapshot_get_u32(section);
+    (void)snapshot_get_u64(section); /* entries */
+    (void)snapshot_get_u64(section); /* time */
     mark.tag = snapshot_get_u64(section);
     mark.within = snapshot_get_u32(section) != 0;
     mark.key = snapshot_get_rest(section);

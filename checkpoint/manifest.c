@@ -7,7 +7,8 @@
  *     "final": bool, "reason": text, "mode": text, "overtaken": bool,
  *     "triggered_ns": n, "duration_ns": n, "sealed_ns": n, "last_task": n, "key_groups": n,
  *     "nodes": [{"name", "kind", "version", "parallelism",
- *                "states": [{"name", "format", "version", "value_size"}]}],
+ *                "states": [{"name", "format", "version", "value_size", "kind",
+ *                            "expires"}]}],
  *     "edges": [{"from", "to", "output", "input", "routing", "key_format", "value_format",
  *                "feedback"}],
  *     "tasks": [{"node", "subtask", "ended", "handles", "letters", "cut_ns", "cut_cpu_ns", "note",
@@ -46,6 +47,7 @@
 #include "list.h"
 #include "memory.h"
 #include "name.h"
+#include "state.h"
 
 #define NODE_LIMIT 4096u
 #define PARALLELISM_LIMIT 65536u
@@ -328,6 +330,8 @@ static void print_nodes(struct printer *printer, json_t *root, const struct mani
             put_text(printer, state, "format", node->states[j].format);
             put_number(printer, state, "version", node->states[j].version);
             put_number(printer, state, "value_size", node->states[j].value_size);
+            put_text(printer, state, "kind", state_kind_text(node->states[j].kind));
+            put_bool(printer, state, "expires", node->states[j].expires);
         }
     }
 }
@@ -664,6 +668,18 @@ static const json_t *get_array(struct parser *parser, const json_t *object, cons
     return array;
 }
 
+static uint32_t parse_kind(struct parser *parser, const json_t *object)
+{
+    char *text = get_text(parser, object, "kind");
+    uint32_t kind = 0;
+    while (text != NULL && kind < STATE_KINDS && strcmp(text, state_kind_text(kind)) != 0)
+        kind++;
+    if (text != NULL && kind == STATE_KINDS)
+        wrong(parser, "kind", "is no kind of state");
+    memory_release(parser->allocator, text);
+    return kind;
+}
+
 static void parse_states(struct parser *parser, const json_t *object, struct manifest_node *node)
 {
     uint32_t count;
@@ -679,6 +695,8 @@ static void parse_states(struct parser *parser, const json_t *object, struct man
         state->format = get_text(parser, from, "format");
         state->version = get_u32(parser, from, "version", 0, UINT32_MAX);
         state->value_size = get_u32(parser, from, "value_size", 0, VALUE_LIMIT);
+        state->kind = parse_kind(parser, from);
+        state->expires = get_bool(parser, from, "expires");
     }
 }
 

@@ -26,6 +26,8 @@ struct manifest_state {
     char *format; /* "" when not declared */
     uint32_t version;
     uint32_t value_size; /* bytes of a fixed-size cell, 0 for variable size */
+    uint32_t kind;       /* enum state_kind: "value" "list" "map" "timers" */
+    bool expires;        /* its values have a time to live, so 8 bytes stand before each */
 };
 
 struct manifest_node {

@@ -101,7 +101,14 @@ static void fit_state(struct mapping *mapping, uint32_t node, uint32_t state, bo
         return;
     const struct manifest_state *was = &mapping->then->nodes[to->then].states[fit->then];
     fit->way = to->moved ? MAPPING_AGAIN : MAPPING_SHARED;
-    if (was->version > is->version)
+    if (was->kind != is->kind || was->expires != is->expires)
+        add_problem(mapping, failed,
+                    "state '%s' of node '%s' was a %s%s and is a %s%s: that can't be changed; "
+                    "call it otherwise, or " WHAT_TO_DO,
+                    is->name, name, state_kind_text(was->kind),
+                    was->expires ? " with a time to live" : "", state_kind_text(is->kind),
+                    is->expires ? " with a time to live" : "");
+    else if (was->version > is->version)
         add_problem(mapping, failed,
                     "state '%s' of node '%s' was version %u and is %u, an older one: " WHAT_TO_DO,
                     is->name, name, was->version, is->version);

@@ -32,6 +32,25 @@ bool passed_holds(const struct passed *passed, uint64_t hash, struct weir_bytes 
     return false;
 }
 
+static bool mark_holds_whole(const struct passed_mark *mark, uint64_t hash, struct weir_bytes key)
+{
+    uint32_t group = state_group(hash, mark->groups);
+    if (group < mark->first || group >= mark->end)
+        return false;
+    if (mark->tag > UINT32_MAX || !mark->within)
+        return mark->tag > UINT32_MAX;
+    uint64_t stood = state_hash(mark->key);
+    return hash != stood ? hash < stood : compare_keys(key, mark->key) <= 0;
+}
+
+bool passed_holds_whole(const struct passed *passed, uint64_t hash, struct weir_bytes key)
+{
+    for (uint32_t i = 0; i < passed->count; i++)
+        if (mark_holds_whole(&passed->marks[i], hash, key))
+            return true;
+    return false;
+}
+
 void passed_clear(struct passed *passed, const struct weir_allocator *allocator)
 {
     for (uint32_t i = 0; i < passed->count; i++)

@@ -27,6 +27,9 @@ struct passed {
 /* Was the key, of that hash, visited before its range stood at the mark? */
 bool passed_mark_holds(const struct passed_mark *mark, uint64_t hash, struct weir_bytes key);
 bool passed_holds(const struct passed *passed, uint64_t hash, struct weir_bytes key);
+/* The same of a scan over the keys of lists or maps (state_scan_next_key), which go by all of their
+ * hash. */
+bool passed_holds_whole(const struct passed *passed, uint64_t hash, struct weir_bytes key);
 void passed_clear(struct passed *passed, const struct weir_allocator *allocator);
 
 void passed_mark_save(const struct passed_mark *mark, uint32_t state,

@@ -14,7 +14,8 @@
  *                               starts the sections of one operator
  *   ITEM       kind             bytes of one item of operator state
  *   HANDLE     0                u64 checkpoint id it was prepared for, then the handle's bytes
- *   STATE      state            text name, u32 version, u32 value size, ... (state.h)
+ *   STATE      state            text name, u32 version, u32 value size, u32 kind,
+ *                               u32 1: values expire, ... (state.h)
  *   TIMER      0                i64 time, u64 tag, u32 kind
  *   CHANNEL    input channel    u32 edge, u32 from subtask, i64 watermark, u32 flags (1: idle),
  *                               u32 restores

@@ -4,11 +4,20 @@
  * 8-byte slots {32 bits of hash, place of the entry} that leads to the newest value of each key. A
  * cut seals the last segment, whatever the size of the state; what it answers is the checkpoint.
  *
- * A key belongs to group (XXH3_64(key) >> 32) * groups >> 32; a task owns a range of groups. The
- * caller computes the hash once (state_hash) and passes it along.
+ * The entries of a list, a map, or timers have pairs for keys (pair.h): what is said of keys below
+ * holds for entries' keys, whatever they are. state_map.h, state_list.h and state_timers.h are how
+ * these kinds are used; cells, put, get and remove below are those of a plain value.
  *
- * In a part (the body of a STATE section after name, version and value size):
- *   u64 live keys | u64 tag the scan stands at | u32 1: within it, behind the key | key
+ * A record's key belongs to group (XXH3_64(key) >> 32) * groups >> 32; a task owns a range of
+ * groups. The caller computes the hash once (state_hash) and passes it along. A pair's hash has the
+ * upper half of its record's key's, so it belongs to the same group.
+ *
+ * Values may have a time to live (state_type.ttl_ns). They lie in the log behind 8 bytes that say
+ * when they expire; one that has is as good as none. Time comes from the caller (state_set_time).
+ *
+ * In a part (the body of a STATE section after name, version, value size, kind, and 1 when values
+ * expire):
+ *   u64 entries | i64 time | u64 tag the scan stands at | u32 1: within it, behind the key | key
  *
  * One thread: the task's. Limits: keys and values 16 MiB each, 32 GiB of log a state.
  */
@@ -23,11 +32,31 @@
 
 struct state;
 
-/* value_size > 0: cells of exactly that many bytes. 0: values of any size, by put and get. */
+/* Written to disk. */
+enum state_kind { STATE_VALUE, STATE_LIST, STATE_MAP, STATE_TIMERS };
+#define STATE_KINDS 4u
+const char *state_kind_text(uint32_t kind); /* "value" "list" "map" "timers" */
+
+struct state_type {
+    enum state_kind kind;
+    uint32_t value_size; /* > 0: values of exactly that many bytes. 0: of any size */
+    uint64_t ttl_ns;     /* since the last write, of a list to any of its elements. 0: for ever */
+};
+
+/* NULL: no memory. */
+struct state *state_new_of(const struct weir_allocator *allocator, const struct state_type *type);
+/* The same of plain values that do not expire. */
 struct state *state_new(const struct weir_allocator *allocator, uint32_t value_size);
 void state_free(struct state **state);
 
 uint64_t state_hash(struct weir_bytes key); /* XXH3_64bits */
+/* Of an entry's key, as it lies in the log. */
+uint64_t state_entry_hash(enum state_kind kind, struct weir_bytes key);
+
+/* For values that expire: what time it is, before it matters. Never goes back, also over a restart;
+ * INT64_MIN, no time, and INT64_MAX, the end of it, change nothing. Before it is known, values are
+ * written that do not expire. */
+void state_set_time(struct state *state, int64_t now);
 
 /* Memory that only writers hold yet is counted there; before the first cut. */
 void state_count_orphans(struct state *state, _Atomic uint64_t *orphaned);
@@ -50,7 +79,8 @@ void state_prefetch_entry(const struct state *state, uint64_t hash);
 /* All that for a span of keys, `stride` bytes apart, so that their cache misses overlap: hashes[i]
  * is the key's hash, cells[i] its cell (or value), NULL when it has none yet, or no memory. Cells
  * are valid until the next put, remove or cut; new keys do not move them. Answers how many have
- * none. */
+ * none. Of values that expire, and of other kinds, it finds none, only hashes: to ask for a cell
+ * would be to write it. */
 uint32_t state_resolve(struct state *state, const struct weir_bytes *keys, size_t stride,
                        uint32_t count, uint64_t *hashes, void **cells);
 
@@ -69,7 +99,7 @@ enum weir_result state_remove(struct state *state, struct weir_bytes key,
  * a view for too long finds out. */
 void state_scribble(struct state *state, unsigned char byte);
 
-uint64_t state_count(const struct state *state); /* live keys */
+uint64_t state_count(const struct state *state); /* entries; expired ones until they are swept */
 uint64_t state_bytes(const struct state *state); /* memory held, without what is moved out */
 
 /* One scan a state, saved and restored with it: visits every key that lives all the while once, in
@@ -78,6 +108,22 @@ uint64_t state_bytes(const struct state *state); /* memory held, without what is
  * put, remove or cut. */
 enum weir_result state_scan_next(struct state *state, struct weir_bytes *key,
                                  struct weir_bytes *value) WEIR_MUST_USE;
+/* The same for whoever hands entries over to other states: all of an entry but its tombstones.
+ * state_enter takes one into a state of the same type, where its key must not be; first let it know
+ * the time of the state it comes from. (WEIR_TOO_LARGE, WEIR_NO_MEMORY.) */
+struct state_entry {
+    struct weir_bytes key;
+    uint64_t hash;
+    struct weir_bytes value; /* without when it expires */
+    int64_t expiry;          /* INT64_MAX: never */
+    bool is_value;           /* the user's; false: a list's length, a timer */
+};
+enum weir_result state_scan_entry(struct state *state, struct state_entry *entry) WEIR_MUST_USE;
+enum weir_result state_enter(struct state *state, const struct state_entry *entry) WEIR_MUST_USE;
+int64_t state_time(const struct state *state); /* INT64_MIN: not known */
+/* The same over the records' keys of a list or map, in the order of all their hash and their bytes;
+ * a state is scanned in one of the two ways. The view is valid until the next scan. */
+enum weir_result state_scan_next_key(struct state *state, struct weir_bytes *key) WEIR_MUST_USE;
 void state_scan_rewind(struct state *state);
 
 /* The cut: the segments that hold the state as it is now, in order. The caller releases each, and

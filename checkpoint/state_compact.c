@@ -23,14 +23,13 @@ static enum weir_result entry_again(struct state *state, const unsigned char *en
 
 enum weir_result entry_unseal(struct state *state, uint32_t at)
 {
-    uint64_t slot = state->slots[at];
-    uint32_t place;
-    enum weir_result result = entry_again(state, entry_at(state, slot_place(slot)), &place);
+    uint32_t old = slot_place(state, state->slots[at]), place;
+    enum weir_result result = entry_again(state, entry_at(state, old), &place);
     if (result != WEIR_OK)
         return result;
-    now_dead(state, slot_place(slot));
+    now_dead(state, old);
     now_live(state, place, entry_whole_size(entry_at(state, place)));
-    state->slots[at] = slot_make(slot_tag(slot), place);
+    slot_move(state, at, place);
     return WEIR_OK;
 }
 
@@ -56,7 +55,8 @@ static enum weir_result tomb_move(struct state *state, struct weir_bytes key, bo
 {
     if (oldest)
         return WEIR_OK;
-    uint32_t place = slot_place(state->slots[slot_find(state, key, state_hash(key))]);
+    uint32_t at = slot_find(state, key, state_entry_hash(state->kind, key));
+    uint32_t place = slot_place(state, state->slots[at]);
     if (place == 0)
         return tomb_append(state, key);
     if (is_open(state, place))
@@ -80,8 +80,9 @@ static enum weir_result victim_move(struct state *state, const struct candidate 
         return tomb_move(state, entry_key(candidate->entry), state->victim == state->log[0]);
     uint32_t at = home_of((uint32_t)candidate->hash, state->shift);
     for (uint64_t slot; (slot = state->slots[at]) != 0; at = (at + 1) & state->mask)
-        if (slot_place(slot) == candidate->place)
-            return entry_unseal(state, at);
+        if (slot_place(state, slot) == candidate->place)
+            return is_expired(state, candidate->entry) ? key_remove(state, at)
+                                                       : entry_unseal(state, at);
     return WEIR_OK;
 }
 
@@ -109,7 +110,7 @@ static uint32_t victim_span(struct state *state, struct candidate span[SPAN], ui
         if (entry_is(next->entry, ENTRY_DEAD))
             continue;
         next->place = walk_place(state, state->at, next->entry);
-        next->hash = state_hash(entry_key(next->entry));
+        next->hash = state_entry_hash(state->kind, entry_key(next->entry));
         prefetch_slot(state, next->hash);
         count++;
     }
@@ -199,6 +200,7 @@ static void choose_victim(struct state *state, bool may_seal)
 void compact_pay(struct state *state, bool may_seal)
 {
     uint64_t debt = state->debt;
+    expiry_sweep(state, debt);
     if (state->victim == NULL)
         choose_victim(state, may_seal);
     compact(state, debt);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * state_inside: what the files behind state.h share. state.c reads and writes keys, state_index.c
- * keeps the slots, state_log.c chunks and segments, state_compact.c gives garbage back, state_scan.c
- * walks all entries, state_load.c takes a cut's segments back.
+ * keeps the slots, state_log.c chunks and segments, state_compact.c gives garbage back,
+ * state_scan.c walks all entries, state_load.c takes a cut's segments back, state_order.c keeps the
+ * order of entries of lists, maps and timers, state_expiry.c knows which values have expired.
  *
  * Layout in memory:
  *
@@ -11,7 +12,8 @@
  *             entry that is larger (a giant)
  *   place  := chunk number * 2^15 + offset / 8       32 bits; 0 is nowhere: chunk 0 is full from
  *             the start
- *   slot   := low 32 bits of the hash | place << 32  0 is empty
+ *   slot   := low 32 bits of the hash | place << 32  0 is empty; in ordered kinds an id stands for
+ *             the place: state_order.c
  *
  * The home of a slot is its tag's high bits, so growing the index and closing the gap a removal
  * leaves need no entry, and slots lie nearly in the order of their tags: the scan's order. (The
@@ -44,6 +46,8 @@
 #include "state.h"
 
 #include "memory.h"
+#include "order.h"
+#include "pair.h"
 #include "state_entry.h"
 
 #include <assert.h>
@@ -91,10 +95,14 @@ struct state {
     /* what every lookup reads */
     uint64_t *slots;
     struct chunk *chunks;
-    struct link *open; /* the last of the log */
-    uint32_t shift;    /* of a tag, to its home */
-    uint32_t mask;     /* slots - 1 */
-    uint32_t value_size;
+    struct link *open;   /* the last of the log */
+    uint32_t *places;    /* by id; NULL: slots lead to places themselves */
+    uint32_t shift;      /* of a tag, to its home */
+    uint32_t mask;       /* slots - 1 */
+    uint32_t fast_size;  /* keys of 8 bytes may be found without more ado; or of no size */
+    uint32_t head;       /* bytes before a value in its entry: 8 of its expiry, or none */
+    uint32_t value_size; /* without them */
+    enum state_kind kind;
 
     /* what creation and removal change */
     uint64_t count;      /* live keys */
@@ -113,6 +121,19 @@ struct state {
     struct link *victim;
     struct walk at; /* in the victim */
     uint64_t debt;  /* bytes to be looked at */
+
+    /* ordered kinds */
+    uint32_t place_end, place_room;        /* ids ever used, with 0, which is none */
+    uint32_t free_place;                   /* 0: none */
+    struct order orders[PAIR_TIMER_KINDS]; /* lists and maps have one */
+    unsigned char *pair;                   /* of the entry in hand */
+    size_t pair_room;
+
+    /* values that expire */
+    uint64_t ttl_ns;   /* 0: they do not */
+    int64_t now;       /* INT64_MIN: not known */
+    uint32_t swept;    /* the slot where the sweep goes on */
+    uint64_t trailing; /* elements of lists that are longer no more */
 
     /* the scan, I3: all tags below have been visited; of this one, keys up to `scan_key` */
     uint64_t scan_tag;
@@ -150,9 +171,26 @@ static inline uint32_t slot_tag(uint64_t slot)
     return (uint32_t)slot;
 }
 
-static inline uint32_t slot_place(uint64_t slot)
+/* A place, or an id. */
+static inline uint32_t slot_lead(uint64_t slot)
 {
     return (uint32_t)(slot >> 32);
+}
+
+static inline uint32_t slot_place(const struct state *state, uint64_t slot)
+{
+    uint32_t lead = slot_lead(slot);
+    return state->places == NULL ? lead : state->places[lead];
+}
+
+/* The slot's key is elsewhere now. */
+static inline void slot_move(struct state *state, uint32_t at, uint32_t place)
+{
+    uint64_t slot = state->slots[at];
+    if (state->places == NULL)
+        state->slots[at] = slot_make(slot_tag(slot), place);
+    else
+        state->places[slot_lead(slot)] = place;
 }
 
 static inline uint32_t place_make(uint32_t chunk, size_t unit)
@@ -195,7 +233,7 @@ static inline uint32_t probe(const struct state *state, const void *key, size_t 
     uint32_t tag = (uint32_t)hash;
     uint32_t at = home_of(tag, state->shift);
     for (uint64_t slot; (slot = state->slots[at]) != 0; at = (at + 1) & state->mask)
-        if (slot_tag(slot) == tag && key_equal(entry_at(state, slot_place(slot)), key, size))
+        if (slot_tag(slot) == tag && key_equal(entry_at(state, slot_place(state, slot)), key, size))
             break;
     return at;
 }
@@ -209,13 +247,13 @@ static inline uint32_t slot_find(const struct state *state, struct weir_bytes ke
 
 /* The place of the entry that a hash most likely belongs to: of the first two slots, the first with
  * its tag. Reckoned without a branch, since the length of a probe is what no predictor knows; nine
- * keys in ten are in one of the two. An empty slot's is 0. */
+ * keys in ten are in one of the two. An empty slot's is 0. Not of ordered kinds. */
 static inline uint32_t place_guess(const struct state *state, uint64_t hash)
 {
     uint32_t tag = (uint32_t)hash;
     uint32_t home = home_of(tag, state->shift);
     uint32_t missed = slot_tag(state->slots[home]) != tag;
-    return slot_place(state->slots[(home + missed) & state->mask]);
+    return slot_lead(state->slots[(home + missed) & state->mask]);
 }
 
 /* Inlined by force: gcc 12 takes a call of what only prefetches for one without effect, and leaves
@@ -275,6 +313,73 @@ enum weir_result index_grow(struct state *state, uint64_t count);
 /* A much smaller index, if there is memory for it. */
 void index_shrink(struct state *state);
 void slot_remove(struct state *state, uint32_t gap);
+
+/* --- state.c: entries --- */
+
+/* state_put of a value of any size, which is not paid for yet. */
+enum weir_result key_write(struct state *state, struct weir_bytes key, uint64_t hash,
+                           struct weir_bytes value);
+/* Removes a slot's key, with a tombstone where an older segment has it. */
+enum weir_result key_remove(struct state *state, uint32_t at);
+
+/* --- state_order.c: ids, and the order of entries --- */
+
+bool is_ordered(enum state_kind kind);
+/* The upper half of an entry's hash: segment.h. */
+uint32_t pair_upper(struct weir_bytes key);
+/* False: no memory. */
+bool places_begin(struct state *state);
+/* Room for `count` more ids. */
+bool places_grow(struct state *state, uint32_t count);
+/* What a new slot leads to: the place itself, or a new id that leads there. */
+uint32_t lead_new(struct state *state, uint32_t place);
+/* All of it, so that nothing is ordered. */
+void places_clear(struct state *state);
+void places_free(struct state *state);
+void place_release(struct state *state, uint32_t id);
+/* Room to enter one more. */
+bool ordered_prepare(struct state *state, struct weir_bytes key);
+void ordered_enter(struct state *state, struct weir_bytes key, uint32_t id);
+/* While its entry is still there. */
+void ordered_leave(struct state *state, struct weir_bytes key);
+/* All that is in the index; ids that it does not need are free from here on. */
+bool ordered_build(struct state *state);
+/* The entry of an id; NULL for ORDER_NONE. */
+unsigned char *ordered_entry(const struct state *state, uint32_t id);
+/* The first entry of a record's key (of its map, or the list) that is not before `sub`; `behind`:
+ * that is behind it; `beyond`: that is behind all of the key's. ORDER_NONE: there is none. */
+struct ordered_key {
+    struct pair pair;
+    bool beyond;
+};
+uint32_t ordered_find(const struct state *state, const struct ordered_key *key, bool behind);
+uint64_t ordered_before(const struct state *state, const struct ordered_key *key);
+/* A pair's bytes, valid until the next one, and their hash. WEIR_TOO_LARGE, WEIR_NO_MEMORY. */
+enum weir_result pair_make(struct state *state, struct pair pair, uint64_t key_hash,
+                           struct weir_bytes *bytes, uint64_t *hash);
+
+/* --- state_expiry.c: values that expire --- */
+
+int64_t expiry_of(const struct state *state, const unsigned char *entry);
+bool is_expired(const struct state *state, const unsigned char *entry);
+/* Written again, now. What had expired is zeros. */
+void expiry_touch(const struct state *state, unsigned char *entry);
+/* A new entry, or one whose value is replaced. */
+void expiry_set(const struct state *state, unsigned char *entry);
+/* Looks for some that have, `debt` as compaction reckons it, and removes them. */
+void expiry_sweep(struct state *state, uint64_t debt);
+/* state_list.c: the same of one entry of a list. */
+void list_sweep(struct state *state, const unsigned char *entry);
+/* What lists have more in the index than they are long. */
+uint64_t list_trailing(const unsigned char *value);
+uint64_t list_length(const unsigned char *value);
+
+static inline struct weir_bytes entry_payload(const struct state *state, const unsigned char *entry)
+{
+    size_t key_size = entry_padded(entry_key_size(entry));
+    return (struct weir_bytes){entry + ENTRY_HEADER_SIZE + key_size + state->head,
+                               entry_value_size(entry) - state->head};
+}
 
 /* --- state_log.c: chunks and segments --- */
 

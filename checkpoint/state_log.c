@@ -202,6 +202,7 @@ static struct link *link_new(struct state *state)
         return NULL;
     }
     segment->memory->orphaned = state->orphaned;
+    segment->memory->upper = is_ordered(state->kind) ? pair_upper : NULL;
     segment->memory->annex = state->annex;
     return segment;
 }

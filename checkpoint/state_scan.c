@@ -3,13 +3,6 @@
 
 /* --- the scan ----------------------------------------------------------------------------- */
 
-static int compare_keys(struct weir_bytes left, struct weir_bytes right)
-{
-    size_t least = left.size < right.size ? left.size : right.size;
-    int order = least > 0 ? memcmp(left.data, right.data, least) : 0;
-    return order != 0 ? order : (left.size > right.size) - (left.size < right.size);
-}
-
 struct found {
     const unsigned char *entry; /* NULL: none */
     uint32_t tag;
@@ -21,7 +14,7 @@ static bool is_visited(const struct state *state, uint32_t tag, struct weir_byte
     if (tag != state->scan_tag)
         return tag < state->scan_tag;
     struct weir_bytes last = {state->scan_key, state->scan_key_size};
-    return state->scan_key != NULL && compare_keys(key, last) <= 0;
+    return state->scan_key != NULL && pair_compare_bytes(key, last) <= 0;
 }
 
 /* Of the slots with this home, the first in the order of the scan that has not been visited. */
@@ -33,12 +26,12 @@ static struct found find_next(const struct state *state, uint32_t home)
         uint32_t tag = slot_tag(slot);
         if (home_of(tag, state->shift) != home || (found.entry != NULL && tag > found.tag))
             continue;
-        const unsigned char *entry = entry_at(state, slot_place(slot));
-        if (is_visited(state, tag, entry_key(entry)))
+        const unsigned char *entry = entry_at(state, slot_place(state, slot));
+        if (is_visited(state, tag, entry_key(entry)) || is_expired(state, entry))
             continue;
         bool equal = found.entry != NULL && tag == found.tag;
         uint32_t equals = equal ? found.equals + 1 : 0;
-        if (!equal || compare_keys(entry_key(entry), entry_key(found.entry)) < 0)
+        if (!equal || pair_compare_bytes(entry_key(entry), entry_key(found.entry)) < 0)
             found.entry = entry;
         found.tag = tag;
         found.equals = equals;
@@ -64,26 +57,51 @@ static bool scan_pass(struct state *state, const struct found *found)
     return true;
 }
 
-enum weir_result state_scan_next(struct state *state, struct weir_bytes *key,
-                                 struct weir_bytes *value)
+/* The next entry; NULL: an error, or the end. */
+static const unsigned char *scan(struct state *state, enum weir_result *result)
 {
     while (state->scan_tag <= UINT32_MAX) {
         uint32_t home = home_of((uint32_t)state->scan_tag, state->shift);
         struct found found = find_next(state, home);
         if (found.entry != NULL) {
-            if (!scan_pass(state, &found))
-                return WEIR_NO_MEMORY;
-            *key = entry_key(found.entry);
-            *value = (struct weir_bytes){found.entry + ENTRY_HEADER_SIZE + entry_padded(key->size),
-                                         entry_value_size(found.entry)};
-            return WEIR_OK;
+            *result = scan_pass(state, &found) ? WEIR_OK : WEIR_NO_MEMORY;
+            return *result == WEIR_OK ? found.entry : NULL;
         }
         memory_release(state->allocator, state->scan_key);
         state->scan_key = NULL;
         state->scan_key_size = 0;
         state->scan_tag = ((uint64_t)home + 1) << state->shift;
     }
-    return WEIR_NOT_FOUND;
+    *result = WEIR_NOT_FOUND;
+    return NULL;
+}
+
+enum weir_result state_scan_next(struct state *state, struct weir_bytes *key,
+                                 struct weir_bytes *value)
+{
+    enum weir_result result;
+    const unsigned char *entry = scan(state, &result);
+    if (entry == NULL)
+        return result;
+    *key = entry_key(entry);
+    *value = entry_payload(state, entry);
+    return WEIR_OK;
+}
+
+enum weir_result state_scan_entry(struct state *state, struct state_entry *found)
+{
+    enum weir_result result;
+    const unsigned char *entry = scan(state, &result);
+    if (entry == NULL)
+        return result;
+    struct weir_bytes key = entry_key(entry);
+    bool header = state->kind == STATE_LIST && pair_read(key).sub.size == 0;
+    *found = (struct state_entry){.key = key,
+                                  .hash = state_entry_hash(state->kind, key),
+                                  .value = entry_payload(state, entry),
+                                  .expiry = expiry_of(state, entry),
+                                  .is_value = !header && state->kind != STATE_TIMERS};
+    return WEIR_OK;
 }
 
 void state_scan_rewind(struct state *state)
@@ -92,4 +110,66 @@ void state_scan_rewind(struct state *state)
     state->scan_key = NULL;
     state->scan_key_size = 0;
     state->scan_tag = 0;
+}
+
+/* The first entry of another record's key; ORDER_NONE: there is none. */
+static uint32_t next_key(const struct state *state)
+{
+    struct ordered_key from = {.beyond = true};
+    if (state->scan_tag > 0)
+        return ORDER_NONE;
+    if (state->scan_key == NULL)
+        return order_first(&state->orders[0], NULL);
+    from.pair.key = (struct weir_bytes){state->scan_key, state->scan_key_size};
+    return ordered_find(state, &from, true);
+}
+
+/* Of values that expire, any may have done so. */
+static bool key_lives(const struct state *state, struct weir_bytes key, uint32_t id)
+{
+    while (id != ORDER_NONE) {
+        const unsigned char *entry = ordered_entry(state, id);
+        struct ordered_key from = {pair_read(entry_key(entry)), false};
+        if (pair_compare_bytes(from.pair.key, key) != 0)
+            return false;
+        if (!is_expired(state, entry))
+            return state->kind != STATE_LIST || list_length(entry_payload(state, entry).data) > 0;
+        id = ordered_find(state, &from, true);
+    }
+    return false;
+}
+
+/* Behind all entries of that key. */
+static bool key_pass(struct state *state, struct weir_bytes key)
+{
+    if (key.size > state->scan_key_size || state->scan_key == NULL) {
+        unsigned char *room = memory_take(state->allocator, key.size + 1);
+        if (room == NULL)
+            return false;
+        memory_release(state->allocator, state->scan_key);
+        state->scan_key = room;
+    }
+    copy_key(state->scan_key, key);
+    state->scan_key_size = key.size;
+    return true;
+}
+
+enum weir_result state_scan_next_key(struct state *state, struct weir_bytes *key)
+{
+    assert(is_ordered(state->kind));
+    for (uint32_t id; (id = next_key(state)) != ORDER_NONE;) {
+        const unsigned char *entry = ordered_entry(state, id);
+        struct pair pair = pair_read(entry_key(entry));
+        bool lives = key_lives(state, pair.key, id);
+        if (!key_pass(state, pair.key))
+            return WEIR_NO_MEMORY;
+        *key = (struct weir_bytes){state->scan_key, state->scan_key_size};
+        if (lives)
+            return WEIR_OK;
+    }
+    state->scan_tag = (uint64_t)UINT32_MAX + 1;
+    memory_release(state->allocator, state->scan_key);
+    state->scan_key = NULL;
+    state->scan_key_size = 0;
+    return WEIR_NOT_FOUND;
 }

@@ -310,7 +310,9 @@ bool weir_checkpoint_get_state(const struct weir_checkpoint *checkpoint, uint32_
     struct weir_checkpoint_state full = {.name = from->name,
                                          .format = from->format,
                                          .version = from->version,
-                                         .value_size = from->value_size};
+                                         .value_size = from->value_size,
+                                         .kind = state_kind_text(from->kind),
+                                         .expires = from->expires};
     view_give(state, &full, sizeof full);
     return true;
 }

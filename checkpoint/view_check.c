@@ -29,7 +29,9 @@ static bool begin_state(struct snapshot_section *section, const struct manifest_
 {
     bool named = is_text(snapshot_get_text(section), state->name);
     bool sized = snapshot_get_u32(section) == state->version;
-    return snapshot_get_u32(section) == state->value_size && sized && named && !section->failed;
+    sized &= snapshot_get_u32(section) == state->value_size;
+    bool kin = snapshot_get_u32(section) == state->kind;
+    return snapshot_get_u32(section) == state->expires && kin && sized && named && !section->failed;
 }
 
 struct reading {
@@ -140,7 +142,11 @@ enum weir_result view_read_state(struct store *store, const struct manifest *man
                            .range = {state_first_group(of->subtask, node->parallelism, groups),
                                      state_first_group(of->subtask + 1, node->parallelism, groups),
                                      groups}};
-    *state = state_new(allocator, node->states[index].value_size);
+    const struct manifest_state *saved = &node->states[index];
+    struct state_type type = {.kind = (enum state_kind)saved->kind,
+                              .value_size = saved->value_size,
+                              .ttl_ns = saved->expires};
+    *state = state_new_of(allocator, &type);
     if (*state == NULL)
         return error_memory(error, "a state", 0);
     enum weir_result result = load_state(&from, part, index, *state, error);

@@ -9,6 +9,8 @@
 
 #include "error.h"
 #include "memory.h"
+#include "pair.h"
+#include "state_list.h"
 
 #define ALL_NODES UINT32_MAX
 
@@ -132,6 +134,29 @@ static bool next_section(struct weir_cursor *cursor, enum snapshot_tag tag,
 
 /* ----------------------------------------------------------------------------------- rows -- */
 
+/* What the entry's key tells, if it is a pair. False: of a list, what is no element of it. */
+static bool take_pair(struct weir_cursor *cursor, struct weir_row *row)
+{
+    const struct manifest_graph *graph = &cursor->checkpoint->manifest.graph;
+    uint32_t kind = graph->nodes[cursor->node].states[cursor->state].kind;
+    if (kind == STATE_VALUE)
+        return true;
+    struct pair pair = pair_read(row->key);
+    row->key = pair.key;
+    if (kind == STATE_MAP) {
+        row->sub = pair.sub;
+    } else if (kind == STATE_TIMERS) {
+        struct pair_timer timer = pair_read_timer(pair.sub);
+        row->time = timer.time;
+        row->id = timer.tag;
+        row->kind = timer.kind;
+    } else {
+        row->id = pair.sub.size > 0 ? pair_read_index(pair.sub) : UINT64_MAX;
+        return row->id < state_list_count(cursor->entries, pair.key, state_hash(pair.key));
+    }
+    return true;
+}
+
 static bool next_entry(struct weir_cursor *cursor, struct weir_row *row)
 {
     struct weir_checkpoint *checkpoint = cursor->checkpoint;
@@ -139,8 +164,10 @@ static bool next_entry(struct weir_cursor *cursor, struct weir_row *row)
         enum weir_result result = cursor->entries == NULL
                                       ? WEIR_NOT_FOUND
                                       : state_scan_next(cursor->entries, &row->key, &row->value);
-        if (result == WEIR_OK)
+        if (result == WEIR_OK && take_pair(cursor, row))
             return true;
+        if (result == WEIR_OK)
+            continue;
         if (result != WEIR_NOT_FOUND)
             cursor->result = error_memory(&cursor->error, "the next row", 0);
         state_free(&cursor->entries);

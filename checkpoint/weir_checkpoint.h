@@ -122,6 +122,8 @@ struct weir_checkpoint_state {
     const char *format; /* see FORMATS in weir.h; "" when not declared */
     uint32_t version;
     uint32_t value_size; /* bytes; 0: any size */
+    const char *kind;    /* "value", "list", "map" or "timers": what its rows have, see weir_row */
+    bool expires;        /* its values have a time to live */
 };
 struct weir_checkpoint_edge {
     size_t size;
@@ -192,6 +194,9 @@ struct weir_row {
     uint32_t from_subtask;   /* INFLIGHT: the writer's */
     int64_t time;            /* INFLIGHT: the event time; INT64_MIN: none */
     bool in_outlet;          /* INFLIGHT: it waited at its writer, and was overtaken */
+    /* STATE of a map: the sub key. Of a list, `id` is the element's index. Of timers, `time`, `id`
+     * (the tag) and `kind` (enum weir_timer of weir.h); no value. */
+    struct weir_bytes sub;
 };
 
 /* `state` is the state's name for WEIR_ROWS_STATE, otherwise NULL. With WEIR_ROWS_INFLIGHT records

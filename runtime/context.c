@@ -21,7 +21,10 @@ static bool make_states(struct weir_context *context)
     context->states =
         memory_zeroed(context->run->allocator, node->state_count + 1, sizeof *context->states);
     for (uint32_t i = 0; context->states && i < node->state_count; i++) {
-        context->states[i] = state_new(context->run->allocator, node->states[i].value_size);
+        struct state_type type = {.kind = graph_state_kind(node, i),
+                                  .value_size = node->states[i].value_size,
+                                  .ttl_ns = node->states[i].ttl_ns};
+        context->states[i] = state_new_of(context->run->allocator, &type);
         if (context->states[i])
             state_count_orphans(context->states[i], context->run->sealed);
         if (context->states[i] && context->run->annex)
@@ -83,6 +86,7 @@ void context_free(struct weir_context *context)
     memory_release(allocator, context->reserve.room);
     memory_release(allocator, context->self);
     timers_free(&context->timers, allocator);
+    memory_release(allocator, context->timer_key);
     letters_free(&context->letters);
     saver_list_free(&context->later);
     *context = (struct weir_context){.run = context->run, .node = context->node};
@@ -510,8 +514,7 @@ static inline bool in_hand(struct weir_context *context, const struct weir_bytes
     return true;
 }
 
-/* The hash of a key; a key that is not of a record in hand must belong to this subtask. */
-static bool key_hash(struct weir_context *context, const struct weir_bytes *key, uint64_t *hash)
+bool context_key_hash(struct weir_context *context, const struct weir_bytes *key, uint64_t *hash)
 {
     uint32_t index;
     if (in_hand(context, key, &index)) {
@@ -529,36 +532,62 @@ static bool key_hash(struct weir_context *context, const struct weir_bytes *key,
     return false;
 }
 
-static struct state *the_state(struct weir_context *context, unsigned state)
+static __attribute__((noinline)) void state_refused(struct weir_context *context, unsigned state,
+                                                    const char *function)
 {
-    if (state < context->node->state_count && !context->task->mute)
-        return context->states[state];
+    const struct graph_node *node = context->node;
     if (context->task->failed)
-        return NULL;
-    if (state < context->node->state_count)
+        return;
+    if (state >= node->declared_count)
+        weir_fail(context, WEIR_INVALID, "it uses state %u, and has declared %u", state,
+                  node->declared_count);
+    else if (context->task->mute)
         weir_fail(context, WEIR_INVALID,
                   "it uses keyed state in open, load, prepare, save, commit or aborted: only "
                   "process, poll, timer, wake and finish may");
     else
-        weir_fail(context, WEIR_INVALID, "it uses state %u, and has declared %u", state,
-                  context->node->state_count);
-    return NULL;
+        weir_fail(context, WEIR_INVALID, "it calls %s with state %s, whose kind is %s", function,
+                  node->states[state].name, state_kind_text(graph_state_kind(node, state)));
+}
+
+struct state *context_state(struct weir_context *context, unsigned state, unsigned kinds,
+                            const char *function)
+{
+    const struct weir_state *declared = &context->node->states[state];
+    if (state >= context->node->declared_count || context->task->mute ||
+        !(kinds & STATE_OF(declared->kind))) {
+        state_refused(context, state, function);
+        return NULL;
+    }
+    if (declared->ttl_ns > 0)
+        state_set_time(context->states[state], declared->ttl_clock == WEIR_TIMER_CLOCK
+                                                   ? task_wall_ns(context->task)
+                                                   : weir_watermark(context));
+    return context->states[state];
+}
+
+static struct state *the_state(struct weir_context *context, unsigned state, const char *function)
+{
+    return context_state(context, state, STATE_OF(WEIR_STATE_VALUE), function);
+}
+
+bool context_has_cells(struct weir_context *context, unsigned state)
+{
+    if (!context->node->states[state].value_size)
+        weir_fail(context, WEIR_INVALID,
+                  "state %s has values of any size: use get and put, not cells",
+                  context->node->states[state].name);
+    return context->node->states[state].value_size > 0;
 }
 
 static __attribute__((noinline)) void *find_cell(struct weir_context *context, unsigned state,
                                                  const struct weir_bytes *key)
 {
-    struct state *table = the_state(context, state);
+    struct state *table = the_state(context, state, "weir_cell");
     uint64_t hash;
-    if (!table)
+    if (!table || !context_has_cells(context, state))
         return NULL;
-    if (!context->node->states[state].value_size) {
-        weir_fail(context, WEIR_INVALID,
-                  "state %s has values of any size: use weir_get and weir_put, not cells",
-                  context->node->states[state].name);
-        return NULL;
-    }
-    if (!key_hash(context, key, &hash))
+    if (!context_key_hash(context, key, &hash))
         return NULL;
     void *cell = state_cell(table, *key, hash);
     if (!cell)
@@ -581,6 +610,19 @@ void *weir_cell(struct weir_context *context, unsigned state, const struct weir_
     return find_cell(context, state, key);
 }
 
+/* Of values that expire: asking for those is a write. */
+static void *const *write_cells(struct weir_context *context, unsigned state, size_t index,
+                                size_t count)
+{
+    context->cell_count = 0;
+    for (size_t i = index; i < index + count; i++) {
+        context->cells[i] = find_cell(context, state, &context->span[i].key);
+        if (!context->cells[i])
+            return NULL;
+    }
+    return context->cells + index;
+}
+
 void *const *weir_cells(struct weir_context *context, unsigned state,
                         const struct weir_record *records, size_t count)
 {
@@ -591,9 +633,11 @@ void *const *weir_cells(struct weir_context *context, unsigned state,
         weir_fail(context, WEIR_INVALID, "weir_cells takes records that process_many was given");
         return NULL;
     }
-    struct state *table = the_state(context, state);
-    if (!table || !context->node->states[state].value_size)
-        return table ? find_cell(context, state, &records->key) : NULL;
+    struct state *table = the_state(context, state, "weir_cells");
+    if (!table || !context_has_cells(context, state))
+        return NULL;
+    if (context->node->states[state].ttl_ns)
+        return write_cells(context, state, index, count);
     if (state != 0 || !context->cell_count)
         context->missing = state_resolve(table, &context->span[0].key, sizeof *records,
                                          context->span_count, context->hashes, context->cells);
@@ -610,17 +654,17 @@ void *const *weir_cells(struct weir_context *context, unsigned state,
 bool weir_get(struct weir_context *context, unsigned state, const struct weir_bytes *key,
               struct weir_bytes *value)
 {
-    struct state *table = the_state(context, state);
+    struct state *table = the_state(context, state, "weir_get");
     uint64_t hash;
-    return table && key_hash(context, key, &hash) && state_get(table, *key, hash, value);
+    return table && context_key_hash(context, key, &hash) && state_get(table, *key, hash, value);
 }
 
 enum weir_result weir_put(struct weir_context *context, unsigned state,
                           const struct weir_bytes *key, struct weir_bytes value)
 {
-    struct state *table = the_state(context, state);
+    struct state *table = the_state(context, state, "weir_put");
     uint64_t hash;
-    if (!table || !key_hash(context, key, &hash))
+    if (!table || !context_key_hash(context, key, &hash))
         return context->task->error.code;
     context->cell_count = 0;
     enum weir_result result = state_put(table, *key, hash, value);
@@ -633,10 +677,10 @@ enum weir_result weir_put(struct weir_context *context, unsigned state,
 
 bool weir_remove(struct weir_context *context, unsigned state, const struct weir_bytes *key)
 {
-    struct state *table = the_state(context, state);
+    struct state *table = the_state(context, state, "weir_remove");
     uint64_t hash;
     context->cell_count = 0;
-    if (!table || !key_hash(context, key, &hash))
+    if (!table || !context_key_hash(context, key, &hash))
         return false;
     enum weir_result result = state_remove(table, *key, hash);
     if (result == WEIR_NO_MEMORY)
@@ -645,15 +689,35 @@ bool weir_remove(struct weir_context *context, unsigned state, const struct weir
     return result == WEIR_OK;
 }
 
+static enum weir_result scan_next(struct weir_context *context, unsigned state,
+                                  struct weir_bytes *key, struct weir_bytes *value)
+{
+    if (context->node->states[state].kind == WEIR_STATE_VALUE)
+        return state_scan_next(context->states[state], key, value);
+    *value = (struct weir_bytes){NULL, 0};
+    return state_scan_next_key(context->states[state], key);
+}
+
+static bool is_passed(const struct weir_context *context, unsigned state,
+                      const struct weir_bytes *key)
+{
+    const struct passed *passed = &context->passed[state];
+    return context->node->states[state].kind == WEIR_STATE_VALUE
+               ? passed_holds(passed, state_hash(*key), *key)
+               : passed_holds_whole(passed, state_hash(*key), *key);
+}
+
 bool weir_scan_next(struct weir_context *context, unsigned state, struct weir_bytes *key,
                     struct weir_bytes *value)
 {
-    struct state *table = the_state(context, state);
-    enum weir_result result = table ? state_scan_next(table, key, value) : WEIR_NOT_FOUND;
-    struct passed *passed = table ? &context->passed[state] : NULL;
-    while (!result && passed->count && passed_holds(passed, state_hash(*key), *key))
-        result = state_scan_next(table, key, value);
-    if (result == WEIR_NOT_FOUND && passed)
+    struct state *table = context_state(context, state, ANY_STATE, "weir_scan_next");
+    if (!table)
+        return false;
+    enum weir_result result = scan_next(context, state, key, value);
+    struct passed *passed = &context->passed[state];
+    while (!result && passed->count && is_passed(context, state, key))
+        result = scan_next(context, state, key, value);
+    if (result == WEIR_NOT_FOUND)
         passed_clear(passed, context->run->allocator); /* the scan stands behind all of them */
     if (result == WEIR_NO_MEMORY)
         weir_fail(context, result, "state %s: out of memory to scan it",
@@ -663,20 +727,9 @@ bool weir_scan_next(struct weir_context *context, unsigned state, struct weir_by
 
 void weir_scan_rewind(struct weir_context *context, unsigned state)
 {
-    struct state *table = the_state(context, state);
+    struct state *table = context_state(context, state, ANY_STATE, "weir_scan_rewind");
     if (!table)
         return;
     state_scan_rewind(table);
     passed_clear(&context->passed[state], context->run->allocator);
-}
-
-enum weir_result weir_timer_set(struct weir_context *context, enum weir_timer kind, int64_t time,
-                                uint64_t tag)
-{
-    if ((unsigned)kind > WEIR_TIMER_CLOCK || !context->table->timer)
-        return weir_fail(context, WEIR_INVALID,
-                         "it sets a timer without a timer callback, or of an unknown kind");
-    if (!timers_set(&context->timers, context->run->allocator, kind, (struct timer){time, tag}))
-        return weir_fail(context, WEIR_NO_MEMORY, "out of memory for a timer");
-    return WEIR_OK;
 }

@@ -65,6 +65,8 @@ struct weir_context {
     struct passed *passed; /* of each state: what scans visited before it was handed over */
     bool restored;         /* the checkpoint has its node */
     struct timers timers;
+    unsigned char *timer_key; /* of the timer that fires */
+    size_t timer_key_room;
     struct context_handle *handles; /* prepared, unconfirmed; in order */
     uint32_t handle_count, handle_room;
     uint64_t preparing;             /* the id prepare is called for; 0: it is not */
@@ -99,6 +101,30 @@ struct weir_context {
 bool context_init(struct weir_context *context, struct task *task, const struct run *run,
                   uint32_t node, uint32_t subtask);
 void context_free(struct weir_context *context);
+
+/* For the functions that use keyed state. The state of that index, if it is of one of the kinds
+ * (STATE_OF, or'ed) and may be used now, told what time it is; NULL: the run has failed. */
+#define STATE_OF(kind) (1u << (kind)) /* enum weir_state_kind */
+#define ANY_STATE                                                                                  \
+    (STATE_OF(WEIR_STATE_VALUE) | STATE_OF(WEIR_STATE_LIST) | STATE_OF(WEIR_STATE_MAP))
+struct state *context_state(struct weir_context *context, unsigned state, unsigned kinds,
+                            const char *function);
+/* The hash of a key; a key that is not of a record in hand must belong to this subtask: else false,
+ * and the run has failed. */
+bool context_key_hash(struct weir_context *context, const struct weir_bytes *key, uint64_t *hash);
+/* False: the run has failed. */
+bool context_has_cells(struct weir_context *context, unsigned state);
+/* The timers of keys; NULL: the operator has no callback for them. */
+static inline struct state *context_timers(const struct weir_context *context)
+{
+    return context->table->key_timer ? context->states[context->node->declared_count] : NULL;
+}
+/* Timers with keys, and those without. */
+bool context_has_timers(const struct weir_context *context, enum weir_timer kind);
+/* When the first one is due, INT64_MAX: none is. */
+int64_t context_next_timer(const struct weir_context *context, enum weir_timer kind);
+/* Calls back for the first one that is due at `now`. False: none is. */
+bool context_fire_timer(struct weir_context *context, enum weir_timer kind, int64_t now);
 
 /* Gives one record to the operator, whichever callback it has; the pulse says "process" already.
  */

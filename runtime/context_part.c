@@ -67,6 +67,8 @@ static void save_states(const struct weir_context *context, struct snapshot_writ
         snapshot_text(writer, context->node->states[i].name);
         snapshot_u32(writer, context->node->states[i].version);
         snapshot_u32(writer, context->node->states[i].value_size);
+        snapshot_u32(writer, graph_state_kind(context->node, i));
+        snapshot_u32(writer, context->node->states[i].ttl_ns > 0);
         state_save(context->states[i], writer);
         snapshot_end(writer);
         passed_save(&context->passed[i], i, writer);
@@ -147,9 +149,11 @@ static enum weir_result load_state(struct weir_context *context, struct snapshot
         return error_set(error, WEIR_DAMAGED, 0, "state %u is not in the graph", i);
     struct weir_bytes name = snapshot_get_text(section);
     uint32_t version = snapshot_get_u32(section), size = snapshot_get_u32(section);
+    uint32_t kind = snapshot_get_u32(section), expires = snapshot_get_u32(section);
     if (section->failed || name.size != strlen(node->states[i].name) ||
         memcmp(name.data, node->states[i].name, name.size) != 0 ||
-        version != node->states[i].version || size != node->states[i].value_size)
+        version != node->states[i].version || size != node->states[i].value_size ||
+        kind != graph_state_kind(node, i) || expires != (node->states[i].ttl_ns > 0))
         return error_set(error, WEIR_DAMAGED, 0, "state %s is not what the manifest says",
                          node->states[i].name);
     enum weir_result result = load_log(context, i, logs, error);

@@ -81,11 +81,24 @@ static const char *plural(uint32_t count)
 
 /* ---------------------------------------------------------------------- for people -- */
 
-static void say_state(struct paper *paper, const struct weir_state *state)
+static void say_state(struct paper *paper, const struct graph_node *node, uint32_t index)
 {
+    const struct weir_state *state = &node->states[index];
+    enum state_kind kind = graph_state_kind(node, index);
     char size[FACT_ROOM] = "values of any size";
-    if (state->value_size)
+    if (state->value_size && kind == STATE_VALUE)
         snprintf(size, sizeof size, "%u bytes a key", state->value_size);
+    else if (state->value_size)
+        snprintf(size, sizeof size, "values of %u bytes", state->value_size);
+    if (kind == STATE_TIMERS) {
+        say(paper, "  timers of keys");
+        return;
+    }
+    if (kind != STATE_VALUE) {
+        char plain[FACT_ROOM];
+        snprintf(plain, sizeof plain, "%s", size);
+        snprintf(size, sizeof size, "a %s a key, %s", state_kind_text(kind), plain);
+    }
     say(paper, "  state %s: %s, version %u%s%.*s", state->name, size, state->version,
         *state->format ? ", format " : "", WORD_ROOM, state->format);
 }
@@ -103,7 +116,7 @@ static void say_node(struct paper *paper, const struct plan *plan, uint32_t inde
         is_two_phase(node) ? ", publishes in two phases" : "", promise ? ", " : "",
         promise ? promise : "");
     for (uint32_t i = 0; i < node->state_count; i++)
-        say_state(paper, &node->states[i]);
+        say_state(paper, node, i);
 }
 
 static void say_edge(struct paper *paper, const struct plan *plan, uint32_t index)
@@ -219,8 +232,10 @@ static void list_states(struct paper *paper, const struct graph_node *node)
     for (uint32_t i = 0; i < node->state_count; i++) {
         const struct weir_state *state = &node->states[i];
         say(paper,
-            "    {\"name\": \"%s\", \"version\": %u, \"value_size\": %u, \"format\": \"%s\"}%s",
+            "    {\"name\": \"%s\", \"version\": %u, \"value_size\": %u, \"format\": \"%s\", "
+            "\"kind\": \"%s\", \"ttl_ns\": %llu}%s",
             state->name, state->version, state->value_size, quoted(state->format, format),
+            state_kind_text(graph_state_kind(node, i)), (unsigned long long)state->ttl_ns,
             separator(i, node->state_count));
     }
     say(paper, "   ]");

@@ -174,12 +174,28 @@ static const struct weir_operator *keep_table(struct weir_graph *graph,
     return weir_graph_keep(graph, &copy, sizeof copy);
 }
 
+static void check_kind(struct weir_graph *graph, const struct graph_node *node,
+                       const struct weir_state *state)
+{
+    if ((unsigned)state->kind > WEIR_STATE_MAP || (unsigned)state->ttl_clock > WEIR_TIMER_CLOCK)
+        weir_graph_fail(graph, "node %s: state %s is of no kind, or its clock is none", node->name,
+                        state->name);
+    if (state->ttl_ns > INT64_MAX)
+        weir_graph_fail(graph, "node %s: state %s has a time to live over 292 years", node->name,
+                        state->name);
+    if (state->name && strcmp(state->name, GRAPH_TIMERS) == 0)
+        weir_graph_fail(graph,
+                        "node %s: a state can't be called " GRAPH_TIMERS
+                        ": that is where timers of keys are kept",
+                        node->name);
+}
+
 static void keep_states(struct weir_graph *graph, struct graph_node *node,
                         const struct weir_node_options *options)
 {
-    if (!options->state_count)
+    if (!options->state_count && !(node->table && node->table->key_timer))
         return;
-    node->states = weir_graph_keep(graph, NULL, options->state_count * sizeof *node->states);
+    node->states = weir_graph_keep(graph, NULL, (options->state_count + 1) * sizeof *node->states);
     /* Elements are as large as the caller's struct says. */
     const char *from = (const char *)options->states;
     for (size_t i = 0; node->states && i < options->state_count; i++) {
@@ -194,11 +210,16 @@ static void keep_states(struct weir_graph *graph, struct graph_node *node,
         if (state->value_size > WEIR_VALUE_LIMIT)
             weir_graph_fail(graph, "node %s: state %s has values over 16 MiB", node->name,
                             state->name);
+        check_kind(graph, node, state);
         for (size_t j = 0; j < i; j++)
             if (strcmp(state->name, node->states[j].name) == 0)
                 weir_graph_fail(graph, "node %s: state %s is there twice", node->name, state->name);
         node->state_count++;
     }
+    node->declared_count = node->state_count;
+    if (node->states && node->table && node->table->key_timer)
+        node->states[node->state_count++] =
+            (struct weir_state){.size = sizeof *node->states, .name = GRAPH_TIMERS, .format = ""};
 }
 
 /* Doubles an array of the graph; false (and a sticky error) without memory. */
@@ -487,6 +508,12 @@ static char *borrow(const char *text)
     return both.taken;
 }
 
+enum state_kind graph_state_kind(const struct graph_node *node, uint32_t index)
+{
+    static const enum state_kind kinds[] = {STATE_VALUE, STATE_LIST, STATE_MAP};
+    return index < node->declared_count ? kinds[node->states[index].kind] : STATE_TIMERS;
+}
+
 static bool describe_node(const struct weir_graph *graph, uint32_t index, uint32_t parallelism,
                           struct manifest_node *out)
 {
@@ -505,6 +532,8 @@ static bool describe_node(const struct weir_graph *graph, uint32_t index, uint32
             .format = borrow(node->states[i].format),
             .version = node->states[i].version,
             .value_size = node->states[i].value_size,
+            .kind = graph_state_kind(node, i),
+            .expires = node->states[i].ttl_ns > 0,
         };
     return out->states;
 }

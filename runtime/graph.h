@@ -7,6 +7,7 @@
 #define GRAPH_H
 
 #include "manifest.h"
+#include "state.h"
 #include "weir.h"
 
 struct graph_node {
@@ -16,7 +17,8 @@ struct graph_node {
     const void *config;
     uint32_t parallelism; /* 0: the job's */
     struct weir_state *states;
-    uint32_t state_count;
+    uint32_t state_count;    /* with the timers of keys, which are the last one; */
+    uint32_t declared_count; /* those that the user has declared */
     const char **inputs;
     uint32_t input_count;
     const char **outputs;
@@ -43,6 +45,7 @@ struct weir_graph {
     struct weir_error error; /* code WEIR_OK: none so far */
 };
 
+#define GRAPH_TIMERS "_timers" /* the name of the state that timers of keys lie in */
 #define GRAPH_PARALLELISM_LIMIT 1024
 #define GRAPH_NODE_LIMIT 4096
 
@@ -55,6 +58,8 @@ void graph_reach(const struct weir_graph *graph, uint32_t node, bool forward, bo
                  unsigned char *marks);
 /* How many edges lead to the node, and the index of the last of them. */
 uint32_t graph_edges_into(const struct weir_graph *graph, uint32_t node, uint32_t *last);
+/* Of one of the node's states, the timers of keys included. */
+enum state_kind graph_state_kind(const struct graph_node *node, uint32_t index);
 uint32_t graph_parallelism(const struct weir_graph *graph, uint32_t node, uint32_t standard);
 /* What a checkpoint depends on, borrowed from the graph: the arrays are released by graph_release.
  */

@@ -12,6 +12,7 @@
 #include "handover.h"
 #include "job.h"
 #include "memory.h"
+#include "pair.h"
 #include "plant.h"
 #include "view_inside.h"
 
@@ -79,26 +80,40 @@ static enum weir_result migrate(struct moving *moving, struct weir_bytes key,
     return WEIR_OK;
 }
 
-static enum weir_result move_value(struct moving *moving, struct weir_bytes key,
-                                   struct weir_bytes value, struct weir_error *error)
+/* Of a list no element can be left out: those behind it would have other indexes. */
+static enum weir_result migrate_entry(struct moving *moving, struct state_entry *entry, bool *kept,
+                                      struct weir_error *error)
+{
+    struct weir_bytes key = entry->key;
+    if (!moving->migrates || !entry->is_value)
+        return WEIR_OK;
+    if (moving->was->kind != STATE_VALUE)
+        key = pair_read(key).key;
+    enum weir_result result = migrate(moving, key, &entry->value, kept, error);
+    if (!result && !*kept && moving->was->kind == STATE_LIST)
+        return error_set(error, WEIR_INVALID, 0, "migrate drops an element of a list");
+    return result;
+}
+
+static enum weir_result move_entry(struct moving *moving, struct state_entry *entry, int64_t now,
+                                   struct weir_error *error)
 {
     struct weir_job *job = moving->job;
-    uint64_t hash = state_hash(key);
     uint32_t groups = job->run.key_groups;
     uint32_t owner = moving->old;
     bool kept = true;
     if (moving->moved)
-        owner = state_owner(state_group(hash, groups),
+        owner = state_owner(state_group(entry->hash, groups),
                             job->run.plan.nodes[moving->node].parallelism, groups);
-    enum weir_result result =
-        moving->migrates ? migrate(moving, key, &value, &kept, error) : WEIR_OK;
+    enum weir_result result = migrate_entry(moving, entry, &kept, error);
     if (result || !kept)
         return result;
     struct task *task = job_task_of(job, moving->node, owner);
     struct weir_context *context = &task->operators[job->run.plan.nodes[moving->node].place];
-    result = state_put(context->states[moving->state], key, hash, value);
+    state_set_time(context->states[moving->state], now);
+    result = state_enter(context->states[moving->state], entry);
     return result ? error_set(error, result, 0, "a value of %zu bytes can't be taken over: %s",
-                              value.size, weir_result_name(result))
+                              entry->value.size, weir_result_name(result))
                   : WEIR_OK;
 }
 
@@ -108,7 +123,7 @@ static enum weir_result move_log(struct moving *moving, uint32_t instance,
     struct weir_job *job = moving->job;
     const struct mapping_node *map = &job->mapping.nodes[moving->node];
     struct state *old = NULL;
-    struct weir_bytes key, value;
+    struct state_entry entry = {.is_value = false};
     enum weir_result result =
         view_read_state(job_restored_from(job), &job->restored, instance, part,
                         map->states[moving->state].then, job->run.allocator, &old, error);
@@ -116,10 +131,10 @@ static enum weir_result move_log(struct moving *moving, uint32_t instance,
         return result;
     state_scan_rewind(old);
     enum weir_result found = WEIR_OK;
-    while (!result && !(found = state_scan_next(old, &key, &value)))
-        result = move_value(moving, key, value, error);
+    while (!result && !(found = state_scan_entry(old, &entry)))
+        result = move_entry(moving, &entry, state_time(old), error);
     if (!result && found != WEIR_NOT_FOUND)
-        result = error_memory(error, "a scan of state", sizeof key);
+        result = error_memory(error, "a scan of state", sizeof entry);
     state_free(&old);
     return result;
 }

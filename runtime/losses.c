@@ -51,8 +51,8 @@ static bool count_section(struct holding *holding, const struct manifest_node *n
     if (section->index >= node->state_count)
         return false;
     (void)snapshot_get_text(section);
-    (void)snapshot_get_u32(section);
-    (void)snapshot_get_u32(section);
+    for (int i = 0; i < 4; i++) /* version, value size, kind, whether values expire */
+        (void)snapshot_get_u32(section);
     holding->keys[section->index] += snapshot_get_u64(section);
     return !section->failed;
 }

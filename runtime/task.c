@@ -306,19 +306,18 @@ static bool fire_timer(struct task *task, enum weir_timer kind, int64_t wall_ns)
         struct weir_context *context = &task->operators[i];
         int64_t now = kind == WEIR_TIMER_EVENT ? task_watermark(task, context) : wall_ns;
         bool over = kind == WEIR_TIMER_CLOCK && context->finished;
-        struct timer timer;
-        if (over || now == WEIR_NO_TIME || !timers_due(&context->timers, kind, now, &timer))
-            continue;
-        context->reserve.open = false;
-        task_begin_call(task, context, "timer");
-        enum weir_result result =
-            context->table->timer(context->self, context, kind, timer.time, timer.tag);
-        if (result && !task->failed)
-            weir_fail(context, result, "timer answered %s", weir_result_name(result));
-        task_end_call(task);
-        return true;
+        if (!over && now != WEIR_NO_TIME && context_fire_timer(context, kind, now))
+            return true;
     }
     return false;
+}
+
+int64_t task_wall_ns(struct task *task)
+{
+    if (!task->wall_known)
+        task->wall_ns = clock_wall_ns();
+    task->wall_known = true;
+    return task->wall_ns;
 }
 
 static uint64_t emitted_by_all(const struct task *task)
@@ -376,7 +375,7 @@ static int64_t next_clock_timer(const struct task *task)
     int64_t next = INT64_MAX;
     for (uint32_t i = 0; i < task->operator_count; i++) {
         const struct weir_context *context = &task->operators[i];
-        int64_t own = timers_next(&context->timers, WEIR_TIMER_CLOCK);
+        int64_t own = context_next_timer(context, WEIR_TIMER_CLOCK);
         next = own < next && !context->finished ? own : next;
     }
     return next;
@@ -399,7 +398,9 @@ static void prepare_keys(struct task *task, struct weir_context *head, uint32_t 
     head->span = gate->records;
     head->hashes = gate->hashes;
     head->cells = gate->cells;
-    head->cell_count = head->node->states[0].value_size ? count : 0;
+    const struct weir_state *first = &head->node->states[0];
+    bool cells = first->value_size && first->kind == WEIR_STATE_VALUE && !first->ttl_ns;
+    head->cell_count = cells ? count : 0;
     head->cursor = 0;
     head->span_count = count;
 }
@@ -805,6 +806,7 @@ static void look_after_gaps(struct task *task)
 struct step task_step(void *self)
 {
     struct task *task = self;
+    task->wall_known = false;
     drain_inbox(task);
     if (task->quitting)
         return leave(task);

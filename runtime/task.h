@@ -85,6 +85,8 @@ struct task {
     bool rested;          /* it has waited since then */
     bool woken;           /* wake was called last: now the others have their turn */
     int64_t now_ns;       /* read last: before a callback, or after a span */
+    int64_t wall_ns;      /* of this step, for values that expire */
+    bool wall_known;      /* it was asked for */
     int64_t look_at_ns;   /* when a busy task looks after its operator's descriptor */
     int64_t gap_look_ns;  /* when a missing item is looked after; 0: none is missing */
     int64_t promise_ns;   /* when readers are told again how far was sent */
@@ -109,6 +111,9 @@ struct step task_step(void *task);
 /* The watermark as an operator of the task sees it: what came in for the head, what the head lets
  * pass for those behind it. */
 int64_t task_watermark(const struct task *task, const struct weir_context *context);
+
+/* The wall clock, standing still in a step: a span's cells must not expire one another. */
+int64_t task_wall_ns(struct task *task);
 
 /* The first failure sticks. */
 void task_fail(struct task *task, const struct weir_error *error);

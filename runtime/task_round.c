@@ -234,9 +234,8 @@ static bool is_at_rest(const struct task *task)
         if (!task->run->plan.nodes[context->node_index].loop)
             continue;
         bool wishes = context->wake_until != INT64_MAX || context->wake_fd >= 0;
-        const struct timer_heap *heaps = context->timers.heaps;
-        bool timed = heaps[WEIR_TIMER_EVENT].count > 0 ||
-                     (heaps[WEIR_TIMER_CLOCK].count > 0 && !context->finished);
+        bool timed = context_has_timers(context, WEIR_TIMER_EVENT) ||
+                     (context_has_timers(context, WEIR_TIMER_CLOCK) && !context->finished);
         if (wishes || context->held || timed)
             return false;
     }

@@ -630,7 +630,7 @@ static enum weir_result node_of_graph(const struct weir_torture_options *options
         .table = from->table,
         .config = from->config,
         .states = from->states,
-        .state_count = from->state_count,
+        .state_count = from->declared_count,
         .inputs = (const char *const *)from->inputs,
         .input_count = from->input_count,
         .outputs = (const char *const *)from->outputs,

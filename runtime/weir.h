@@ -184,29 +184,54 @@ struct weir_operator {
      * of them, and those that find nothing to do are harmless. false: timers belong to their
      * subtask, and as long as one is set, another parallelism is refused. */
     bool timers_shared;
+    /* A timer of a key, set by weir_timer_set_key, is due. The key counts as the one in hand. As
+     * the timers are keyed state, an operator that has this takes all its input BY_KEY. */
+    enum weir_result (*key_timer)(void *self, struct weir_context *context, enum weir_timer kind,
+                                  const struct weir_bytes *key, int64_t time, uint64_t tag);
 };
 
 /* The simple case: one callback, no private struct. `config` is the node's. */
 typedef enum weir_result (*weir_function)(struct weir_context *context, unsigned input,
                                           const struct weir_record *record, const void *config);
 
-/* A keyed state: a value per key, in the subtask that owns the key. Every input of its node must be
- * BY_KEY. */
+/* What a keyed state has for each key. */
+enum weir_state_kind {
+    WEIR_STATE_VALUE, /* a value: weir_cell, weir_get ... */
+    WEIR_STATE_LIST,  /* values by index: weir_list_append ... */
+    WEIR_STATE_MAP,   /* values by sub key, in the order of their bytes: weir_map_put ... */
+};
+
+/* A keyed state: a value, a list or a map per key, in the subtask that owns the key. Every input of
+ * its node must be BY_KEY. */
 struct weir_state {
     size_t size;         /* WEIR_SIZED(struct weir_state) */
-    const char *name;    /* unique in the node; the identity of the state */
+    const char *name;    /* unique in the node, not "_timers"; the identity of the state */
     uint32_t version;    /* change it when the meaning of values changes */
     uint32_t value_size; /* bytes of a fixed-size cell; 0: values of any size */
     const char *format;  /* for people and tools, see FORMATS; may be NULL */
     /* For values of older versions than `version`: called for each of them when the job is restored
      * from a checkpoint that has such, before any operator is opened, on the thread that starts the
      * job. Puts what the value is in this version into weir_migrate_room; if it does not ask for
-     * room, the key is dropped. An answer but WEIR_OK fails the start, with `error` as it was
-     * filled. NULL: values of another version are refused. */
+     * room, the key is dropped. Of a map it gets each value with the record's key; of a list each
+     * element, none of which may be dropped. An answer but WEIR_OK fails the start, with `error` as
+     * it was filled. NULL: values of another version are refused. */
     enum weir_result (*migrate)(const void *config, uint32_t version, struct weir_bytes key,
                                 struct weir_bytes value, struct weir_migration *to,
                                 struct weir_error *error);
     const void *migrate_config; /* borrowed; its `config` */
+    enum weir_state_kind kind;
+    /* TIME TO LIVE. A value expires that long after it was written last - put, or its cell asked
+     * for; reading does not count - and is absent from then on: a cell of it is new, a scan passes
+     * it over. Each value of a map for itself; a list as a whole, that long after anything of it
+     * was written. Time is the watermark as weir_watermark shows it (EVENT, the default), or
+     * weir_wall_time, read once for a span of records (CLOCK); it never goes back, over restarts
+     * neither, so a key expires at the same time whether or not the job was restarted. Event time
+     * stands still when all input has ended, so that `finish` finds what lives then; before the
+     * first watermark nothing expires, and what is written then does so only when it is written
+     * again. 0: values live until they are removed. It may be changed between two runs, but not
+     * from or to 0: what has been written keeps the time at which it expires. */
+    uint64_t ttl_ns;
+    enum weir_timer ttl_clock;
 };
 /* In migrate: room for the new value, zeroed, 8-byte aligned; of value_size bytes, or, where that
  * is 0, of any size up to WEIR_VALUE_LIMIT. NULL: too large, or no memory: give up. */
@@ -403,13 +428,59 @@ WEIR_API enum weir_result weir_put(struct weir_context *context, unsigned state,
                                    const struct weir_bytes *key, struct weir_bytes value);
 WEIR_API bool weir_remove(struct weir_context *context, unsigned state,
                           const struct weir_bytes *key);
-/* All keys of this task, a few at a time: the position is part of the state, so a scan that a cut
- * or a crash interrupts goes on where it was. False at the end. In the order of the keys' hashes;
- * keys created meanwhile may be visited or not. The views are read only (weir_cell is there to
- * change a value), and valid as weir_cell's. */
+/* All keys of this task, a few at a time - of a list or map those that have something, each with an
+ * empty value: the position is part of the state, so a scan that a cut or a crash interrupts goes
+ * on where it was. False at the end. In the order of the keys' hashes; keys created meanwhile may
+ * be visited or not. The views are read only (weir_cell is there to change a value), and valid as
+ * weir_cell's; a list's or map's key until the next scan. */
 WEIR_API bool weir_scan_next(struct weir_context *context, unsigned state, struct weir_bytes *key,
                              struct weir_bytes *value);
 WEIR_API void weir_scan_rewind(struct weir_context *context, unsigned state);
+
+/* Maps, in the same way: a value for each sub key of a key. Sub keys are any bytes up to 16 MiB,
+ * and come in the order of their bytes, a shorter one before what it begins. Each call is O(log n)
+ * of all entries at worst. */
+WEIR_API bool weir_map_get(struct weir_context *context, unsigned state,
+                           const struct weir_bytes *key, struct weir_bytes sub,
+                           struct weir_bytes *value);
+WEIR_API enum weir_result weir_map_put(struct weir_context *context, unsigned state,
+                                       const struct weir_bytes *key, struct weir_bytes sub,
+                                       struct weir_bytes value);
+/* As weir_cell. */
+WEIR_API void *weir_map_cell(struct weir_context *context, unsigned state,
+                             const struct weir_bytes *key, struct weir_bytes sub);
+WEIR_API bool weir_map_remove(struct weir_context *context, unsigned state,
+                              const struct weir_bytes *key, struct weir_bytes sub);
+/* The key's first entry behind the sub key `after`, which need not be there; NULL: its first. False
+ * when there is none. Views are valid as weir_cell's, so this walks a map that is not written to:
+ *     for (after = NULL; weir_map_next(context, 0, key, after, &sub, &value); after = &sub)
+ * In one that is, or over several callbacks, `after` must be a copy; what is written or removed
+ * meanwhile is seen or not, by where it is. */
+WEIR_API bool weir_map_next(struct weir_context *context, unsigned state,
+                            const struct weir_bytes *key, const struct weir_bytes *after,
+                            struct weir_bytes *sub, struct weir_bytes *value);
+/* How many entries the key has. With a time to live, they are counted one by one. */
+WEIR_API uint64_t weir_map_count(struct weir_context *context, unsigned state,
+                                 const struct weir_bytes *key);
+/* Removes the key's first entries, at most `most`, and answers how many those were. Each costs what
+ * a weir_map_remove does, so that a large map should go over several callbacks. */
+WEIR_API uint64_t weir_map_clear(struct weir_context *context, unsigned state,
+                                 const struct weir_bytes *key, uint64_t most);
+
+/* Lists: values by index, from 0, for each key. Each call is O(1), of lists of any length. */
+WEIR_API enum weir_result weir_list_append(struct weir_context *context, unsigned state,
+                                           const struct weir_bytes *key, struct weir_bytes value);
+WEIR_API uint64_t weir_list_count(struct weir_context *context, unsigned state,
+                                  const struct weir_bytes *key);
+/* False when the list is not so long. The view is valid as weir_cell's. */
+WEIR_API bool weir_list_get(struct weir_context *context, unsigned state,
+                            const struct weir_bytes *key, uint64_t index, struct weir_bytes *value);
+/* Replaces an element; false when the list is not so long. */
+WEIR_API bool weir_list_put(struct weir_context *context, unsigned state,
+                            const struct weir_bytes *key, uint64_t index, struct weir_bytes value);
+/* Leaves the first `count` elements; 0 removes the list. */
+WEIR_API void weir_list_truncate(struct weir_context *context, unsigned state,
+                                 const struct weir_bytes *key, uint64_t count);
 
 /* The operator's timer callback will be called once with (kind, time, tag): EVENT when the
  * watermark reaches `time`, CLOCK when weir_wall_time does. Saved in checkpoints. The same triple
@@ -417,6 +488,19 @@ WEIR_API void weir_scan_rewind(struct weir_context *context, unsigned state);
  * all input every EVENT timer fires; CLOCK timers still pending then do not. */
 WEIR_API enum weir_result weir_timer_set(struct weir_context *context, enum weir_timer kind,
                                          int64_t time, uint64_t tag);
+
+/* The same for a key, as in keyed state: the operator's key_timer callback will be called with it.
+ * There may be many millions: setting one costs O(log n) and about 100 bytes, and a checkpoint
+ * writes what has changed. Due ones fire in the order of time, then key, then tag, one at a time:
+ * markers and commands go between. The same four set twice are one timer. Of timers of one time,
+ * those without a key come first. They go with their keys to another parallelism, and count in
+ * cycles, as others do. Without `key_timer`, it fails the run. */
+WEIR_API enum weir_result weir_timer_set_key(struct weir_context *context, enum weir_timer kind,
+                                             const struct weir_bytes *key, int64_t time,
+                                             uint64_t tag);
+/* False when it was not set. */
+WEIR_API bool weir_timer_cancel_key(struct weir_context *context, enum weir_timer kind,
+                                    const struct weir_bytes *key, int64_t time, uint64_t tag);
 
 /* In save: one item of operator state, at most 16 MiB; copied. The saver's error is sticky. */
 WEIR_API void weir_save(struct weir_saver *saver, enum weir_item kind, struct weir_bytes item);

@@ -30,7 +30,7 @@ static inline void sample_graph(struct manifest_graph *graph)
         (struct manifest_node){sample_text("count"), sample_text("function"), 0, 2, NULL, 1};
     graph->nodes[1].states = memory_zeroed(NULL, 1, sizeof(struct manifest_state));
     graph->nodes[1].states[0] =
-        (struct manifest_state){sample_text("total"), sample_text("u64"), 1, 8};
+        (struct manifest_state){sample_text("total"), sample_text("u64"), 1, 8, 0, false};
     graph->edge_count = 1;
     graph->edges = memory_zeroed(NULL, 1, sizeof *graph->edges);
     graph->edges[0] = (struct manifest_edge){0,

@@ -9,7 +9,8 @@
  *   SPLIT    even values to the first output, odd ones to the second
  *   COUNT    per key: "the n-th" for each, and the total when input ends, by a scan
  *   JOIN     per key and input: "the n-th of input i"
- *   WINDOW   per key and window of event time the count, when an event timer says so
+ *   WINDOW   per key and window of event time the count, when an event timer says so; two in three
+ *            in keyed state, with a timer of the key
  *   HOLD     keeps records until a clock timer says so
  *   PACE     keeps a record now and then, takes no other meanwhile, until woken at its time; in
  *            some graphs seldom, but so long that only what overtakes can pass

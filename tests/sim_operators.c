@@ -318,6 +318,143 @@ static enum weir_result window_load(void *self, struct weir_context *context,
     return load_bytes(loader, window->counts, sizeof window->counts);
 }
 
+/* The same windows in keyed state of every kind, which must agree with each other: a map has the
+ * counts by window, a list the window of each record, in the order they came; a timer of the key
+ * tells when a window is over. `last` has a time to live, and `wrote` the watermark at which it was
+ * written, so that is known whether it is to be there. */
+enum { SHELF_COUNTS, SHELF_CAME, SHELF_LAST, SHELF_WROTE, SHELF_STATES };
+
+/* Half a window: many expire, and many do not. */
+static int64_t shelf_ttl(const struct sim_node *node)
+{
+    return 1 + node->graph->window_ns / 2;
+}
+
+static void shelf_states(const struct sim_node *node, struct weir_state states[SHELF_STATES])
+{
+    states[SHELF_COUNTS] = (struct weir_state){WEIR_SIZED(struct weir_state), .name = "windows",
+                                               .value_size = 8, .kind = WEIR_STATE_MAP};
+    states[SHELF_CAME] =
+        (struct weir_state){WEIR_SIZED(struct weir_state), .name = "came", .kind = WEIR_STATE_LIST};
+    states[SHELF_LAST] = (struct weir_state){WEIR_SIZED(struct weir_state), .name = "last",
+                                             .ttl_ns = (uint64_t)shelf_ttl(node)};
+    states[SHELF_WROTE] =
+        (struct weir_state){WEIR_SIZED(struct weir_state), .name = "wrote", .value_size = 8};
+}
+
+static struct weir_bytes shelf_sub(unsigned char sub[8], int64_t number)
+{
+    for (int i = 0; i < 8; i++)
+        sub[i] = (unsigned char)((uint64_t)number >> (8 * (7 - i)));
+    return bytes_of(sub, 8);
+}
+
+static void shelf_check(struct weir_context *context, const struct sim_node *node,
+                        const struct weir_bytes *key)
+{
+    struct weir_bytes value;
+    int64_t wrote = 0, now = weir_watermark(context);
+    bool expected = weir_get(context, SHELF_WROTE, key, &value);
+
+    if (expected)
+        memcpy(&wrote, value.data, sizeof wrote);
+    if (now == WEIR_END_OF_TIME)
+        return;
+    expected = expected && (wrote == WEIR_NO_TIME || wrote + shelf_ttl(node) > now);
+    if (weir_get(context, SHELF_LAST, key, &value) != expected)
+        world_breach(node->graph->world,
+                     "a value written at %" PRId64 " is %s at %" PRId64 ", with a time to live",
+                     wrote, expected ? "gone" : "there", now);
+}
+
+static enum weir_result shelf_process(void *self, struct weir_context *context, unsigned input,
+                                      const struct weir_record *record)
+{
+    const struct sim_node *node = ((struct keyed *)self)->node;
+    unsigned char sub[8];
+    uint64_t key, value, *count;
+    int64_t number = record->time / node->graph->window_ns, now = weir_watermark(context);
+
+    (void)input;
+    if (!take(context, node, record, &key, &value))
+        return WEIR_DAMAGED;
+    shelf_check(context, node, &record->key);
+    weir_put(context, SHELF_LAST, &record->key, bytes_of(&value, sizeof value));
+    count = weir_cell(context, SHELF_WROTE, &record->key);
+    if (count == NULL)
+        return WEIR_FAILED;
+    memcpy(count, &now, sizeof now);
+    count = weir_map_cell(context, SHELF_COUNTS, &record->key, shelf_sub(sub, number));
+    if (count == NULL)
+        return WEIR_FAILED;
+    ++*count;
+    weir_list_append(context, SHELF_CAME, &record->key, bytes_of(&number, sizeof number));
+    weir_timer_set_key(context, WEIR_TIMER_CLOCK, &record->key,
+                       weir_wall_time(context) + node->graph->hold_ns, 1);
+    return weir_timer_set_key(context, WEIR_TIMER_EVENT, &record->key,
+                              (number + 1) * node->graph->window_ns, 0);
+}
+
+/* How many records of the window the list has, and whether it has any of later ones. */
+static uint64_t shelf_came(struct weir_context *context, const struct weir_bytes *key,
+                           int64_t number, bool *later)
+{
+    struct weir_bytes value;
+    uint64_t count = 0, all = weir_list_count(context, SHELF_CAME, key);
+    int64_t window;
+
+    *later = false;
+    for (uint64_t i = 0; i < all && weir_list_get(context, SHELF_CAME, key, i, &value); i++) {
+        memcpy(&window, value.data, sizeof window);
+        count += window == number;
+        *later |= window > number;
+    }
+    return count;
+}
+
+/* The window's count; 0: the map has none, or not as its first entry. */
+static uint64_t shelf_first(struct weir_context *context, const struct weir_bytes *key,
+                            int64_t number)
+{
+    struct weir_bytes sub, value;
+    unsigned char wanted[8];
+    uint64_t count;
+
+    if (!weir_map_next(context, SHELF_COUNTS, key, NULL, &sub, &value) ||
+        memcmp(sub.data, shelf_sub(wanted, number).data, 8) != 0)
+        return 0;
+    memcpy(&count, value.data, sizeof count);
+    return count;
+}
+
+static enum weir_result shelf_timer(void *self, struct weir_context *context, enum weir_timer kind,
+                                    const struct weir_bytes *key, int64_t time, uint64_t tag)
+{
+    const struct sim_node *node = ((struct keyed *)self)->node;
+    int64_t number = time / node->graph->window_ns - 1;
+    uint64_t count, came, name;
+    unsigned char sub[8];
+    bool later;
+
+    (void)tag;
+    if (fails(context, node, SIM_CALL_TIMER))
+        return WEIR_FAILED;
+    shelf_check(context, node, key);
+    if (kind == WEIR_TIMER_CLOCK)
+        return WEIR_OK;
+    count = shelf_first(context, key, number);
+    came = shelf_came(context, key, number, &later);
+    if (count == 0 || came != count)
+        world_breach(node->graph->world,
+                     "window %" PRId64 " has %" PRIu64 " records in a map, %" PRIu64 " in a list",
+                     number, count, came);
+    weir_map_remove(context, SHELF_COUNTS, key, shelf_sub(sub, number));
+    if (!later)
+        weir_list_truncate(context, SHELF_CAME, key, 0);
+    memcpy(&name, key->data, sizeof name);
+    return emit(context, node, 0, name, sim_mix(node->salt + (uint64_t)number, name, count), 0);
+}
+
 #define HELD 64
 
 struct held {
@@ -741,6 +878,9 @@ static weir_node build_node(struct weir_graph *graph, const struct sim_node *nod
 {
     static const struct weir_state state = {WEIR_SIZED(struct weir_state), .name = "counts",
                                             .version = 1, .value_size = 16};
+    static const struct weir_operator shelf = {HEAD("shelf", struct keyed), .open = keyed_open,
+                                               .process = shelf_process, .key_timer = shelf_timer};
+    struct weir_state kinds[SHELF_STATES];
     const char *const *inputs = two_inputs[node->kind], *const *outputs = two_outputs[node->kind];
     bool keyed = is_keyed(node);
     struct weir_node_options options = {WEIR_SIZED(struct weir_node_options), .name = name,
@@ -754,6 +894,12 @@ static weir_node build_node(struct weir_graph *graph, const struct sim_node *nod
         return weir_line_sink(graph, name, &lines);
     options.states = keyed ? &state : NULL;
     options.state_count = keyed;
+    if (node->kind == SIM_WINDOW && node->salt % 3 > 0) {
+        shelf_states(node, kinds);
+        options.table = &shelf;
+        options.states = kinds;
+        options.state_count = SHELF_STATES;
+    }
     options.inputs = inputs[0] != NULL ? inputs : NULL;
     options.input_count = inputs[0] != NULL ? 2 : 0;
     options.outputs = outputs[0] != NULL ? outputs : NULL;

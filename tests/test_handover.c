@@ -277,6 +277,8 @@ static void add_state(struct world *world, uint32_t subtask, const struct state 
     snapshot_text(part, "total");
     snapshot_u32(part, 1);
     snapshot_u32(part, 8);
+    snapshot_u32(part, STATE_VALUE);
+    snapshot_u32(part, 0);
     state_save(state, part);
     snapshot_end(part);
 }

@@ -700,6 +700,54 @@ static const struct weir_operator delay_table = {
     .load = delay_load,
 };
 
+/* The same with trips in a map of their key, and timers of keys. */
+static enum weir_result shelve(void *self, struct weir_context *context, unsigned input,
+                               const struct weir_record *record)
+{
+    struct trip trip;
+    (void)self;
+    (void)input;
+    memcpy(&trip, record->value.data, sizeof trip);
+    int64_t time = delay_kind == WEIR_TIMER_CLOCK
+                       ? weir_wall_time(context) + (int64_t)(trip.number % 5) * 200000
+                       : (int64_t)trip.number;
+    weir_map_put(context, 0, &record->key, (struct weir_bytes){&trip.number, sizeof trip.number},
+                 record->value);
+    return weir_timer_set_key(context, delay_kind, &record->key, time, trip.number);
+}
+
+static enum weir_result unshelve(void *self, struct weir_context *context, enum weir_timer kind,
+                                 const struct weir_bytes *key, int64_t time, uint64_t tag)
+{
+    struct trip trip;
+    struct weir_bytes value, sub = {&tag, sizeof tag};
+    (void)self;
+    (void)kind;
+    (void)time;
+    if (!weir_map_get(context, 0, key, sub, &value))
+        return weir_fail(context, WEIR_FAILED, "a timer for nobody");
+    memcpy(&trip, value.data, sizeof trip);
+    weir_map_remove(context, 0, key, sub);
+    send_trip(context, 0, &trip);
+    return WEIR_OK;
+}
+
+static const struct weir_operator shelf_table = {WEIR_SIZED(struct weir_operator), .kind = "shelf",
+                                                 .process = shelve, .key_timer = unshelve};
+
+static weir_node shelf_node(struct weir_graph *graph, const char *name, uint32_t parallelism)
+{
+    struct weir_state trips = {WEIR_SIZED(struct weir_state), .name = "trips",
+                               .kind = WEIR_STATE_MAP};
+    struct weir_node_options options = {WEIR_SIZED(struct weir_node_options),
+                                        .name = name,
+                                        .table = &shelf_table,
+                                        .states = &trips,
+                                        .state_count = 1,
+                                        .parallelism = parallelism};
+    return weir_graph_add(graph, &options);
+}
+
 static weir_node delay_node(struct weir_graph *graph, const char *name, uint32_t parallelism)
 {
     struct weir_node_options options = {WEIR_SIZED(struct weir_node_options), .name = name,
@@ -767,6 +815,7 @@ Test(job_cycle, a_cycle_waits_for_its_clock_timers)
 {
     delay_kind = WEIR_TIMER_CLOCK;
     ring_with(delay_node);
+    ring_with(shelf_node);
 }
 
 /* Their time is there when all has come in from outside: only then the trips go on. */
@@ -774,6 +823,7 @@ Test(job_cycle, event_timers_in_a_cycle_fire_when_all_from_outside_has_ended)
 {
     delay_kind = WEIR_TIMER_EVENT;
     ring_with(delay_node);
+    ring_with(shelf_node);
 }
 
 Test(job_cycle, a_cycle_waits_for_answers_from_outside)

@@ -883,6 +883,7 @@ static enum weir_result load_one_blob(const struct snapshot_writer *blob, uint64
     struct saved saved = {.body = {.grow = grow}, .blobs = &only, .count = 1};
     struct state *state = state_new(NULL, 0);
     snapshot_u64(&saved.body, keys);
+    snapshot_u64(&saved.body, 0); /* time */
     snapshot_u64(&saved.body, 0);
     snapshot_u32(&saved.body, 0);
     enum weir_result result = load(state, &saved, 0, GROUPS);

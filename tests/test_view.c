@@ -69,6 +69,8 @@ static void put_state(struct snapshot_writer *writer, uint32_t subtask, uint64_t
     snapshot_text(writer, "total");
     snapshot_u32(writer, 1);
     snapshot_u32(writer, 8);
+    snapshot_u32(writer, STATE_VALUE);
+    snapshot_u32(writer, 0);
     size_t at = writer->size;
     state_save(state, writer);
     snapshot_store_u64(writer->data + at,

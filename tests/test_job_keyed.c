@@ -1,0 +1,383 @@
+/* links: flow */
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Maps, lists, timers of keys and values that expire in whole jobs.
+ */
+#include "flow.h"
+
+static struct scratch scratch;
+static void scratch_open(void)
+{
+    scratch = scratch_make();
+}
+static void scratch_close(void)
+{
+    scratch_free(&scratch);
+}
+TestSuite(job_keyed, .init = scratch_open, .fini = scratch_close);
+
+static struct weir_bytes bytes_of(const void *data, size_t size)
+{
+    return (struct weir_bytes){data, size};
+}
+
+static weir_node add(struct flow *flow, const struct weir_operator *table, const void *config,
+                     const struct weir_state *states, size_t count, uint32_t parallelism)
+{
+    struct weir_node_options options = {WEIR_SIZED(struct weir_node_options),
+                                        .name = "keyed",
+                                        .table = table,
+                                        .config = config,
+                                        .states = states,
+                                        .state_count = count,
+                                        .parallelism = parallelism};
+    return weir_graph_add(flow->graph, &options);
+}
+
+static weir_node numbers(struct flow *flow, uint64_t count, uint64_t keys, uint64_t rate)
+{
+    struct weir_sequence_source_options options = {WEIR_SIZED(struct weir_sequence_source_options),
+                                                   .count = count, .keys = keys, .rate = rate,
+                                                   .time_step = 10};
+    return weir_sequence_source(flow->graph, "numbers", &options);
+}
+
+/* --- timers of keys ----------------------------------------------------------------------- */
+
+/* Each number is set down in a map of its key with a timer, which sends it on. One in four timers
+ * is cancelled, and set anew for another time. `late`: all of them for the end. */
+static struct {
+    atomic_uint early, doubled, lost, missed;
+} seen;
+
+static const bool at_once = false, late = true;
+
+struct desk {
+    bool late;
+};
+
+static enum weir_result desk_open(void *self, struct weir_context *context, const void *config)
+{
+    (void)context;
+    ((struct desk *)self)->late = *(const bool *)config;
+    return WEIR_OK;
+}
+
+static enum weir_result desk_process(void *self, struct weir_context *context, unsigned input,
+                                     const struct weir_record *record)
+{
+    const struct desk *desk = self;
+    uint64_t number = flow_number(record);
+    int64_t due = desk->late ? INT64_MAX / 2 : record->time + 50;
+    (void)input;
+    weir_map_put(context, 0, &record->key, bytes_of(&number, sizeof number), record->value);
+    if (number % 4 == 0) {
+        weir_timer_set_key(context, WEIR_TIMER_EVENT, &record->key, due + 1, number);
+        bool there =
+            weir_timer_cancel_key(context, WEIR_TIMER_EVENT, &record->key, due + 1, number);
+        bool again =
+            weir_timer_cancel_key(context, WEIR_TIMER_EVENT, &record->key, due + 1, number);
+        atomic_fetch_add(&seen.missed, !there || again);
+    }
+    weir_timer_set_key(context, WEIR_TIMER_EVENT, &record->key, due, number);
+    return weir_timer_set_key(context, WEIR_TIMER_EVENT, &record->key, due, number);
+}
+
+static enum weir_result desk_timer(void *self, struct weir_context *context, enum weir_timer kind,
+                                   const struct weir_bytes *key, int64_t time, uint64_t tag)
+{
+    struct weir_bytes value;
+    (void)self;
+    atomic_fetch_add(&seen.early, weir_watermark(context) < time || kind != WEIR_TIMER_EVENT);
+    if (!weir_map_get(context, 0, key, bytes_of(&tag, sizeof tag), &value))
+        atomic_fetch_add(&seen.lost, 1);
+    atomic_fetch_add(&seen.doubled, !weir_map_remove(context, 0, key, bytes_of(&tag, sizeof tag)));
+    return weir_emit(context, 0,
+                     &(struct weir_record){{NULL, 0}, {&tag, sizeof tag}, WEIR_NO_TIME});
+}
+
+static const struct weir_operator desk_table = {
+    WEIR_SIZED(struct weir_operator), .kind = "desk",
+    .self_size = sizeof(struct desk), .open = desk_open,
+    .process = desk_process,          .key_timer = desk_timer};
+
+/* Over several runs; some are suspended, others abandoned. */
+static void desks(uint64_t count, const bool *config, unsigned stops)
+{
+    struct flow flow;
+    struct ledger ledger;
+    struct weir_state map = {WEIR_SIZED(struct weir_state), .name = "map", .value_size = 8,
+                             .kind = WEIR_STATE_MAP};
+    memset(&seen, 0, sizeof seen);
+    ledger_init(&ledger, count);
+    flow_init(&flow);
+    flow.options.store = scratch.path;
+    flow.options.interval_ns = FLOW_SECOND / 300;
+    weir_node source = numbers(&flow, count, 100, count * 3);
+    weir_node desk = add(&flow, &desk_table, config, &map, 1, 3);
+    weir_connect(flow.graph, source, desk, WEIR_BY_KEY);
+    weir_connect(flow.graph, desk, ledger_sink(flow.graph, "sink", &ledger, 1), WEIR_SPREAD);
+    for (unsigned run = 0; run < stops; run++) {
+        flow_start(&flow);
+        flow_until_taken(&flow, &ledger, atomic_load(&ledger.taken) + count / (stops + 2));
+        if (run % 2) {
+            flow_stop(&flow, WEIR_STOP_SUSPEND);
+            flow_wait(&flow);
+        }
+        flow_close(&flow);
+    }
+    flow_finish(&flow);
+    ledger_is(&ledger, count, 1);
+    cr_expect_eq(seen.early, 0);
+    cr_expect_eq(seen.doubled, 0);
+    cr_expect_eq(seen.lost, 0);
+    cr_expect_eq(seen.missed, 0);
+    flow_free(&flow);
+    ledger_free(&ledger);
+}
+
+Test(job_keyed, timers_of_keys_fire_once_over_restarts)
+{
+    desks(20000, &at_once, 5);
+}
+
+/* Every checkpoint that is taken meanwhile falls between two of them. */
+Test(job_keyed, a_storm_of_timers_of_keys_is_cut_in_the_middle_and_each_fires_once)
+{
+    desks(30000, &late, 4);
+}
+
+/* --- what is refused ---------------------------------------------------------------------- */
+
+static void use_get(struct weir_context *context, const struct weir_bytes *key)
+{
+    struct weir_bytes value;
+    weir_get(context, 1, key, &value);
+}
+
+static void use_cell(struct weir_context *context, const struct weir_bytes *key)
+{
+    weir_cell(context, 2, key);
+}
+
+static void use_map(struct weir_context *context, const struct weir_bytes *key)
+{
+    weir_map_put(context, 2, key, *key, *key);
+}
+
+static void use_list(struct weir_context *context, const struct weir_bytes *key)
+{
+    weir_list_append(context, 0, key, *key);
+}
+
+static void use_map_cell(struct weir_context *context, const struct weir_bytes *key)
+{
+    weir_map_cell(context, 1, key, *key);
+}
+
+static void use_timer(struct weir_context *context, const struct weir_bytes *key)
+{
+    weir_timer_set_key(context, WEIR_TIMER_EVENT, key, 1, 1);
+}
+
+static void use_timers_state(struct weir_context *context, const struct weir_bytes *key)
+{
+    weir_put(context, 3, key, *key);
+}
+
+static void use_wrong_size(struct weir_context *context, const struct weir_bytes *key)
+{
+    weir_list_append(context, 2, key, bytes_of("123", 3));
+}
+
+static const struct misuse {
+    void (*use)(struct weir_context *context, const struct weir_bytes *key);
+    const char *text, *also;
+} misuses[] = {
+    {use_get, "weir_get", "state maps, whose kind is map"},
+    {use_cell, "weir_cell", "state lists, whose kind is list"},
+    {use_map, "weir_map_put", "state lists, whose kind is list"},
+    {use_list, "weir_list_append", "state plain, whose kind is value"},
+    {use_map_cell, "state maps has values of any size", "not cells"},
+    {use_timer, "key_timer", "callback"},
+    {use_timers_state, "state 3", "has declared 3"},
+    {use_wrong_size, "weir_list_append", "state lists"},
+};
+
+static enum weir_result misuse_process(void *self, struct weir_context *context, unsigned input,
+                                       const struct weir_record *record)
+{
+    const struct misuse *misuse = *(const struct misuse **)self;
+    (void)input;
+    misuse->use(context, &record->key);
+    return WEIR_OK;
+}
+
+static enum weir_result misuse_open(void *self, struct weir_context *context, const void *config)
+{
+    (void)context;
+    memcpy(self, &config, sizeof config);
+    return WEIR_OK;
+}
+
+static const struct weir_operator misuse_table = {WEIR_SIZED(struct weir_operator),
+                                                  .kind = "misuse", .self_size = sizeof(void *),
+                                                  .open = misuse_open, .process = misuse_process};
+
+Test(job_keyed, what_a_state_can_not_do_fails_the_run_with_its_name_and_the_function_s)
+{
+    const struct weir_state states[] = {
+        {WEIR_SIZED(struct weir_state), .name = "plain", .value_size = 8},
+        {WEIR_SIZED(struct weir_state), .name = "maps", .kind = WEIR_STATE_MAP},
+        {WEIR_SIZED(struct weir_state), .name = "lists", .value_size = 8, .kind = WEIR_STATE_LIST},
+    };
+    for (size_t i = 0; i < sizeof misuses / sizeof *misuses; i++) {
+        struct flow flow;
+        flow_init(&flow);
+        weir_node source = flow_numbers(&flow, "numbers", 5, 0, 1);
+        weir_node node = add(&flow, &misuse_table, &misuses[i], states, 3, 1);
+        weir_connect(flow.graph, source, node, WEIR_BY_KEY);
+        flow_run(&flow, WEIR_OUTCOME_FAILED);
+        cr_expect_eq(flow.error.code, WEIR_INVALID);
+        cr_expect_not_null(strstr(flow.error.text, misuses[i].text), "%s", flow.error.text);
+        cr_expect_not_null(strstr(flow.error.text, misuses[i].also), "%s", flow.error.text);
+        flow_free(&flow);
+    }
+}
+
+static enum weir_result nothing(void *self, struct weir_context *context, enum weir_timer kind,
+                                const struct weir_bytes *key, int64_t time, uint64_t tag)
+{
+    (void)self;
+    (void)context;
+    (void)kind;
+    (void)key;
+    (void)time;
+    (void)tag;
+    return WEIR_OK;
+}
+
+static void is_refused(const struct weir_operator *table, const struct weir_state *state,
+                       enum weir_routing routing, const char *text)
+{
+    struct flow flow;
+    flow_init(&flow);
+    weir_node source = flow_numbers(&flow, "numbers", 5, 0, 1);
+    weir_connect(flow.graph, source, add(&flow, table, NULL, state, state != NULL, 1), routing);
+    cr_expect_eq(weir_graph_check(flow.graph, &flow.error), WEIR_INVALID);
+    cr_expect_not_null(strstr(flow.error.text, text), "%s", flow.error.text);
+    flow_free(&flow);
+}
+
+Test(job_keyed, a_graph_with_a_wrong_declaration_is_refused)
+{
+    struct weir_operator timed = misuse_table;
+    struct weir_state state = {WEIR_SIZED(struct weir_state), .name = "_timers"};
+    timed.key_timer = nothing;
+    is_refused(&timed, NULL, WEIR_SPREAD, "BY_KEY");
+    is_refused(&misuse_table, &state, WEIR_BY_KEY, "_timers");
+    state.name = "state";
+    state.kind = (enum weir_state_kind)7;
+    is_refused(&misuse_table, &state, WEIR_BY_KEY, "kind");
+    state.kind = WEIR_STATE_MAP;
+    state.ttl_ns = UINT64_MAX;
+    is_refused(&misuse_table, &state, WEIR_BY_KEY, "time to live");
+    state.ttl_ns = 1;
+    state.ttl_clock = (enum weir_timer)2;
+    is_refused(&misuse_table, &state, WEIR_BY_KEY, "clock");
+}
+
+/* --- values that expire ------------------------------------------------------------------- */
+
+/* Keys are 0..9 in turn; each is written by its first record only, at watermark w, and must be
+ * there as long as the watermark is below w + 1000, whatever way it is asked for; then it is
+ * written again, by a cell or a put. */
+struct expiring {
+    bool cells;
+};
+
+static struct {
+    atomic_uint wrong, gone;
+} expired;
+
+static enum weir_result expiring_open(void *self, struct weir_context *context, const void *config)
+{
+    (void)context;
+    ((struct expiring *)self)->cells = *(const bool *)config;
+    return WEIR_OK;
+}
+
+static void write_now(struct weir_context *context, const struct weir_record *record, bool cells,
+                      int64_t now)
+{
+    int64_t *cell;
+    if (!cells) {
+        weir_put(context, 0, &record->key, bytes_of(&now, sizeof now));
+        return;
+    }
+    void *const *found = weir_cells(context, 0, record, 1);
+    cell = found ? found[0] : NULL;
+    if (!cell)
+        return;
+    atomic_fetch_add(&expired.wrong, *cell != 0);
+    *cell = now;
+}
+
+static size_t expiring_many(void *self, struct weir_context *context, unsigned input,
+                            const struct weir_record *records, size_t count)
+{
+    const struct expiring *expiring = self;
+    (void)input;
+    for (size_t i = 0; i < count; i++) {
+        struct weir_bytes value;
+        int64_t now = weir_watermark(context), wrote = WEIR_NO_TIME, *at;
+        bool there = weir_get(context, 0, &records[i].key, &value);
+        at = weir_cell(context, 1, &records[i].key);
+        if (!at)
+            return i + 1;
+        wrote = *at;
+        bool expected = wrote != 0 && (wrote == WEIR_NO_TIME || wrote + 1000 > now);
+        atomic_fetch_add(&expired.wrong, there != expected);
+        if (there)
+            continue;
+        atomic_fetch_add(&expired.gone, wrote != 0);
+        *at = now;
+        write_now(context, &records[i], expiring->cells, now);
+    }
+    return count;
+}
+
+static const struct weir_operator expiring_table = {
+    WEIR_SIZED(struct weir_operator), .kind = "expiring", .self_size = sizeof(struct expiring),
+    .open = expiring_open, .process_many = expiring_many};
+
+static void expire(const bool *cells)
+{
+    struct flow flow;
+    struct weir_state states[] = {
+        {WEIR_SIZED(struct weir_state), .name = "lives", .value_size = 8, .ttl_ns = 1000},
+        {WEIR_SIZED(struct weir_state), .name = "wrote", .value_size = 8},
+    };
+    memset(&expired, 0, sizeof expired);
+    flow_init(&flow);
+    flow.options.store = scratch.path;
+    flow.options.interval_ns = FLOW_SECOND / 300;
+    weir_node source = numbers(&flow, 30000, 10, 100000);
+    weir_connect(flow.graph, source, add(&flow, &expiring_table, cells, states, 2, 2), WEIR_BY_KEY);
+    for (int run = 0; run < 3; run++) {
+        flow_start(&flow);
+        watch_until(&flow.watch, &flow.watch.committed, flow.watch.committed + 3);
+        flow_close(&flow);
+    }
+    flow_finish(&flow);
+    cr_expect_eq(expired.wrong, 0);
+    flow_free(&flow);
+}
+
+Test(job_keyed, a_value_is_there_until_its_time_over_restarts)
+{
+    expire(&at_once);
+    scratch_free(&scratch);
+    scratch = scratch_make();
+    expire(&late);
+}
