@@ -99,7 +99,7 @@ static uint32_t log_index(const struct state *state, const struct link *segment)
 static uint32_t victim_span(struct state *state, struct candidate span[SPAN], uint64_t *budget)
 {
     uint32_t count = 0;
-    while (count<SPAN && * budget> 0) {
+    while (*budget > 0 && count < SPAN) {
         struct candidate *next = &span[count];
         next->before = state->at;
         next->entry = walk_next(state, &state->at);
