@@ -29,6 +29,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -59,6 +60,7 @@ static struct {
     ssize_t (*pwrite)(int, const void *, size_t, off_t);
     int (*fsync)(int);
     int (*fdatasync)(int);
+    int (*fallocate)(int, int, off_t, off_t);
     int (*fstat)(int, struct stat *);
     int (*fstatat)(int, const char *, struct stat *, int);
     int (*mkdirat)(int, const char *, mode_t);
@@ -102,6 +104,7 @@ __attribute__((constructor)) static void begin(void)
     FIND(pwrite);
     FIND(fsync);
     FIND(fdatasync);
+    FIND(fallocate);
     FIND(fstat);
     FIND(fstatat);
     FIND(mkdirat);
@@ -295,6 +298,25 @@ int fdatasync(int file)
 {
     enum mode what = meet("fdatasync", file, NULL);
     return what == FAIL ? failed() : (int)leave(what, libc.fdatasync(file));
+}
+
+int fallocate(int file, int mode, off_t offset, off_t size)
+{
+    enum mode what = meet("fallocate", file, NULL);
+    return what == FAIL ? failed() : (int)leave(what, libc.fallocate(file, mode, offset, size));
+}
+
+/* Of files only: memory is not the disk's. As a call of the kernel, for it may come before the rest
+ * of this file is ready. */
+void *mmap(void *at, size_t size, int protection, int flags, int file, off_t offset)
+{
+    enum mode what = file >= 0 && is_ours(file) ? meet("mmap", file, NULL) : NONE;
+    if (what == FAIL) {
+        failed();
+        return MAP_FAILED;
+    }
+    /* what was mapped late would be in the place of memory that is still used */
+    return (void *)syscall(SYS_mmap, at, size, protection, flags, file, offset);
 }
 
 int fstat(int file, struct stat *status)
