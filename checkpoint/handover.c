@@ -118,16 +118,17 @@ static bool is_mine(struct share *share, const struct snapshot_section *item)
     if (kind == KEYED)
         return is_owner(share, item);
     uint64_t index = share->split++;
-    if (WEIR_PLANT(items_of_all) || (WEIR_PLANT(item_lost) && index == 0))
-        return WEIR_PLANT(items_of_all);
+    if (WEIR_PLANT(item_lost) && index == 0)
+        return false;
     return mapping_split(index, share->sum.splits, share->is->parallelism) == share->subtask;
 }
 
 static bool is_heir(const struct share *share)
 {
-    bool all = WEIR_PLANT(handles_doubled);
-    return all || !share->map->moved ||
-           mapping_heir(share->old, share->is->parallelism) == share->subtask;
+    uint32_t heir = mapping_heir(share->old, share->is->parallelism);
+    if (WEIR_PLANT(handles_lost))
+        heir = share->old; /* who may be no more */
+    return !share->map->moved || heir == share->subtask;
 }
 
 /* Within what both own. */

@@ -34,7 +34,7 @@ static bool append(struct rehash *rehash, uint32_t reader, const void *item, siz
     struct rehash_share *share = &rehash->shares[reader];
     if (share->room - share->size < size) {
         size_t room = 2 * share->room > share->size + size ? 2 * share->room : share->size + size;
-        unsigned char *larger = memory_resize(rehash->allocator, share->items, share->size, room);
+        unsigned char *larger = memory_resize(rehash->allocator, share->items, share->room, room);
         if (!larger)
             return false;
         share->items = larger;
@@ -128,15 +128,16 @@ static bool make_room(struct rehash_table *table)
     if (table->count < table->room)
         return true;
     uint32_t room = table->room ? 2 * table->room : 64;
-    struct rehash_channel *channels =
-        memory_resize(table->allocator, table->channels, table->count * sizeof *channels,
-                      room * sizeof *channels);
-    if (!channels)
-        return false;
-    table->channels = channels;
     uint32_t *slots = memory_zeroed(table->allocator, 2 * (size_t)room, sizeof *slots);
-    if (!slots)
+    struct rehash_channel *channels =
+        slots ? memory_resize(table->allocator, table->channels, table->room * sizeof *channels,
+                              room * sizeof *channels)
+              : NULL;
+    if (!channels) {
+        memory_release(table->allocator, slots);
         return false;
+    }
+    table->channels = channels;
     memory_release(table->allocator, table->slots);
     table->slots = slots;
     table->slot_count = 2 * room;

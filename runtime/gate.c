@@ -22,6 +22,7 @@ bool gate_init(struct gate *gate, const struct gate_options *options)
     uint32_t inputs = options->input_count, window = options->window_batches;
     gate->options = *options;
     gate->input_count = inputs;
+    gate->input_room = inputs + 1;
     /* Half a window at a time: a credit message for each batch would double the traffic, a whole
      * window would stop the writer. */
     gate->credit_step = window > 1 ? window / 2 : 1;
@@ -47,19 +48,21 @@ void gate_align(struct gate *gate)
 static bool more_inputs(struct gate *gate)
 {
     const struct weir_allocator *allocator = gate->options.allocator;
-    uint32_t count = gate->input_count, room = 2 * count + 16;
-    if (count < gate->input_room)
+    uint32_t old = gate->input_room, room = 2 * old + 16;
+    if (gate->input_count < old)
         return true;
-    struct gate_input *inputs =
-        memory_resize(allocator, gate->inputs, count * sizeof *inputs, room * sizeof *inputs);
-    if (!inputs)
+    struct aligner_input *aligned = memory_zeroed(allocator, room, sizeof *aligned);
+    struct gate_input *inputs = aligned ? memory_resize(allocator, gate->inputs,
+                                                        old * sizeof *inputs, room * sizeof *inputs)
+                                        : NULL;
+    if (!inputs) {
+        memory_release(allocator, aligned);
         return false;
-    gate->inputs = inputs;
-    struct aligner_input *aligned =
-        memory_resize(allocator, gate->aligned, count * sizeof *aligned, room * sizeof *aligned);
-    if (!aligned)
-        return false;
+    }
+    memcpy(aligned, gate->aligned, old * sizeof *aligned);
+    memory_release(allocator, gate->aligned);
     gate->aligned = aligned;
+    gate->inputs = inputs;
     gate->input_room = room;
     return true;
 }
@@ -74,6 +77,7 @@ uint32_t gate_add_restored(struct gate *gate, const struct gate_input *facts)
     gate->aligned[slot] = (struct aligner_input){.feedback = true, .end_arrived = true};
     gate->restored_count++;
     gate->restored_left++;
+    gate_align(gate);
     return slot;
 }
 
@@ -419,8 +423,6 @@ bool gate_end_restored(struct gate *gate)
             return false;
         push(gate, input, (struct gate_item){.kind = MESSAGE_END});
     }
-    if (gate->restored_count)
-        gate_align(gate);
     return true;
 }
 

@@ -175,7 +175,7 @@ static enum weir_result place_moved(struct weir_job *job, uint32_t edge,
                                     struct weir_error *error)
 {
     const struct graph_edge *of = &job->graph->edges[edge];
-    uint32_t restores = WEIR_PLANT(restores_forgotten) ? 1 : inflight->restores + 1;
+    uint32_t restores = inflight->restores + 1;
     struct rehash rehash;
     struct rehash_channel *channel = rehash_find(&job->old_channels, edge, inflight->restores,
                                                  inflight->from_subtask, inflight->to_subtask);
@@ -210,8 +210,6 @@ static enum weir_result place_inflight(struct weir_job *job, enum pass pass,
         return WEIR_OK; /* job_map has let it be dropped */
     bool moved = job->mapping.edges[edge].moved;
     bool outlet = inflight->side == SNAPSHOT_OUTLET_SIDE;
-    if (WEIR_PLANT(outlet_before_channel))
-        outlet = !outlet;
     if ((pass == PASS_OUTLETS) != (moved && outlet))
         return WEIR_OK;
     if (plan_direct(&job->run.plan, edge))

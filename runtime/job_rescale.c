@@ -108,6 +108,8 @@ static enum weir_result move_entry(struct moving *moving, struct state_entry *en
     enum weir_result result = migrate_entry(moving, entry, &kept, error);
     if (result || !kept)
         return result;
+    if (WEIR_PLANT(group_read_by_two) && moving->old > 0)
+        owner = 0;
     struct task *task = job_task_of(job, moving->node, owner);
     struct weir_context *context = &task->operators[job->run.plan.nodes[moving->node].place];
     state_set_time(context->states[moving->state], now);
@@ -169,7 +171,13 @@ static enum weir_result move_state(struct weir_job *job, uint32_t node, uint32_t
 static unsigned char *grow_part(void *context, unsigned char *data, size_t size, size_t capacity)
 {
     struct weir_job *job = context;
-    return memory_resize(job->run.allocator, data, size, capacity);
+    unsigned char *larger = memory_take(job->run.allocator, capacity);
+    if (!larger)
+        return NULL;
+    if (size)
+        memcpy(larger, data, size);
+    memory_release(job->run.allocator, data);
+    return larger;
 }
 
 static enum weir_result write_part(struct weir_job *job, uint32_t node, uint32_t subtask,
@@ -232,8 +240,6 @@ static bool time_moved(struct weir_job *job, uint32_t edge, uint32_t from, uint3
     bool lower = !times->known || watermark < times->watermark;
     times->watermark = lower ? watermark : times->watermark;
     times->known = true;
-    if (WEIR_PLANT(latest_time_of_old))
-        times->watermark = watermark;
     uint32_t node = job->graph->edges[edge].to;
     for (uint32_t i = 0; i < job->run.plan.nodes[node].parallelism; i++)
         time_inputs(&job_task_of(job, node, i)->gate, edge, NULL, 0, times->watermark, false);

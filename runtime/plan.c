@@ -270,7 +270,8 @@ uint32_t plan_add_restored(struct plan *plan, uint32_t edge, uint32_t restores, 
     if (plan->restored_count == plan->restored_room) {
         uint32_t room = plan->restored_room ? 2 * plan->restored_room : 16;
         struct plan_channel *larger =
-            memory_resize(plan->graph->allocator, plan->channels, count * sizeof *larger,
+            memory_resize(plan->graph->allocator, plan->channels,
+                          (plan->channel_count + plan->restored_room + 1) * sizeof *larger,
                           (plan->channel_count + room + 1) * sizeof *larger);
         if (!larger)
             return UINT32_MAX;

@@ -262,6 +262,47 @@ static void draw_small(struct sim_graph *graph)
     add_edge(graph, source, 0, lines, 0, WEIR_SPREAD);
 }
 
+/* Its state is the subtask's, or what it does depends on how many there are. */
+static bool is_fixed(const struct sim_graph *graph, uint32_t node)
+{
+    enum sim_kind kind = graph->nodes[node].kind;
+
+    for (uint32_t e = 0; e < graph->edge_count; e++)
+        if (graph->edges[e].to == node && graph->edges[e].routing == WEIR_BROADCAST)
+            return true;
+    return kind == SIM_WINDOW || kind == SIM_HOLD || kind == SIM_PACE;
+}
+
+/* Groups of nodes that FORWARD joins are known by their lowest node. */
+static void join_groups(const struct sim_graph *graph, uint32_t group[SIM_NODES])
+{
+    for (uint32_t i = 0; i < graph->node_count; i++)
+        group[i] = i;
+    for (uint32_t round = 0; round < graph->node_count; round++)
+        for (uint32_t e = 0; e < graph->edge_count; e++) {
+            const struct sim_edge *edge = &graph->edges[e];
+            uint32_t *from = &group[edge->from], *to = &group[edge->to];
+
+            if (edge->routing == WEIR_FORWARD)
+                *from = *to = *from < *to ? *from : *to;
+        }
+}
+
+void sim_graph_rescale(struct sim_graph *graph, uint64_t *seed)
+{
+    uint32_t group[SIM_NODES], drawn[SIM_NODES];
+    bool fixed[SIM_NODES] = {false};
+
+    join_groups(graph, group);
+    for (uint32_t i = 0; i < graph->node_count; i++) {
+        fixed[group[i]] |= is_fixed(graph, i);
+        drawn[i] = some(seed);
+    }
+    for (uint32_t i = 0; i < graph->node_count; i++)
+        if (!fixed[group[i]])
+            graph->nodes[i].parallelism = drawn[group[i]];
+}
+
 /* A record of a source, as it comes to a node right behind it. */
 static void add_poison(struct sim_graph *graph, const struct sim_edge *edge, uint64_t number)
 {

@@ -84,7 +84,9 @@ struct sim_graph {
     struct sim_edge edges[SIM_EDGES];
     uint32_t node_count, edge_count;
     const char *shape;
-    uint64_t count; /* records a source */
+    uint64_t stride[SIM_NODES]; /* of a source's series, of which it has so many: its parallelism
+                                   when the job began from nothing */
+    uint64_t count;             /* records a source */
     uint64_t keys;
     uint64_t rate;         /* a second and subtask; 0: none */
     uint64_t burst;        /* records a poll, at most */
@@ -123,6 +125,8 @@ void sim_graph_draw(struct sim_graph *graph, struct sim_world *world, uint64_t *
                     uint64_t records);
 /* States there are, counted in each subtask. */
 uint64_t sim_graph_states(const struct sim_graph *graph);
+/* Another parallelism for each node that can have one; those that FORWARD joins have the same. */
+void sim_graph_rescale(struct sim_graph *graph, uint64_t *seed);
 /* Fills world->expected. */
 void sim_graph_oracle(struct sim_graph *graph);
 /* sim_operators.c: the graph with its operators. NULL without memory. `graph` is borrowed. */

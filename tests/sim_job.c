@@ -42,8 +42,9 @@ struct life {
     struct weir_poison poison[SIM_POISON * SIM_PARALLELISM];
     int64_t step_cost_ns, delay_ns, slow_ns;
     uint64_t short_one_in, duplicate_one_in, reorder_one_in, credits_one_in;
-    bool varies; /* each run has options of its own */
-    bool saves;  /* savepoints are asked for */
+    bool varies;          /* each run has options of its own */
+    bool tight, rescales; /* see enum sim_condition */
+    bool saves;           /* savepoints are asked for */
 
     /* one run's */
     struct sim_trouble trouble;
@@ -134,6 +135,13 @@ static void draw_next_options(struct life *life, uint32_t number)
         1 + explore_below(&draw, explore_below(&draw, 2) ? 100000 : 5000000);
 }
 
+/* The least there may be: what is sealed moves at once. */
+static void set_state_memory(struct life *life)
+{
+    if (life->tight)
+        life->options.state_memory = 4096 * sim_graph_states(&life->graph);
+}
+
 /* All are drawn, and then some left out: so none depends on another. */
 static void draw_conditions(struct life *life, uint64_t *draw)
 {
@@ -154,8 +162,10 @@ static void draw_conditions(struct life *life, uint64_t *draw)
     life->slow_ns *= has >> SIM_SLOW & 1;
     life->short_one_in *= has >> SIM_SHORT & 1;
     life->graph.refuse_one_in *= has >> SIM_REFUSE & 1;
-    if (has >> SIM_TIGHT & 1) /* the least there may be: what is sealed moves at once */
-        life->options.state_memory = 4096 * sim_graph_states(&life->graph);
+    life->tight = has >> SIM_TIGHT & 1;
+    set_state_memory(life);
+    /* Poison is named by where it came to. */
+    life->rescales = (has >> SIM_RESCALE & 1) && life->graph.poison_count == 0;
     if (life->plan->small)
         life->step_cost_ns = 4000;
     life->result->conditions = has;
@@ -680,6 +690,11 @@ static void begin_run(struct life *life, uint32_t number, struct sim_trouble tro
 
     if (life->varies && number > 0)
         draw_next_options(life, number);
+    if (life->rescales && number > 0) {
+        uint64_t draw = sim_plan_stream(life->plan, SIM_DRAW_RESCALE, number);
+        sim_graph_rescale(&life->graph, &draw);
+        set_state_memory(life);
+    }
     say_options(life);
     life->save_draw = sim_plan_stream(life->plan, SIM_DRAW_SAVEPOINTS, 1 + number);
     life->saves_left = SAVES_A_RUN;
@@ -809,10 +824,10 @@ static void say_life(const struct life *life)
         options->batch_bytes, options->interval_ns, options->timeout_ns);
     say("  step %" PRId64 " ns, delay %" PRId64 " ns, slow actors %" PRId64 " ns; one in so many "
         "items twice %" PRIu64 ", late %" PRIu64 ", credits twice %" PRIu64 ", calls short %" PRIu64
-        ", saves refused %" PRIu64 "; state in %" PRIu64 " bytes of memory\n",
+        ", saves refused %" PRIu64 "; state in %" PRIu64 " bytes of memory%s\n",
         life->step_cost_ns, life->delay_ns, life->slow_ns, life->duplicate_one_in,
         life->reorder_one_in, life->credits_one_in, life->short_one_in, life->graph.refuse_one_in,
-        options->state_memory);
+        options->state_memory, life->rescales ? "; rescaled" : "");
 }
 
 bool sim_job_live(const struct sim_plan *plan, struct sim_result *result)

@@ -76,8 +76,9 @@ static struct weir_bytes bytes_of(const void *data, size_t size)
 struct source {
     const struct sim_node *node;
     int64_t began_ns;
-    uint64_t sent; /* in this run */
-    uint64_t next; /* saved */
+    uint64_t sent;                  /* in this run */
+    uint64_t next[SIM_PARALLELISM]; /* saved: of the series that it has, */
+    uint32_t count;                 /* so many */
 };
 
 /* A file in the node's folder: once it is durable it has to stay. */
@@ -115,11 +116,26 @@ static enum weir_result source_open(void *self, struct weir_context *context, co
     if (fails(context, source->node, SIM_CALL_OPEN))
         return WEIR_FAILED;
     source->began_ns = weir_now(context);
-    source->next = weir_subtask(context);
+    if (!weir_restored(context)) {
+        source->next[source->count++] = weir_subtask(context);
+        source->node->graph->stride[source->node - source->node->graph->nodes] =
+            weir_parallelism(context);
+    }
     world_opened(source->node->graph->world, weir_epoch(context));
     if (source->node == source->node->graph->nodes && weir_subtask(context) == 0)
         return keep_file(context, source->node->graph->world);
     return WEIR_OK;
+}
+
+/* The series that has the least number next; NULL: it has none. */
+static uint64_t *least_series(struct source *source)
+{
+    uint64_t *least = NULL;
+
+    for (uint32_t i = 0; i < source->count; i++)
+        if (least == NULL || source->next[i] < *least)
+            least = &source->next[i];
+    return least;
 }
 
 static enum weir_progress source_poll(void *self, struct weir_context *context)
@@ -127,24 +143,26 @@ static enum weir_progress source_poll(void *self, struct weir_context *context)
     struct source *source = self;
     const struct sim_graph *graph = source->node->graph;
     uint64_t burst = 1 + sim_draw(SIM_WORKLOAD, graph->burst);
+    uint64_t *next = least_series(source);
 
     if (fails(context, source->node, SIM_CALL_POLL))
         return WEIR_END;
-    for (; burst > 0 && source->next < graph->count; burst--) {
+    for (; burst > 0 && next != NULL && *next < graph->count; burst--) {
         int64_t due_ns = graph->rate == 0 ? 0
                                           : source->began_ns +
                                                 (int64_t)(source->sent * 1000000000 / graph->rate);
         if (due_ns > weir_now(context))
             return weir_idle(context, due_ns, -1);
-        if (emit(context, source->node, 0, source->next % graph->keys,
-                 sim_mix(source->node->salt, source->next, 0), (int64_t)source->next) != WEIR_OK)
+        if (emit(context, source->node, 0, *next % graph->keys,
+                 sim_mix(source->node->salt, *next, 0), (int64_t)*next) != WEIR_OK)
             return WEIR_END;
         source->sent++;
-        source->next += weir_parallelism(context);
+        *next += graph->stride[source->node - graph->nodes];
+        next = least_series(source);
         if (sim_draw(SIM_WORKLOAD, graph->watermark_in) == 0)
-            weir_emit_watermark(context, (int64_t)source->next);
+            weir_emit_watermark(context, (int64_t)*next);
     }
-    return source->next < graph->count ? WEIR_MORE : WEIR_END;
+    return next != NULL && *next < graph->count ? WEIR_MORE : WEIR_END;
 }
 
 static enum weir_result source_save(void *self, struct weir_context *context,
@@ -154,7 +172,8 @@ static enum weir_result source_save(void *self, struct weir_context *context,
 
     if (fails(context, source->node, SIM_CALL_SAVE) || refuses(source->node))
         return WEIR_FAILED;
-    weir_save(saver, WEIR_ITEM_SPLIT, bytes_of(&source->next, sizeof source->next));
+    for (uint32_t i = 0; i < source->count; i++)
+        weir_save(saver, WEIR_ITEM_SPLIT, bytes_of(&source->next[i], sizeof source->next[i]));
     return WEIR_OK;
 }
 
@@ -173,11 +192,18 @@ static enum weir_result source_load(void *self, struct weir_context *context,
                                     struct weir_loader *loader, uint32_t version)
 {
     struct source *source = self;
+    struct weir_bytes item;
+    enum weir_item kind;
 
     (void)version;
     if (fails(context, source->node, SIM_CALL_LOAD))
         return WEIR_FAILED;
-    return load_bytes(loader, &source->next, sizeof source->next);
+    while (weir_load_next(loader, &kind, &item)) {
+        if (item.size != sizeof source->next[0] || source->count == SIM_PARALLELISM)
+            return WEIR_DAMAGED;
+        memcpy(&source->next[source->count++], item.data, item.size);
+    }
+    return WEIR_OK;
 }
 
 struct keyed {
@@ -646,6 +672,40 @@ static enum weir_result pace_load(void *self, struct weir_context *context,
     return WEIR_OK;
 }
 
+/* What is known of a key, with it to whoever owns it: nothing but zeros is not told. */
+static void save_keyed(struct weir_saver *saver, uint64_t key, const void *data, size_t size)
+{
+    static const unsigned char zeros[64];
+    uint64_t hash = weir_hash(bytes_of(&key, sizeof key));
+
+    if (memcmp(data, zeros, size) == 0)
+        return;
+    weir_save_begin(saver, WEIR_ITEM_KEYED);
+    weir_save_raw(saver, bytes_of(&hash, sizeof hash));
+    weir_save_raw(saver, bytes_of(&key, sizeof key));
+    weir_save_raw(saver, bytes_of(data, size));
+    weir_save_end(saver);
+}
+
+/* Into a table by key. */
+static enum weir_result load_keyed(struct weir_loader *loader, void *table, size_t size)
+{
+    struct weir_bytes item;
+    enum weir_item kind;
+    uint64_t key;
+
+    while (weir_load_next(loader, &kind, &item)) {
+        const unsigned char *data = item.data;
+        if (kind != WEIR_ITEM_KEYED || item.size != 16 + size)
+            return WEIR_DAMAGED;
+        memcpy(&key, data + 8, sizeof key);
+        if (key >= SIM_KEYS)
+            return WEIR_DAMAGED;
+        memcpy((unsigned char *)table + key * size, data + 16, size);
+    }
+    return WEIR_OK;
+}
+
 struct order {
     const struct sim_node *node;
     int64_t next[SIM_KEYS][SIM_PARALLELISM]; /* saved: what a record's time must reach at least */
@@ -655,14 +715,14 @@ static enum weir_result order_process(void *self, struct weir_context *context, 
                                       const struct weir_record *record)
 {
     struct order *order = self;
-    uint32_t sources = order->node->graph->nodes[0].parallelism;
+    uint64_t sources = order->node->graph->stride[0];
     uint64_t key, value;
     int64_t *next;
 
     (void)input;
     if (!take(context, order->node, record, &key, &value))
         return WEIR_DAMAGED;
-    next = &order->next[key][record->time % sources];
+    next = &order->next[key][(uint64_t)record->time % sources];
     if (record->time < *next)
         world_breach(order->node->graph->world,
                      "record %" PRId64 " came, and of its key and source %" PRId64 " was next",
@@ -678,7 +738,8 @@ static enum weir_result order_save(void *self, struct weir_context *context,
 
     if (fails(context, order->node, SIM_CALL_SAVE) || refuses(order->node))
         return WEIR_FAILED;
-    weir_save(saver, WEIR_ITEM_SPLIT, bytes_of(order->next, sizeof order->next));
+    for (uint64_t key = 0; key < SIM_KEYS; key++)
+        save_keyed(saver, key, order->next[key], sizeof order->next[key]);
     return WEIR_OK;
 }
 
@@ -690,13 +751,13 @@ static enum weir_result order_load(void *self, struct weir_context *context,
     (void)version;
     if (fails(context, order->node, SIM_CALL_LOAD))
         return WEIR_FAILED;
-    return load_bytes(loader, order->next, sizeof order->next);
+    return load_keyed(loader, order->next, sizeof order->next[0]);
 }
 
 struct loop {
     const struct sim_node *node;
-    uint64_t sums[SIM_KEYS]; /* saved */
-    uint64_t told;           /* saved: of these keys */
+    uint64_t sums[SIM_KEYS]; /* saved; 0 when told */
+    uint64_t told;           /* of these keys, in this run */
 };
 
 static enum weir_result loop_process(void *self, struct weir_context *context, unsigned input,
@@ -727,6 +788,7 @@ static enum weir_progress loop_finish(void *self, struct weir_context *context)
         emit(context, loop->node, 0, key,
              sim_mix(loop->node->salt + SIM_FINAL, key, loop->sums[key]), 0) != WEIR_OK)
         return WEIR_END;
+    loop->sums[key] = 0;
     return loop->told < SIM_KEYS ? WEIR_MORE : WEIR_END;
 }
 
@@ -737,8 +799,8 @@ static enum weir_result loop_save(void *self, struct weir_context *context,
 
     if (fails(context, loop->node, SIM_CALL_SAVE) || refuses(loop->node))
         return WEIR_FAILED;
-    weir_save(saver, WEIR_ITEM_SPLIT, bytes_of(loop->sums, sizeof loop->sums));
-    weir_save(saver, WEIR_ITEM_SPLIT, bytes_of(&loop->told, sizeof loop->told));
+    for (uint64_t key = 0; key < SIM_KEYS; key++)
+        save_keyed(saver, key, &loop->sums[key], sizeof loop->sums[key]);
     return WEIR_OK;
 }
 
@@ -750,9 +812,7 @@ static enum weir_result loop_load(void *self, struct weir_context *context,
     (void)version;
     if (fails(context, loop->node, SIM_CALL_LOAD))
         return WEIR_FAILED;
-    if (load_bytes(loader, loop->sums, sizeof loop->sums) != WEIR_OK)
-        return WEIR_DAMAGED;
-    return load_bytes(loader, &loop->told, sizeof loop->told);
+    return load_keyed(loader, loop->sums, sizeof loop->sums[0]);
 }
 
 struct sink {

@@ -13,7 +13,7 @@ static const char *const fault_names[SIM_FAULTS] = {"none",   "kill", "power", "
                                                     "memory", "stop", "sink",  "step",  "operator",
                                                     "lose",   "cut",  "clock", "pause", "damage"};
 static const char *const condition_names[SIM_CONDITIONS] = {
-    "delay", "duplicates", "reorder", "credits", "slow", "short", "refuse", "tight"};
+    "delay", "duplicates", "reorder", "credits", "slow", "short", "refuse", "tight", "rescale"};
 static const char *const aim_names[] = {
     "", " at a rename", " at a commit", " at retention", " at a message", " at a sync"};
 static const char *const call_names[SIM_CALLS] = {"any",   "open", "load",   "poll", "process",

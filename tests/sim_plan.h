@@ -56,6 +56,7 @@ enum sim_condition {
     SIM_SHORT,      /* reads and writes do less than asked */
     SIM_REFUSE,     /* operators refuse to save now and then, so that rounds are aborted */
     SIM_TIGHT,      /* state may have hardly any memory, and moves to the scratch folder */
+    SIM_RESCALE,    /* each run has another parallelism, of the nodes that can have another */
     SIM_CONDITIONS,
 };
 
@@ -131,6 +132,7 @@ enum sim_draws {
     SIM_DRAW_NEXT_OPTIONS,
     SIM_DRAW_SAVEPOINTS,
     SIM_DRAW_DAMAGE,
+    SIM_DRAW_RESCALE,
 };
 
 /* All that may be drawn. */

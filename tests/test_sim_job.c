@@ -568,6 +568,12 @@ static const struct plant plants[] = {
     {"abort_leaks", STOPS},
     {"content_out_of_order", STOPS},
     {"window_granted_twice", STOPS},
+    /* another parallelism */
+    {"new_before_old", STOPS},
+    {"group_read_by_two", STOPS},
+    {"item_lost", STOPS},
+    {"handles_lost", STOPS},
+    {"scan_begins_anew", STOPS},
     /* the rest */
     {"credit_returned_twice", 0},
     {"sequence_unchecked", 0},
@@ -582,10 +588,9 @@ static const struct plant plants[] = {
 static const struct {
     const char *name;
     uint64_t seed;
-} late[] = {{"sync_tried_again", 240},
-            {"overtake_ignored", 300},
-            {"position_lost", 480},
-            {"content_out_of_order", 190}};
+} late[] = {{"sync_tried_again", 240},     {"overtake_ignored", 300}, {"position_lost", 480},
+            {"content_out_of_order", 190}, {"new_before_old", 230},   {"group_read_by_two", 200},
+            {"scan_begins_anew", 90}};
 
 static uint64_t first_seed(const char *name)
 {
