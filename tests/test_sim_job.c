@@ -590,7 +590,7 @@ static const struct {
     uint64_t seed;
 } late[] = {{"sync_tried_again", 240},     {"overtake_ignored", 300}, {"position_lost", 480},
             {"content_out_of_order", 190}, {"new_before_old", 230},   {"group_read_by_two", 200},
-            {"scan_begins_anew", 90}};
+            {"handles_lost", 60},          {"scan_begins_anew", 90}};
 
 static uint64_t first_seed(const char *name)
 {
