@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -45,6 +46,7 @@ static struct annex_range *range_new(const struct annex *annex,
     if (range == NULL)
         return NULL;
     range->file = -1;
+    range->allocator = allocator;
     range->size = range_size(annex, size);
     range->base = memory_map(range->size);
     if (range->base == NULL) {
@@ -77,19 +79,57 @@ unsigned char *annex_take(struct annex *annex, struct annex_ranges *ranges,
     return taken;
 }
 
-void annex_release(struct annex *annex, struct annex_ranges *ranges,
-                   const struct weir_allocator *allocator)
+/* Puts a chain of ranges in front of what is left already. */
+static void leave(struct annex *annex, struct annex_range *first, struct annex_range *last)
 {
-    for (struct annex_range *range, *next = ranges->first; (range = next) != NULL;) {
-        next = range->next;
-        if (range->file >= 0)
-            disk_close(range->file);
-        memory_unmap(range->base, range->size);
-        atomic_fetch_sub_explicit(&annex->held, range->used - range->moved, memory_order_relaxed);
-        atomic_fetch_sub_explicit(&annex->moved, range->moved, memory_order_relaxed);
-        memory_release(allocator, range);
-    }
+    last->next = atomic_load_explicit(&annex->left, memory_order_relaxed);
+    while (!atomic_compare_exchange_weak_explicit(&annex->left, &last->next, first,
+                                                  memory_order_release, memory_order_relaxed))
+        ;
+}
+
+void annex_release(struct annex *annex, struct annex_ranges *ranges)
+{
+    if (ranges->first != NULL)
+        leave(annex, ranges->first, ranges->last);
     *ranges = (struct annex_ranges){0};
+}
+
+static void range_free(struct annex *annex, struct annex_range *range)
+{
+    if (range->file >= 0)
+        disk_close(range->file);
+    memory_unmap(range->base, range->size);
+    atomic_fetch_sub_explicit(&annex->held, range->used - range->moved, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&annex->moved, range->moved, memory_order_relaxed);
+    memory_release(range->allocator, range);
+}
+
+/* All are taken, and those that are too many put back: nobody else can have one meanwhile. */
+bool annex_tidy(struct annex *annex, unsigned most)
+{
+    if (atomic_load_explicit(&annex->left, memory_order_relaxed) == NULL)
+        return false;
+    struct annex_range *range = atomic_exchange_explicit(&annex->left, NULL, memory_order_acquire);
+    bool any = range != NULL;
+    for (; range != NULL && most > 0; most--) {
+        struct annex_range *next = range->next;
+        range_free(annex, range);
+        range = next;
+    }
+    if (range == NULL)
+        return any;
+    struct annex_range *last = range;
+    while (last->next != NULL)
+        last = last->next;
+    leave(annex, range, last);
+    return any;
+}
+
+void annex_free(struct annex *annex)
+{
+    while (annex_tidy(annex, UINT_MAX))
+        ;
 }
 
 uint64_t annex_held(const struct annex_ranges *ranges)
@@ -217,7 +257,8 @@ enum weir_result annex_try(struct annex *annex, struct weir_error *error)
     int trouble = atomic_load_explicit(&annex->trouble, memory_order_relaxed);
     for (size_t i = 0; right && i < annex->page; i++)
         right = page[i] == 0x5A;
-    annex_release(annex, &ranges, NULL);
+    annex_release(annex, &ranges);
+    annex_free(annex);
     atomic_store_explicit(&annex->again_at, 0, memory_order_relaxed);
     if (trouble != 0)
         return error_os(error, -trouble,

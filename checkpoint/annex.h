@@ -14,6 +14,8 @@
  * X3  a file has no name and no descriptor once all of it is mapped: its space comes back when the
  *     segment is released, or the process dies. So the files are never larger than the segments.
  * X4  a move that fails leaves all as it was: the bytes stay in memory, and count there.
+ * X5  giving back a range takes the kernel up to a millisecond, and a segment may have hundreds:
+ *     who releases it only lets go of them, and tasks give back one or two at a time (annex_tidy).
  *
  * Nothing is synced: what lies there is in the checkpoints as well. The kernel writes it out when
  * it likes, and then may drop its pages, which are of the file and not of the process.
@@ -41,8 +43,10 @@ struct annex {
     _Atomic uint64_t moved;    /* bytes in files */
     _Atomic uint64_t again_at; /* after a failure: `held` from which on it is tried again */
     atomic_uint files;         /* made so far */
-    atomic_int trouble;        /* the last failure, -errno; 0: the last move went well */
-    atomic_bool warned;        /* of it */
+    struct annex_range
+        *_Atomic left;  /* X5: of no segment any more; any thread adds, one takes all */
+    atomic_int trouble; /* the last failure, -errno; 0: the last move went well */
+    atomic_bool warned; /* of it */
 };
 
 struct annex_range {
@@ -50,7 +54,8 @@ struct annex_range {
     unsigned char *base;
     size_t size, used, moved; /* bytes, whole pages */
     int file;                 /* -1: none is open */
-    size_t file_begins;       /* where in the range */
+    const struct weir_allocator *allocator;
+    size_t file_begins; /* where in the range */
 };
 
 /* The memory of one segment; zeroed, it has none. One thread at a time. */
@@ -69,9 +74,12 @@ unsigned char *annex_take(struct annex *annex, struct annex_ranges *ranges,
 /* Moves out about `most` bytes, from the front; X1 is the caller's to keep. Answers how many were
  * moved: 0 when all is, or it failed. May block for the disk. */
 uint64_t annex_move(struct annex *annex, struct annex_ranges *ranges, uint64_t most);
-void annex_release(struct annex *annex, struct annex_ranges *ranges,
-                   const struct weir_allocator *allocator); /* any thread, the last one */
-uint64_t annex_held(const struct annex_ranges *ranges);     /* bytes in memory */
+/* Any thread, the last one. They count until they are given back. */
+void annex_release(struct annex *annex, struct annex_ranges *ranges);
+/* Gives back at most so many ranges that were released. Any thread. False: there was none. */
+bool annex_tidy(struct annex *annex, unsigned most);
+void annex_free(struct annex *annex); /* when nobody has a segment of it: gives back the rest */
+uint64_t annex_held(const struct annex_ranges *ranges); /* bytes in memory */
 
 /* How much is too much, when `more` bytes come; 0: nothing is. */
 uint64_t annex_excess(struct annex *annex, uint64_t more);

@@ -37,7 +37,7 @@ void segment_release(struct segment *segment)
     for (uint32_t i = 0; segment->annex == NULL && i < segment->count; i++)
         memory_release(segment->allocator, segment->blocks[i].data);
     if (segment->annex != NULL)
-        annex_release(segment->annex, &segment->ranges, segment->allocator);
+        annex_release(segment->annex, &segment->ranges);
     memory_release(segment->allocator, segment->blocks);
     memory_release(segment->allocator, segment);
 }

@@ -444,7 +444,9 @@ uint64_t state_bytes(const struct state *state)
 enum weir_result state_cut(struct state *state, struct state_cut *cut)
 {
     *cut = (struct state_cut){0};
+    state->cutting = true;
     compact_merge(state);
+    state->cutting = false;
     log_drop_dead(state);
     uint32_t gone = log_left(state), count;
     struct segment **segments =

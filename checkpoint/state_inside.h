@@ -33,7 +33,7 @@
  *     none. A key that is not in the index has a tombstone behind all its entries, or none at all.
  * I3  the scan goes by tag, then by key: what is before its position has been visited.
  * I4  an operation that fails for want of memory changes nothing that can be seen.
- * I5  memory of the log is given back by put, remove and cut only: views and cells live on.
+ * I5  memory of the log is given back by put, remove, cut and ease only: views and cells live on.
  *
  * Garbage: a segment's entries that the index does not lead to. When there is too much of it, the
  * segment with the most is the victim: what lives of it is appended to the open segment again, a
@@ -143,6 +143,7 @@ struct state {
     const struct weir_allocator *allocator;
     _Atomic uint64_t *orphaned;
     struct annex *annex; /* NULL: all of it is in memory */
+    bool cutting;        /* nothing is moved out meanwhile: a cut is short */
     bool scribbles;
     unsigned char scribble;
 };

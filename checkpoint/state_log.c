@@ -4,6 +4,7 @@
 #define CHUNK_LEAST ((size_t)4096)
 #define CHUNK_LIMIT (1u << (32 - CHUNK_UNITS_LOG2))
 #define FIRST_SEGMENTS 8u
+#define TIDY_RANGES 2u
 #define OPEN_PART 32u /* a log is sealed for moving in no smaller parts: segments must stay few */
 
 /* --- chunks ------------------------------------------------------------------------------- */
@@ -74,10 +75,12 @@ static void move_out(struct state *state, uint64_t bytes)
     }
 }
 
-/* Before `more` bytes come: twice as many go at most, or an append would take long after the budget
+/* Before `more` bytes come. What released segments have left counts as long as it is there, and
+ * goes first (X5). Twice as many bytes go at most, or an append would take long after the budget
  * was overdrawn elsewhere. */
 static void make_room(struct state *state, uint64_t more)
 {
+    annex_tidy(state->annex, TIDY_RANGES);
     uint64_t excess = annex_excess(state->annex, more);
     if (excess > 0)
         move_out(state, excess < 2 * more ? excess : 2 * more);
@@ -92,7 +95,11 @@ void state_use_annex(struct state *state, struct annex *annex)
 
 void state_ease(struct state *state)
 {
-    if (state->annex == NULL || annex_excess(state->annex, 0) == 0)
+    if (state->annex == NULL)
+        return;
+    log_reclaim(state); /* I5: of what only cells have changed nobody else would */
+    annex_tidy(state->annex, 1);
+    if (annex_excess(state->annex, 0) == 0)
         return;
     make_room(state, CHUNK_SIZE);
     if (annex_excess(state->annex, 0) > 0 && state->open->bytes > CHUNK_LEAST &&
@@ -109,7 +116,7 @@ static enum weir_result chunk_add(struct state *state, size_t entry_size)
         return result;
     size_t size = chunk_size_for(open, entry_size);
     uint64_t before = segment_bytes(open->memory);
-    if (state->annex != NULL)
+    if (state->annex != NULL && !state->cutting)
         make_room(state, size);
     if (!segment_add(open->memory, size))
         return WEIR_NO_MEMORY;

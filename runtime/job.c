@@ -283,6 +283,7 @@ static void free_tasks(struct weir_job *job)
     pipe_close(&job->requests);
     transport_close(&job->transport); /* gives back the batches nobody took */
     writer_forget(&job->writer);
+    annex_free(&job->annex); /* nobody has a segment any more */
     for (uint32_t i = 0; i < job->task_count; i++) {
         batch_pool_free(&job->tasks[i].outlet.pool);
         batch_pool_free(&job->tasks[i].snapshots);

@@ -114,6 +114,7 @@ static enum weir_result move_entry(struct moving *moving, struct state_entry *en
     struct weir_context *context = &task->operators[job->run.plan.nodes[moving->node].place];
     state_set_time(context->states[moving->state], now);
     result = state_enter(context->states[moving->state], entry);
+    state_ease(context->states[moving->state]); /* there may be more of it than memory */
     return result ? error_set(error, result, 0, "a value of %zu bytes can't be taken over: %s",
                               entry->value.size, weir_result_name(result))
                   : WEIR_OK;

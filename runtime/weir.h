@@ -773,12 +773,14 @@ struct weir_job_options {
      * tmpfs that saves nothing. The files are never larger than the state (up to twice what lives
      * of it), and go with the process.
      *
-     * Not in it: the index of each state, 21 to 43 bytes a key (memory_max counts it); what was
-     * changed since the last checkpoint, where that is more than the limit but less than one part
-     * in 32 of the state. At least 4 KiB for each state of each subtask; refused without `scratch`
-     * and `store`, where no node has keyed state, and where the file system can't reserve space and
-     * map files. When the disk is full later, state stays in memory, and a warning says so; at
-     * twice the limit the run fails. */
+     * Not in it: the indexes of each state, 21 to 43 bytes a key and more where it is ordered
+     * (memory_max counts them); what was changed since the last checkpoint, where that is more than
+     * the limit but less than one part in 32 of the state; and where a start takes a checkpoint
+     * over to another parallelism, or migrates values, one state of one subtask as it was, at a
+     * time. At least 4 KiB for each state of each subtask; refused without `scratch` and `store`,
+     * where no node has keyed state, and where the file system can't reserve space and map files.
+     * When the disk is full later, state stays in memory, and a warning says so; at twice the limit
+     * the run fails. */
     uint64_t state_memory;
     /* Every so manyth checkpoint is full: it writes all keyed state and names nothing that older
      * ones wrote, so that its files alone are enough, and no bad sector in an old one is carried

@@ -171,6 +171,32 @@ Test(job_large_state, a_restore_needs_no_more_memory_than_is_allowed)
     done(&flow, &ledger);
 }
 
+Test(job_large_state, another_parallelism_takes_it_over)
+{
+    for (uint32_t now = 1; now <= 3; now += 2) {
+        struct flow flow;
+        struct ledger ledger;
+        scratch_free(&scratch);
+        scratch = scratch_make();
+        draw(&flow, &ledger, 2, 0);
+        flow.options.interval_ns = -1;
+        flow_start(&flow);
+        flow_until_taken(&flow, &ledger, RECORDS / 2);
+        flow_stop(&flow, WEIR_STOP_SUSPEND);
+        flow_wait(&flow);
+        flow_close(&flow);
+        flow.options.parallelism = now;
+        flow_start(&flow);
+        struct weir_status status = status_of(&flow);
+        cr_expect_gt(status.disk_state, KEYS * VALUE_LEAST / 2);
+        cr_expect_lt(status.memory_state, BUDGET + now * BESIDES);
+        flow_ends(&flow, WEIR_OUTCOME_ENDED);
+        flow_close(&flow);
+        ledger_is(&ledger, RECORDS, 1);
+        done(&flow, &ledger);
+    }
+}
+
 /* Without checkpoints nothing is ever cut: what is open is sealed for the sake of memory alone. */
 Test(job_large_state, a_job_without_a_store_keeps_to_it_too)
 {
