@@ -15,7 +15,8 @@
 struct finding {
     struct weir_checkpoint *checkpoint;
     uint32_t task;
-    uint32_t value_size; /* 0: any */
+    size_t value_size; /* 0: any */
+    size_t head;       /* before the value: when it expires */
     struct weir_bytes key;
     uint32_t upper;
     struct weir_bytes *value;
@@ -35,8 +36,8 @@ static size_t entry_sound(const struct finding *finding, const unsigned char *en
         return 0;
     uint32_t value_size = snapshot_load_u32(entry + 4);
     bool tomb = value_size == SEGMENT_TOMB;
-    if (!tomb && (value_size > STATE_VALUE_LIMIT ||
-                  (finding->value_size > 0 && value_size != finding->value_size)))
+    if (!tomb && (value_size > STATE_VALUE_LIMIT + finding->head || value_size < finding->head ||
+                  (finding->value_size > 0 && value_size != finding->value_size + finding->head)))
         return 0;
     size_t size = entry_size(entry_key_size(entry), tomb ? 0 : value_size);
     return size <= left ? size : 0;
@@ -55,8 +56,8 @@ static enum found look_through(const struct finding *finding, struct weir_bytes 
             continue;
         if (entry_is(entry, ENTRY_TOMB))
             return FOUND_TOMB;
-        finding->value->data = entry + ENTRY_HEADER_SIZE + entry_padded(key.size);
-        finding->value->size = entry_value_size(entry);
+        finding->value->data = entry + ENTRY_HEADER_SIZE + entry_padded(key.size) + finding->head;
+        finding->value->size = entry_value_size(entry) - finding->head;
         return FOUND_VALUE;
     }
     return FOUND_NOT;
@@ -115,11 +116,17 @@ enum weir_result weir_checkpoint_find(struct weir_checkpoint *checkpoint, const 
     if (result != WEIR_OK)
         return result;
     const struct manifest_node *of = &manifest->graph.nodes[of_node];
+    if (of->states[of_state].kind != STATE_VALUE)
+        return error_set(error, WEIR_INVALID, 0,
+                         "state '%s' of node '%s' is of kind %s: only values are found by a key "
+                         "alone, walk it with a cursor",
+                         state, node, state_kind_text(of->states[of_state].kind));
     uint64_t hash = state_hash(key);
     uint32_t subtask = state_owner(state_group(hash, groups), of->parallelism, groups);
     struct finding finding = {.checkpoint = checkpoint,
                               .task = find_task(manifest, of_node, subtask),
                               .value_size = of->states[of_state].value_size,
+                              .head = of->states[of_state].expires ? 8 : 0,
                               .key = key,
                               .upper = (uint32_t)(hash >> 32),
                               .value = value};

@@ -214,10 +214,11 @@ WEIR_API bool weir_cursor_next(struct weir_cursor *cursor, struct weir_row *row)
 WEIR_API enum weir_result weir_cursor_close(struct weir_cursor **cursor,
                                             struct weir_error *error) WEIR_MUST_USE;
 
-/* The value of one key of a keyed state. Reads of each segment of the state's log that may have the
- * key one blob, about 1 MiB, and what says where it is; and nothing of the rest. `node` and `state`
- * are names. *value lives until the next find or the close of the checkpoint. WEIR_NOT_FOUND: no
- * such node, state or key. */
+/* The value of one key of a keyed state, expired or not. Reads of each segment of the state's log
+ * that may have the key one blob, about 1 MiB, and what says where it is; and nothing of the rest.
+ * `node` and `state` are names. *value lives until the next find or the close of the checkpoint.
+ * WEIR_NOT_FOUND: no such node, state or key; WEIR_INVALID: the state holds lists, maps or timers.
+ */
 WEIR_API enum weir_result weir_checkpoint_find(struct weir_checkpoint *checkpoint, const char *node,
                                                const char *state, struct weir_bytes key,
                                                struct weir_bytes *value,
