@@ -66,13 +66,17 @@ void expiry_touch(const struct state *state, unsigned char *entry)
     expiry_set(state, entry);
 }
 
-static void sweep_slot(struct state *state, uint32_t at)
+/* Answers how many slots' worth of work it was. */
+static uint64_t sweep_slot(struct state *state, uint32_t at)
 {
+    if (state->slots[at] == 0)
+        return 1;
     const unsigned char *entry = entry_at(state, slot_place(state, state->slots[at]));
     if (state->kind == STATE_LIST)
-        list_sweep(state, entry);
-    else if (is_expired(state, entry))
+        return list_sweep(state, entry);
+    if (is_expired(state, entry))
         (void)key_remove(state, at); /* no memory: another time */
+    return 1;
 }
 
 void expiry_sweep(struct state *state, uint64_t debt)
@@ -80,12 +84,11 @@ void expiry_sweep(struct state *state, uint64_t debt)
     uint64_t slots = debt / SWEEP_BYTES;
     if (state->head == 0 && state->trailing == 0)
         return;
-    for (uint64_t i = 0; i < slots && i <= state->mask; i++) {
+    for (uint64_t i = 0; i < slots && i <= state->mask;) {
         uint32_t at = state->swept++ & state->mask;
         uint64_t ahead = state->slots[(at + SWEEP_AHEAD) & state->mask];
         __builtin_prefetch(entry_at(state, slot_place(state, ahead)));
-        if (state->slots[at] != 0)
-            sweep_slot(state, at);
+        i += sweep_slot(state, at);
         if (at == state->mask)
             index_shrink(state);
     }

@@ -369,8 +369,8 @@ void expiry_touch(const struct state *state, unsigned char *entry);
 void expiry_set(const struct state *state, unsigned char *entry);
 /* Looks for some that have, `debt` as compaction reckons it, and removes them. */
 void expiry_sweep(struct state *state, uint64_t debt);
-/* state_list.c: the same of one entry of a list. */
-void list_sweep(struct state *state, const unsigned char *entry);
+/* state_list.c: the same of one entry of a list. Answers how many slots' worth of work it was. */
+uint64_t list_sweep(struct state *state, const unsigned char *entry);
 /* What lists have more in the index than they are long. */
 uint64_t list_trailing(const unsigned char *value);
 uint64_t list_length(const unsigned char *value);

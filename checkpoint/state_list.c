@@ -125,13 +125,19 @@ static void trim(struct state *state, struct weir_bytes key, uint64_t hash)
         state->trailing -= header.trailing;
 }
 
-void list_sweep(struct state *state, const unsigned char *entry)
+/* Where there is more to remove, the sweep stays. */
+uint64_t list_sweep(struct state *state, const unsigned char *entry)
 {
     struct pair pair = pair_read(entry_key(entry));
-    if (pair.sub.size > 0)
-        return;
-    if (is_expired(state, entry) || list_trailing(entry_payload(state, entry).data) > 0)
-        trim(state, pair.key, state_hash(pair.key));
+    struct header header;
+    if (pair.sub.size > 0 ||
+        (!is_expired(state, entry) && list_trailing(entry_payload(state, entry).data) == 0))
+        return 1;
+    uint64_t hash = state_hash(pair.key);
+    trim(state, pair.key, hash);
+    if (header_find(state, pair.key, hash, &header) == WEIR_OK && header.indexed > header.length)
+        state->swept = header.at;
+    return TRIM;
 }
 
 /* --- what state_list.h says --------------------------------------------------------------- */

@@ -745,3 +745,106 @@ Test(state_kinds, timers_match_a_naive_twin)
     node_free(&node);
     free(twin);
 }
+
+/* --- what is left of it ------------------------------------------------------------------- */
+
+static void put_number(struct state *state, uint64_t number)
+{
+    struct weir_bytes key = {&number, sizeof number};
+    cr_assert_eq(state_put(state, key, state_hash(key), key), WEIR_OK);
+}
+
+/* Each key lives for 2000 more, and nobody ever asks for it again. */
+Test(state_kinds, what_has_expired_is_swept_by_what_is_written)
+{
+    struct state_type type = {STATE_VALUE, 8, 2000};
+    struct state *state = state_new_of(NULL, &type);
+    struct state_cut cut;
+    uint64_t most = 0;
+    for (uint64_t i = 0; i < 100000; i++) {
+        state_set_time(state, (int64_t)i);
+        put_number(state, i);
+        if (i % 1000 == 0) {
+            cr_assert_eq(state_cut(state, &cut), WEIR_OK);
+            state_cut_free(&cut);
+        }
+        if (i > 20000 && state_count(state) > most)
+            most = state_count(state);
+    }
+    cr_assert_leq(most, 2 * 2000);
+    cr_assert_lt(state_bytes(state), (uint64_t)1 << 20);
+    state_free(&state);
+}
+
+/* Removed as expired, although what an older segment says of it would not have been. */
+Test(state_kinds, no_older_value_comes_back_where_times_to_live_have_been_longer)
+{
+    struct node node;
+    struct saved saved;
+    uint64_t number = 7;
+    struct weir_bytes key = {&number, sizeof number}, value;
+    node_begin(&node, (struct state_type){STATE_VALUE, 8, 10000});
+    state_set_time(node.tasks[0], 0);
+    put_number(node.tasks[0], number);
+    node.type.ttl_ns = 10;
+    for (int64_t now = 0; now < 3; now++) {
+        saved = save(node.tasks[0]);
+        state_free(&node.tasks[0]);
+        node.tasks[0] = load(&node, &saved, 0, 1);
+        saved_free(&saved);
+        cr_assert_eq(state_get(node.tasks[0], key, state_hash(key), &value), now < 2);
+        state_set_time(node.tasks[0], now * 100);
+        if (now == 0)
+            put_number(node.tasks[0], number);
+        if (now == 1)
+            cr_assert_eq(state_remove(node.tasks[0], key, state_hash(key)), WEIR_NOT_FOUND);
+    }
+    cr_assert_eq(state_count(node.tasks[0]), 0);
+    node_free(&node);
+}
+
+Test(state_kinds, timers_that_came_and_went_between_two_cuts_leave_nothing)
+{
+    struct state_type type = {STATE_TIMERS, 0, 0};
+    struct state *state = state_new_of(NULL, &type);
+    struct state_cut cut;
+    struct weir_bytes key;
+    struct pair_timer timer;
+    for (uint64_t i = 0; i < 2000; i++) {
+        struct weir_bytes own = {&i, sizeof i};
+        struct pair_timer set = {(int64_t)(i * 7919 % 2003), i, 0};
+        cr_assert_eq(state_timer_set(state, own, state_hash(own), set), WEIR_OK);
+    }
+    cr_assert_lt(state_bytes(state), 2000 * 140);
+    printf("figure: %.1f bytes a timer\n", (double)state_bytes(state) / 2000);
+    for (uint64_t i = 0; i < 2000; i++)
+        cr_assert_eq(state_timer_take(state, 0, INT64_MAX, &key, &timer), WEIR_OK);
+    cr_assert_eq(state_timer_take(state, 0, INT64_MAX, &key, &timer), WEIR_NOT_FOUND);
+    cr_assert_eq(state_cut(state, &cut), WEIR_OK);
+    cr_assert_eq(cut.count, 0);
+    state_cut_free(&cut);
+    state_free(&state);
+}
+
+/* However long the list was. */
+Test(state_kinds, what_is_cut_off_a_list_is_removed_by_what_is_written)
+{
+    struct state_type type = {STATE_LIST, 8, 0};
+    struct state *state = state_new_of(NULL, &type);
+    uint64_t number = 1, other = 2, hash, hash_other;
+    struct weir_bytes key = {&number, sizeof number}, key_other = {&other, sizeof other}, value;
+    hash = state_hash(key);
+    hash_other = state_hash(key_other);
+    for (uint64_t i = 0; i < 20000; i++)
+        cr_assert_eq(state_list_append(state, key, hash, key), WEIR_OK);
+    cr_assert_eq(state_list_truncate(state, key, hash, 0), WEIR_OK);
+    cr_assert_eq(state_list_count(state, key, hash), 0);
+    cr_assert(!state_list_get(state, key, hash, 0, &value));
+    cr_assert_gt(state_count(state), 10000, "not at once");
+    for (uint64_t i = 0; i < 200000 && state_count(state) > 2; i++) {
+        cr_assert_eq(state_list_append(state, key_other, hash_other, key), WEIR_OK);
+        cr_assert_eq(state_list_truncate(state, key_other, hash_other, 0), WEIR_OK);
+    }
+    cr_assert_leq(state_count(state), 2);
+    state_free(&state);
+}
