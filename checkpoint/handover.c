@@ -265,7 +265,7 @@ static enum weir_result check_timers(const struct share *share)
                      (unsigned long long)share->sum.timers);
 }
 
-/* Input that the checkpoint does not know has not ended. */
+/* Input that the checkpoint does not know would come to an operator that has told its last. */
 static bool has_new_input(const struct share *share)
 {
     const struct mapping *mapping = share->handover->mapping;
@@ -276,6 +276,17 @@ static bool has_new_input(const struct share *share)
     return false;
 }
 
+static enum weir_result check_finished(const struct share *share)
+{
+    if (!share->sum.finished || !has_new_input(share))
+        return WEIR_OK;
+    return error_set(share->error, WEIR_MISMATCH, 0,
+                     "node '%s' has an input that the checkpoint does not know, but all its input "
+                     "had ended, and it had told its last: leave the new edge out, or start afresh "
+                     "with --restore none",
+                     share->is->name);
+}
+
 static void write_head(struct share *share)
 {
     const struct sum *sum = &share->sum;
@@ -283,7 +294,7 @@ static void write_head(struct share *share)
     snapshot_u32(share->writer, (uint32_t)sum->name.size);
     snapshot_bytes(share->writer, sum->name.data, sum->name.size);
     snapshot_u32(share->writer, sum->version);
-    snapshot_u32(share->writer, sum->finished && !has_new_input(share));
+    snapshot_u32(share->writer, sum->finished);
     snapshot_end(share->writer);
     snapshot_begin(share->writer, SNAPSHOT_POSITION, 0);
     snapshot_u64(share->writer, sum->position);
@@ -308,6 +319,8 @@ enum weir_result handover_write(const struct handover *handover, uint32_t subtas
                            share.was->name);
     if (!result)
         result = check_timers(&share);
+    if (!result)
+        result = check_finished(&share);
     if (result)
         return result;
     share.timers = memory_zeroed(mapping->allocator, (size_t)share.sum.timers + 1, TIMER_SIZE);

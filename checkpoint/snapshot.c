@@ -215,7 +215,7 @@ bool snapshot_get_inflight(struct snapshot_section *section, struct snapshot_inf
     inflight->restores = snapshot_get_u32(section);
     uint32_t zero = snapshot_get_u32(section);
     inflight->items = snapshot_get_rest(section);
-    return !section->failed && zero == 0;
+    return !section->failed && zero == 0 && inflight->restores <= SNAPSHOT_RESTORES;
 }
 
 bool snapshot_done(const struct snapshot_section *section)

@@ -64,6 +64,8 @@ enum snapshot_side {
     SNAPSHOT_OUTLET_SIDE,  /* waited at the writer and was overtaken by the marker */
 };
 
+#define SNAPSHOT_RESTORES (UINT32_C(1) << 20) /* at most: see above */
+
 /* One section INFLIGHT. */
 struct snapshot_inflight {
     enum snapshot_side side;

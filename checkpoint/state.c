@@ -367,8 +367,8 @@ enum weir_result state_enter(struct state *state, const struct state_entry *from
     unsigned char *value = entry_value(entry_at(state, place), from->key.size);
     if (state->head > 0)
         snapshot_store_u64(value, (uint64_t)from->expiry);
-    if (state->kind == STATE_LIST && !from->is_value)
-        state->trailing += list_trailing(value + state->head);
+    if (state->kind == STATE_LIST && !from->is_value) /* what was cut off is not handed over */
+        snapshot_store_u64(value + state->head + 8, list_length(value + state->head));
     pay(state, true);
     log_reclaim(state);
     return WEIR_OK;

@@ -109,8 +109,8 @@ uint64_t state_bytes(const struct state *state); /* memory held, without what is
 enum weir_result state_scan_next(struct state *state, struct weir_bytes *key,
                                  struct weir_bytes *value) WEIR_MUST_USE;
 /* The same for whoever hands entries over to other states: all of an entry but its tombstones.
- * state_enter takes one into a state of the same type, where its key must not be; first let it know
- * the time of the state it comes from. (WEIR_TOO_LARGE, WEIR_NO_MEMORY.) */
+ * state_enter takes one into a state of the same type, where its key must not be, and whose time
+ * is set when all are in. (WEIR_TOO_LARGE, WEIR_NO_MEMORY.) */
 struct state_entry {
     struct weir_bytes key;
     uint64_t hash;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "state_inside.h"
+#include "state_list.h"
 
 /* --- the scan ----------------------------------------------------------------------------- */
 
@@ -88,10 +89,23 @@ enum weir_result state_scan_next(struct state *state, struct weir_bytes *key,
     return WEIR_OK;
 }
 
+/* Of a list that has expired, or is shorter than it was, elements are still there. */
+static bool is_left_over(struct state *state, const unsigned char *entry)
+{
+    if (state->kind != STATE_LIST)
+        return false;
+    struct pair pair = pair_read(entry_key(entry));
+    uint64_t length = state_list_count(state, pair.key, state_hash(pair.key));
+    return pair.sub.size == 0 ? length == 0 : pair_read_index(pair.sub) >= length;
+}
+
 enum weir_result state_scan_entry(struct state *state, struct state_entry *found)
 {
     enum weir_result result;
-    const unsigned char *entry = scan(state, &result);
+    const unsigned char *entry;
+    do
+        entry = scan(state, &result);
+    while (entry != NULL && is_left_over(state, entry));
     if (entry == NULL)
         return result;
     struct weir_bytes key = entry_key(entry);

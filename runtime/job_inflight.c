@@ -44,6 +44,38 @@ static enum weir_result refuse_direct(const struct weir_job *job, uint32_t edge_
                      graph->nodes[edge->from].name, graph->nodes[edge->to].name);
 }
 
+/* Are equal keys of what the node emits of one subtask, whatever the parallelism? As long as it
+ * keeps the keys that it is given. */
+static bool is_dealt_by_key(const struct weir_graph *graph, uint32_t node, uint32_t depth)
+{
+    bool fed = false;
+    for (uint32_t e = 0; e < graph->edge_count; e++) {
+        const struct graph_edge *edge = &graph->edges[e];
+        if (edge->to != node)
+            continue;
+        fed = true;
+        bool along = edge->routing == WEIR_FORWARD && depth < graph->node_count &&
+                     is_dealt_by_key(graph, edge->from, depth + 1);
+        if (edge->routing != WEIR_BY_KEY && !along)
+            return false;
+    }
+    return fed;
+}
+
+/* What follows on a FORWARD edge comes to the subtask that reads its split now: nobody knows which
+ * is to have the records before it. */
+static enum weir_result refuse_forward(const struct weir_job *job, uint32_t edge_index,
+                                       struct weir_error *error)
+{
+    const struct weir_graph *graph = job->graph;
+    const struct graph_edge *edge = &graph->edges[edge_index];
+    return error_set(error, WEIR_MISMATCH, 0,
+                     "records were on their way from %s to %s, subtask to subtask, and would lose "
+                     "their order with another parallelism: start with the old one, and stop it by "
+                     "an aligned checkpoint first",
+                     graph->nodes[edge->from].name, graph->nodes[edge->to].name);
+}
+
 static struct batch *batch_of(const struct weir_job *job, const void *items, size_t size,
                               uint32_t records)
 {
@@ -175,6 +207,8 @@ static enum weir_result place_moved(struct weir_job *job, uint32_t edge,
                                     struct weir_error *error)
 {
     const struct graph_edge *of = &job->graph->edges[edge];
+    if (of->routing == WEIR_FORWARD && !is_dealt_by_key(job->graph, of->from, 0))
+        return refuse_forward(job, edge, error);
     uint32_t restores = inflight->restores + 1;
     struct rehash rehash;
     struct rehash_channel *channel = rehash_find(&job->old_channels, edge, inflight->restores,

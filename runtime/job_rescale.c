@@ -54,6 +54,7 @@ struct moving {
     struct weir_migration to;
     uint32_t old; /* whose log is read */
     bool moved, migrates;
+    int64_t time; /* the lowest of the old states' */
 };
 
 static enum weir_result migrate(struct moving *moving, struct weir_bytes key,
@@ -95,7 +96,14 @@ static enum weir_result migrate_entry(struct moving *moving, struct state_entry 
     return result;
 }
 
-static enum weir_result move_entry(struct moving *moving, struct state_entry *entry, int64_t now,
+static struct state *new_state(const struct moving *moving, uint32_t subtask)
+{
+    struct task *task = job_task_of(moving->job, moving->node, subtask);
+    uint32_t place = moving->job->run.plan.nodes[moving->node].place;
+    return task->operators[place].states[moving->state];
+}
+
+static enum weir_result move_entry(struct moving *moving, struct state_entry *entry,
                                    struct weir_error *error)
 {
     struct weir_job *job = moving->job;
@@ -110,11 +118,8 @@ static enum weir_result move_entry(struct moving *moving, struct state_entry *en
         return result;
     if (WEIR_PLANT(group_read_by_two) && moving->old > 0)
         owner = 0;
-    struct task *task = job_task_of(job, moving->node, owner);
-    struct weir_context *context = &task->operators[job->run.plan.nodes[moving->node].place];
-    state_set_time(context->states[moving->state], now);
-    result = state_enter(context->states[moving->state], entry);
-    state_ease(context->states[moving->state]); /* there may be more of it than memory */
+    result = state_enter(new_state(moving, owner), entry);
+    state_ease(new_state(moving, owner)); /* there may be more of it than memory */
     return result ? error_set(error, result, 0, "a value of %zu bytes can't be taken over: %s",
                               entry->value.size, weir_result_name(result))
                   : WEIR_OK;
@@ -135,11 +140,23 @@ static enum weir_result move_log(struct moving *moving, uint32_t instance,
     state_scan_rewind(old);
     enum weir_result found = WEIR_OK;
     while (!result && !(found = state_scan_entry(old, &entry)))
-        result = move_entry(moving, &entry, state_time(old), error);
+        result = move_entry(moving, &entry, error);
     if (!result && found != WEIR_NOT_FOUND)
         result = error_memory(error, "a scan of state", sizeof entry);
+    moving->time = state_time(old) < moving->time ? state_time(old) : moving->time;
+    if (!moving->moved)
+        state_set_time(new_state(moving, moving->old), state_time(old));
     state_free(&old);
     return result;
+}
+
+/* Time goes back to where the slowest was: its records have not come yet, and find what lived there.
+ * What had expired in an old state is not handed over. */
+static void set_times(const struct moving *moving)
+{
+    const struct plan_node *plan = &moving->job->run.plan.nodes[moving->node];
+    for (uint32_t i = 0; i < plan->parallelism; i++)
+        state_set_time(new_state(moving, i), moving->time);
 }
 
 static enum weir_result move_state(struct weir_job *job, uint32_t node, uint32_t state,
@@ -158,12 +175,15 @@ static enum weir_result move_state(struct weir_job *job, uint32_t node, uint32_t
                             .was = &was->states[map->states[state].then],
                             .to = {.allocator = job->run.allocator, .value_size = is->value_size},
                             .moved = map->moved,
-                            .migrates = way == MAPPING_MIGRATE};
+                            .migrates = way == MAPPING_MIGRATE,
+                            .time = INT64_MAX};
     enum weir_result result = WEIR_OK;
     for (; !result && moving.old < was->parallelism; moving.old++)
         result = move_log(&moving, mapping_instance(&job->restored.graph, map->then, moving.old),
                           &parts[moving.old], error);
     memory_release(job->run.allocator, moving.to.data);
+    if (!result && moving.moved)
+        set_times(&moving);
     return result ? error_within(error, "state '%s' of node '%s'", is->name, was->name) : WEIR_OK;
 }
 
@@ -257,7 +277,8 @@ static enum weir_result read_time(struct weir_job *job, uint32_t node, uint32_t 
     bool idle = snapshot_get_u32(section) != 0;
     uint32_t restores = snapshot_get_u32(section);
     bool mine = then == TASK_OWN_WATERMARK;
-    if (!snapshot_done(section) || (!mine && then >= job->restored.graph.edge_count))
+    if (!snapshot_done(section) || restores > SNAPSHOT_RESTORES ||
+        (!mine && then >= job->restored.graph.edge_count))
         return error_set(error, WEIR_DAMAGED, 0, "a channel's position is not well-formed");
     if (mine)
         time_own(job, node, old, watermark, own);

@@ -222,6 +222,33 @@ Test(handover, finished_is_who_takes_over_from_finished_ones_only)
     }
 }
 
+Test(handover, new_input_does_not_come_to_who_has_finished)
+{
+    for (unsigned finished = 0; finished < 2; finished++) {
+        struct world world;
+        struct weir_error error = {0};
+        struct snapshot_writer writer = {.grow = grow};
+        struct manifest_edge edge = {.output = text("out"),
+                                     .input = text("in"),
+                                     .routing = text("by_key"),
+                                     .key_format = text(""),
+                                     .value_format = text("")};
+        world_open(&world, 1, 1);
+        world.now.edges = &edge;
+        world.now.edge_count = 1;
+        free(world.parts[0].data);
+        begin_part(&world.parts[0], finished, 3);
+        world_map(&world);
+        enum weir_result result = handover_write(&world.handover, 0, &writer, &error);
+        cr_expect_eq(result, finished ? WEIR_MISMATCH : WEIR_OK);
+        if (finished)
+            cr_expect(strstr(error.text, "node 'count' has an input that the checkpoint"), "%s",
+                      error.text);
+        free(writer.data);
+        world_close(&world);
+    }
+}
+
 static void add_timer(struct world *world, uint32_t subtask, uint64_t time)
 {
     struct snapshot_writer *part = &world->parts[subtask];

@@ -223,3 +223,168 @@ Test(job_rescale, stopped_at_random_moments_with_rounds_all_the_time_it_is_exact
         world_close(&world);
     }
 }
+
+/* ------------------------------------------------------------------- subtask to subtask -- */
+
+/* numbers -> valve -> order, the first edge FORWARD: nobody knows where a key's next record will
+ * come out. */
+static void forward_begin(struct world *world, uint32_t parallelism)
+{
+    struct flow *flow = &world->flow;
+    flow_init(flow);
+    notes_take(&world->notes, flow);
+    flow->options.store = scratch.path;
+    flow->options.interval_ns = -1;
+    flow->options.mode = WEIR_UNALIGNED;
+    weir_node source = flow_numbers(flow, "numbers", RECORDS, KEYS, parallelism);
+    weir_node valve = valve_node(flow->graph, "valve", &world->valve, parallelism);
+    weir_node order = order_node(flow->graph, "order", 1);
+    weir_node sink = ledger_sink(flow->graph, "sink", &world->ledger, 1);
+    weir_connect(flow->graph, source, valve, WEIR_FORWARD);
+    weir_connect(flow->graph, valve, order, WEIR_BY_KEY);
+    weir_connect(flow->graph, order, sink, WEIR_FORWARD);
+}
+
+Test(job_rescale, records_between_two_subtasks_keep_their_parallelism_until_they_are_read)
+{
+    struct world world;
+    world_open(&world);
+    forward_begin(&world, 2);
+    flow_start(&world.flow);
+    valve_allow(&world.valve, 0, 100);
+    tally_until(&world.valve.passed, 100);
+    flow_checkpoint(&world.flow);
+    cr_expect_gt(world.notes.channel_bytes, 0);
+    flow_kill(&world.flow);
+    life_end(&world);
+    forward_begin(&world, 3);
+    cr_expect_eq(
+        weir_job_start(world.flow.graph, &world.flow.options, &world.flow.job, &world.flow.error),
+        WEIR_MISMATCH);
+    cr_expect(strstr(world.flow.error.text, "from numbers to valve, subtask to subtask"), "%s",
+              world.flow.error.text);
+    life_end(&world);
+    forward_begin(&world, 2);
+    valve_open(&world.valve);
+    flow_finish(&world.flow);
+    life_end(&world);
+    ledger_is(&world.ledger, RECORDS, 1);
+    world_close(&world);
+}
+
+/* ------------------------------------------------------------------------ time to live -- */
+
+/* A count for each key, which lives by event time: between two records of a key it never expires,
+ * however far ahead another subtask is. */
+#define LIVES_NS 20000
+#define STEP_NS 10
+
+struct counter {
+    struct valve *valve;
+    uint32_t subtask;
+};
+
+static void look(const struct counter *counter, struct weir_context *context)
+{
+    bool held = atomic_load(&counter->valve->permits[counter->subtask]) <= 0;
+    weir_hold(context, held);
+    if (held)
+        weir_wake(context, INT64_MAX, counter->valve->fds[counter->subtask]);
+}
+
+static enum weir_result counter_open(void *self, struct weir_context *context, const void *config)
+{
+    struct counter *counter = self;
+    memcpy(&counter->valve, config, sizeof counter->valve);
+    counter->subtask = weir_subtask(context);
+    look(counter, context);
+    return WEIR_OK;
+}
+
+static enum weir_result counter_take(void *self, struct weir_context *context, unsigned input,
+                                     const struct weir_record *record)
+{
+    struct counter *counter = self;
+    uint64_t number = flow_number(record), count = 0;
+    struct weir_bytes before;
+    (void)input;
+    atomic_fetch_sub(&counter->valve->permits[counter->subtask], 1);
+    look(counter, context);
+    if (weir_get(context, 0, &record->key, &before))
+        memcpy(&count, before.data, sizeof count);
+    if (count != number / KEYS)
+        return weir_fail(context, WEIR_FAILED, "number %u at %lld finds a count of %u",
+                         (unsigned)number, (long long)weir_watermark(context), (unsigned)count);
+    count++;
+    if (weir_put(context, 0, &record->key, (struct weir_bytes){&count, sizeof count}))
+        return WEIR_FAILED;
+    tally_add(&counter->valve->passed, 1);
+    return weir_emit(context, 0, record);
+}
+
+static enum weir_result counter_wake(void *self, struct weir_context *context)
+{
+    struct counter *counter = self;
+    uint64_t times;
+    (void)!read(counter->valve->fds[counter->subtask], &times, sizeof times);
+    look(counter, context);
+    return WEIR_OK;
+}
+
+static const struct weir_operator counter_table = {WEIR_SIZED(struct weir_operator),
+                                                   .kind = "counter",
+                                                   .self_size = sizeof(struct counter),
+                                                   .open = counter_open,
+                                                   .process = counter_take,
+                                                   .wake = counter_wake};
+
+static void counter_begin(struct world *world, uint32_t parallelism)
+{
+    static const struct weir_state state = {WEIR_SIZED(struct weir_state), .name = "count",
+                                            .ttl_ns = LIVES_NS, .ttl_clock = WEIR_TIMER_EVENT};
+    struct flow *flow = &world->flow;
+    struct valve *valve = &world->valve;
+    flow_init(flow);
+    notes_take(&world->notes, flow);
+    flow->options.store = scratch.path;
+    flow->options.interval_ns = -1;
+    flow->options.window_batches = 16;
+    flow->options.mode = WEIR_UNALIGNED;
+    struct weir_sequence_source_options numbers = {WEIR_SIZED(struct weir_sequence_source_options),
+                                                   .count = RECORDS, .keys = KEYS,
+                                                   .time_step = STEP_NS, .parallelism = 1};
+    weir_node source = weir_sequence_source(flow->graph, "numbers", &numbers);
+    weir_node count = weir_graph_add(
+        flow->graph,
+        &(struct weir_node_options){
+            WEIR_SIZED(struct weir_node_options), .name = "count", .table = &counter_table,
+            .config = weir_graph_keep(flow->graph, &valve, sizeof valve), .states = &state,
+            .state_count = 1, .parallelism = parallelism});
+    weir_node sink = ledger_sink(flow->graph, "sink", &world->ledger, 1);
+    weir_connect(flow->graph, source, count, WEIR_BY_KEY);
+    weir_connect(flow->graph, count, sink, WEIR_SPREAD);
+}
+
+Test(job_rescale, what_lives_by_event_time_lives_until_the_slowest_has_passed)
+{
+    for (uint32_t parallelism = 1; parallelism <= 3; parallelism++) {
+        struct world world;
+        start_over();
+        world_open(&world);
+        counter_begin(&world, 2);
+        flow_start(&world.flow);
+        valve_allow(&world.valve, 0, KEYS);
+        tally_until(&world.valve.passed, KEYS);
+        valve_allow(&world.valve, 1, RECORDS);
+        tally_until(&world.valve.passed, KEYS + RECORDS / 3);
+        flow_checkpoint(&world.flow);
+        flow_kill(&world.flow);
+        life_end(&world);
+        counter_begin(&world, parallelism);
+        valve_open(&world.valve);
+        flow_finish(&world.flow);
+        life_end(&world);
+        ledger_is(&world.ledger, RECORDS, 1);
+        world_close(&world);
+    }
+}
