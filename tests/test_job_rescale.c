@@ -386,5 +386,281 @@ Test(job_rescale, what_lives_by_event_time_lives_until_the_slowest_has_passed)
         life_end(&world);
         ledger_is(&world.ledger, RECORDS, 1);
         world_close(&world);
+
+/* -------------------------------------------------------------------------- another graph -- */
+
+/* numbers -> count -> ledger; count keeps how often each key came, in a cell of one number, or of
+ * two, and sums them up in the end. */
+#define FEW 4000u
+
+static atomic_uint_fast64_t total, marked, not_restored;
+
+struct count {
+    const struct weir_state *state;
+};
+
+static enum weir_result count_open(void *self, struct weir_context *context, const void *config)
+{
+    ((struct count *)self)->state = config;
+    not_restored += !weir_restored(context);
+    return WEIR_OK;
+}
+
+static enum weir_result count_take(void *self, struct weir_context *context, unsigned input,
+                                   const struct weir_record *record)
+{
+    uint64_t *cell = weir_cell(context, 0, &record->key);
+    (void)self;
+    (void)input;
+    if (!cell)
+        return WEIR_FAILED;
+    cell[0]++;
+    return weir_emit(context, 0, record);
+}
+
+static enum weir_progress count_finish(void *self, struct weir_context *context)
+{
+    const struct count *count = self;
+    struct weir_bytes key, value;
+    uint64_t numbers[2] = {0, 0};
+    if (!weir_scan_next(context, 0, &key, &value))
+        return WEIR_END;
+    memcpy(numbers, value.data, count->state->value_size);
+    total += numbers[0];
+    marked += numbers[1];
+    return WEIR_MORE;
+}
+
+static const struct weir_operator count_table = {WEIR_SIZED(struct weir_operator),
+                                                 .kind = "count",
+                                                 .self_size = sizeof(struct count),
+                                                 .open = count_open,
+                                                 .process = count_take,
+                                                 .finish = count_finish};
+
+struct version {
+    struct weir_state states[2];
+    size_t state_count;
+    const char *name; /* of the counting node */
+    uint32_t parallelism, key_groups;
+    bool allowed;
+    const struct weir_operator *table;
+};
+
+static struct version first_version(void)
+{
+    return (struct version){.states = {{WEIR_SIZED(struct weir_state), .name = "counts",
+                                        .version = 1, .value_size = 8}},
+                            .state_count = 1,
+                            .name = "count",
+                            .parallelism = 2,
+                            .table = &count_table};
+}
+
+static enum weir_result version_start(struct flow *flow, struct ledger *ledger,
+                                      const struct version *version)
+{
+    flow_init(flow);
+    flow->options.store = scratch.path;
+    flow->options.parallelism = version->parallelism;
+    flow->options.key_groups = version->key_groups;
+    flow->options.allow_dropped_state = version->allowed;
+    flow->options.interval_ns = -1;
+    weir_node source = flow_times(flow, "numbers", FEW, 20000, 0);
+    struct weir_node_options options = {WEIR_SIZED(struct weir_node_options),
+                                        .name = version->name,
+                                        .table = version->table,
+                                        .config = &version->states[0],
+                                        .states = version->states,
+                                        .state_count = version->state_count};
+    weir_node count = weir_graph_add(flow->graph, &options);
+    weir_connect(flow->graph, source, count, WEIR_BY_KEY);
+    weir_connect(flow->graph, count, ledger_sink(flow->graph, "sink", ledger, 0), WEIR_SPREAD);
+    return weir_job_start(flow->graph, &flow->options, &flow->job, &flow->error);
+}
+
+/* A job of the first version, suspended in its middle. */
+static void suspend_first(struct ledger *ledger)
+{
+    struct flow flow;
+    struct version version = first_version();
+    total = marked = 0;
+    ledger_init(ledger, FEW);
+    cr_assert_eq(version_start(&flow, ledger, &version), WEIR_OK, "%s", flow.error.text);
+    cr_assert(flow_until_taken(&flow, ledger, 500));
+    flow_stop(&flow, WEIR_STOP_SUSPEND);
+    flow_ends(&flow, WEIR_OUTCOME_STOPPED);
+    flow_free(&flow);
+    not_restored = 0;
+}
+
+static void refuses(struct ledger *ledger, const struct version *version, enum weir_result result,
+                    const char *says)
+{
+    struct flow flow;
+    cr_expect_eq(version_start(&flow, ledger, version), result, "%s", flow.error.text);
+    cr_expect(strstr(flow.error.text, says) != NULL, "%s", flow.error.text);
+    flow_free(&flow);
+}
+
+static void ends(struct ledger *ledger, const struct version *version)
+{
+    struct flow flow;
+    cr_assert_eq(version_start(&flow, ledger, version), WEIR_OK, "%s", flow.error.text);
+    flow_ends(&flow, WEIR_OUTCOME_ENDED);
+    flow_free(&flow);
+    ledger_is(ledger, FEW, 1);
+    ledger_free(ledger);
+}
+
+static enum weir_result add_mark(const void *config, uint32_t version, struct weir_bytes key,
+                                 struct weir_bytes value, struct weir_migration *to,
+                                 struct weir_error *error)
+{
+    uint64_t *numbers = weir_migrate_room(to, 16);
+    (void)config;
+    (void)key;
+    cr_assert(numbers && version == 1 && value.size == 8);
+    cr_assert_eq(error->code, WEIR_OK);
+    memcpy(&numbers[0], value.data, 8);
+    numbers[1] = numbers[0];
+    return WEIR_OK;
+}
+
+static enum weir_result refuse_value(const void *config, uint32_t version, struct weir_bytes key,
+                                     struct weir_bytes value, struct weir_migration *to,
+                                     struct weir_error *error)
+{
+    (void)version;
+    (void)key;
+    (void)value;
+    (void)to;
+    snprintf(error->text, sizeof error->text, "%s", (const char *)config);
+    return WEIR_DAMAGED;
+}
+
+static enum weir_result drop_value(const void *config, uint32_t version, struct weir_bytes key,
+                                   struct weir_bytes value, struct weir_migration *to,
+                                   struct weir_error *error)
+{
+    (void)config;
+    (void)version;
+    (void)key;
+    (void)value;
+    (void)to;
+    (void)error;
+    return WEIR_OK;
+}
+
+Test(job_rescale, values_of_an_older_version_go_through_migrate_whatever_the_parallelism)
+{
+    for (uint32_t parallelism = 1; parallelism <= 3; parallelism++) {
+        struct ledger ledger;
+        start_over();
+        suspend_first(&ledger);
+        struct version version = first_version();
+        version.parallelism = parallelism;
+        version.states[0].version = 2;
+        version.states[0].value_size = 16;
+        refuses(&ledger, &version, WEIR_MISMATCH, "was version 1 and is 2: give the state a migr");
+        version.states[0].migrate = refuse_value;
+        version.states[0].migrate_config = "it is odd";
+        refuses(&ledger, &version, WEIR_DAMAGED,
+                "state 'counts' of node 'count': a value of version 1 can't become one of version "
+                "2: it is odd");
+        version.states[0].migrate = add_mark;
+        ends(&ledger, &version);
+        cr_expect_eq(total, FEW);
+        cr_expect(marked >= 500 && marked < FEW, "%u", (unsigned)marked);
+    }
+}
+
+Test(job_rescale, a_value_that_migrate_makes_nothing_of_is_dropped)
+{
+    struct ledger ledger;
+    suspend_first(&ledger);
+    struct version version = first_version();
+    version.states[0].version = 2;
+    version.states[0].migrate = drop_value;
+    ends(&ledger, &version);
+    cr_expect_lt(total, FEW - 499);
+}
+
+Test(job_rescale, a_state_may_be_added_and_one_is_dropped_only_when_that_is_said)
+{
+    struct ledger ledger;
+    suspend_first(&ledger);
+    struct version version = first_version();
+    version.states[1] = version.states[0];
+    version.states[0].name = "other"; /* "counts" is the second now, and goes on */
+    version.state_count = 2;
+    version.parallelism = 3;
+    struct flow flow;
+    cr_assert_eq(version_start(&flow, &ledger, &version), WEIR_OK, "%s", flow.error.text);
+    cr_assert(flow_until_taken(&flow, &ledger, atomic_load(&ledger.taken) + 300));
+    flow_stop(&flow, WEIR_STOP_SUSPEND);
+    flow_ends(&flow, WEIR_OUTCOME_STOPPED);
+    flow_free(&flow);
+    cr_expect_eq(not_restored, 0);
+    version.state_count = 1; /* without "counts" */
+    refuses(&ledger, &version, WEIR_REFUSED, "state 'counts' of node 'count': ");
+    refuses(&ledger, &version, WEIR_REFUSED, "--allow-dropped-state");
+    version.allowed = true;
+    ends(&ledger, &version);
+    cr_expect(total >= 300 && total < FEW - 499, "%u", (unsigned)total); /* what "other" saw */
+}
+
+Test(job_rescale, a_node_of_another_name_is_a_new_one_and_starts_empty)
+{
+    struct ledger ledger;
+    suspend_first(&ledger);
+    struct version version = first_version();
+    version.name = "tally";
+    refuses(&ledger, &version, WEIR_REFUSED, "state 'counts' of node 'count': ");
+    cr_expect_eq(not_restored, 0);
+    version.allowed = true;
+    ends(&ledger, &version);
+    cr_expect_eq(not_restored, 2);
+    cr_expect_lt(total, FEW - 499);
+}
+
+Test(job_rescale, what_can_not_be_rescaled_says_why_and_starts_with_what_it_had)
+{
+    struct ledger ledger;
+    struct weir_operator fixed = count_table;
+    suspend_first(&ledger);
+    struct version version = first_version();
+    fixed.fixed = "it counts on its fingers";
+    version.table = &fixed;
+    version.parallelism = 3;
+    refuses(&ledger, &version, WEIR_MISMATCH,
+            "node 'count' had parallelism 2 and has 3, which it can't change: it counts on its "
+            "fingers");
+    version.parallelism = 2;
+    ends(&ledger, &version);
+    cr_expect_eq(total, FEW);
+}
+
+Test(job_rescale, the_number_of_key_groups_is_the_stores_for_ever)
+{
+    for (uint32_t groups = 1; groups <= 32768; groups = groups == 1 ? 3 : groups * 32) {
+        struct ledger ledger;
+        struct flow flow;
+        start_over();
+        total = marked = 0;
+        ledger_init(&ledger, FEW);
+        struct version version = first_version();
+        version.key_groups = groups;
+        cr_assert_eq(version_start(&flow, &ledger, &version), WEIR_OK, "%s", flow.error.text);
+        cr_assert(flow_until_taken(&flow, &ledger, 500));
+        flow_stop(&flow, WEIR_STOP_SUSPEND);
+        flow_ends(&flow, WEIR_OUTCOME_STOPPED);
+        flow_free(&flow);
+        version.key_groups = groups == 32768 ? 1 : groups + 1;
+        version.parallelism = 4; /* more than one group, or three */
+        refuses(&ledger, &version, WEIR_REFUSED, "key groups, and job option key_groups says");
+        version.key_groups = 0;
+        ends(&ledger, &version);
+        cr_expect_eq(total, FEW);
     }
 }
