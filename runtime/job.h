@@ -68,9 +68,15 @@ enum weir_result job_read_logs(struct weir_job *job, uint32_t node, uint32_t ins
  * changed. */
 enum weir_result job_map(struct weir_job *job, const struct manifest_graph *description,
                          struct weir_error *error) WEIR_MUST_USE;
+/* The same without asking whether it fits. */
+enum weir_result job_make_mapping(struct weir_job *job, const struct manifest_graph *description,
+                                  struct weir_error *error) WEIR_MUST_USE;
 /* job_rescale.c: the parts, and the values of states, of a node that is not as it was. */
 enum weir_result job_hand_over(struct weir_job *job, uint32_t node,
                                struct weir_error *error) WEIR_MUST_USE;
+/* Would it share its parts out? Nothing is kept. */
+enum weir_result job_try_hand_over(struct weir_job *job, uint32_t node,
+                                   struct weir_error *error) WEIR_MUST_USE;
 /* job_inflight.c: what was in flight, to where it goes on. */
 enum weir_result job_read_inflight(struct weir_job *job, struct weir_error *error) WEIR_MUST_USE;
 /* job_wire.c: inboxes and pipes of every actor. */

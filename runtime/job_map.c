@@ -54,19 +54,26 @@ static enum weir_result check_losses(struct weir_job *job, struct weir_error *er
     return result;
 }
 
-enum weir_result job_map(struct weir_job *job, const struct manifest_graph *description,
-                         struct weir_error *error)
+enum weir_result job_make_mapping(struct weir_job *job, const struct manifest_graph *description,
+                                  struct weir_error *error)
 {
     const struct weir_allocator *allocator = job->run.allocator;
-    if (!job->run.restored_id)
-        return WEIR_OK;
     struct mapping_traits *traits = make_traits(job->graph, allocator);
     if (!traits)
         return error_memory(error, "the mapping of a checkpoint", sizeof *traits);
-    struct weir_error trouble = {0};
     enum weir_result result =
-        mapping_make(&job->restored.graph, description, traits, allocator, &job->mapping, &trouble);
+        mapping_make(&job->restored.graph, description, traits, allocator, &job->mapping, error);
     free_traits(traits, allocator);
+    return result;
+}
+
+enum weir_result job_map(struct weir_job *job, const struct manifest_graph *description,
+                         struct weir_error *error)
+{
+    if (!job->run.restored_id)
+        return WEIR_OK;
+    struct weir_error trouble = {0};
+    enum weir_result result = job_make_mapping(job, description, &trouble);
     if (!result)
         result = mapping_check(&job->mapping, &trouble);
     if (!result)

@@ -356,7 +356,27 @@ static enum weir_result hand_over(struct weir_job *job, uint32_t node,
     return result ? result : read_times(job, node, parts, error);
 }
 
-enum weir_result job_hand_over(struct weir_job *job, uint32_t node, struct weir_error *error)
+/* Of one subtask; the others are refused for the same things. */
+static enum weir_result try_part(struct weir_job *job, uint32_t node,
+                                 const struct blob_buffer *parts, const struct weir_bytes *views,
+                                 struct weir_error *error)
+{
+    struct handover handover = {&job->mapping, node, views,
+                                job->graph->nodes[node].table->timers_shared};
+    struct snapshot_writer writer = {.grow = grow_part, .context = job};
+    enum weir_result result = handover_write(&handover, 0, &writer, error);
+    (void)parts;
+    memory_release(job->run.allocator, writer.data);
+    return result;
+}
+
+/* With the node's old parts in hand. */
+static enum weir_result with_parts(struct weir_job *job, uint32_t node,
+                                   enum weir_result (*act)(struct weir_job *job, uint32_t node,
+                                                           const struct blob_buffer *parts,
+                                                           const struct weir_bytes *views,
+                                                           struct weir_error *error),
+                                   struct weir_error *error)
 {
     const struct weir_allocator *allocator = job->run.allocator;
     uint32_t then = job->mapping.nodes[node].then;
@@ -366,10 +386,20 @@ enum weir_result job_hand_over(struct weir_job *job, uint32_t node, struct weir_
     enum weir_result result = parts && views ? read_old_parts(job, then, parts, views, error)
                                              : error_memory(error, "restored parts", count);
     if (!result)
-        result = hand_over(job, node, parts, views, error);
+        result = act(job, node, parts, views, error);
     for (uint32_t i = 0; parts && i < count; i++)
         blob_buffer_free(&parts[i], allocator);
     memory_release(allocator, parts);
     memory_release(allocator, views);
     return result;
+}
+
+enum weir_result job_hand_over(struct weir_job *job, uint32_t node, struct weir_error *error)
+{
+    return with_parts(job, node, hand_over, error);
+}
+
+enum weir_result job_try_hand_over(struct weir_job *job, uint32_t node, struct weir_error *error)
+{
+    return with_parts(job, node, try_part, error);
 }

@@ -322,6 +322,18 @@ WEIR_API enum weir_result weir_graph_plan(struct weir_graph *graph, uint32_t par
                                           void (*line)(void *context, const char *text),
                                           void *context, struct weir_error *error) WEIR_MUST_USE;
 
+struct weir_job_options;
+/* How the checkpoint that a start with these options would go on from (`restore`; a savepoint too)
+ * is laid onto the graph: a line for each node, state and edge, for what would be lost and for what
+ * does not fit. Reads the store, and changes nothing there; a job may be running on it. WEIR_OK:
+ * such a start would not be refused for its graph; else what it would be refused with, or an error
+ * of reading the checkpoint. (What an operator's `load` thinks of its items shows at the start.) */
+WEIR_API enum weir_result weir_graph_restore_plan(struct weir_graph *graph,
+                                                  const struct weir_job_options *options,
+                                                  void (*line)(void *context, const char *text),
+                                                  void *context,
+                                                  struct weir_error *error) WEIR_MUST_USE;
+
 /* ------------------------------------------------------------------- inside a callback -- */
 
 WEIR_API const char *weir_node_name(const struct weir_context *context);

@@ -457,8 +457,7 @@ static struct version first_version(void)
                             .table = &count_table};
 }
 
-static enum weir_result version_start(struct flow *flow, struct ledger *ledger,
-                                      const struct version *version)
+static void version_open(struct flow *flow, struct ledger *ledger, const struct version *version)
 {
     flow_init(flow);
     flow->options.store = scratch.path;
@@ -476,6 +475,12 @@ static enum weir_result version_start(struct flow *flow, struct ledger *ledger,
     weir_node count = weir_graph_add(flow->graph, &options);
     weir_connect(flow->graph, source, count, WEIR_BY_KEY);
     weir_connect(flow->graph, count, ledger_sink(flow->graph, "sink", ledger, 0), WEIR_SPREAD);
+}
+
+static enum weir_result version_start(struct flow *flow, struct ledger *ledger,
+                                      const struct version *version)
+{
+    version_open(flow, ledger, version);
     return weir_job_start(flow->graph, &flow->options, &flow->job, &flow->error);
 }
 
@@ -663,4 +668,63 @@ Test(job_rescale, the_number_of_key_groups_is_the_stores_for_ever)
         ends(&ledger, &version);
         cr_expect_eq(total, FEW);
     }
+}
+
+static char told[8192];
+
+static void tell(void *context, const char *text)
+{
+    size_t size = strlen(told);
+    (void)context;
+    snprintf(told + size, sizeof told - size, "%s\n", text);
+}
+
+/* The plan answers what the start would answer, and says why. */
+static void plans(struct ledger *ledger, const struct version *version, enum weir_result result,
+                  const char *says)
+{
+    struct flow flow;
+    told[0] = 0;
+    version_open(&flow, ledger, version);
+    cr_expect_eq(weir_graph_restore_plan(flow.graph, &flow.options, tell, NULL, &flow.error),
+                 result, "%s", flow.error.text);
+    cr_expect(strstr(told, says) != NULL, "%s", told);
+    cr_expect(!result || strstr(flow.error.text, "does not fit this graph: "), "%s",
+              flow.error.text);
+    flow_free(&flow);
+}
+
+Test(job_rescale, a_plan_tells_how_a_checkpoint_fits_and_changes_nothing)
+{
+    struct ledger ledger;
+    struct version version = first_version();
+    struct weir_operator fixed = count_table;
+    plans(&ledger, &version, WEIR_OK, "no checkpoint to go on from: a first start");
+    suspend_first(&ledger);
+    plans(&ledger, &version, WEIR_OK, "node count: as it was\n  state counts: goes on as it is\n");
+    version.parallelism = 3;
+    plans(&ledger, &version, WEIR_OK,
+          "node count: from 2 subtasks to 3\n"
+          "  state counts: each key goes to the subtask that owns it now\n"
+          "  subtask 0: key groups 0 to 42, of old subtasks 0\n"
+          "  subtask 1: key groups 43 to 85, of old subtasks 0 1\n"
+          "  subtask 2: key groups 86 to 127, of old subtasks 1\n");
+    version.states[0].version = 2;
+    plans(&ledger, &version, WEIR_MISMATCH, "does not fit: state 'counts' of node 'count' was");
+    version.states[0].migrate = drop_value;
+    plans(&ledger, &version, WEIR_OK, "  state counts: migrated from version 1 to 2\n");
+    version = first_version();
+    version.states[0].name = "other";
+    plans(&ledger, &version, WEIR_REFUSED, "would be lost: state 'counts' of node 'count': ");
+    version.allowed = true;
+    plans(&ledger, &version, WEIR_OK, "dropped: state 'counts' of node 'count': ");
+    version = first_version();
+    fixed.fixed = "it counts on its fingers";
+    version.table = &fixed;
+    version.parallelism = 1;
+    plans(&ledger, &version, WEIR_MISMATCH, "which it can't change: it counts on its fingers");
+    version = first_version();
+    store_is_sound(scratch.path);
+    ends(&ledger, &version);
+    cr_expect_eq(total, FEW);
 }

@@ -671,6 +671,8 @@ static void fill_defaults(struct options *options)
         options->poison_after = 3;
     if (!given(options, "stop-deadline"))
         options->stop_deadline_ns = 30000 * MILLISECOND_NS;
+    options->maps = options->verb == OPTIONS_PLAN && given(options, "restore") &&
+                    options->job.restore != WEIR_RESTORE_NONE;
     options->elsewhere = options->job.restore != WEIR_RESTORE_LATEST;
 }
 

@@ -52,6 +52,7 @@ struct options {
     bool elsewhere;           /* --restore names something else than the newest checkpoint */
 
     bool dot;              /* `plan` as Graphviz */
+    bool maps;             /* of `plan`: how the checkpoint named by --restore fits, too */
     bool drain;            /* `stop` means WEIR_STOP_DRAIN, */
     bool now;              /* or WEIR_STOP_NOW; neither: WEIR_STOP_SUSPEND */
     const char *savepoint; /* of `stop`: a directory, as it was written; NULL: none */

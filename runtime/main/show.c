@@ -70,6 +70,8 @@ enum weir_result show_plan(const char *program, struct weir_graph *graph,
             print_parameters(&options->parameters);
     }
     free(plan);
+    if (result == WEIR_OK && options->maps && !options->dot && !options->json)
+        result = weir_graph_restore_plan(graph, &options->job, print_line, stdout, error);
     if (result == WEIR_OK && fflush(stdout) != 0) {
         result = refuse(error, "standard output: %s", strerror(errno));
         error->code = WEIR_FAILED;
