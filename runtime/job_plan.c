@@ -98,12 +98,13 @@ static void say_edge(const struct laying *laying, uint32_t edge)
     const struct mapping *mapping = &laying->job.mapping;
     const struct manifest_edge *is = &mapping->now->edges[edge];
     const struct mapping_edge *map = &mapping->edges[edge];
-    bool spread = laying->job.graph->edges[edge].routing == WEIR_SPREAD;
+    enum weir_routing routing = laying->job.graph->edges[edge].routing;
     say(laying, "edge %s.%s -> %s.%s: %s", mapping->now->nodes[is->from].name, is->output,
         mapping->now->nodes[is->to].name, is->input,
         map->then == MAPPING_NONE ? "new"
         : !map->moved             ? "what is in flight stays where it is"
-        : spread                  ? "what is in flight is shared out, channel by channel"
+        : routing == WEIR_SPREAD  ? "what is in flight is shared out, channel by channel"
+        : routing == WEIR_FORWARD ? "nothing may be in flight"
                                   : "what is in flight goes where its keys go");
 }
 

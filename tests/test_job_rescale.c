@@ -386,6 +386,8 @@ Test(job_rescale, what_lives_by_event_time_lives_until_the_slowest_has_passed)
         life_end(&world);
         ledger_is(&world.ledger, RECORDS, 1);
         world_close(&world);
+    }
+}
 
 /* -------------------------------------------------------------------------- another graph -- */
 
