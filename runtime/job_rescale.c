@@ -150,8 +150,8 @@ static enum weir_result move_log(struct moving *moving, uint32_t instance,
     return result;
 }
 
-/* Time goes back to where the slowest was: its records have not come yet, and find what lived there.
- * What had expired in an old state is not handed over. */
+/* Time goes back to where the slowest was: its records have not come yet, and find what lived
+ * there. What had expired in an old state is not handed over. */
 static void set_times(const struct moving *moving)
 {
     const struct plan_node *plan = &moving->job->run.plan.nodes[moving->node];
