@@ -401,7 +401,15 @@ Test(job_restore, a_graph_that_the_checkpoint_does_not_fit_is_refused_and_the_di
         {"put", "seen", 1, 16, 1, 1, WEIR_SPREAD, WEIR_MISMATCH, {"8 bytes and has 16"}},
         {"put", "seen", 1, 8, 2, 1, WEIR_SPREAD, WEIR_OK, {0}}, /* load is told */
         {"put", "seen", 1, 8, 1, 2, WEIR_SPREAD, WEIR_OK, {0}},
-        {"put", "seen", 1, 8, 1, 1, WEIR_FORWARD, WEIR_OK, {0}}, /* nothing was on it */
+        {"put",
+         "seen",
+         1,
+         8,
+         1,
+         1,
+         WEIR_FORWARD,
+         WEIR_MISMATCH, /* another edge */
+         {"'pass' has an input that the checkpoint does not know"}},
     };
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
         error.text[0] = 0;
