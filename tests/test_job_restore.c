@@ -560,6 +560,7 @@ static enum weir_result run_keeper(const struct weir_operator *table, struct wei
     struct ledger ledger;
     enum weir_outcome outcome;
     ledger_init(&ledger, 1010001);
+    ledger.forgets = true; /* each run has another one */
     flow_init(&flow);
     flow.options.store = scratch.path;
     flow.options.interval_ns = -1;
