@@ -116,11 +116,11 @@ static enum weir_result source_open(void *self, struct weir_context *context, co
     if (fails(context, source->node, SIM_CALL_OPEN))
         return WEIR_FAILED;
     source->began_ns = weir_now(context);
-    if (!weir_restored(context)) {
+    uint64_t *stride = &source->node->graph->stride[source->node - source->node->graph->nodes];
+    if (!weir_restored(context))
         source->next[source->count++] = weir_subtask(context);
-        source->node->graph->stride[source->node - source->node->graph->nodes] =
-            weir_parallelism(context);
-    }
+    if (!weir_restored(context) || *stride == 0) /* another graph of the same job began it */
+        *stride = weir_parallelism(context);
     world_opened(source->node->graph->world, weir_epoch(context));
     if (source->node == source->node->graph->nodes && weir_subtask(context) == 0)
         return keep_file(context, source->node->graph->world);

@@ -49,7 +49,8 @@ static void begin_part(struct snapshot_writer *part, bool finished, uint64_t pos
 static void world_open(struct world *world, uint32_t p, uint32_t q)
 {
     *world = (struct world){
-        .states = {{text("total"), text("u64"), 1, 8}, {text("last"), text(""), 1, 0}},
+        .states = {{.name = text("total"), .format = text("u64"), .version = 1, .value_size = 8},
+                   {.name = text("last"), .format = text(""), .version = 1}},
         .was = {text("count"), text("function"), 7, p, world->states, 1},
         .is = {text("count"), text("function"), 7, q, world->states, 1},
         .then = {.key_groups = GROUPS, .nodes = &world->was, .node_count = 1},

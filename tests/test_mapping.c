@@ -113,7 +113,8 @@ static struct manifest_edge edge(uint32_t from, uint32_t to, const char *routing
 static void make(struct sample *sample)
 {
     *sample = (struct sample){
-        .states = {{text("total"), text("u64"), 1, 8}, {text("last"), text(""), 3, 0}},
+        .states = {{.name = text("total"), .format = text("u64"), .version = 1, .value_size = 8},
+                   {.name = text("last"), .format = text(""), .version = 3}},
         .nodes = {{text("lines"), text("source"), 1, 2, NULL, 0},
                   {text("count"), text("function"), 1, 3, sample->states, 2},
                   {text("sink"), text("sink"), 1, 1, NULL, 0}},
