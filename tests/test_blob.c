@@ -124,7 +124,7 @@ Test(blob, kinds_are_told_apart_and_an_unknown_one_is_refused_as_such)
     cr_assert_eq(open_bytes(&blob, sealed.data, sealed.size), WEIR_OK);
     blob.kind = BLOB_SNAPSHOT;
     cr_assert_eq(open_bytes(&blob, sealed.data, sealed.size), WEIR_DAMAGED);
-    for (unsigned kind = 0; kind < 256; kind += kind == 0 ? 4 : 1) {
+    for (unsigned kind = 0; kind < 256; kind += kind == 0 ? BLOB_LIST + 1 : 1) {
         sealed.data[13] = (unsigned char)kind;
         repair(sealed.data);
         cr_assert_eq(blob_header(sealed.data, &read, &error), WEIR_UNSUPPORTED, "kind %u", kind);
