@@ -178,8 +178,8 @@ stopped_run_goes_on() {
     code_of wait "$pid"
     ((code == 6)) || fail "exit $code after SIGTERM"
     grep -q 'stopped on request' "$work/paced.log" || fail "it does not say that it stopped"
-    expect 4 'parallelism' "${run[@]}" --parallelism 2
-    expect 0 'restored from checkpoint [0-9]+' "${run[@]}"
+    expect 3 'key groups' "${run[@]}" --key-groups 64
+    expect 0 'restored from checkpoint [0-9]+' "${run[@]}" --parallelism 2
     same_counts "a stopped run" "$work/counts" "$out"
 }
 
