@@ -9,8 +9,8 @@
 
 source "$(dirname "$0")/tools/job.bash"
 program=$1/examples/bank
-kills=${WEIR_KILLS:-5}     # of each run
-seconds=${WEIR_SECONDS:-2} # a run lasts at least that long
+kills=${WEIR_KILLS:-3}     # of each run
+seconds=${WEIR_SECONDS:-1} # a run lasts at least that long
 rate=6000                  # orders a second
 orders=$((seconds * rate))
 accounts=1000

@@ -7,8 +7,8 @@
 #     tests/job_modes.sh BUILD_FOLDER       WEIR_KILLS=200 WEIR_SECONDS=100 for the long version
 
 source "$(dirname "$0")/tools/job.bash"
-kills=${WEIR_KILLS:-5}     # of each run
-seconds=${WEIR_SECONDS:-2} # a run lasts at least that long
+kills=${WEIR_KILLS:-3}     # of each run
+seconds=${WEIR_SECONDS:-1} # a run lasts at least that long
 lines=$((seconds < 10 ? seconds * 30000 : seconds * 5000)) # less than a split of 16 MiB
 
 # How many of the store's checkpoints hold records that were in flight.

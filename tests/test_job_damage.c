@@ -251,11 +251,11 @@ static void try_start(const struct kept *file, const char *what, size_t offset)
     refused++;
 }
 
-/* All of LOCK, of manifests and of the first blob's header in a container; elsewhere every 13th
+/* All of LOCK, of manifests and of the first blob's header in a container; elsewhere every 29th
  * byte, unless full. With a share less: see explore.h. */
 static size_t next_byte(const struct kept *file, size_t byte)
 {
-    size_t stride = strstr(file->name, ".seg") != NULL && byte >= 64 ? 13 : 1;
+    size_t stride = strstr(file->name, ".seg") != NULL && byte >= 64 ? 29 : 1;
     return byte + (explore_full() ? 1 : stride * explore_share());
 }
 
@@ -315,7 +315,7 @@ Test(job_damage, every_cut_is_named_or_harmless)
     for (unsigned i = 0; i < kept_count; i++) {
         size_t whole = kept[i].size;
         for (size_t size = 0; in_store(&kept[i]) && size < whole;
-             size += explore_full() || size == 0 ? 1 : 9 * explore_share()) {
+             size += explore_full() || size == 0 ? 1 : 19 * explore_share()) {
             kept[i].size = size;
             put_back();
             kept[i].size = whole;

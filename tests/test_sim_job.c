@@ -6,7 +6,7 @@
  * weir to test these tests are found by them.
  *
  *   WEIR_SIM_SEEDS=N   how many seeds of random lives, each lived twice (tests/sim/run --seeds N);
- *                      500, or with WEIR_TEST_SHARE a part, and then no planted bugs
+ *                      240, or with WEIR_TEST_SHARE a part, and then no planted bugs
  *   WEIR_SIM_FIRST=S   the first of them
  *   WEIR_TEST_SEED=S   that one alone, told at length
  *   WEIR_SIM_LIFE=...  what else a life is to be: see sim_plan.h
@@ -201,7 +201,7 @@ static void live_alone(uint64_t seed)
 
 Test(sim_job, random_lives)
 {
-    uint64_t seeds = number_of("WEIR_SIM_SEEDS", 500 / explore_share()),
+    uint64_t seeds = number_of("WEIR_SIM_SEEDS", 240 / explore_share()),
              first = number_of("WEIR_SIM_FIRST", 1);
     struct tally tally = {0};
 

@@ -77,7 +77,7 @@ set(test_environment
 if(WEIR_SANITIZE)
     list(APPEND test_environment "WEIR_TEST_SHARE=24")
 elseif(NOT CMAKE_C_COMPILER_ID STREQUAL "GNU")
-    list(APPEND test_environment "WEIR_TEST_SHARE=8")
+    list(APPEND test_environment "WEIR_TEST_SHARE=24")
 endif()
 
 # The sanitizers of these compilers lose their way where the kernel scatters addresses over more
