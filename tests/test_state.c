@@ -999,7 +999,7 @@ Test(state, log_and_list_stay_bounded)
         struct state *state = state_new(NULL, 8);
         uint64_t segments, live = 50000 * 24;
         fill(state, 0, 50000);
-        for (int cut = 0; cut < (int)explore_part(1000); cut++) {
+        for (int cut = 0; cut < (int)explore_part(explore_part(1000)); cut++) {
             uint64_t below = skewed && chance(10) > 0 ? 500 : 50000, from = chance(below);
             for (int i = 0; i < 300; i++, from = chance(below))
                 fill(state, from, from + 1);
@@ -1025,7 +1025,7 @@ static uint64_t list_after_idle_cuts(struct state *state, uint64_t *bytes)
 /* Segments that are small, or large, or one large one in whose way many small ones stand. */
 Test(state, the_list_gets_shorter_again_and_is_left_alone_then)
 {
-    static const uint32_t sizes[] = {1, 20000};
+    const uint32_t sizes[] = {1, explore_part(explore_part(20000))};
     uint64_t segments, bytes, from = 0;
     for (int i = 0; i < 2; i++) {
         struct state *state = state_new(NULL, 8);
@@ -1045,9 +1045,10 @@ Test(state, the_list_gets_shorter_again_and_is_left_alone_then)
         state_free(&state);
     }
     struct state *state = state_new(NULL, 8);
-    fill(state, 0, 1000000);
+    uint32_t many = explore_part(explore_part(1000000));
+    fill(state, 0, many);
     cut_bytes(state, &segments);
-    fill(state, 0, 600000); /* the large one has garbage enough to be a victim */
+    fill(state, 0, many / 10 * 6); /* the large one has garbage enough to be a victim */
     for (uint64_t key = 2000000; key < 2000000 + explore_part(3000); key++) {
         struct state_cut cut;
         fill(state, key, key + 1);
@@ -1123,7 +1124,7 @@ Test(state, tombstones_do_not_pile_up)
     struct state *state = state_new(NULL, 8);
     uint64_t segments;
     fill(state, 0, 20000);
-    for (uint64_t i = 20000; i < explore_part(400000); i += 100) {
+    for (uint64_t i = 20000; i < explore_part(explore_part(400000)); i += 100) {
         (void)cut_bytes(state, &segments);
         drain(state, i - 100, i);
         fill(state, i, i + 100);
