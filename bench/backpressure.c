@@ -19,6 +19,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "clocks.h"
 #include "weir.h"
 
 #define MS INT64_C(1000000)
@@ -58,13 +59,6 @@ static void die(const char *what)
 {
     fprintf(stderr, "backpressure: %s\n", what);
     exit(1);
-}
-
-static int64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 * MS + now.tv_nsec;
 }
 
 static void pause_ns(int64_t ns)

@@ -17,6 +17,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "clocks.h"
 #include "weir.h"
 
 #define SPAN 64
@@ -45,19 +46,6 @@ struct side {
     _Atomic int64_t cut_cpu_ns; /* the most of a cut */
     char store[300], scratch[300];
 };
-
-static int64_t read_clock(clockid_t clock)
-{
-    struct timespec time;
-    if (clock_gettime(clock, &time) != 0)
-        return 0;
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
-}
-
-static int64_t now_ns(void)
-{
-    return read_clock(CLOCK_MONOTONIC);
-}
 
 static void pause_ns(int64_t ns)
 {

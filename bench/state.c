@@ -31,6 +31,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "clocks.h"
 #include "keys.h"
 #include "weir.h"
 
@@ -94,19 +95,6 @@ struct figures {
     uint64_t aborted;
     uint64_t memory; /* most of it, bytes */
 };
-
-static int64_t read_clock(clockid_t clock)
-{
-    struct timespec time;
-    if (clock_gettime(clock, &time) != 0)
-        return 0;
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
-}
-
-static int64_t now_ns(void)
-{
-    return read_clock(CLOCK_MONOTONIC);
-}
 
 static void sleep_until(int64_t until_ns)
 {

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "clocks.h"
 #include "weir.h"
 
 #define ROUNDS_MAX 15
@@ -36,13 +37,6 @@ struct result {
     uint64_t checkpoints;
     int64_t cut_max_ns;
 };
-
-static int64_t now_ns(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
-}
 
 static uint64_t xorshift(uint64_t *state)
 {

@@ -56,12 +56,6 @@ int pair_compare_bytes(struct weir_bytes left, struct weir_bytes right)
     return order != 0 ? order : (left.size > right.size) - (left.size < right.size);
 }
 
-int pair_compare(struct pair left, struct pair right)
-{
-    int order = pair_compare_bytes(left.key, right.key);
-    return order != 0 ? order : pair_compare_bytes(left.sub, right.sub);
-}
-
 static void write_big(unsigned char *to, uint64_t number)
 {
     for (uint32_t i = 0; i < 8; i++)

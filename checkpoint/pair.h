@@ -39,8 +39,7 @@ void pair_write(unsigned char *to, struct pair pair); /* that many bytes; parts 
 /* Of bytes that pair_write has written. */
 struct pair pair_read(struct weir_bytes bytes);
 bool pair_is_sound(struct weir_bytes bytes);
-/* In the order of keys, then of sub keys, as bytes: below 0 when `left` is first. */
-int pair_compare(struct pair left, struct pair right);
+/* The order of bytes, below 0 when `left` is first. */
 int pair_compare_bytes(struct weir_bytes left, struct weir_bytes right);
 
 void pair_write_index(unsigned char to[PAIR_INDEX_SIZE], uint64_t index);

@@ -118,17 +118,6 @@ enum weir_result pair_make(struct state *state, struct pair pair, uint64_t key_h
     return WEIR_OK;
 }
 
-void state_prefetch_slot(const struct state *state, uint64_t hash)
-{
-    prefetch_slot(state, hash);
-}
-
-void state_prefetch_entry(const struct state *state, uint64_t hash)
-{
-    if (state->places == NULL)
-        prefetch_entry(state, hash);
-}
-
 /* A new entry with its key and a value of zeros. */
 static enum weir_result entry_create(struct state *state, struct weir_bytes key, size_t value_size,
                                      uint32_t *place)

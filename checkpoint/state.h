@@ -71,12 +71,7 @@ void state_ease(struct state *state);
 /* The cell of a key, zeroed when it is new. NULL: no memory, or over a limit. 8-byte aligned; valid
  * until the next put, remove or cut. Fixed-size states only. */
 void *state_cell(struct state *state, struct weir_bytes key, uint64_t hash);
-/* A hint that state_cell or state_get will soon be called: first the index, then (called a second
- * time for the same key, some nanoseconds later) the entry. */
-void state_prefetch_slot(const struct state *state, uint64_t hash);
-void state_prefetch_entry(const struct state *state, uint64_t hash);
-
-/* All that for a span of keys, `stride` bytes apart, so that their cache misses overlap: hashes[i]
+/* The same for a span of keys, `stride` bytes apart, so that their cache misses overlap: hashes[i]
  * is the key's hash, cells[i] its cell (or value), NULL when it has none yet, or no memory. Cells
  * are valid until the next put, remove or cut; new keys do not move them. Answers how many have
  * none. Of values that expire, and of other kinds, it finds none, only hashes: to ask for a cell

@@ -80,7 +80,7 @@ enum weir_result job_map(struct weir_job *job, const struct manifest_graph *desc
         result = check_losses(job, &trouble);
     if (!result)
         return WEIR_OK;
-    if (result == WEIR_MISMATCH || result == WEIR_REFUSED)
+    if (result == WEIR_MISMATCH)
         error_within(&trouble, "checkpoint %llu does not fit this graph",
                      (unsigned long long)job->run.restored_id);
     if (error)

@@ -187,7 +187,7 @@ enum weir_result weir_graph_restore_plan(struct weir_graph *graph,
         say(&laying,
             "checkpoint %llu, laid onto this graph:", (unsigned long long)job->restored.id);
         result = lay(&laying, &ours);
-        if (result == WEIR_MISMATCH || result == WEIR_REFUSED)
+        if (result == WEIR_MISMATCH)
             error_within(&ours, "checkpoint %llu does not fit this graph",
                          (unsigned long long)job->restored.id);
     }

@@ -240,7 +240,7 @@ enum weir_result losses_check(struct losses *losses, bool allowed, struct weir_e
     char all[400] = "";
     size_t size = 0;
     if (losses->handles)
-        return error_set(error, WEIR_REFUSED, 0,
+        return error_set(error, WEIR_MISMATCH, 0,
                          "sink '%s' is not in the graph, and the checkpoint holds output of sinks "
                          "that is not published yet (%llu handles), which is never dropped: start "
                          "once with the graph as it was, and stop it",
@@ -252,7 +252,7 @@ enum weir_result losses_check(struct losses *losses, bool allowed, struct weir_e
                                  losses->texts[i]);
     losses->cut = size >= sizeof all;
     return error_set(
-        error, WEIR_REFUSED, 0,
+        error, WEIR_MISMATCH, 0,
         "the graph has no place for what would be lost (was something renamed?): %s%s: "
         "go back to the old graph, or drop it with --allow-dropped-state",
         all, losses->cut ? "..." : "");

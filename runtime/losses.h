@@ -22,7 +22,7 @@ enum weir_result losses_find(struct store *store, const struct manifest *manifes
                              const struct mapping *mapping, const struct weir_allocator *allocator,
                              struct losses *losses, struct weir_error *error) WEIR_MUST_USE;
 void losses_free(struct losses *losses);
-/* WEIR_REFUSED, naming them, unless they are allowed; handles never are. */
+/* WEIR_MISMATCH, naming them, unless they are allowed; handles never are. */
 enum weir_result losses_check(struct losses *losses, bool allowed,
                               struct weir_error *error) WEIR_MUST_USE;
 

@@ -179,6 +179,8 @@ stopped_run_goes_on() {
     ((code == 6)) || fail "exit $code after SIGTERM"
     grep -q 'stopped on request' "$work/paced.log" || fail "it does not say that it stopped"
     expect 3 'key groups' "${run[@]}" --key-groups 64
+    expect 4 'allow-dropped-state' "$(dirname "$program")/sessionize" run --store "$store" \
+        "${io[@]}" --set "rejects=$work/rejects"
     expect 0 'restored from checkpoint [0-9]+' "${run[@]}" --parallelism 2
     same_counts "a stopped run" "$work/counts" "$out"
 }

@@ -14,31 +14,6 @@ kills=${WEIR_KILLS:-4} # of each run
 rate=8000              # lines a second, over all sources
 lines=24000            # so a run that is killed lasts 3 seconds
 
-newest() { # STORE: its newest checkpoint
-    checkpoints "$1" | tail -n 1
-}
-
-moved() { # STORE BEFORE: true when there is a newer checkpoint, or the program is gone
-    [[ $(newest "$1") != "$2" ]] || ! kill -0 "$pid" 2>/dev/null
-}
-
-# killed STORE COMMAND...: lets it run to its next checkpoint and kills it there. False: it had
-# ended before.
-killed() {
-    local store=$1 before
-    before=$(newest "$store")
-    shift
-    background "$work/run.log" "$@"
-    until_true 60 moved "$store" "$before" || fail "no checkpoint within a minute: $*"
-    kill -KILL "$pid" 2>/dev/null || true
-    code_of wait "$pid" 2>/dev/null # quiet: the shell tells of the kill
-    case $code in
-    137) return 0 ;;
-    0) return 1 ;;
-    *) fail "exit $code before it was killed" ;;
-    esac
-}
-
 # survive NAME PARALLELISM OPTION...: killed again and again, and then let go to its end.
 survive() {
     local name=$1 store=$work/store count=0

@@ -14,31 +14,6 @@ pairs=${WEIR_PAIRS:-20}
 rate=16000 # lines a second
 lines=8000
 
-newest() { # STORE: its newest checkpoint
-    checkpoints "$1" | tail -n 1
-}
-
-moved() { # STORE BEFORE: true when there is a newer checkpoint, or the program is gone
-    [[ $(newest "$1") != "$2" ]] || is_gone "$pid"
-}
-
-# killed STORE COMMAND...: lets it run to its next checkpoint and kills it there. False: it had
-# ended before.
-killed() {
-    local store=$1 before
-    before=$(newest "$store")
-    shift
-    background "$work/run.log" "$@"
-    until_true 60 moved "$store" "$before" || fail "no checkpoint within a minute: $*"
-    kill -KILL "$pid" 2>/dev/null || true
-    code_of wait "$pid" 2>/dev/null # quiet: the shell tells of the kill
-    case $code in
-    137) return 0 ;;
-    0) return 1 ;;
-    *) fail "exit $code before it was killed: $*" ;;
-    esac
-}
-
 # lives WHAT P Q COMMAND...: with parallelism p, q, p, and to its end with q.
 lives() {
     local what=$1 p=$2 q=$3 parallelism

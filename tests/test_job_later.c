@@ -279,26 +279,38 @@ Test(job_later, stopped_and_abandoned_at_random_moments_the_output_is_exact)
     done(&flow, &ledger, &conduct);
 }
 
+/* A job whose first round, asked for, comes to nothing by `how` it behaves. */
+static void start_and_abort(struct flow *flow, struct ledger *ledger, struct conduct *conduct,
+                            atomic_int *how)
+{
+    draw(flow, ledger, conduct, RECORDS / 4);
+    flow->options.interval_ns = -1;
+    flow_start(flow);
+    atomic_store(how, 1);
+    cr_assert_eq(weir_job_checkpoint(flow->job, &flow->error), WEIR_OK);
+    watch_until(&flow->watch, &flow->watch.aborted, 1);
+}
+
+static void end_exactly(struct flow *flow, struct ledger *ledger, struct conduct *conduct)
+{
+    flow_ends(flow, WEIR_OUTCOME_ENDED);
+    flow_close(flow);
+    ledger_is(ledger, RECORDS, 1);
+    done(flow, ledger, conduct);
+}
+
 Test(job_later, a_write_that_fails_costs_its_round_and_names_the_operator)
 {
     struct conduct conduct = {0};
     struct flow flow;
     struct ledger ledger;
-    draw(&flow, &ledger, &conduct, RECORDS / 4);
-    flow.options.interval_ns = -1;
-    flow_start(&flow);
-    atomic_store(&conduct.failing, 1);
-    cr_assert_eq(weir_job_checkpoint(flow.job, &flow.error), WEIR_OK);
-    watch_until(&flow.watch, &flow.watch.aborted, 1);
+    start_and_abort(&flow, &ledger, &conduct, &conduct.failing);
     cr_expect(strstr(flow.watch.last_abort, "hoard[0]: operator state that is written later: "
                                             "write answered"),
               "%s", flow.watch.last_abort);
     cr_assert_eq(weir_job_checkpoint(flow.job, &flow.error), WEIR_OK);
     watch_until(&flow.watch, &flow.watch.committed, 1);
-    flow_ends(&flow, WEIR_OUTCOME_ENDED);
-    flow_close(&flow);
-    ledger_is(&ledger, RECORDS, 1);
-    done(&flow, &ledger, &conduct);
+    end_exactly(&flow, &ledger, &conduct);
 }
 
 Test(job_later, a_save_that_refuses_after_it_has_prepared_has_it_released_unwritten)
@@ -306,18 +318,10 @@ Test(job_later, a_save_that_refuses_after_it_has_prepared_has_it_released_unwrit
     struct conduct conduct = {0};
     struct flow flow;
     struct ledger ledger;
-    draw(&flow, &ledger, &conduct, RECORDS / 4);
-    flow.options.interval_ns = -1;
-    flow_start(&flow);
-    atomic_store(&conduct.refusing, 1);
-    cr_assert_eq(weir_job_checkpoint(flow.job, &flow.error), WEIR_OK);
-    watch_until(&flow.watch, &flow.watch.aborted, 1);
+    start_and_abort(&flow, &ledger, &conduct, &conduct.refusing);
     cr_expect_eq(conduct.written, 0);
     cr_expect_eq(conduct.released, 1);
-    flow_ends(&flow, WEIR_OUTCOME_ENDED);
-    flow_close(&flow);
-    ledger_is(&ledger, RECORDS, 1);
-    done(&flow, &ledger, &conduct);
+    end_exactly(&flow, &ledger, &conduct);
 }
 
 Test(job_later, what_waits_to_be_written_counts_and_the_stream_goes_on)

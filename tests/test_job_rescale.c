@@ -610,8 +610,8 @@ Test(job_rescale, a_state_may_be_added_and_one_is_dropped_only_when_that_is_said
     flow_free(&flow);
     cr_expect_eq(not_restored, 0);
     version.state_count = 1; /* without "counts" */
-    refuses(&ledger, &version, WEIR_REFUSED, "state 'counts' of node 'count': ");
-    refuses(&ledger, &version, WEIR_REFUSED, "--allow-dropped-state");
+    refuses(&ledger, &version, WEIR_MISMATCH, "state 'counts' of node 'count': ");
+    refuses(&ledger, &version, WEIR_MISMATCH, "--allow-dropped-state");
     version.allowed = true;
     ends(&ledger, &version);
     cr_expect(total >= 300 && total < FEW - 499, "%u", (unsigned)total); /* what "other" saw */
@@ -623,7 +623,7 @@ Test(job_rescale, a_node_of_another_name_is_a_new_one_and_starts_empty)
     suspend_first(&ledger);
     struct version version = first_version();
     version.name = "tally";
-    refuses(&ledger, &version, WEIR_REFUSED, "state 'counts' of node 'count': ");
+    refuses(&ledger, &version, WEIR_MISMATCH, "state 'counts' of node 'count': ");
     cr_expect_eq(not_restored, 0);
     version.allowed = true;
     ends(&ledger, &version);
@@ -717,7 +717,7 @@ Test(job_rescale, a_plan_tells_how_a_checkpoint_fits_and_changes_nothing)
     plans(&ledger, &version, WEIR_OK, "  state counts: migrated from version 1 to 2\n");
     version = first_version();
     version.states[0].name = "other";
-    plans(&ledger, &version, WEIR_REFUSED, "would be lost: state 'counts' of node 'count': ");
+    plans(&ledger, &version, WEIR_MISMATCH, "would be lost: state 'counts' of node 'count': ");
     version.allowed = true;
     plans(&ledger, &version, WEIR_OK, "dropped: state 'counts' of node 'count': ");
     version = first_version();

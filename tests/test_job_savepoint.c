@@ -468,7 +468,7 @@ Test(job_savepoint, a_graph_that_it_does_not_fit_leaves_no_store_behind)
                                                    .count = 1};
     weir_connect(graph, weir_sequence_source(graph, "more", &numbers),
                  ledger_sink(graph, "another", &ledger, 1), WEIR_SPREAD);
-    cr_assert_eq(weir_job_start(graph, &flow.options, &flow.job, &flow.error), WEIR_REFUSED);
+    cr_assert_eq(weir_job_start(graph, &flow.options, &flow.job, &flow.error), WEIR_MISMATCH);
     weir_graph_free(&graph);
     cr_expect(strstr(flow.error.text, "does not fit this graph") != NULL, "%s", flow.error.text);
     cr_expect_not(scratch_exists(place("other")));

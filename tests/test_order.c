@@ -3,6 +3,7 @@
  * The order against a sorted array. An id's key is ids[id], and its rank the key's upper half, so
  * many ranks are equal and the owner is asked. WEIR_TEST_SEED repeats a run.
  */
+#include "chance.h"
 #include "explore.h"
 #include "order.h"
 
@@ -13,24 +14,6 @@
 #include <time.h>
 
 #define IDS 20000u
-
-static uint64_t chance_state;
-
-static void chance_begin(void)
-{
-    const char *text = getenv("WEIR_TEST_SEED");
-    uint64_t seed = text != NULL ? strtoull(text, NULL, 0) : (uint64_t)time(NULL);
-    fprintf(stderr, "WEIR_TEST_SEED=%llu\n", (unsigned long long)seed);
-    chance_state = seed * 0x9e3779b97f4a7c15u + 1;
-}
-
-static uint64_t chance(uint64_t below)
-{
-    chance_state ^= chance_state << 13;
-    chance_state ^= chance_state >> 7;
-    chance_state ^= chance_state << 17;
-    return (chance_state >> 11) % below;
-}
 
 struct twin {
     struct order order;

@@ -3,6 +3,7 @@
  * The table against a naive twin: an array by key number that knows which keys live, with which
  * value, and whether the scan has seen them. WEIR_TEST_SEED repeats a run.
  */
+#include "chance.h"
 #include "explore.h"
 #include "segment_blobs.h"
 #include "state.h"
@@ -15,26 +16,6 @@
 
 #define GROUPS 128u
 #define KEY_MAX 40
-
-/* --- chance ------------------------------------------------------------------------------- */
-
-static uint64_t chance_state;
-
-static void chance_begin(void)
-{
-    const char *text = getenv("WEIR_TEST_SEED");
-    uint64_t seed = text != NULL ? strtoull(text, NULL, 0) : (uint64_t)time(NULL);
-    fprintf(stderr, "WEIR_TEST_SEED=%llu\n", (unsigned long long)seed);
-    chance_state = seed * 0x9e3779b97f4a7c15u + 1;
-}
-
-static uint64_t chance(uint64_t below)
-{
-    chance_state ^= chance_state << 13;
-    chance_state ^= chance_state >> 7;
-    chance_state ^= chance_state << 17;
-    return (chance_state >> 11) % below;
-}
 
 /* --- keys and values by number ------------------------------------------------------------ */
 
@@ -320,8 +301,6 @@ static void twin_cell(struct twin *twin, uint32_t number)
     struct twin_key *expected = &twin->keys[number];
     struct key key = key_number(number);
     uint64_t hash = state_hash(key_bytes(&key));
-    state_prefetch_slot(twin->state, hash);
-    state_prefetch_entry(twin->state, hash);
     unsigned char *cell = state_cell(twin->state, key_bytes(&key), hash);
     cr_assert(cell != NULL && (uintptr_t)cell % 8 == 0);
     struct weir_bytes view = {cell, twin->value_size};

@@ -3,6 +3,7 @@
  * Maps, lists, timers and values that expire against naive twins, over cuts that are kept, dropped
  * and restored from, and over changes of parallelism. WEIR_TEST_SEED repeats a run.
  */
+#include "chance.h"
 #include "explore.h"
 #include "segment_blobs.h"
 #include "state_list.h"
@@ -17,26 +18,6 @@
 
 #define GROUPS 128u
 #define TTL 500
-
-/* --- chance ------------------------------------------------------------------------------- */
-
-static uint64_t chance_state;
-
-static void chance_begin(void)
-{
-    const char *text = getenv("WEIR_TEST_SEED");
-    uint64_t seed = text != NULL ? strtoull(text, NULL, 0) : (uint64_t)time(NULL);
-    fprintf(stderr, "WEIR_TEST_SEED=%llu\n", (unsigned long long)seed);
-    chance_state = seed * 0x9e3779b97f4a7c15u + 1;
-}
-
-static uint64_t chance(uint64_t below)
-{
-    chance_state ^= chance_state << 13;
-    chance_state ^= chance_state >> 7;
-    chance_state ^= chance_state << 17;
-    return (chance_state >> 11) % below;
-}
 
 /* --- keys and values by number ------------------------------------------------------------ */
 

@@ -235,3 +235,28 @@ try_word_count() {
     end_watch "$what" "$1"
     echo "ok: $what: killed $killed times, exact"
 }
+
+newest() { # STORE: its newest checkpoint
+    checkpoints "$1" | tail -n 1
+}
+
+moved() { # STORE BEFORE: true when there is a newer checkpoint, or the program is gone
+    [[ $(newest "$1") != "$2" ]] || is_gone "$pid"
+}
+
+# killed STORE COMMAND...: lets it run to its next checkpoint and kills it there. False: it had
+# ended before.
+killed() {
+    local store=$1 before
+    before=$(newest "$store")
+    shift
+    background "$work/run.log" "$@"
+    until_true 60 moved "$store" "$before" || fail "no checkpoint within a minute: $*"
+    kill -KILL "$pid" 2>/dev/null || true
+    code_of wait "$pid" 2>/dev/null # quiet: the shell tells of the kill
+    case $code in
+    137) return 0 ;;
+    0) return 1 ;;
+    *) fail "exit $code before it was killed: $*" ;;
+    esac
+}
