@@ -215,7 +215,7 @@ mistakes_lose_nothing() {
     expect 3 'has 128 key groups' "$program" run --key-groups 7 --store "$store.new" \
         --set "input=$work/text" --set "output=$out" --restore "$saved"
     [[ ! -e $store.new ]] || fail "a start that was refused has made a store"
-    expect 3 "was something renamed.*state '.*' of node 'count': [0-9]+ keys" "$other" run \
+    expect 4 "was something renamed.*state '.*' of node 'count': [0-9]+ keys" "$other" run \
         --store "$store.new" --set "sales=$work/text" --set "prices=$work/text" \
         --set "output=$out" --restore "$saved"
     # A savepoint that is older than what was published does not go with that output.
