@@ -133,5 +133,6 @@ for ((i = 0; i < 3; i++)); do
         try "${modes[i]}" $((1 + 2 * ((i + turn + seed) % 3)))
     done
 done
+exercised "$all"
 echo "figure: bank runs=$runs kills=$all exact=$runs checkpoints_audited=$audited" \
     "most_in_flight=$in_flight"

@@ -51,3 +51,4 @@ for ((n = 1; n <= files; n++)); do
 done | sort >"$work/expected"
 published "$work/out" | sort | cmp - "$work/expected" || fail "not every line came once"
 echo "ok: $files files, $(wc -l <"$work/expected") lines, killed $killed times"
+exercised "$killed"

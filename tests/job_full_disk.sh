@@ -55,7 +55,7 @@ fill() {
 }
 
 try() { # final|updates
-    local before lines_before seconds=3
+    local before lines_before said seconds=3
     rm -rf "$store" "$out" "$log"
     background "$log" "$program" run --store "$store" --interval 50ms --set "rate=$rate" \
         --set "input=$work/text" --set "output=$out" --set "emit=$1"
@@ -70,6 +70,7 @@ try() { # final|updates
     sleep "$seconds"
     kill -0 "$pid" || fail "the job did not outlast a full disk"
     newer_than $((before + 2)) && fail "checkpoints were committed on a full disk"
+    newer_than $((before - 1)) || fail "a checkpoint was dropped to make room"
     rm "$disk/something_else" "$disk/the_rest"
     until_true 10 newer_than $((before + 2)) || fail "no checkpoint after space was freed"
     if [[ $1 == updates ]]; then # what was read meanwhile comes out at once; a line has 5 words
@@ -80,6 +81,9 @@ try() { # final|updates
     code_of wait "$pid"
     ((code == 0)) || fail "exit $code"
     "same_$([[ $1 == final ]] && echo counts || echo updates)" "emit=$1" "$work/counts" "$out"
+    said=$(grep -Eo '[0-9]+ checkpoints committed, [0-9]+ came to nothing' "$log")
+    said=${said##*, } # so many rounds met a full disk
+    exercised "${said%% *}"
     echo "figure: full_disk emit=$1" \
         "$(grep -Eo '[0-9]+ checkpoints committed, [0-9]+ came to nothing' "$log")"
 }

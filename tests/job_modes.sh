@@ -44,5 +44,6 @@ for mode in aligned unaligned adaptive; do
     try "$mode" 5 inproc
 done
 ((content_unaligned > 0)) || fail "unaligned: nothing was ever in flight: a poor test"
+exercised "$all"
 echo "figure: modes runs=$runs kills=$all exact=$runs checkpoints=$taken" \
     "with_content=$((content_unaligned + content_adaptive))"

@@ -24,7 +24,7 @@ files=6       # of input, so that all sources have some
 cuts=4        # in all starts of a job, at most
 patience=60   # seconds until a start counts as hanging
 late_ms=15000 # from the last cut to the failure, at most; on an idle machine it takes one or two
-trial=0 exact=0 gaps=0 restored=0 slowest_ms=0
+trial=0 exact=0 gaps=0 restored=0 lost=0 cut=0 slowest_ms=0
 declare -A sum=()
 
 # ---- the detour ----------------------------------------------------------------------------------
@@ -156,6 +156,7 @@ a_loss_is_noticed() {
     for ((round = 0; round < rounds || (restored == 0 && round < 5); round++)); do
         broken 1 "${modes[RANDOM % 3]}" 2 delay pieces loss
         ((failed >= broke)) || fail "$what: a batch was lost, and it did not fail"
+        lost=$((lost + broke))
     done
     ((gaps > 0 && restored > 0)) || fail "$gaps gaps, $restored restored: a poor test"
 }
@@ -165,8 +166,11 @@ cuts_are_survived() {
     local round what broke failed
     for ((round = 0; round < rounds; round++)); do
         broken "$cuts" aligned 2 pieces
+        cut=$((cut + broke))
         broken "$cuts" unaligned 3 delay pieces reorder duplicates
+        cut=$((cut + broke))
         broken "$cuts" adaptive 2 delay pieces
+        cut=$((cut + broke))
     done
 }
 
@@ -216,6 +220,10 @@ cut_in=()
 for place in greeting handshake between header payload batch; do
     cut_in+=("$place=${sum[cut_$([[ $place == between ]] || echo in_)$place]}")
 done
+exercised disorder_is_put_right $((sum[items_overtaken] + sum[credits_overtaken] +
+    sum[items_twice] + sum[credits_twice]))
+exercised a_loss_is_noticed "$lost"
+exercised cuts_are_survived "$cut"
 echo "figure: network jobs=$exact exact=$exact messages=${sum[messages]}" \
     "overtaken=${sum[items_overtaken]}+${sum[credits_overtaken]}" \
     "doubled=${sum[items_twice]}+${sum[credits_twice]} cuts: ${cut_in[*]}" \

@@ -126,4 +126,5 @@ else
     done
 fi
 ((kills > runs)) || fail "$kills kills in $runs runs: the input ended too early"
+exercised "$kills"
 echo "figure: rescale runs=$runs kills=$kills exact=$runs"

@@ -51,4 +51,5 @@ published "$work/out" | awk -v lines="$lines" '
           if (sum != 3) { print sum " clients"; exit 1 } }' || fail "not every line came once"
 cat "$work/sender.log"
 echo "ok: $((3 * lines)) acknowledged lines, killed $killed times, each line once"
+exercised "$killed"
 echo "figure: socket lines=$((3 * lines)) kills=$killed exact"

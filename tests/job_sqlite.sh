@@ -119,4 +119,5 @@ refused "a fresh start" "does not continue" "${again[@]}" --store "$work/store" 
     --set writers=3 --restore none
 refused "no store" "another history" "${again[@]}"
 check "after the refusals"
+exercised $((3 * kills))
 echo "figure: sqlite kills=$((3 * kills)) exact=3"

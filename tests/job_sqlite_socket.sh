@@ -85,4 +85,5 @@ awk '{ n[$2]++; cents[$2] += $3 } END { for (c in n) print c "|" n[c] "|" cents[
     "$work/orders" | sort -t '|' -k 1,1 >"$work/totals"
 try 1
 try 3
+exercised $((2 * kills))
 echo "figure: sqlite_socket kills=$((2 * kills)) exact=2"

@@ -38,6 +38,7 @@ try() {
     ((hit >= 3)) || fail "$1: only $hit of $4 runs were hit"
     cmp <(published "$work/out") <(numbers) || fail "$1: what came out is not what went in"
     echo "ok: $1: $hit times SIG$2, exact"
+    exercised "$hit"
     rm -rf "$work/store" "$work/out"
 }
 

@@ -84,6 +84,7 @@ killed_at_random_moments_is_exact() {
     killed_children $((seconds * 1000 / kills)) --set "rate=$((2 * rate))" --set emit=updates \
         --parallelism 2 --endpoint tcp://127.0.0.1
     same_updates "killed $kills times, parallel" "$work/counts" "$out"
+    exercised killed_at_random_moments_is_exact $((2 * kills))
 }
 
 child_dies_with_its_supervisor() {
@@ -109,6 +110,7 @@ errors_now_and_then_are_exact() {
     says 'restart 1 of at most 3'
     says 'restored from checkpoint [0-9]+'
     same_counts "errors" "$work/counts" "$out"
+    exercised errors_now_and_then_are_exact "$(count_of 'failed: .*told to fail')"
 }
 
 errors_of_parallel_tasks_are_exact() {
@@ -117,6 +119,7 @@ errors_of_parallel_tasks_are_exact() {
         --set every=$((lines / 8)) --set spans=yes --max-restarts 10 --supervise
     (($(count_of 'failed: .*told to fail') >= 3)) || fail "it failed $(count_of failed:) times"
     same_counts "errors of parallel tasks" "$work/counts" "$out"
+    exercised errors_of_parallel_tasks_are_exact "$(count_of 'failed: .*told to fail')"
 }
 
 # dies_in FUNCTION SIGNAL FRAME: the trace names the function.

@@ -51,4 +51,5 @@ try() {
 echo "seed $seed"
 try numbered
 try dated
+exercised "$total"
 echo "figure: tail MB=$megabytes kills=$total exact"

@@ -52,4 +52,5 @@ for ((round = 0; round < kills; round++)); do
     total=$((total + killed))
 done
 ((total > 0)) || fail "no kill came in time"
+exercised "$all"
 echo "figure: word_count runs=$runs kills=$all exact=$runs"

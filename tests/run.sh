@@ -6,8 +6,8 @@
 # Installs what is missing, builds with both compilers and with sanitizers, then runs the tests of
 # all builds as one ctest run, whose summary is the last thing printed. Exits non-zero if anything
 # failed. --full (hours more) also runs the tests named ..._full and writes their figures to
-# tests/LAST_FULL.md. JOBS (default: the processors, at most 4) is how many things run at once, and
-# one test more.
+# tests/LAST_FULL.md, and how often each fault was made to happen to tests/FAULTS.md. JOBS (default:
+# the processors, at most 4) is how many things run at once, and one test more.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 exec </dev/null
@@ -32,7 +32,7 @@ say() {
 
 install_missing() {
     local package missing=()
-    for package in gcc g++ libc6-dev clang clang-format cmake make pkg-config \
+    for package in gcc g++ libc6-dev clang clang-format cmake make pkg-config e2fsprogs \
         binutils python3 valgrind spin lz4 libzmq3-dev libczmq-dev liblz4-dev libxxhash-dev \
         libjansson-dev libcsv-dev libsqlite3-dev sqlite3 libcriterion-dev; do
         # shellcheck disable=SC2016
@@ -126,6 +126,7 @@ status=0
 if [ $full = yes ]; then
     run_tests 2>&1 | tee "$check/ctest.log" || status=1
     write_figures
+    python3 tests/faults --count "$check/Testing/Temporary/LastTest.log" || status=1
 else
     run_tests || status=1
 fi

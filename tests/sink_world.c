@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "exercised.h"
 #include "sink_world.h"
 
 #include <criterion/criterion.h>
@@ -143,6 +144,7 @@ void world_crash_everywhere(const struct world_sink *sink, const enum fate *fate
     unsigned limit = 0;
     while (crash_twice(sink, limit, again, fates, fate_count))
         limit += explore_share();
+    exercised(limit / explore_share());
     cr_expect_gt(limit, 20);
 }
 

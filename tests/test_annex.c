@@ -11,6 +11,7 @@
 
 #include "annex.h"
 #include "disk.h"
+#include "exercised.h"
 #include "explore.h"
 #include "memory.h"
 #include "segment_blobs.h"
@@ -178,6 +179,7 @@ static void fail_each(const char *name, int os_error)
         if (!came)
             break;
     }
+    exercised(failed);
     cr_expect_gt(failed, 10, "%s: %u", name, failed);
 }
 

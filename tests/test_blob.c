@@ -6,6 +6,7 @@
 #include <xxhash.h>
 
 #include "blob.h"
+#include "exercised.h"
 #include "little.h"
 
 static const struct blob of = {.kind = BLOB_SNAPSHOT, .epoch = 3, .task = 5, .id = 77};
@@ -77,6 +78,7 @@ Test(blob, every_flipped_bit_and_every_cut_is_found)
     }
     for (size_t size = 0; size < sealed.size; size++)
         cr_assert_eq(open_bytes(&blob, sealed.data, size), WEIR_DAMAGED, "size %zu", size);
+    exercised(sealed.size * 9);
     cr_assert_eq(open_bytes(&blob, sealed.data, sealed.size), WEIR_OK);
     blob_buffer_free(&sealed, NULL);
 }

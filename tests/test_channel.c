@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "exercised.h"
 #include "explore.h"
 #include "gate.h"
 #include "outlet.h"
@@ -894,6 +895,7 @@ Test(channel, nothing_is_lost_or_doubled_between_processed_recorded_and_emitted)
            " of outlet content\n",
            total.rounds, total.aborts, total.overtakes, total.restarts, total.channel_items,
            total.outlet_items);
+    exercised(lives);
     cr_expect(given || total.rounds > 4000);
 }
 
@@ -928,7 +930,10 @@ static bool is_caught(const char *plant, uint64_t lives)
 
 Test(channel, planted_bugs_are_seen)
 {
-    for (size_t i = 0; i < sizeof plants / sizeof *plants; i++)
-        cr_expect(is_caught(plants[i], 500), "%s was not seen", plants[i]);
+    for (size_t i = 0; i < sizeof plants / sizeof *plants; i++) {
+        bool caught = is_caught(plants[i], 500);
+        cr_expect(caught, "%s was not seen", plants[i]);
+        exercised_by_name("plant", plants[i], caught);
+    }
     cr_expect_not(is_caught("none", 50));
 }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "exercised.h"
 #include "explore.h"
 #include "gate.h"
 #include "nameless.h"
@@ -399,6 +400,7 @@ Test(gate, no_batch_can_lead_the_reader_out_of_it)
             wire_clear(&out[i]);
         close_gate();
     }
+    exercised(400);
 }
 
 /* --------------------------------------------------------------------------- out of order -- */

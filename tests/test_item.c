@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "exercised.h"
 #include "item.h"
 
 #include <criterion/criterion.h>
@@ -84,6 +85,7 @@ Test(item, no_cut_is_read_beyond)
     const struct item_mark mark = {{ITEM_MARK, ITEM_WATERMARK}, 77};
     for (size_t left = 0; left < sizeof mark; left++)
         cr_assert_eq(next_of((const unsigned char *)&mark, left, &item), 0, "%zu bytes", left);
+    exercised(size + sizeof mark);
 }
 
 Test(item, no_flipped_bit_makes_the_reader_overreach)
@@ -96,6 +98,7 @@ Test(item, no_flipped_bit_makes_the_reader_overreach)
         cr_assert_leq(next_of(bytes, size, &item), size);
         bytes[bit / 8] ^= (unsigned char)(1u << bit % 8);
     }
+    exercised(8 * size);
 }
 
 Test(item, sizes_over_the_limit_unknown_marks_and_dirty_padding_are_refused)

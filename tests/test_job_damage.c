@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <time.h>
 
+#include "exercised.h"
 #include "explore.h"
 #include "scratch.h"
 #include "weir.h"
@@ -262,7 +263,7 @@ static size_t next_byte(const struct kept *file, size_t byte)
 static void tell(const char *what, unsigned cases)
 {
     printf("figure: job_damage %s=%u refused=%u harmless=%u\n", what, cases, refused, harmless);
-    fflush(stdout);
+    exercised(cases);
     cr_assert_gt(refused, 0);
 }
 

@@ -3,6 +3,7 @@
 /*
  * Jobs inside somebody's program: options, memory, ZeroMQ contexts, several at once, many in a row.
  */
+#include "exercised.h"
 #include "flow.h"
 
 #include <dirent.h>
@@ -289,6 +290,7 @@ static void fail_each(const char *store, bool on, bool polled)
         if (metered.meter.calls < k) /* it was over before */
             break;
     }
+    exercised((uint64_t)failed);
     cr_expect_gt(failed, 20);
 }
 
@@ -325,6 +327,7 @@ Test(job_embed, any_allocation_of_a_restart_may_fail)
         cr_assert_eq(metered.meter.live, 0, "call %ld", k);
         calls = metered.meter.calls < k ? k : 0;
     }
+    exercised((uint64_t)failed);
     cr_expect_gt(failed, 20);
 }
 

@@ -4,6 +4,7 @@
  * The journal: what was synced is there after any death, power cut and damage, whole and in order,
  * or the damage is named; what was not synced may be missing from its end, and nowhere else.
  */
+#include "exercised.h"
 #include "explore.h"
 #include "fake_context.h"
 #include "journal.h"
@@ -230,6 +231,7 @@ Test(journal, holds_what_was_synced_over_deaths_and_power_cuts, .init = set_up, 
         live_once(&random);
         empty_folder();
     }
+    exercised(300);
 }
 
 /* ---- faults ---- */
@@ -255,6 +257,7 @@ static bool work(struct life *life)
 Test(journal, a_death_at_every_file_call, .init = set_up, .fini = tear_down)
 {
     static struct life life;
+    uint64_t deaths = 0;
     for (unsigned limit = 1, died = 1; died; limit++)
         for (unsigned second = 0; second < 25; second++) {
             life = (struct life){.segment_bytes = 200};
@@ -275,8 +278,10 @@ Test(journal, a_death_at_every_file_call, .init = set_up, .fini = tear_down)
             expect_from(&life, journal_begin(&life.journal));
             end(&life);
             empty_folder();
+            deaths += died + (second > 0);
             cr_assert_lt(limit, 500);
         }
+    exercised(deaths);
 }
 
 /* ---- damage ---- */
@@ -329,6 +334,7 @@ Test(journal, every_changed_byte_of_an_old_segment_is_named, .init = set_up, .fi
         end(&life);
         flip(path, at);
     }
+    exercised((uint64_t)status.st_size);
     cr_assert_eq(read_all(&life), WEIR_OK, "%s", life.task.failed.text);
     end(&life);
 }
@@ -361,6 +367,7 @@ Test(journal, a_changed_byte_of_the_newest_segment_cuts_it_or_is_named, .init = 
         end(&life);
         empty_folder();
     }
+    exercised(size);
 }
 
 /* Nobody can tell a torn end from damage, but somebody can be told. */

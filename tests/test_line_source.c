@@ -4,6 +4,7 @@
  * The line source against a plain splitting of the same bytes: files, split sizes and parallelism
  * at random; a save and a load between any two records; inputs that changed behind its back.
  */
+#include "exercised.h"
 #include "fake_context.h"
 #include "weir_operators.h"
 
@@ -622,6 +623,7 @@ Test(line_source, every_broken_file_call_fails_the_run_or_nothing, .init = set_u
     struct text text = {(char *)(uintptr_t)TEXT, strlen(TEXT)};
     put_text("input", TEXT);
     weir_node node = add_source(folder, 5, 0);
+    uint64_t broken = 0;
     for (unsigned limit = 0;; limit++) {
         struct weir_context task;
         struct fake_run run = {0};
@@ -636,7 +638,9 @@ Test(line_source, every_broken_file_call_fails_the_run_or_nothing, .init = set_u
         fake_end(&task);
         if (!fired)
             break;
+        broken++;
     }
+    exercised(broken);
     fake_files_reset();
 }
 

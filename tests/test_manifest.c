@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "checkpoint_sample.h"
+#include "exercised.h"
 
 #include <inttypes.h>
 #include <xxhash.h>
@@ -342,6 +343,7 @@ Test(manifest, every_flipped_bit_and_every_cut_is_found)
     for (size_t cut = 0; cut < size; cut++)
         cr_assert_eq(parse(text, cut, &error), WEIR_DAMAGED, "cut at %zu", cut);
     cr_assert_eq(parse(text, size + 1, &error), WEIR_DAMAGED, "a trailing byte (the zero)");
+    exercised(size * 9 + 1);
 }
 
 Test(manifest, a_seal_does_not_make_nonsense_true)
@@ -434,6 +436,7 @@ Test(manifest, a_seal_does_not_make_nonsense_true)
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++)
         cr_assert_eq(parse_with(changes[i][0], changes[i][1], &error), WEIR_DAMAGED, "%s -> %s",
                      changes[i][0], changes[i][1]);
+    exercised(sizeof changes / sizeof *changes);
 }
 
 /* OLDER is one text of twelve; each of them is wrong once. */

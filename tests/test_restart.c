@@ -7,6 +7,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
+#include "exercised.h"
 #include "restart.h"
 
 enum { MS = 1000000 };
@@ -132,10 +133,12 @@ static void walk(size_t code, size_t size, uint32_t allowed)
 
 Test(restart, every_history_ends_as_the_rules_say)
 {
+    uint64_t histories = 0;
     for (uint32_t allowed = 0; allowed <= 4; allowed++)
         for (size_t size = 1, codes = EVENTS; size <= 7; size++, codes *= EVENTS)
-            for (size_t code = 0; code < codes; code++)
+            for (size_t code = 0; code < codes; code++, histories++)
                 walk(code, size, allowed);
+    exercised(histories);
 }
 
 Test(restart, several_checkpoints_told_at_once_are_news_once)

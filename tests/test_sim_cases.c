@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "exercised.h"
 #include "files.h"
 #include "job.h"
 #include "memory.h"
@@ -228,6 +229,7 @@ Test(sim_cases, given_up_at_any_message_a_round_leaves_nothing_and_the_next_is_t
     printf("figure: a round given up at each of %" PRIu64 " messages: %" PRIu64
            " came to nothing, %" PRIu64 " of them with records in flight; exact\n",
            places, aborts, with_content);
+    exercised(aborts);
     cr_assert(places > 200 && aborts > places / 2 && aborts < places && with_content > 20);
 }
 
@@ -353,5 +355,6 @@ Test(sim_cases, killed_in_recovery_three_times_over_it_converges)
     }
     printf("figure: %" PRIu64 " runs killed in the recovery of a recovery of a recovery: exact\n",
            lives);
+    exercised(lives);
     cr_assert_gt(commits, 3 * lives, "some have taken checkpoints between: %d", (int)commits);
 }

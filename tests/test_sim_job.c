@@ -22,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "exercised.h"
 #include "explore.h"
 #include "plant.h"
 #include "sim_pair.h"
@@ -101,6 +102,7 @@ struct tally {
     uint64_t lives, failed;
     double took, slowest;
     uint64_t slowest_seed;
+    uint32_t had[SIM_CONDITIONS]; /* lives */
 };
 
 static void live_and_count(struct tally *tally, const struct sim_plan *plan)
@@ -112,6 +114,8 @@ static void live_and_count(struct tally *tally, const struct sim_plan *plan)
     took = seconds() - began;
     sim_result_add(&tally->total, &result);
     tally->lives++;
+    for (uint32_t i = 0; i < SIM_CONDITIONS; i++)
+        tally->had[i] += result.conditions >> i & 1;
     tally->took += took;
     if (took > tally->slowest) {
         tally->slowest = took;
@@ -147,6 +151,16 @@ static void print_tally(const struct tally *tally)
     printf("figure: the wall clock jumped %" PRIu64 " times, %" PRIu64 " pauses; %" PRIu64
            " bytes of state left memory\n",
            total->jumps, total->pauses, total->mapped);
+}
+
+/* What FAULTS.md knows by these names. */
+static void print_exercised(const struct tally *tally)
+{
+    exercised(tally->lives);
+    for (int i = SIM_FAULT_NONE + 1; i < SIM_FAULTS; i++)
+        exercised_by_name("lives", sim_fault_name((enum sim_fault)i), tally->total.faults_hit[i]);
+    for (int i = 0; i < SIM_CONDITIONS; i++)
+        exercised_by_name("lives", sim_condition_name((enum sim_condition)i), tally->had[i]);
 }
 
 /* A plan with a bug has to fail with it, which shows that the seed still means what it meant, and
@@ -216,6 +230,7 @@ Test(sim_job, random_lives)
         live_and_count(&tally, &plan);
     }
     print_tally(&tally);
+    print_exercised(&tally);
     cr_assert_eq(tally.failed, 0);
 }
 
@@ -358,6 +373,7 @@ Test(sim_job, killed_at_every_file_call)
     uint64_t places = at_every_place((struct sim_trouble){.fault = SIM_FAULT_KILL, .harder = true});
 
     printf("figure: a small job killed at each of its %" PRIu64 " file calls: exact\n", places);
+    exercised(places / explore_share());
     cr_assert_gt(places, 60);
 }
 
@@ -367,6 +383,7 @@ Test(sim_job, power_cut_at_every_file_call)
         at_every_place((struct sim_trouble){.fault = SIM_FAULT_POWER, .harder = true});
 
     printf("figure: power cut at each of its %" PRIu64 " file calls: exact\n", places);
+    exercised(places / explore_share());
     cr_assert_gt(places, 60);
 }
 
@@ -376,6 +393,7 @@ Test(sim_job, every_file_call_fails)
         at_every_place((struct sim_trouble){.fault = SIM_FAULT_DISK, .os_error = EIO});
 
     printf("figure: EIO, and then ENOSPC, at each of its %" PRIu64 " file calls: exact\n", places);
+    exercised(2 * places / explore_share());
     cr_assert_eq(at_every_place((struct sim_trouble){.fault = SIM_FAULT_DISK, .os_error = ENOSPC}),
                  places);
 }
@@ -385,6 +403,7 @@ Test(sim_job, every_allocation_fails)
     uint64_t places = at_every_place((struct sim_trouble){.fault = SIM_FAULT_MEMORY});
 
     printf("figure: %" PRIu64 " allocations failed, one at a time: exact\n", places);
+    exercised(places / explore_share());
     cr_assert_gt(places, 400);
 }
 
@@ -393,6 +412,7 @@ Test(sim_job, dies_at_every_step)
     uint64_t places = at_every_place((struct sim_trouble){.fault = SIM_FAULT_STEP, .harder = true});
 
     printf("figure: a small job that dies at each of its %" PRIu64 " steps: exact\n", places);
+    exercised(places / explore_share());
     cr_assert_gt(places, 300);
 }
 
@@ -402,6 +422,7 @@ Test(sim_job, every_callback_fails_and_kills)
     uint64_t places = at_every_place(trouble);
 
     printf("figure: each of %" PRIu64 " callbacks failed, and then killed: exact\n", places);
+    exercised(2 * places / explore_share());
     cr_assert_gt(places, 200);
     trouble.harder = true;
     cr_assert_eq(at_every_place(trouble), places);
@@ -412,6 +433,7 @@ Test(sim_job, every_item_is_lost)
     uint64_t places = at_every_place((struct sim_trouble){.fault = SIM_FAULT_LOSE});
 
     printf("figure: each of %" PRIu64 " items lost: noticed, or nothing went on; exact\n", places);
+    exercised(places / explore_share());
     cr_assert_gt(places, 30);
 }
 
@@ -420,6 +442,7 @@ Test(sim_job, connection_breaks_at_every_item)
     uint64_t places = at_every_place((struct sim_trouble){.fault = SIM_FAULT_CUT, .harder = true});
 
     printf("figure: a connection broken at each of %" PRIu64 " items: exact\n", places);
+    exercised(places / explore_share());
     cr_assert_gt(places, 30);
 }
 
@@ -434,7 +457,7 @@ Test(sim_job, gap_in_time_is_one_late_tick)
 {
     struct sim_trouble none = {0};
     struct sim_result whole = lives_after(&none);
-    uint32_t aborted = 0;
+    uint32_t aborted = 0, gaps = 0;
 
     for (uint64_t k = 1; k < whole.first_steps; k += 7) {
         struct sim_trouble gap = {
@@ -447,7 +470,9 @@ Test(sim_job, gap_in_time_is_one_late_tick)
         cr_assert_leq(result.aborts, whole.aborts + 2, "at step %d", (int)k);
         cr_assert_leq(result.commits, 2 + rest_ns / SMALL_INTERVAL_NS, "at step %d", (int)k);
         aborted += result.aborts;
+        gaps++;
     }
+    exercised(gaps);
     cr_assert_gt(aborted, 0, "some gaps fall into a round, and are longer than its timeout");
 }
 
@@ -497,6 +522,7 @@ Test(sim_job, older_run_that_wakes_makes_nothing_visible)
     printf("figure: a run paused before each of its steps while another takes its store, %" PRIu64
            " pairs: %" PRIu64 " were refused, %" PRIu64 " made a third run necessary; exact\n",
            pairs.places, pairs.refused, pairs.third);
+    exercised(pairs.places);
     cr_assert(pairs.places > 1000 / explore_share() && pairs.refused > 1000 / explore_share());
 }
 
@@ -507,6 +533,7 @@ Test(sim_job, older_run_that_wakes_in_a_file_call_publishes_nothing)
     printf("figure: the same at each of its file calls, %" PRIu64 " pairs: %" PRIu64
            " were refused, %" PRIu64 " made a third run necessary; exact\n",
            pairs.places, pairs.refused, pairs.third);
+    exercised(pairs.places);
     cr_assert(pairs.places > 500 / explore_share() && pairs.refused > 500 / explore_share());
 }
 
@@ -634,6 +661,7 @@ Test(sim_job, planted_bugs_are_caught)
         uint64_t seeds = seeds_until_caught(&plants[i]);
         printf("figure: planted %s: %s %" PRIu64 " seeds\n", plants[i].name,
                seeds == 0 ? "NOT caught in" : "caught within", seeds == 0 ? PLANT_SEEDS : seeds);
+        exercised_by_name("plant", plants[i].name, seeds > 0);
         caught += seeds > 0;
     }
     printf("figure: %u of %zu planted bugs caught\n", caught, PLANTS);
@@ -670,6 +698,7 @@ Test(sim_job, planted_bugs_are_caught_by_two_runs)
         uint64_t pairs = pairs_until_caught(pair_plants[i]);
         printf("figure: planted %s: %s by a run paused at step %" PRIu64 "\n", pair_plants[i],
                pairs == 0 ? "NOT caught" : "caught", pairs);
+        exercised_by_name("plant", pair_plants[i], pairs > 0);
         caught += pairs > 0;
     }
     cr_assert_eq(caught, PAIR_PLANTS);

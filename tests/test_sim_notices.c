@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "exercised.h"
 #include "explore.h"
 #include "job.h"
 #include "plant.h"
@@ -256,6 +257,7 @@ Test(sim_notices, of_each_abort_and_each_commit_every_operator_is_told_once)
         live(seed, &aborts, &commits);
         look_back(seed);
     }
+    exercised(aborts + commits);
     cr_assert(aborts > 200 && commits > 1000, "%u aborts, %u commits", aborts, commits);
 }
 
@@ -462,6 +464,7 @@ Test(sim_notices, a_source_that_acknowledges_at_commit_loses_nothing_wherever_it
     }
     printf("figure: a source that acknowledges killed at %" PRIu64 " steps: nothing lost\n",
            deaths);
+    exercised(deaths);
     cr_assert_gt(deaths, 100);
 }
 

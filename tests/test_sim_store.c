@@ -20,6 +20,7 @@
 #include <errno.h>
 
 #include "disk.h"
+#include "exercised.h"
 #include "explore.h"
 #include "files.h"
 #include "lock.h"
@@ -452,9 +453,10 @@ static uint64_t at_calls(enum trouble trouble, int os_error, uint64_t seed, uint
 
 /* Where there are several seeds, each takes every other call, and so all of them are taken; in full
  * each takes all. */
-static void hold_at_every_call(enum trouble trouble, int os_error, uint64_t seeds)
+static uint64_t hold_at_every_call(enum trouble trouble, int os_error, uint64_t seeds)
 {
     struct told told;
+    uint64_t all = 0;
     uint32_t turns = explore_full() || seeds == 1 ? 1 : 2;
     for (uint64_t seed = 1; seed <= seeds; seed++) {
         uint64_t calls = at_calls(trouble, os_error, 1000 * seed, 1 + seed % turns,
@@ -462,30 +464,32 @@ static void hold_at_every_call(enum trouble trouble, int os_error, uint64_t seed
         cr_assert_eq(told.breach[0], 0, "seed %d, call %d: %s", (int)(1000 * seed), (int)calls + 1,
                      told.breach);
         cr_assert_gt(calls, 100);
+        all += calls / (turns * explore_share());
     }
+    return all;
 }
 
 TestSuite(sim_store, .timeout = 300);
 
 Test(sim_store, killed_at_every_file_call)
 {
-    hold_at_every_call(KILL, 0, 2);
+    exercised(hold_at_every_call(KILL, 0, 2));
 }
 
 Test(sim_store, cut_from_power_at_every_file_call)
 {
-    hold_at_every_call(POWER, 0, 8);
+    exercised(hold_at_every_call(POWER, 0, 8));
 }
 
 Test(sim_store, every_file_call_fails_once)
 {
-    hold_at_every_call(FAIL, EIO, 2);
-    hold_at_every_call(FAIL, ENOSPC, 1);
+    exercised(hold_at_every_call(FAIL, EIO, 2));
+    exercised(hold_at_every_call(FAIL, ENOSPC, 1));
 }
 
 Test(sim_store, every_file_call_fails_once_and_then_the_power)
 {
-    hold_at_every_call(FAIL_POWER, EIO, 4);
+    exercised(hold_at_every_call(FAIL_POWER, EIO, 4));
 }
 
 static struct store *begin(uint64_t checkpoints)
@@ -559,6 +563,7 @@ Test(sim_store, no_id_comes_again_though_a_sweep_dies)
         store_close(&store);
         cr_assert_eq(sim_end(), 0);
     }
+    exercised(600);
 }
 
 /* ---- what may be held (I1, I6) ---- */
@@ -690,6 +695,7 @@ Test(sim_store, a_savepoint_that_finds_no_room_gives_back_what_it_took)
         cr_assert_eq(told.breach[0], 0, "%s", told.breach);
         cr_assert_eq(sim_end(), 0);
     }
+    exercised(failed);
     cr_assert(failed > 10 && failed < 120, "%u", failed);
 }
 
@@ -937,5 +943,6 @@ Test(sim_store, planted_bugs_are_seen)
     for (size_t i = 0; i < sizeof plants / sizeof plants[0]; i++) {
         cr_assert_null(look(i, false), "%s: without it too", plants[i].name);
         cr_assert_not_null(look(i, true), "%s was not seen", plants[i].name);
+        exercised_by_name("plant", plants[i].name, 1);
     }
 }

@@ -7,6 +7,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
+#include "exercised.h"
 #include "explore.h"
 #include "sim.h"
 #include "weir.h"
@@ -90,5 +91,6 @@ Test(sim_torture, survives_every_allocation_that_fails)
             break;
         failed += result == WEIR_NO_MEMORY;
     }
+    exercised(failed);
     cr_assert_gt(failed, 100 / explore_share());
 }

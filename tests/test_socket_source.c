@@ -4,6 +4,7 @@
  * The socket source with clients of every kind on a Unix socket: acknowledged ones over deaths
  * between all steps, power cuts and at every file call, plain ones, and bad ones.
  */
+#include "exercised.h"
 #include "explore.h"
 #include "feed_bed.h"
 #include "weir_operators.h"
@@ -373,6 +374,7 @@ Test(socket_source, acknowledged_lines_come_once_over_deaths_and_power_cuts, .in
 Test(socket_source, a_death_at_every_file_call, .init = set_up, .fini = tear_down)
 {
     bool died = true;
+    uint64_t deaths = 0;
     for (unsigned limit = 1; died; limit++) {
         uint64_t random = 7;
         struct sender a = {.fd = -1}, b = {.fd = -1};
@@ -412,8 +414,10 @@ Test(socket_source, a_death_at_every_file_call, .init = set_up, .fini = tear_dow
         serve();
         expect_exact(&a, &b);
         fake_end(&bed.task);
+        deaths += died;
         cr_assert_lt(limit, 1000);
     }
+    exercised(deaths);
 }
 
 Test(socket_source, a_newer_connection_of_an_id_ends_the_older, .init = set_up, .fini = tear_down)

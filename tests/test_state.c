@@ -4,6 +4,7 @@
  * value, and whether the scan has seen them. WEIR_TEST_SEED repeats a run.
  */
 #include "chance.h"
+#include "exercised.h"
 #include "explore.h"
 #include "segment_blobs.h"
 #include "state.h"
@@ -705,6 +706,7 @@ Test(state, any_failing_allocation_leaves_the_table_as_it_was)
     uint64_t k = 0;
     while (survive_failure_at(k))
         k++;
+    exercised(k);
     cr_assert_gt(k, 10);
 }
 
@@ -731,6 +733,7 @@ Test(state, any_failing_allocation_fails_a_load_and_leaves_nothing)
         state_free(&state);
         cr_assert_eq(failing.held, 0);
     }
+    exercised(k - 6);
     cr_assert_gt(k, 8);
     saved_free(&saved);
 }
@@ -833,6 +836,7 @@ Test(state, a_truncated_body_or_blob_is_damaged)
 
 Test(state, a_changed_byte_is_damaged_or_a_sound_table)
 {
+    uint64_t changes = 0;
     for (uint32_t value_size = 0; value_size <= 12; value_size += 12) {
         struct saved saved = small_saved(value_size);
         unsigned char *byte;
@@ -844,9 +848,11 @@ Test(state, a_changed_byte_is_damaged_or_a_sound_table)
                 cr_assert(taken || value != was);
             }
             *byte = was;
+            changes += 255;
         }
         saved_free(&saved);
     }
+    exercised(changes);
 }
 
 static void add_entry(struct snapshot_writer *writer, uint64_t key, uint32_t value_size)

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "checkpoint_sample.h"
+#include "exercised.h"
 #include "list.h"
 #include "little.h"
+#include "lock.h"
 #include "state.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <lz4frame.h>
 #include <sys/resource.h>
+#include <xxhash.h>
 
 #include "disk.h"
 #include "error.h"
@@ -255,11 +258,61 @@ Test(store, every_flipped_byte_of_LOCK_is_harmless_and_no_epoch_repeats)
         expect_newest(store, 1);
         store_close(&store);
     }
+    exercised(256 / 3 + 1);
     memset(bytes, 0, 256);
     scratch_write(scratch_join(path, "LOCK"), bytes, 256);
     cr_assert_eq(open_once(&error), WEIR_DAMAGED);
     cr_assert_eq(remove(scratch_join(path, "LOCK")), 0);
     cr_assert_eq(open_once(&error), WEIR_DAMAGED);
+}
+
+/* Changes both records of LOCK, and makes their checksums right again. */
+static void forge_lock(void (*change)(unsigned char *record))
+{
+    unsigned char bytes[LOCK_SIZE + 1];
+    cr_assert_eq(scratch_read(scratch_join(path, "LOCK"), bytes, sizeof bytes), LOCK_SIZE);
+    for (int i = 0; i < 2; i++) {
+        unsigned char *record = bytes + i * LOCK_RECORD_SIZE;
+        change(record);
+        little_put_u64(record + LOCK_RECORD_SIZE - 8, XXH3_64bits(record, LOCK_RECORD_SIZE - 8));
+    }
+    scratch_write(scratch_join(path, "LOCK"), bytes, LOCK_SIZE);
+}
+static void make_newer(unsigned char *record)
+{
+    record[8]++;
+}
+static void change_byte_order(unsigned char *record)
+{
+    record[9] ^= 3;
+}
+static void use_up_epochs(unsigned char *record)
+{
+    little_put_u32(record + 32, UINT32_MAX);
+}
+
+Test(store, another_version_another_byte_order_and_a_last_epoch_are_refused_as_such)
+{
+    static const struct {
+        void (*change)(unsigned char *record);
+        enum weir_result result;
+        const char *says;
+    } forged[] = {{make_newer, WEIR_UNSUPPORTED, "newer than this library's"},
+                  {change_byte_order, WEIR_UNSUPPORTED, "another byte order"},
+                  {use_up_epochs, WEIR_TOO_LARGE, "epochs are used up"}};
+    for (size_t i = 0; i < sizeof forged / sizeof *forged; i++) {
+        struct weir_error error;
+        unsigned char before[LOCK_SIZE + 1], after[LOCK_SIZE + 1];
+        snprintf(path, sizeof path, "%s/forged%zu", scratch.path, i);
+        make_with(1);
+        forge_lock(forged[i].change);
+        scratch_read(scratch_join(path, "LOCK"), before, sizeof before);
+        cr_expect_eq(open_once(&error), forged[i].result, "%s", error.text);
+        cr_expect(strstr(error.text, forged[i].says) && strstr(error.text, path), "%s", error.text);
+        scratch_read(scratch_join(path, "LOCK"), after, sizeof after);
+        cr_expect_arr_eq(before, after, LOCK_SIZE);
+    }
+    exercised(sizeof forged / sizeof *forged);
 }
 
 Test(store, a_missing_folder_of_a_used_store_is_damage)
@@ -744,6 +797,7 @@ Test(store, two_rounds_interleaved_in_every_way)
     for (unsigned order = 0; order < 64; order++)
         for (unsigned aborts = 0; aborts < 4; aborts++)
             carry_on(order, aborts, &commits);
+    exercised(64 * 4);
     cr_assert(commits > 128 && commits < 256, "%d: some are refused, for a lower one is open",
               commits);
 }
@@ -1106,6 +1160,7 @@ Test(store, every_flipped_byte_of_shared_state_is_found_in_each_checkpoint_that_
         bytes[place->offset + i] ^= (unsigned char)(1 << i % 8);
     }
     scratch_write(file, bytes, size);
+    exercised(BLOB_HEADER_SIZE + place->blob.stored_size);
     cr_assert_eq(store_verify(store, 3, &error), WEIR_OK, "%s", error.text);
     blob_buffer_free(&out, NULL);
     manifest_free(&manifests[2]);
@@ -1305,6 +1360,7 @@ static void spoil_everywhere(const char *file, const char *named)
         expect_damage(store, named, "cut", i);
     }
     scratch_write(file, bytes, size);
+    exercised(2 * size);
     cr_assert_eq(store_verify(store, 1, &error), WEIR_OK);
     store_close(&store);
 }
@@ -2135,6 +2191,7 @@ Test(store, every_flipped_byte_of_a_list_is_found)
         bytes[list->offset + i] ^= (unsigned char)(1 << i % 8);
     }
     scratch_write(file, bytes, size);
+    exercised(BLOB_HEADER_SIZE + list->blob.stored_size);
     cr_assert_eq(store_verify(store, 1, &error), WEIR_OK, "%s", error.text);
     free(bytes);
     manifest_free(&manifest);
@@ -2297,5 +2354,6 @@ Test(store, every_allocation_may_fail_once_or_for_ever)
         snprintf(path, sizeof path, "%s/store%d", scratch.path, allocations);
         allocations_left = allocations++;
     } while (!live(&allocator));
+    exercised((uint64_t)allocations);
     cr_assert_gt(allocations, 40);
 }

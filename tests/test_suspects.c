@@ -5,6 +5,7 @@
  * judged by properties that are derived from the history alone; and jobs with a poisoned record,
  * told of its failures as a job would.
  */
+#include "exercised.h"
 #include "explore.h"
 #include "suspects.h"
 
@@ -151,12 +152,15 @@ static void walk(size_t code, size_t size, uint32_t poison_after, bool left_out)
 
 Test(suspects, every_history_is_judged_rightly)
 {
+    uint64_t histories = 0;
     for (uint32_t poison_after = 1; poison_after <= 3; poison_after++)
         for (size_t size = 1, codes = HAPPENINGS; size <= LONGEST; size++, codes *= HAPPENINGS)
             for (size_t code = 0; code < codes; code++) {
                 walk(code, size, poison_after, false);
                 walk(code, size, poison_after, true);
+                histories += 2;
             }
+    exercised(histories);
 }
 
 /* --- jobs with a poisoned record ---------------------------------------------------------- */

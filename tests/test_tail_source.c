@@ -5,6 +5,7 @@
  * reading, cutting and dying, many long ones, and a death at every file call of one. What came
  * before a checkpoint and after the restart from it must be the lines, each once, in order.
  */
+#include "exercised.h"
 #include "explore.h"
 #include "fake_context.h"
 #include "scratch.h"
@@ -324,6 +325,7 @@ Test(tail_source, a_death_at_every_file_call, .init = set_up, .fini = tear_down)
 {
     static const char script[] = "wwsrwcswpsrrwlwscdwwswrps";
     static struct play play;
+    uint64_t deaths = 0;
     for (unsigned limit = 1;; limit++) {
         play = (struct play){.reader.node = add_source(true, 0)};
         writer_begin(&play.writer, limit % 2);
@@ -351,8 +353,10 @@ Test(tail_source, a_death_at_every_file_call, .init = set_up, .fini = tear_down)
         writer_end(&play.writer);
         if (!died)
             break;
+        deaths++;
         cr_assert_lt(limit, 1000);
     }
+    exercised(deaths);
 }
 
 /* ---- what is refused ---- */

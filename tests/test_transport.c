@@ -15,6 +15,7 @@
 
 #include "batch.h"
 #include "clock.h"
+#include "exercised.h"
 #include "frame.h"
 #include "transport.h"
 
@@ -500,6 +501,7 @@ Test(frame, accepts_no_flipped_bit_and_no_other_length)
     }
     for (size_t other = 0; other <= sizeof frame; other++)
         cr_assert(other == size || decode(frame, other) != FRAME_OURS, "length %zu", other);
+    exercised(8 * size + sizeof frame);
 }
 
 Test(frame, is_laid_out_as_documented)

@@ -11,6 +11,7 @@
 
 #include "batch.h"
 #include "content.h"
+#include "exercised.h"
 #include "explore.h"
 #include "files.h"
 #include "graph.h"
@@ -373,6 +374,7 @@ Test(writer, a_call_that_fails_is_told_once_and_harms_its_round_alone)
         SAYS("durable 1, done 1, claimed 3, durable 3, done 3, ");
         end();
     }
+    exercised(reached);
     cr_expect_gt(reached, 8);
 }
 
@@ -862,6 +864,7 @@ Test(writer, killed_at_any_file_call_it_goes_on_exactly_and_leaves_nothing_behin
            "rounds after a compaction\n",
            (int)(kill / stride), twin.kills[MOMENT_SHARED], twin.kills[MOMENT_ABORTED],
            twin.kills[MOMENT_COMPACTED]);
+    exercised(kill / stride);
     for (int i = 0; i < MOMENTS; i++)
         cr_assert_gt(twin.kills[i], 3, "moment %d", i);
 }

@@ -16,7 +16,8 @@
 #     free           all of libweir with a simulated transport and real threads
 #     sqlite         libweir_sqlite's files too; without libsqlite3 there is no such test
 #     any other      tests/WORD.c as well
-# A program prints lines that begin with "figure: " for what tests/LAST_FULL.md should keep.
+# A program prints lines that begin with "figure: " for what tests/LAST_FULL.md should keep, and
+# with "exercised: " for what FAULTS.md counts (exercised.h).
 
 pkg_check_modules(CRITERION IMPORTED_TARGET criterion)
 if(NOT CRITERION_FOUND AND NOT WEIR_SANITIZE MATCHES "thread")
@@ -257,6 +258,8 @@ if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
     weir_test(style_catches 300 python3 ${PROJECT_SOURCE_DIR}/tests/style --prove)
     weir_test(cases 60 python3 ${PROJECT_SOURCE_DIR}/tests/cases)
     weir_test(cases_catches 60 python3 ${PROJECT_SOURCE_DIR}/tests/cases --prove)
+    weir_test(faults 60 python3 ${PROJECT_SOURCE_DIR}/tests/faults)
+    weir_test(faults_catches 60 python3 ${PROJECT_SOURCE_DIR}/tests/faults --prove)
 endif()
 
 # Projects of strangers, built and run against an installed tree.

@@ -143,6 +143,12 @@ has_checkpoints() { # STORE HOW_MANY
     (($(checkpoints "$1" | wc -l) >= $2))
 }
 
+# exercised [PROPERTY] COUNT: how often this script, or a property of it, has made its fault happen;
+# for tests/faults, which counts for FAULTS.md.
+exercised() {
+    echo "exercised: ${0##*/}${2:+/$1} ${2:-$1}"
+}
+
 # ---- killed at random moments ----
 
 # random_ms MOST: a number of seconds below MOST thousandths, in $pause. (Not for $(...): there
