@@ -70,7 +70,7 @@ what_was_told_is_there() {
 }
 # What a reader found after a cut is the same after the next one.
 what_was_durable_stays() {
-    [[ ! -e $work/sums ]] || md5sum --quiet -c "$work/sums" || fail "a part is another, or gone"
+    [[ ! -s $work/sums ]] || md5sum --quiet -c "$work/sums" || fail "a part is another, or gone"
     find "$out" -name 'part-*' -print0 2>/dev/null | xargs -0r md5sum >"$work/sums"
 }
 
@@ -79,9 +79,9 @@ try() { # final|updates PARALLELISM
     store=$disk/store out=$disk/out
     rm -rf "$store" "$out" "$work/run.log" "$work/sums"
     command=("$program" run --json --store "$store" --parallelism "$2" --interval 10ms --retain 3
-        --set "input=$work/text" --set "output=$out" --set "emit=$1" --set "rate=$((rate * $2))")
+        --set "input=$work/text" --set "output=$out" --set "emit=$1")
     for ((cut = 0; cut < cuts / 2; cut++)); do
-        background "$work/run.log" "${command[@]}"
+        background "$work/run.log" "${command[@]}" --set "rate=$((rate * $2))"
         random_ms 400
         sleep "$pause" # the moment of the cut
         power_goes
@@ -92,7 +92,7 @@ try() { # final|updates PARALLELISM
         what_was_told_is_there
         what_was_durable_stays
     done
-    code_of "${command[@]}" --set rate=0 >>"$work/run.log" 2>&1
+    code_of "${command[@]}" >>"$work/run.log" 2>&1
     ((code == 0)) || fail "exit $code of the last run"
     what_was_durable_stays
     "same_$([[ $1 == final ]] && echo counts || echo updates)" "emit=$1" "$work/counts" "$out"

@@ -7,6 +7,7 @@ import re
 
 TEST = re.compile(r"^Test\(\s*(\w+)\s*,\s*(\w+)([^{]*?)\)\s*\{", re.MULTILINE)
 PLANTED_BY = ("tests/test_sim_job.c", "tests/test_sim_store.c", "tests/test_channel.c")
+FUZZERS = {"engine", "replay", "fuzz"}  # what tests/fuzz/ has beside its targets
 WAITED_FOR = re.compile(r"- `waits for: ([a-z ]+)` - \S")
 FILE = re.compile(r"(job|plain)_(\w+)\.(sh|c)(?:/(\w+))?")
 
@@ -41,6 +42,8 @@ class Known:
                 self.planted |= set(re.findall(r"WEIR_PLANT\((\w+)\)", read(root, path)))
         faults = read(root, "tests/model/run").split('FAULTS = """')[1].split('"""')[0]
         self.faults = {line.split()[0] for line in faults.split("\n") if line.strip()}
+        self.fuzzed = {os.path.basename(path)[:-2]
+                       for path in glob.glob(os.path.join(root, "tests", "fuzz", "*.c"))} - FUZZERS
         plan = read(root, "tests/sim_plan.c")
         self.troubles = words_of(plan, "fault_names") | words_of(plan, "condition_names")
 
@@ -56,11 +59,13 @@ class Known:
         if word.startswith("lives: "):
             known = word[7:] in self.troubles
             return None if known else f"simulated lives have no {word[7:]}"
+        if word.startswith("fuzz: "):
+            return None if word[6:] in self.fuzzed else f"nothing is fuzzed as {word[6:]}"
         file = FILE.fullmatch(word)
         if file:
             return self.lacks_file(word.split("/")[0], file.group(4))
         if not re.fullmatch(r"\w+/\w+", word):
-            return f"{word} is neither a test nor a script, plant, trouble or model's fault"
+            return f"{word} is no test, script, fuzz target, plant, trouble or fault of the model"
         if word not in self.tests:
             return f"no test {word}"
         return None if self.tests[word] else f"the test {word} is disabled"
@@ -83,6 +88,8 @@ class Known:
 
     def program(self, word):
         """The test of ctest that has passed when this has."""
+        if word.startswith("fuzz: "):
+            return "fuzz_replay"
         file = FILE.fullmatch(word)
         if not file:
             return self.programs[word]
