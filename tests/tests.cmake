@@ -225,8 +225,9 @@ if(WEIR_JOB_TESTS)
     target_compile_definitions(detour PRIVATE _GNU_SOURCE=)
     target_compile_options(detour PRIVATE ${all_folders})
     target_link_libraries(detour PRIVATE weir_flags)
-    # word_count with a bug planted in its gate: WEIR_PLANT=NAME wakes it.
-    add_executable(planted tests/tools/planted.c examples/word_count/word_count.c runtime/gate.c)
+    # word_count with bugs planted in its gate and its store: WEIR_PLANT=NAME wakes one.
+    add_executable(planted tests/tools/planted.c examples/word_count/word_count.c runtime/gate.c
+        checkpoint/store_round.c)
     set_target_properties(planted PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
     target_include_directories(planted PRIVATE ${public_folder})
     target_compile_definitions(planted PRIVATE WEIR_SIMULATION=1 _GNU_SOURCE=)
