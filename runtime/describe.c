@@ -1,53 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * describe: a plan as text for people, as a drawing for Graphviz, as JSON for programs. Pure: lines
- * go to a callback. The JSON is written by hand, not with a library: it is a screenful of fixed
- * form, whose names need no escape; what needs one - kinds and formats, a program's own texts - is
+ * go to a callback (paper.h). What needs an escape - kinds and formats, a program's own texts - is
  * cut at WORD_ROOM bytes, in all three forms.
  */
 #include "plan.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "error.h"
+#include "paper.h"
 
-enum { LINE_ROOM = 1024, WORD_ROOM = 300, FACT_ROOM = 64 };
+enum { WORD_ROOM = 300, FACT_ROOM = 64 };
 
-struct paper {
-    void (*line)(void *context, const char *text);
-    void *context;
-    char text[LINE_ROOM];
-};
-
-static void say(struct paper *paper, const char *format, ...) WEIR_PRINTF(2, 3);
-static void say(struct paper *paper, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(paper->text, sizeof paper->text, format, arguments);
-    va_end(arguments);
-    paper->line(paper->context, paper->text);
-}
-
-/* Between quotes of JSON and of Graphviz alike: quotes and backslashes escaped, and whatever is not
- * printable ASCII replaced. */
 static const char *quoted(const char *text, char word[WORD_ROOM])
 {
-    size_t used = 0;
-    for (; *text && used < WORD_ROOM - 2; text++) {
-        if (*text == '"' || *text == '\\')
-            word[used++] = '\\';
-        word[used++] = *text < ' ' || *text > '~' ? '?' : *text;
-    }
-    word[used] = 0;
-    return word;
-}
-
-static const char *separator(uint32_t index, uint32_t count)
-{
-    return index + 1 < count ? "," : "";
+    return paper_quote(text, word, WORD_ROOM);
 }
 
 static bool is_source(const struct graph_node *node)
@@ -91,7 +60,7 @@ static void say_state(struct paper *paper, const struct graph_node *node, uint32
     else if (state->value_size)
         snprintf(size, sizeof size, "values of %u bytes", state->value_size);
     if (kind == STATE_TIMERS) {
-        say(paper, "  timers of keys");
+        paper_say(paper, "  timers of keys");
         return;
     }
     if (kind != STATE_VALUE) {
@@ -99,8 +68,8 @@ static void say_state(struct paper *paper, const struct graph_node *node, uint32
         snprintf(plain, sizeof plain, "%s", size);
         snprintf(size, sizeof size, "a %s a key, %s", state_kind_text(kind), plain);
     }
-    say(paper, "  state %s: %s, version %u%s%.*s", state->name, size, state->version,
-        *state->format ? ", format " : "", WORD_ROOM, state->format);
+    paper_say(paper, "  state %s: %s, version %u%s%.*s", state->name, size, state->version,
+              *state->format ? ", format " : "", WORD_ROOM, state->format);
 }
 
 static void say_node(struct paper *paper, const struct plan *plan, uint32_t index)
@@ -111,10 +80,10 @@ static void say_node(struct paper *paper, const struct plan *plan, uint32_t inde
     if (promise && node->table->guarantee == WEIR_AT_LEAST_ONCE &&
         (is_source(node) || is_two_phase(node)))
         promise = "AT-LEAST-ONCE";
-    say(paper, "node %s: %.*s, parallelism %u%s%s%s%s", node->name, WORD_ROOM, node->table->kind,
-        plan->nodes[index].parallelism, is_source(node) ? ", source" : "",
-        is_two_phase(node) ? ", publishes in two phases" : "", promise ? ", " : "",
-        promise ? promise : "");
+    paper_say(paper, "node %s: %.*s, parallelism %u%s%s%s%s", node->name, WORD_ROOM,
+              node->table->kind, plan->nodes[index].parallelism, is_source(node) ? ", source" : "",
+              is_two_phase(node) ? ", publishes in two phases" : "", promise ? ", " : "",
+              promise ? promise : "");
     for (uint32_t i = 0; i < node->state_count; i++)
         say_state(paper, node, i);
 }
@@ -128,17 +97,18 @@ static void say_edge(struct paper *paper, const struct plan *plan, uint32_t inde
     uint32_t channels = channels_of(plan, index);
     if (!plan_direct(plan, index))
         snprintf(how, sizeof how, "%u channel%s", channels, plural(channels));
-    say(paper, "edge %s.%s -> %s.%s: %s%s, %s%s%.*s%s%.*s", from->name, from->outputs[edge->output],
-        to->name, to->inputs[edge->input], graph_routing_text(edge->routing),
-        edge->feedback ? ", feedback" : "", how, *edge->key_format ? ", keys " : "", WORD_ROOM,
-        edge->key_format, *edge->value_format ? ", values " : "", WORD_ROOM, edge->value_format);
+    paper_say(paper, "edge %s.%s -> %s.%s: %s%s, %s%s%.*s%s%.*s", from->name,
+              from->outputs[edge->output], to->name, to->inputs[edge->input],
+              graph_routing_text(edge->routing), edge->feedback ? ", feedback" : "", how,
+              *edge->key_format ? ", keys " : "", WORD_ROOM, edge->key_format,
+              *edge->value_format ? ", values " : "", WORD_ROOM, edge->value_format);
 }
 
 /* A chain may be longer than a line: then its end is a number. */
 static void say_chain(struct paper *paper, const struct plan *plan, uint32_t index)
 {
     const struct plan_chain *chain = &plan->chains[index];
-    char names[LINE_ROOM / 2];
+    char names[512];
     size_t used = 0;
     uint32_t place = 0;
     for (; place < chain->length && used < sizeof names - 100; place++) {
@@ -149,10 +119,10 @@ static void say_chain(struct paper *paper, const struct plan *plan, uint32_t ind
     if (place < chain->length)
         snprintf(names + used, sizeof names - used, " + %u more", chain->length - place);
     if (chain->parallelism == 1)
-        say(paper, "task %u: %s", chain->first_task, names);
+        paper_say(paper, "task %u: %s", chain->first_task, names);
     else
-        say(paper, "tasks %u..%u: %s", chain->first_task,
-            chain->first_task + chain->parallelism - 1, names);
+        paper_say(paper, "tasks %u..%u: %s", chain->first_task,
+                  chain->first_task + chain->parallelism - 1, names);
 }
 
 static void say_text(struct paper *paper, const struct plan *plan)
@@ -163,7 +133,7 @@ static void say_text(struct paper *paper, const struct plan *plan)
         say_edge(paper, plan, i);
     for (uint32_t i = 0; i < plan->chain_count; i++)
         say_chain(paper, plan, i);
-    say(paper, "tasks: %u, channels: %u", plan->task_count, plan->channel_count);
+    paper_say(paper, "tasks: %u, channels: %u", plan->task_count, plan->channel_count);
 }
 
 /* -------------------------------------------------------------------- for Graphviz -- */
@@ -176,10 +146,10 @@ static void draw_node(struct paper *paper, const struct plan *plan, uint32_t ind
     if (node->state_count)
         snprintf(states, sizeof states, "\\n%u keyed state%s", node->state_count,
                  plural(node->state_count));
-    say(paper, "    \"%s\" [label=\"%s\\n%s x %u%s%s%s\"%s];", node->name, node->name,
-        quoted(node->table->kind, kind), plan->nodes[index].parallelism, states,
-        promise ? "\\n" : "", promise ? promise : "",
-        is_source(node) || is_two_phase(node) ? ", style=bold" : "");
+    paper_say(paper, "    \"%s\" [label=\"%s\\n%s x %u%s%s%s\"%s];", node->name, node->name,
+              quoted(node->table->kind, kind), plan->nodes[index].parallelism, states,
+              promise ? "\\n" : "", promise ? promise : "",
+              is_source(node) || is_two_phase(node) ? ", style=bold" : "");
 }
 
 static void draw_edge(struct paper *paper, const struct plan *plan, uint32_t index)
@@ -190,55 +160,56 @@ static void draw_edge(struct paper *paper, const struct plan *plan, uint32_t ind
     const char *routing = graph_routing_text(edge->routing);
     uint32_t channels = channels_of(plan, index);
     if (plan_direct(plan, index))
-        say(paper, "  \"%s\" -> \"%s\" [label=\"%s\", style=dashed];", from, to, routing);
+        paper_say(paper, "  \"%s\" -> \"%s\" [label=\"%s\", style=dashed];", from, to, routing);
     else
-        say(paper, "  \"%s\" -> \"%s\" [label=\"%s\\n%u channel%s\"%s];", from, to, routing,
-            channels, plural(channels), edge->feedback ? ", style=bold, constraint=false" : "");
+        paper_say(paper, "  \"%s\" -> \"%s\" [label=\"%s\\n%u channel%s\"%s];", from, to, routing,
+                  channels, plural(channels),
+                  edge->feedback ? ", style=bold, constraint=false" : "");
 }
 
 /* A box around what runs in one task; dashed edges are plain calls inside it. */
 static void say_dot(struct paper *paper, const struct plan *plan)
 {
-    say(paper, "digraph plan {");
-    say(paper, "  rankdir=LR;");
-    say(paper, "  node [shape=box];");
+    paper_say(paper, "digraph plan {");
+    paper_say(paper, "  rankdir=LR;");
+    paper_say(paper, "  node [shape=box];");
     for (uint32_t c = 0; c < plan->chain_count; c++) {
         uint32_t tasks = plan->chains[c].parallelism;
-        say(paper, "  subgraph cluster_%u {", c);
-        say(paper, "    label=\"%u task%s\";", tasks, plural(tasks));
+        paper_say(paper, "  subgraph cluster_%u {", c);
+        paper_say(paper, "    label=\"%u task%s\";", tasks, plural(tasks));
         for (uint32_t place = 0; place < plan->chains[c].length; place++)
             draw_node(paper, plan, plan_member(plan, c, place));
-        say(paper, "  }");
+        paper_say(paper, "  }");
     }
     for (uint32_t e = 0; e < plan->graph->edge_count; e++)
         draw_edge(paper, plan, e);
-    say(paper, "}");
+    paper_say(paper, "}");
 }
 
 /* -------------------------------------------------------------------- for programs -- */
 
 static void list_names(struct paper *paper, const char *what, const char **names, uint32_t count)
 {
-    say(paper, "   \"%s\": [", what);
+    paper_say(paper, "   \"%s\": [", what);
     for (uint32_t i = 0; i < count; i++)
-        say(paper, "    \"%s\"%s", names[i], separator(i, count));
-    say(paper, "   ],");
+        paper_say(paper, "    \"%s\"%s", names[i], paper_separator(i, count));
+    paper_say(paper, "   ],");
 }
 
 static void list_states(struct paper *paper, const struct graph_node *node)
 {
     char format[WORD_ROOM];
-    say(paper, "   \"states\": [");
+    paper_say(paper, "   \"states\": [");
     for (uint32_t i = 0; i < node->state_count; i++) {
         const struct weir_state *state = &node->states[i];
-        say(paper,
-            "    {\"name\": \"%s\", \"version\": %u, \"value_size\": %u, \"format\": \"%s\", "
-            "\"kind\": \"%s\", \"ttl_ns\": %llu}%s",
-            state->name, state->version, state->value_size, quoted(state->format, format),
-            state_kind_text(graph_state_kind(node, i)), (unsigned long long)state->ttl_ns,
-            separator(i, node->state_count));
+        paper_say(paper,
+                  "    {\"name\": \"%s\", \"version\": %u, \"value_size\": %u, \"format\": \"%s\", "
+                  "\"kind\": \"%s\", \"ttl_ns\": %llu}%s",
+                  state->name, state->version, state->value_size, quoted(state->format, format),
+                  state_kind_text(graph_state_kind(node, i)), (unsigned long long)state->ttl_ns,
+                  paper_separator(i, node->state_count));
     }
-    say(paper, "   ]");
+    paper_say(paper, "   ]");
 }
 
 static void list_node(struct paper *paper, const struct plan *plan, uint32_t index)
@@ -246,17 +217,17 @@ static void list_node(struct paper *paper, const struct plan *plan, uint32_t ind
     const struct graph_node *node = &plan->graph->nodes[index];
     char kind[WORD_ROOM];
     const char *promise = guarantee(node);
-    say(paper, "  {\"name\": \"%s\", \"kind\": \"%s\", \"version\": %u,", node->name,
-        quoted(node->table->kind, kind), node->table->version);
-    say(paper, "   \"parallelism\": %u, \"chain\": %u, \"source\": %s, \"two_phase\": %s,",
-        plan->nodes[index].parallelism, plan->nodes[index].chain,
-        is_source(node) ? "true" : "false", is_two_phase(node) ? "true" : "false");
+    paper_say(paper, "  {\"name\": \"%s\", \"kind\": \"%s\", \"version\": %u,", node->name,
+              quoted(node->table->kind, kind), node->table->version);
+    paper_say(paper, "   \"parallelism\": %u, \"chain\": %u, \"source\": %s, \"two_phase\": %s,",
+              plan->nodes[index].parallelism, plan->nodes[index].chain,
+              is_source(node) ? "true" : "false", is_two_phase(node) ? "true" : "false");
     if (promise)
-        say(paper, "   \"guarantee\": \"%s\",", promise);
+        paper_say(paper, "   \"guarantee\": \"%s\",", promise);
     list_names(paper, "inputs", node->inputs, is_source(node) ? 0 : node->input_count);
     list_names(paper, "outputs", node->outputs, node->output_count);
     list_states(paper, node);
-    say(paper, "  }%s", separator(index, plan->graph->node_count));
+    paper_say(paper, "  }%s", paper_separator(index, plan->graph->node_count));
 }
 
 static void list_edge(struct paper *paper, const struct plan *plan, uint32_t index)
@@ -265,39 +236,40 @@ static void list_edge(struct paper *paper, const struct plan *plan, uint32_t ind
     const struct graph_node *from = &plan->graph->nodes[edge->from];
     const struct graph_node *to = &plan->graph->nodes[edge->to];
     char key[WORD_ROOM], value[WORD_ROOM];
-    say(paper, "  {\"from\": \"%s\", \"output\": \"%s\", \"to\": \"%s\", \"input\": \"%s\",",
-        from->name, from->outputs[edge->output], to->name, to->inputs[edge->input]);
-    say(paper,
-        "   \"routing\": \"%s\", \"direct\": %s, \"feedback\": %s, \"channels\": %u, "
-        "\"key_format\": \"%s\", \"value_format\": \"%s\"}%s",
-        graph_routing_text(edge->routing), plan_direct(plan, index) ? "true" : "false",
-        edge->feedback ? "true" : "false", channels_of(plan, index), quoted(edge->key_format, key),
-        quoted(edge->value_format, value), separator(index, plan->graph->edge_count));
+    paper_say(paper, "  {\"from\": \"%s\", \"output\": \"%s\", \"to\": \"%s\", \"input\": \"%s\",",
+              from->name, from->outputs[edge->output], to->name, to->inputs[edge->input]);
+    paper_say(paper,
+              "   \"routing\": \"%s\", \"direct\": %s, \"feedback\": %s, \"channels\": %u, "
+              "\"key_format\": \"%s\", \"value_format\": \"%s\"}%s",
+              graph_routing_text(edge->routing), plan_direct(plan, index) ? "true" : "false",
+              edge->feedback ? "true" : "false", channels_of(plan, index),
+              quoted(edge->key_format, key), quoted(edge->value_format, value),
+              paper_separator(index, plan->graph->edge_count));
 }
 
 static void list_chain(struct paper *paper, const struct plan *plan, uint32_t index)
 {
     const struct plan_chain *chain = &plan->chains[index];
-    say(paper, "  {\"tasks\": %u, \"first_task\": %u, \"nodes\": [", chain->parallelism,
-        chain->first_task);
+    paper_say(paper, "  {\"tasks\": %u, \"first_task\": %u, \"nodes\": [", chain->parallelism,
+              chain->first_task);
     for (uint32_t place = 0; place < chain->length; place++)
-        say(paper, "    \"%s\"%s", plan->graph->nodes[plan_member(plan, index, place)].name,
-            separator(place, chain->length));
-    say(paper, "  ]}%s", separator(index, plan->chain_count));
+        paper_say(paper, "    \"%s\"%s", plan->graph->nodes[plan_member(plan, index, place)].name,
+                  paper_separator(place, chain->length));
+    paper_say(paper, "  ]}%s", paper_separator(index, plan->chain_count));
 }
 
 static void say_json(struct paper *paper, const struct plan *plan)
 {
-    say(paper, "{\"nodes\": [");
+    paper_say(paper, "{\"nodes\": [");
     for (uint32_t i = 0; i < plan->graph->node_count; i++)
         list_node(paper, plan, i);
-    say(paper, " ], \"edges\": [");
+    paper_say(paper, " ], \"edges\": [");
     for (uint32_t i = 0; i < plan->graph->edge_count; i++)
         list_edge(paper, plan, i);
-    say(paper, " ], \"chains\": [");
+    paper_say(paper, " ], \"chains\": [");
     for (uint32_t i = 0; i < plan->chain_count; i++)
         list_chain(paper, plan, i);
-    say(paper, " ], \"tasks\": %u, \"channels\": %u}", plan->task_count, plan->channel_count);
+    paper_say(paper, " ], \"tasks\": %u, \"channels\": %u}", plan->task_count, plan->channel_count);
 }
 
 /* ------------------------------------------------------------------------- the whole -- */

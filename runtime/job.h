@@ -79,6 +79,8 @@ enum weir_result job_try_hand_over(struct weir_job *job, uint32_t node,
                                    struct weir_error *error) WEIR_MUST_USE;
 /* job_inflight.c: what was in flight, to where it goes on. */
 enum weir_result job_read_inflight(struct weir_job *job, struct weir_error *error) WEIR_MUST_USE;
+/* Would there be something where nothing may be? Reads it only if that can be; places nothing. */
+enum weir_result job_try_inflight(struct weir_job *job, struct weir_error *error) WEIR_MUST_USE;
 /* job_wire.c: inboxes and pipes of every actor. */
 enum weir_result job_wire(struct weir_job *job, uint64_t run_number,
                           struct weir_error *error) WEIR_MUST_USE;

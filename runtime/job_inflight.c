@@ -44,24 +44,6 @@ static enum weir_result refuse_direct(const struct weir_job *job, uint32_t edge_
                      graph->nodes[edge->from].name, graph->nodes[edge->to].name);
 }
 
-/* Are equal keys of what the node emits of one subtask, whatever the parallelism? As long as it
- * keeps the keys that it is given. */
-static bool is_dealt_by_key(const struct weir_graph *graph, uint32_t node, uint32_t depth)
-{
-    bool fed = false;
-    for (uint32_t e = 0; e < graph->edge_count; e++) {
-        const struct graph_edge *edge = &graph->edges[e];
-        if (edge->to != node)
-            continue;
-        fed = true;
-        bool along = edge->routing == WEIR_FORWARD && depth < graph->node_count &&
-                     is_dealt_by_key(graph, edge->from, depth + 1);
-        if (edge->routing != WEIR_BY_KEY && !along)
-            return false;
-    }
-    return fed;
-}
-
 /* What follows on a FORWARD edge comes to the subtask that reads its split now: nobody knows which
  * is to have the records before it. */
 static enum weir_result refuse_forward(const struct weir_job *job, uint32_t edge_index,
@@ -207,8 +189,6 @@ static enum weir_result place_moved(struct weir_job *job, uint32_t edge,
                                     struct weir_error *error)
 {
     const struct graph_edge *of = &job->graph->edges[edge];
-    if (of->routing == WEIR_FORWARD && !is_dealt_by_key(job->graph, of->from, 0))
-        return refuse_forward(job, edge, error);
     uint32_t restores = inflight->restores + 1;
     struct rehash rehash;
     struct rehash_channel *channel = rehash_find(&job->old_channels, edge, inflight->restores,
@@ -230,8 +210,16 @@ static enum weir_result place_moved(struct weir_job *job, uint32_t edge,
 /* ------------------------------------------------------------------------- reading it -- */
 
 /* What is read at a time: outlet content of moved edges follows all channel content, whose readers'
- * pieces may come later. */
-enum pass { PASS_FIRST, PASS_OUTLETS };
+ * pieces may come later. PASS_NONE places nothing: may it be there at all? */
+enum pass { PASS_NONE, PASS_FIRST, PASS_OUTLETS };
+
+static bool may_have_any(const struct weir_job *job, uint32_t edge)
+{
+    const struct graph_edge *is = &job->graph->edges[edge];
+    bool moved = job->mapping.edges[edge].moved;
+    return !plan_direct(&job->run.plan, edge) &&
+           (!moved || is->routing != WEIR_FORWARD || plan_dealt_by_key(job->graph, is->from));
+}
 
 static enum weir_result place_inflight(struct weir_job *job, enum pass pass,
                                        const struct snapshot_inflight *inflight,
@@ -242,12 +230,13 @@ static enum weir_result place_inflight(struct weir_job *job, enum pass pass,
     uint32_t edge = job->mapping.edge_now[inflight->edge];
     if (edge == MAPPING_NONE)
         return WEIR_OK; /* job_map has let it be dropped */
+    if (!may_have_any(job, edge))
+        return plan_direct(&job->run.plan, edge) ? refuse_direct(job, edge, error)
+                                                 : refuse_forward(job, edge, error);
     bool moved = job->mapping.edges[edge].moved;
     bool outlet = inflight->side == SNAPSHOT_OUTLET_SIDE;
-    if ((pass == PASS_OUTLETS) != (moved && outlet))
+    if (pass == PASS_NONE || (pass == PASS_OUTLETS) != (moved && outlet))
         return WEIR_OK;
-    if (plan_direct(&job->run.plan, edge))
-        return refuse_direct(job, edge, error);
     if (moved)
         return place_moved(job, edge, inflight, error);
     return inflight->restores ? place_older(job, edge, inflight, error)
@@ -285,8 +274,6 @@ static enum weir_result read_task(struct weir_job *job, enum pass pass, uint32_t
         result = read_piece(job, pass, instance, i, &piece, error);
     }
     blob_buffer_free(&piece, job->run.allocator);
-    if (result)
-        error_within(error, "checkpoint %llu", (unsigned long long)job->run.restored_id);
     return result;
 }
 
@@ -310,5 +297,19 @@ enum weir_result job_read_inflight(struct weir_job *job, struct weir_error *erro
     for (uint32_t i = 0; !result && i < job->task_count; i++)
         if (!gate_end_restored(&job->tasks[i].gate))
             result = error_memory(error, "what was in flight", sizeof(struct gate));
+    if (result)
+        error_within(error, "checkpoint %llu", (unsigned long long)job->run.restored_id);
+    return result;
+}
+
+enum weir_result job_try_inflight(struct weir_job *job, struct weir_error *error)
+{
+    bool all = true;
+    enum weir_result result = WEIR_OK;
+    for (uint32_t e = 0; e < job->graph->edge_count; e++)
+        if (job->mapping.edges[e].then != MAPPING_NONE)
+            all = all && may_have_any(job, e);
+    for (uint32_t i = 0; !result && !all && i < job->restored.task_count; i++)
+        result = read_task(job, PASS_NONE, i, error);
     return result;
 }

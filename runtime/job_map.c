@@ -41,6 +41,7 @@ static void free_traits(struct mapping_traits *traits, const struct weir_allocat
 static enum weir_result check_losses(struct weir_job *job, struct weir_error *error)
 {
     struct losses losses;
+    char text[LOSS_TEXT];
     bool allowed = job->options.allow_dropped_state;
     enum weir_result result = losses_find(job_restored_from(job), &job->restored, &job->mapping,
                                           job->run.allocator, &losses, error);
@@ -49,7 +50,7 @@ static enum weir_result check_losses(struct weir_job *job, struct weir_error *er
     result = losses_check(&losses, allowed, error);
     for (uint32_t i = 0; (!result || losses.cut) && i < losses.count; i++)
         run_log(&job->run, WEIR_LOG_WARNING, "%s: %s", result ? "would be lost" : "dropped",
-                losses.texts[i]);
+                loss_text(&losses, i, text));
     losses_free(&losses);
     return result;
 }

@@ -1,157 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * How a checkpoint would be laid onto a graph, in words, without starting anything.
+ * How a checkpoint would be laid onto a graph, found out without starting anything.
  */
-#include <stdarg.h>
-#include <stdio.h>
-
 #include "error.h"
 #include "handover.h"
 #include "job.h"
-#include "losses.h"
+#include "laying.h"
 #include "memory.h"
 
-#define LINE_ROOM 400
-
 /* A job that is never built; its `savepoint` is what is read. */
-struct laying {
+struct study {
     struct weir_job job;
-    void (*line)(void *context, const char *text);
-    void *context;
+    struct laying laying;
 };
 
-static void say(const struct laying *laying, const char *format, ...) WEIR_PRINTF(2, 3);
-static void say(const struct laying *laying, const char *format, ...)
+static enum weir_result open_checkpoint(struct study *study, struct weir_error *error)
 {
-    char text[LINE_ROOM];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    laying->line(laying->context, text);
-}
-
-static void say_state(const struct laying *laying, uint32_t node, uint32_t state)
-{
-    const struct mapping *mapping = &laying->job.mapping;
-    const struct mapping_state *fit = &mapping->nodes[node].states[state];
-    const char *name = mapping->now->nodes[node].states[state].name;
-    switch (fit->way) {
-    case MAPPING_NEW:
-        say(laying, "  state %s: new, starts empty", name);
-        return;
-    case MAPPING_SHARED:
-        say(laying, "  state %s: goes on as it is", name);
-        return;
-    case MAPPING_AGAIN:
-        say(laying, "  state %s: each key goes to the subtask that owns it now", name);
-        return;
-    case MAPPING_MIGRATE:
-        say(laying, "  state %s: migrated from version %u to %u", name,
-            mapping->then->nodes[mapping->nodes[node].then].states[fit->then].version,
-            mapping->now->nodes[node].states[state].version);
-        return;
-    }
-}
-
-static void say_ranges(const struct laying *laying, uint32_t node)
-{
-    const struct mapping *mapping = &laying->job.mapping;
-    uint32_t groups = mapping->now->key_groups, q = mapping->now->nodes[node].parallelism;
-    uint32_t p = mapping->then->nodes[mapping->nodes[node].then].parallelism;
-    for (uint32_t s = 0; s < q; s++) {
-        struct mapping_range range = mapping_range(s, q, groups);
-        char from[200] = "";
-        size_t size = 0;
-        for (uint32_t old = 0; old < p && size < sizeof from; old++)
-            if (mapping_reads(s, q, old, p, groups))
-                size += (size_t)snprintf(from + size, sizeof from - size, " %u", old);
-        if (range.first == range.end)
-            say(laying, "  subtask %u: no key groups", s);
-        else
-            say(laying, "  subtask %u: key groups %u to %u, of old subtasks%s", s, range.first,
-                range.end - 1, from);
-    }
-}
-
-static void say_node(const struct laying *laying, uint32_t node)
-{
-    const struct mapping *mapping = &laying->job.mapping;
-    const struct mapping_node *map = &mapping->nodes[node];
-    const struct manifest_node *is = &mapping->now->nodes[node];
-    if (map->then == MAPPING_NONE)
-        say(laying, "node %s: new, starts empty", is->name);
-    else if (map->moved)
-        say(laying, "node %s: from %u subtasks to %u", is->name,
-            mapping->then->nodes[map->then].parallelism, is->parallelism);
-    else
-        say(laying, "node %s: %s", is->name,
-            map->as_was ? "as it was" : "the same subtasks, in another graph");
-    for (uint32_t s = 0; s < is->state_count; s++)
-        say_state(laying, node, s);
-    if (map->moved && is->state_count)
-        say_ranges(laying, node);
-}
-
-static void say_edge(const struct laying *laying, uint32_t edge)
-{
-    const struct mapping *mapping = &laying->job.mapping;
-    const struct manifest_edge *is = &mapping->now->edges[edge];
-    const struct mapping_edge *map = &mapping->edges[edge];
-    enum weir_routing routing = laying->job.graph->edges[edge].routing;
-    say(laying, "edge %s.%s -> %s.%s: %s", mapping->now->nodes[is->from].name, is->output,
-        mapping->now->nodes[is->to].name, is->input,
-        map->then == MAPPING_NONE ? "new"
-        : !map->moved             ? "what is in flight stays where it is"
-        : routing == WEIR_SPREAD  ? "what is in flight is shared out, channel by channel"
-        : routing == WEIR_FORWARD ? "nothing may be in flight"
-                                  : "what is in flight goes where its keys go");
-}
-
-/* Can the parts of a node with another parallelism be shared out? */
-static enum weir_result try_node(struct laying *laying, uint32_t node, struct weir_error *error)
-{
-    struct weir_job *job = &laying->job;
-    if (!job->mapping.nodes[node].moved)
-        return WEIR_OK;
-    enum weir_result result = job_try_hand_over(job, node, error);
-    if (result == WEIR_MISMATCH)
-        say(laying, "does not fit: %s", error->text);
-    return result;
-}
-
-static enum weir_result lay(struct laying *laying, struct weir_error *error)
-{
-    struct weir_job *job = &laying->job;
-    const struct mapping *mapping = &job->mapping;
-    struct losses losses;
-    struct weir_error trouble = {0};
-    for (uint32_t n = 0; n < mapping->now->node_count; n++)
-        say_node(laying, n);
-    for (uint32_t e = 0; e < mapping->now->edge_count; e++)
-        say_edge(laying, e);
-    for (uint32_t i = 0; i < mapping->problem_count; i++)
-        say(laying, "does not fit: %s", mapping->problems[i]);
-    enum weir_result result =
-        losses_find(job->savepoint, &job->restored, mapping, job->run.allocator, &losses, error);
-    if (result)
-        return result;
-    for (uint32_t i = 0; i < losses.count; i++)
-        say(laying, "%s: %s", job->options.allow_dropped_state ? "dropped" : "would be lost",
-            losses.texts[i]);
-    result = mapping_check(mapping, error);
-    enum weir_result lost = losses_check(&losses, job->options.allow_dropped_state, &trouble);
-    losses_free(&losses);
-    for (uint32_t n = 0; !result && n < mapping->now->node_count; n++)
-        result = try_node(laying, n, error);
-    if (!result && lost && error)
-        *error = trouble;
-    return result ? result : lost;
-}
-
-static enum weir_result open_checkpoint(struct laying *laying, struct weir_error *error)
-{
-    struct weir_job *job = &laying->job;
+    struct weir_job *job = &study->job;
     const struct weir_job_options *options = &job->options;
     bool path = options->restore == WEIR_RESTORE_PATH;
     uint64_t id = options->restore == WEIR_RESTORE_ID ? options->restore_id : 0;
@@ -163,43 +28,120 @@ static enum weir_result open_checkpoint(struct laying *laying, struct weir_error
     return result ? result : store_recover(job->savepoint, id, &job->restored, error);
 }
 
+/* What does not fit is kept, and the next thing is asked; all else ends it. */
+static enum weir_result note(struct laying *laying, enum weir_result result,
+                             const struct weir_error *why, struct weir_error *error)
+{
+    if (result == WEIR_MISMATCH)
+        laying->refusals[laying->refusal_count++] = *why;
+    else if (result)
+        *error = *why;
+    return result == WEIR_MISMATCH ? WEIR_OK : result;
+}
+
+/* Can the parts of nodes with another parallelism be shared out, and what was in flight? */
+static enum weir_result try_all(struct study *study, struct weir_error *error)
+{
+    struct weir_job *job = &study->job;
+    struct laying *laying = &study->laying;
+    uint32_t count = job->graph->node_count;
+    struct weir_error why = {0};
+    enum weir_result result = WEIR_OK;
+    laying->refusals = memory_zeroed(job->run.allocator, count + 1, sizeof *laying->refusals);
+    if (!laying->refusals)
+        return error_memory(error, "the mapping of a checkpoint", count * sizeof why);
+    for (uint32_t n = 0; !result && n < count; n++)
+        if (job->mapping.nodes[n].moved)
+            result = note(laying, job_try_hand_over(job, n, &why), &why, error);
+    return result ? result : note(laying, job_try_inflight(job, &why), &why, error);
+}
+
+/* In the order in which a start would ask. */
+static enum weir_result judge(struct study *study, struct weir_error *why)
+{
+    struct laying *laying = &study->laying;
+    enum weir_result result = mapping_check(laying->mapping, why);
+    if (!result)
+        result = losses_check(&laying->losses, laying->dropping, why);
+    if (!result && laying->refusal_count) {
+        *why = laying->refusals[0];
+        result = WEIR_MISMATCH;
+    }
+    if (result)
+        error_within(why, "checkpoint %llu does not fit this graph",
+                     (unsigned long long)laying->checkpoint);
+    laying->result = result;
+    laying->why = why->text;
+    return result;
+}
+
+/* WEIR_OK, WEIR_MISMATCH: it may be told. */
+static enum weir_result look(struct study *study, struct weir_error *error)
+{
+    struct weir_job *job = &study->job;
+    struct laying *laying = &study->laying;
+    enum weir_result result =
+        graph_describe(job->graph, job->options.parallelism, job->restored.graph.key_groups,
+                       &job->description, error);
+    if (!result)
+        result = plan_make(job->graph, job->options.parallelism, &job->run.plan, error);
+    if (!result)
+        result = job_make_mapping(job, &job->description, error);
+    if (!result)
+        result = losses_find(job->savepoint, &job->restored, &job->mapping, job->run.allocator,
+                             &laying->losses, error);
+    if (!result && !job->mapping.problem_count)
+        result = try_all(study, error);
+    if (result)
+        return result;
+    laying->checkpoint = job->restored.id;
+    laying->plan = &job->run.plan;
+    laying->mapping = &job->mapping;
+    laying->dropping = job->options.allow_dropped_state;
+    return judge(study, error);
+}
+
+static void forget(struct study *study)
+{
+    struct weir_job *job = &study->job;
+    memory_release(job->run.allocator, study->laying.refusals);
+    losses_free(&study->laying.losses);
+    mapping_free(&job->mapping);
+    plan_free(&job->run.plan);
+    graph_release(job->graph, &job->description);
+    if (job->restored.allocator || job->restored.tasks)
+        manifest_free(&job->restored);
+    store_close(&job->savepoint);
+}
+
 enum weir_result weir_graph_restore_plan(struct weir_graph *graph,
                                          const struct weir_job_options *options,
+                                         enum weir_plan_format format,
                                          void (*line)(void *context, const char *text),
                                          void *context, struct weir_error *error)
 {
     struct weir_error ours = {0};
-    struct laying laying = {.line = line, .context = context};
-    struct weir_job *job = &laying.job;
+    struct study study = {.job = {.graph = graph}};
+    struct weir_job *job = &study.job;
+    bool list = format == WEIR_PLAN_JSON;
+    if (format != WEIR_PLAN_TEXT && !list)
+        return error_set(error, WEIR_INVALID, 0,
+                         "how a checkpoint is laid onto a graph has no format %u",
+                         (unsigned)format);
     enum weir_result result = job_take_options(options, &job->options, &ours);
-    job->graph = graph;
     job->run.allocator = job->options.allocator;
     if (!result)
         result = weir_graph_check(graph, &ours);
     if (!result)
-        result = open_checkpoint(&laying, &ours);
-    if (!result)
-        result = graph_describe(graph, job->options.parallelism, job->restored.graph.key_groups,
-                                &job->description, &ours);
-    if (!result)
-        result = job_make_mapping(job, &job->description, &ours);
-    if (!result) {
-        say(&laying,
-            "checkpoint %llu, laid onto this graph:", (unsigned long long)job->restored.id);
-        result = lay(&laying, &ours);
-        if (result == WEIR_MISMATCH)
-            error_within(&ours, "checkpoint %llu does not fit this graph",
-                         (unsigned long long)job->restored.id);
-    }
-    if (result == WEIR_NOT_FOUND && job->options.restore == WEIR_RESTORE_LATEST) {
-        say(&laying, "no checkpoint to go on from: a first start");
-        result = WEIR_OK;
-    }
-    mapping_free(&job->mapping);
-    graph_release(graph, &job->description);
-    if (job->restored.allocator || job->restored.tasks)
-        manifest_free(&job->restored);
-    store_close(&job->savepoint);
+        result = open_checkpoint(&study, &ours);
+    bool none = result == WEIR_NOT_FOUND && job->options.restore == WEIR_RESTORE_LATEST;
+    if (none)
+        result = WEIR_OK; /* a first start */
+    else if (!result)
+        result = look(&study, &ours);
+    if (none || study.laying.checkpoint)
+        (list ? laying_list : laying_tell)(&study.laying, line, context);
+    forget(&study);
     if (result && error)
         *error = ours;
     return result;

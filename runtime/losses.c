@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "losses.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -10,31 +9,27 @@
 #include "memory.h"
 #include "snapshot.h"
 
-#define TEXT_ROOM 320
-
 /* What the parts of one old node hold, together. */
 struct holding {
     uint64_t *keys; /* of each state */
     uint64_t items, timers, letters, handles;
 };
 
-static bool tell(struct losses *losses, const char *format, ...) WEIR_PRINTF(2, 3);
-static bool tell(struct losses *losses, const char *format, ...)
+/* Nothing is no loss. */
+static bool note(struct losses *losses, enum loss_kind kind, uint32_t where, uint32_t state,
+                 uint64_t count)
 {
-    char text[TEXT_ROOM];
-    uint32_t count = losses->count;
-    char **more = memory_resize(losses->allocator, losses->texts, count * sizeof *more,
-                                (count + 1) * sizeof *more);
-    if (!more)
+    uint32_t old = losses->count;
+    if (!count)
+        return true;
+    struct loss *list = memory_resize(losses->allocator, losses->list, old * sizeof *list,
+                                      (old + 1) * sizeof *list);
+    if (!list)
         return false;
-    losses->texts = more;
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    more[count] = memory_text(losses->allocator, text, strlen(text));
-    losses->count += more[count] != NULL;
-    return more[count];
+    list[old] = (struct loss){kind, where, state, count};
+    losses->list = list;
+    losses->count++;
+    return true;
 }
 
 /* ---------------------------------------------------------------------- of nodes -- */
@@ -76,38 +71,23 @@ static enum weir_result count_part(struct store *store, const struct manifest *m
     return result;
 }
 
-static bool tell_items(struct losses *losses, const char *name, const struct holding *holding)
-{
-    bool told = true;
-    if (told && holding->items)
-        told = tell(losses, "node '%s': operator state, %llu items", name,
-                    (unsigned long long)holding->items);
-    if (told && holding->timers)
-        told = tell(losses, "node '%s': %llu timers", name, (unsigned long long)holding->timers);
-    if (told && holding->letters)
-        told = tell(losses, "node '%s': %llu dead letters that are not published", name,
-                    (unsigned long long)holding->letters);
-    if (told && holding->handles)
-        told = tell(losses, "node '%s': output that is not published, %llu handles", name,
-                    (unsigned long long)holding->handles);
-    return told;
-}
-
-static bool tell_node(struct losses *losses, const struct mapping *mapping, uint32_t then,
+static bool note_node(struct losses *losses, const struct mapping *mapping, uint32_t then,
                       const struct holding *holding)
 {
     const struct manifest_node *node = &mapping->then->nodes[then];
-    bool gone = mapping->node_now[then] == MAPPING_NONE, told = true;
-    for (uint32_t s = 0; told && s < node->state_count; s++)
-        if (holding->keys[s] && mapping_is_removed(mapping, then, s))
-            told = tell(losses, "state '%s' of node '%s': %llu keys", node->states[s].name,
-                        node->name, (unsigned long long)holding->keys[s]);
+    bool gone = mapping->node_now[then] == MAPPING_NONE, room = true;
+    for (uint32_t s = 0; room && s < node->state_count; s++)
+        if (mapping_is_removed(mapping, then, s))
+            room = note(losses, LOSS_STATE, then, s, holding->keys[s]);
     if (!gone)
-        return told;
+        return room;
     if (holding->handles && !losses->handles)
         losses->sink = node->name;
     losses->handles += holding->handles;
-    return told && tell_items(losses, node->name, holding);
+    return room && note(losses, LOSS_ITEMS, then, 0, holding->items) &&
+           note(losses, LOSS_TIMERS, then, 0, holding->timers) &&
+           note(losses, LOSS_LETTERS, then, 0, holding->letters) &&
+           note(losses, LOSS_HANDLES, then, 0, holding->handles);
 }
 
 static bool loses_something(const struct mapping *mapping, uint32_t then)
@@ -132,7 +112,7 @@ static enum weir_result find_in_node(struct losses *losses, struct store *store,
     for (uint32_t i = 0; !result && i < node->parallelism; i++)
         result = count_part(store, manifest, mapping_instance(&manifest->graph, then, i), &holding,
                             losses->allocator, error);
-    if (!result && !tell_node(losses, mapping, then, &holding))
+    if (!result && !note_node(losses, mapping, then, &holding))
         result = error_memory(error, "what would be lost", sizeof holding);
     memory_release(losses->allocator, holding.keys);
     return result;
@@ -168,19 +148,13 @@ static enum weir_result count_piece(const struct mapping *mapping, const struct 
     return WEIR_OK;
 }
 
-static bool tell_edges(struct losses *losses, const struct mapping *mapping,
+static bool note_edges(struct losses *losses, const struct mapping *mapping,
                        const uint64_t *records)
 {
-    const struct manifest_graph *then = mapping->then;
-    bool told = true;
-    for (uint32_t e = 0; told && e < then->edge_count; e++) {
-        const struct manifest_edge *edge = &then->edges[e];
-        if (records[e])
-            told = tell(losses, "edge %s.%s -> %s.%s: %llu records in flight",
-                        then->nodes[edge->from].name, edge->output, then->nodes[edge->to].name,
-                        edge->input, (unsigned long long)records[e]);
-    }
-    return told;
+    bool room = true;
+    for (uint32_t e = 0; room && e < mapping->then->edge_count; e++)
+        room = note(losses, LOSS_RECORDS, e, 0, records[e]);
+    return room;
 }
 
 static enum weir_result find_in_flight(struct losses *losses, struct store *store,
@@ -204,7 +178,7 @@ static enum weir_result find_in_flight(struct losses *losses, struct store *stor
                 result = count_piece(mapping, &piece, records, error);
         }
     blob_buffer_free(&piece, losses->allocator);
-    if (!result && !tell_edges(losses, mapping, records))
+    if (!result && !note_edges(losses, mapping, records))
         result = error_memory(error, "what would be lost", sizeof *records);
     memory_release(losses->allocator, records);
     return result;
@@ -216,7 +190,7 @@ enum weir_result losses_find(struct store *store, const struct manifest *manifes
                              const struct mapping *mapping, const struct weir_allocator *allocator,
                              struct losses *losses, struct weir_error *error)
 {
-    *losses = (struct losses){.allocator = allocator};
+    *losses = (struct losses){.allocator = allocator, .then = mapping->then};
     enum weir_result result = WEIR_OK;
     for (uint32_t n = 0; !result && n < mapping->then->node_count; n++)
         result = find_in_node(losses, store, manifest, mapping, n, error);
@@ -229,15 +203,40 @@ enum weir_result losses_find(struct store *store, const struct manifest *manifes
 
 void losses_free(struct losses *losses)
 {
-    for (uint32_t i = 0; i < losses->count; i++)
-        memory_release(losses->allocator, losses->texts[i]);
-    memory_release(losses->allocator, losses->texts);
+    memory_release(losses->allocator, losses->list);
     *losses = (struct losses){0};
+}
+
+const char *loss_text(const struct losses *losses, uint32_t index, char text[LOSS_TEXT])
+{
+    static const struct {
+        const char *before, *after;
+    } words[] = {
+        [LOSS_ITEMS] = {"operator state, ", "items"},
+        [LOSS_TIMERS] = {"", "timers"},
+        [LOSS_LETTERS] = {"", "dead letters that are not published"},
+        [LOSS_HANDLES] = {"output that is not published, ", "handles"},
+    };
+    const struct loss *loss = &losses->list[index];
+    const struct manifest_node *nodes = losses->then->nodes;
+    unsigned long long count = loss->count;
+    if (loss->kind == LOSS_RECORDS) {
+        const struct manifest_edge *edge = &losses->then->edges[loss->where];
+        snprintf(text, LOSS_TEXT, "edge %s.%s -> %s.%s: %llu records in flight",
+                 nodes[edge->from].name, edge->output, nodes[edge->to].name, edge->input, count);
+    } else if (loss->kind == LOSS_STATE) {
+        snprintf(text, LOSS_TEXT, "state '%s' of node '%s': %llu keys",
+                 nodes[loss->where].states[loss->state].name, nodes[loss->where].name, count);
+    } else {
+        snprintf(text, LOSS_TEXT, "node '%s': %s%llu %s", nodes[loss->where].name,
+                 words[loss->kind].before, count, words[loss->kind].after);
+    }
+    return text;
 }
 
 enum weir_result losses_check(struct losses *losses, bool allowed, struct weir_error *error)
 {
-    char all[400] = "";
+    char all[400] = "", text[LOSS_TEXT];
     size_t size = 0;
     if (losses->handles)
         return error_set(error, WEIR_MISMATCH, 0,
@@ -249,7 +248,7 @@ enum weir_result losses_check(struct losses *losses, bool allowed, struct weir_e
         return WEIR_OK;
     for (uint32_t i = 0; i < losses->count && size < sizeof all; i++)
         size += (size_t)snprintf(all + size, sizeof all - size, "%s%s", i ? "; " : "",
-                                 losses->texts[i]);
+                                 loss_text(losses, i, text));
     losses->cut = size >= sizeof all;
     return error_set(
         error, WEIR_MISMATCH, 0,

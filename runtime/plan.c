@@ -292,3 +292,24 @@ uint32_t plan_add_restored(struct plan *plan, uint32_t edge, uint32_t restores, 
     plan->restored_count++;
     return count;
 }
+
+static bool is_dealt_by_key(const struct weir_graph *graph, uint32_t node, uint32_t depth)
+{
+    bool fed = false;
+    for (uint32_t e = 0; e < graph->edge_count; e++) {
+        const struct graph_edge *edge = &graph->edges[e];
+        if (edge->to != node)
+            continue;
+        fed = true;
+        bool along = edge->routing == WEIR_FORWARD && depth < graph->node_count &&
+                     is_dealt_by_key(graph, edge->from, depth + 1);
+        if (edge->routing != WEIR_BY_KEY && !along)
+            return false;
+    }
+    return fed;
+}
+
+bool plan_dealt_by_key(const struct weir_graph *graph, uint32_t node)
+{
+    return is_dealt_by_key(graph, node, 0);
+}

@@ -79,5 +79,8 @@ uint32_t plan_add_restored(struct plan *plan, uint32_t edge, uint32_t restores, 
 uint32_t plan_member(const struct plan *plan, uint32_t chain, uint32_t place);
 /* Is this edge a direct call? */
 bool plan_direct(const struct plan *plan, uint32_t edge);
+/* Are equal keys of what the node emits of one subtask, whatever the parallelism? As long as it
+ * keeps the keys that it is given. */
+bool plan_dealt_by_key(const struct weir_graph *graph, uint32_t node);
 
 #endif

@@ -324,15 +324,17 @@ WEIR_API enum weir_result weir_graph_plan(struct weir_graph *graph, uint32_t par
 
 struct weir_job_options;
 /* How the checkpoint that a start with these options would go on from (`restore`; a savepoint too)
- * is laid onto the graph: a line for each node, state and edge, for what would be lost and for what
- * does not fit. Reads the store, and changes nothing there; a job may be running on it. WEIR_OK:
- * such a start would not be refused for its graph; else what it would be refused with, or an error
- * of reading the checkpoint. (What an operator's `load` thinks of its items shows at the start.) */
-WEIR_API enum weir_result weir_graph_restore_plan(struct weir_graph *graph,
-                                                  const struct weir_job_options *options,
-                                                  void (*line)(void *context, const char *text),
-                                                  void *context,
-                                                  struct weir_error *error) WEIR_MUST_USE;
+ * is laid onto the graph: a line for each node, state and edge, for what is gone, what would be
+ * lost and what does not fit. WEIR_PLAN_JSON: an object `restore` of EVENTS.md instead; there is no
+ * drawing. Reads the store, and changes nothing there; a job may be running on it. WEIR_OK: such a
+ * start would not be refused for its graph; WEIR_MISMATCH: it would, `error` says with what, and
+ * all is told the same. Any other error is one of reading the checkpoint, and nothing is told.
+ * (What an operator's `load` thinks of its items shows at the start.) Any thread; `line` is called
+ * on it. */
+WEIR_API enum weir_result
+weir_graph_restore_plan(struct weir_graph *graph, const struct weir_job_options *options,
+                        enum weir_plan_format format, void (*line)(void *context, const char *text),
+                        void *context, struct weir_error *error) WEIR_MUST_USE;
 
 /* ------------------------------------------------------------------- inside a callback -- */
 

@@ -67,6 +67,18 @@ readme_lists_the_options() {
         fail "README.md and --help do not list the same values"
 }
 
+# restore_for_programs HERE WHAT CODE PROGRAM ARGUMENT...: how it would go on, as JSON.
+restore_for_programs() {
+    local here=$1 what=$2 wanted=$3 other=$4
+    shift 4
+    code_of "$other" plan --json --store "$store" --restore latest "$@" >"$work/$what.json" \
+        2>"$work/said.log"
+    ((code == wanted)) || fail "plan --json --restore, $what: exit $code: $(cat "$work/said.log")"
+    python3 "$here/tools/events.py" "$here/../runtime/EVENTS.md" --object program_plan \
+        "$work/$what.json" || fail "plan --json --restore, $what, does not fit EVENTS.md"
+    grep -q '"restore":' "$work/$what.json" || fail "plan --json --restore, $what: no restore"
+}
+
 plan_for_programs() {
     fresh
     local here
@@ -79,6 +91,11 @@ plan_for_programs() {
     expect 0 'parameter emit = final \(final\|updates, default\)' "$program" plan "${io[@]}"
     code_of "$program" plan "${io[@]}" >/dev/full 2>"$work/said.log"
     ((code == 5)) || fail "exit $code, and the plan was not written"
+    restore_for_programs "$here" first_start 0 "$program" --parallelism 2 "${io[@]}"
+    expect 0 'ended' "${run[@]}" --parallelism 2
+    restore_for_programs "$here" rescaled 0 "$program" --parallelism 3 "${io[@]}"
+    restore_for_programs "$here" another 4 "$(dirname "$program")/two_inputs" --set "sales=$work/text" \
+        --set "prices=$work/text" --set "output=$out"
     if command -v dot >/dev/null; then
         "$program" plan --dot "${io[@]}" | dot -Tsvg >/dev/null || fail "Graphviz can't read it"
     fi

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* links: flow valve */
+#include <jansson.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -62,7 +63,8 @@ static void world_close(struct world *world)
     tally_free(&world->tally);
 }
 
-static void life_begin(struct world *world, const struct shape *shape)
+static void life_begin_by(struct world *world, const struct shape *shape,
+                          enum weir_routing into_valve)
 {
     struct flow *flow = &world->flow;
     flow_init(flow);
@@ -80,9 +82,14 @@ static void life_begin(struct world *world, const struct shape *shape)
     weir_node order = order_node(flow->graph, "order", shape->order);
     weir_node sink = ledger_sink(flow->graph, "sink", &world->ledger, shape->order);
     weir_connect(flow->graph, source, tally, WEIR_BY_KEY);
-    weir_connect(flow->graph, tally, valve, WEIR_BY_KEY);
+    weir_connect(flow->graph, tally, valve, into_valve);
     weir_connect(flow->graph, valve, order, WEIR_BY_KEY);
     weir_connect(flow->graph, order, sink, WEIR_FORWARD);
+}
+
+static void life_begin(struct world *world, const struct shape *shape)
+{
+    life_begin_by(world, shape, WEIR_BY_KEY);
 }
 
 static void life_end(struct world *world)
@@ -193,6 +200,29 @@ Test(job_rescale, restored_again_and_again_before_it_is_consumed_it_is_exact_and
     }
 }
 
+/* Nothing of the first is consumed before the second comes, and neither before the third: on the
+ * edge to the valve both lie before what is new. */
+Test(job_rescale, what_was_restored_twice_is_read_before_what_was_restored_once)
+{
+    static const uint32_t parallelism[] = {2, 3, 1, 2};
+    struct world world;
+    world_open(&world);
+    for (unsigned life = 0; life < 3; life++) {
+        uint32_t p = parallelism[life];
+        struct shape shape = {p, p, p, p, WEIR_UNALIGNED, "inproc"};
+        life_begin(&world, &shape);
+        flow_start(&world.flow);
+        until_full(&world);
+        flow_checkpoint(&world.flow);
+        cr_expect_gt(world.notes.channel_bytes, 0);
+        flow_kill(&world.flow);
+        life_end(&world);
+    }
+    struct shape last = {2, 2, 2, 2, WEIR_ALIGNED, "inproc"};
+    world_finish(&world, &last);
+    world_close(&world);
+}
+
 Test(job_rescale, stopped_at_random_moments_with_rounds_all_the_time_it_is_exact)
 {
     uint64_t seed = flow_seed();
@@ -222,6 +252,52 @@ Test(job_rescale, stopped_at_random_moments_with_rounds_all_the_time_it_is_exact
         world_finish(&world, &last);
         world_close(&world);
     }
+}
+
+/* ------------------------------------------------------------------- an edge that is gone -- */
+
+static uint64_t published_once(const struct ledger *ledger)
+{
+    uint64_t once = 0;
+    for (uint64_t number = 0; number < ledger->limit; number++) {
+        cr_assert_leq(ledger->counts[number], 1, "%u", (unsigned)number);
+        once += ledger->counts[number];
+    }
+    return once;
+}
+
+/* An edge that deals otherwise is another edge. */
+Test(job_rescale, records_in_flight_on_an_edge_that_is_gone_are_counted_and_dropped_when_told_so)
+{
+    const char *const edge = "edge tally.out -> valve.in: ";
+    const struct shape shape = {2, 2, 1, 2, WEIR_UNALIGNED, "inproc"};
+    struct world world;
+    unsigned long long lost = 0;
+    world_open(&world);
+    life_begin(&world, &shape);
+    flow_start(&world.flow);
+    until_full(&world);
+    flow_checkpoint(&world.flow);
+    flow_kill(&world.flow);
+    life_end(&world);
+    life_begin_by(&world, &shape, WEIR_SPREAD);
+    struct flow *flow = &world.flow;
+    cr_assert_eq(weir_job_start(flow->graph, &flow->options, &flow->job, &flow->error),
+                 WEIR_MISMATCH);
+    const char *named = strstr(flow->error.text, edge);
+    cr_assert(named && sscanf(named + strlen(edge), "%llu records in flight", &lost) == 1, "%s",
+              flow->error.text);
+    cr_expect(strstr(flow->error.text, "--allow-dropped-state"), "%s", flow->error.text);
+    cr_assert(lost > 0 && lost < RECORDS, "%llu", lost);
+    flow->options.allow_dropped_state = true;
+    valve_open(&world.valve);
+    flow_finish(flow);
+    cr_expect(strstr(world.notes.warning, "dropped: edge tally.out -> valve.in: "), "%s",
+              world.notes.warning);
+    life_end(&world);
+    cr_expect_eq(published_once(&world.ledger), RECORDS - lost, "all but those that were named");
+    store_is_sound(scratch.path);
+    world_close(&world);
 }
 
 /* ------------------------------------------------------------------- subtask to subtask -- */
@@ -389,6 +465,86 @@ Test(job_rescale, what_lives_by_event_time_lives_until_the_slowest_has_passed)
     }
 }
 
+/* Two writers, one far ahead of the other, to readers that become more or fewer: what a channel is
+ * restored with is the time of the slowest. */
+enum { AHEAD = 1000, BEHIND = 10 };
+
+static struct {
+    struct tally said; /* watermarks, before the checkpoint */
+    atomic_bool go;
+    atomic_uint seen; /* records of who is ahead */
+    atomic_uint late;
+} race;
+
+static enum weir_progress race_poll(void *self, struct weir_context *context)
+{
+    uint64_t *step = self;
+    bool ahead = weir_subtask(context) == 0;
+    int64_t time = ahead ? AHEAD : BEHIND;
+    if (*step == 0) {
+        weir_emit_watermark(context, time);
+        tally_add(&race.said, 1);
+        ++*step;
+        return WEIR_MORE;
+    }
+    if (!atomic_load(&race.go) || (!ahead && !atomic_load(&race.seen)))
+        return weir_idle(context, weir_now(context) + 100000, -1);
+    weir_emit_watermark(context, time + 1);
+    weir_emit(context, 0, &(struct weir_record){{"key", 3}, {NULL, 0}, time + 1});
+    return WEIR_END;
+}
+
+static const struct weir_operator race_table = {WEIR_SIZED(struct weir_operator),
+                                                .kind = "race",
+                                                .self_size = sizeof(uint64_t),
+                                                .poll = race_poll,
+                                                .save = save_position,
+                                                .load = load_position};
+
+static enum weir_result judge_time(struct weir_context *context, unsigned input,
+                                   const struct weir_record *record, const void *config)
+{
+    (void)input;
+    (void)config;
+    race.seen += record->time > AHEAD;
+    race.late += record->time < weir_watermark(context);
+    return WEIR_OK;
+}
+
+static void race_begin(struct flow *flow, uint32_t readers)
+{
+    flow_init(flow);
+    flow->options.store = scratch.path;
+    flow->options.interval_ns = -1;
+    struct weir_node_options judge = {WEIR_SIZED(struct weir_node_options), .name = "judge",
+                                      .function = judge_time, .parallelism = readers};
+    weir_node source = flow_add(flow, "race", &race_table, NULL, 2);
+    weir_connect(flow->graph, source, weir_graph_add(flow->graph, &judge), WEIR_BY_KEY);
+}
+
+Test(job_rescale, the_time_of_a_channel_is_that_of_the_slowest_it_was_made_of)
+{
+    for (uint32_t readers = 1; readers <= 4; readers++) {
+        struct flow flow;
+        start_over();
+        memset(&race, 0, sizeof race);
+        tally_init(&race.said);
+        race_begin(&flow, 2);
+        flow_start(&flow);
+        tally_until(&race.said, 2);
+        flow_checkpoint(&flow);
+        flow_kill(&flow);
+        flow_free(&flow);
+        atomic_store(&race.go, true);
+        race_begin(&flow, readers);
+        flow_finish(&flow);
+        flow_free(&flow);
+        cr_expect_eq(race.seen, 1);
+        cr_expect_eq(race.late, 0, "%u readers", readers);
+        tally_free(&race.said);
+    }
+}
+
 /* -------------------------------------------------------------------------- another graph -- */
 
 /* numbers -> count -> ledger; count keeps how often each key came, in a cell of one number, or of
@@ -444,6 +600,7 @@ struct version {
     struct weir_state states[2];
     size_t state_count;
     const char *name; /* of the counting node */
+    const char *sink;
     uint32_t parallelism, key_groups;
     bool allowed;
     const struct weir_operator *table;
@@ -455,6 +612,7 @@ static struct version first_version(void)
                                         .version = 1, .value_size = 8}},
                             .state_count = 1,
                             .name = "count",
+                            .sink = "sink",
                             .parallelism = 2,
                             .table = &count_table};
 }
@@ -476,7 +634,8 @@ static void version_open(struct flow *flow, struct ledger *ledger, const struct 
                                         .state_count = version->state_count};
     weir_node count = weir_graph_add(flow->graph, &options);
     weir_connect(flow->graph, source, count, WEIR_BY_KEY);
-    weir_connect(flow->graph, count, ledger_sink(flow->graph, "sink", ledger, 0), WEIR_SPREAD);
+    weir_connect(flow->graph, count, ledger_sink(flow->graph, version->sink, ledger, 0),
+                 WEIR_SPREAD);
 }
 
 static enum weir_result version_start(struct flow *flow, struct ledger *ledger,
@@ -631,6 +790,73 @@ Test(job_rescale, a_node_of_another_name_is_a_new_one_and_starts_empty)
     cr_expect_lt(total, FEW - 499);
 }
 
+static char told[8192];
+
+static void tell(void *context, const char *text)
+{
+    size_t size = strlen(told);
+    (void)context;
+    snprintf(told + size, sizeof told - size, "%s\n", text);
+}
+
+/* The plan answers what the start would answer, and says why. */
+static void plans_as(enum weir_plan_format format, struct ledger *ledger,
+                     const struct version *version, enum weir_result result, const char *says)
+{
+    struct flow flow;
+    told[0] = 0;
+    version_open(&flow, ledger, version);
+    cr_expect_eq(
+        weir_graph_restore_plan(flow.graph, &flow.options, format, tell, NULL, &flow.error), result,
+        "%s", flow.error.text);
+    cr_expect(strstr(told, says) != NULL, "%s", told);
+    cr_expect(!result || strstr(flow.error.text, "does not fit this graph: "), "%s",
+              flow.error.text);
+    flow_free(&flow);
+}
+
+static void plans(struct ledger *ledger, const struct version *version, enum weir_result result,
+                  const char *says)
+{
+    plans_as(WEIR_PLAN_TEXT, ledger, version, result, says);
+}
+
+static void lists(struct ledger *ledger, const struct version *version, enum weir_result result,
+                  const char *says)
+{
+    plans_as(WEIR_PLAN_JSON, ledger, version, result, says);
+    json_t *object = json_loads(told, JSON_REJECT_DUPLICATES, NULL);
+    cr_assert(object, "no JSON: %s", told);
+    cr_expect_eq(json_is_true(json_object_get(object, "fits")), result == WEIR_OK, "%s", told);
+    json_decref(object);
+}
+
+/* What a sink has prepared and not published is never dropped. */
+Test(job_rescale, a_sink_that_has_something_to_publish_can_not_be_taken_out)
+{
+    struct ledger ledger;
+    struct flow flow;
+    struct version version = first_version();
+    total = marked = 0;
+    ledger_init(&ledger, FEW);
+    cr_assert_eq(version_start(&flow, &ledger, &version), WEIR_OK, "%s", flow.error.text);
+    cr_assert(flow_until_taken(&flow, &ledger, 500));
+    flow_checkpoint(&flow);
+    flow_kill(&flow);
+    flow_free(&flow);
+    version.sink = "output";
+    for (int allowed = 0; allowed < 2; allowed++) {
+        version.allowed = allowed;
+        refuses(&ledger, &version, WEIR_MISMATCH,
+                "sink 'sink' is not in the graph, and the checkpoint holds output of sinks that is "
+                "not published yet (");
+        plans(&ledger, &version, WEIR_MISMATCH,
+              "would be lost: node 'sink': output that is not published, ");
+    }
+    version = first_version();
+    ends(&ledger, &version);
+}
+
 Test(job_rescale, what_can_not_be_rescaled_says_why_and_starts_with_what_it_had)
 {
     struct ledger ledger;
@@ -672,30 +898,6 @@ Test(job_rescale, the_number_of_key_groups_is_the_stores_for_ever)
     }
 }
 
-static char told[8192];
-
-static void tell(void *context, const char *text)
-{
-    size_t size = strlen(told);
-    (void)context;
-    snprintf(told + size, sizeof told - size, "%s\n", text);
-}
-
-/* The plan answers what the start would answer, and says why. */
-static void plans(struct ledger *ledger, const struct version *version, enum weir_result result,
-                  const char *says)
-{
-    struct flow flow;
-    told[0] = 0;
-    version_open(&flow, ledger, version);
-    cr_expect_eq(weir_graph_restore_plan(flow.graph, &flow.options, tell, NULL, &flow.error),
-                 result, "%s", flow.error.text);
-    cr_expect(strstr(told, says) != NULL, "%s", told);
-    cr_expect(!result || strstr(flow.error.text, "does not fit this graph: "), "%s",
-              flow.error.text);
-    flow_free(&flow);
-}
-
 Test(job_rescale, a_plan_tells_how_a_checkpoint_fits_and_changes_nothing)
 {
     struct ledger ledger;
@@ -729,4 +931,99 @@ Test(job_rescale, a_plan_tells_how_a_checkpoint_fits_and_changes_nothing)
     store_is_sound(scratch.path);
     ends(&ledger, &version);
     cr_expect_eq(total, FEW);
+}
+
+Test(job_rescale, a_plan_for_programs_says_the_same)
+{
+    struct ledger ledger;
+    struct version version = first_version();
+    struct weir_operator fixed = count_table;
+    lists(&ledger, &version, WEIR_OK, "{\"fits\": true}");
+    suspend_first(&ledger);
+    lists(&ledger, &version, WEIR_OK,
+          "  {\"name\": \"count\", \"way\": \"as_was\", \"parallelism\": 2, "
+          "\"parallelism_was\": 2,\n   \"states\": [\n    {\"name\": \"counts\", \"way\": "
+          "\"as_was\", \"version\": 1, \"version_was\": 1}\n   ]\n  },\n");
+    version.parallelism = 3;
+    lists(&ledger, &version, WEIR_OK, "\"way\": \"dealt\", \"version\": 1, \"version_was\": 1}");
+    lists(&ledger, &version, WEIR_OK,
+          "    {\"subtask\": 0, \"first_group\": 0, \"last_group\": 42, \"first_from\": 0, "
+          "\"last_from\": 0},\n"
+          "    {\"subtask\": 1, \"first_group\": 43, \"last_group\": 85, \"first_from\": 0, "
+          "\"last_from\": 1},\n"
+          "    {\"subtask\": 2, \"first_group\": 86, \"last_group\": 127, \"first_from\": 1, "
+          "\"last_from\": 1}\n");
+    lists(&ledger, &version, WEIR_OK,
+          "{\"edge\": \"numbers.out -> count.in\", \"way\": \"by_key\"}");
+    lists(&ledger, &version, WEIR_OK,
+          "{\"edge\": \"count.out -> sink.in\", \"way\": \"by_channel\"}");
+    version.states[0].version = 2;
+    lists(&ledger, &version, WEIR_MISMATCH,
+          " \"problems\": [\n  \"state 'counts' of node 'count' was");
+    version.states[0].migrate = drop_value;
+    lists(&ledger, &version, WEIR_OK, "\"way\": \"migrated\", \"version\": 2, \"version_was\": 1}");
+    version = first_version();
+    version.states[0].name = "other";
+    lists(&ledger, &version, WEIR_MISMATCH, "{\"node\": \"count\", \"state\": \"counts\"}\n");
+    lists(&ledger, &version, WEIR_MISMATCH, "\"error\": \"checkpoint ");
+    lists(&ledger, &version, WEIR_MISMATCH,
+          " \"drops\": false, \"losses\": [\n  {\"what\": \"state\", \"node\": \"count\", "
+          "\"state\": \"counts\", \"count\": ");
+    version.allowed = true;
+    lists(&ledger, &version, WEIR_OK, " \"drops\": true, \"losses\": [\n  {\"what\": \"state\"");
+    version = first_version();
+    version.name = "tally";
+    version.allowed = true;
+    lists(&ledger, &version, WEIR_OK,
+          " ], \"gone\": [\n  {\"node\": \"count\"}\n ,{\"node\": \"count\", \"state\": "
+          "\"counts\"}\n ,{\"edge\": \"numbers.out -> count.in\"}\n ,{\"edge\": \"count.out -> "
+          "sink.in\"}\n ]");
+    lists(&ledger, &version, WEIR_OK,
+          "{\"name\": \"tally\", \"way\": \"new\", \"parallelism\": 2,");
+    lists(&ledger, &version, WEIR_OK,
+          "{\"name\": \"sink\", \"way\": \"same_subtasks\", \"parallelism\": 2");
+    version = first_version();
+    fixed.fixed = "it \"counts\" on its fingers";
+    version.table = &fixed;
+    version.parallelism = 1;
+    lists(&ledger, &version, WEIR_MISMATCH, "it \\\"counts\\\" on its fingers; start with");
+    version = first_version();
+    struct flow flow;
+    version_open(&flow, &ledger, &version);
+    cr_expect_eq(
+        weir_graph_restore_plan(flow.graph, &flow.options, WEIR_PLAN_DOT, tell, NULL, &flow.error),
+        WEIR_INVALID);
+    flow_free(&flow);
+    ends(&ledger, &version);
+}
+
+/* A start would find out only when it reads them, and so does the plan. */
+Test(job_rescale, a_plan_knows_of_records_that_no_new_parallelism_may_have)
+{
+    struct world world;
+    char text[sizeof world.flow.error.text];
+    world_open(&world);
+    forward_begin(&world, 2);
+    flow_start(&world.flow);
+    valve_allow(&world.valve, 0, 100);
+    tally_until(&world.valve.passed, 100);
+    flow_checkpoint(&world.flow);
+    flow_kill(&world.flow);
+    life_end(&world);
+    forward_begin(&world, 3);
+    struct flow *flow = &world.flow;
+    told[0] = 0;
+    cr_expect_eq(weir_graph_restore_plan(flow->graph, &flow->options, WEIR_PLAN_TEXT, tell, NULL,
+                                         &flow->error),
+                 WEIR_MISMATCH);
+    snprintf(text, sizeof text, "%s", flow->error.text);
+    cr_expect(strstr(told, "edge numbers.out -> valve.in: nothing may be in flight\n"), "%s", told);
+    cr_expect(strstr(told, "does not fit: records were on their way from numbers to valve, "), "%s",
+              told);
+    cr_expect_eq(weir_job_start(flow->graph, &flow->options, &flow->job, &flow->error),
+                 WEIR_MISMATCH);
+    cr_expect(strstr(flow->error.text, "from numbers to valve, subtask to subtask"));
+    cr_expect(strstr(text, "from numbers to valve, subtask to subtask"), "%s", text);
+    life_end(&world);
+    world_close(&world);
 }

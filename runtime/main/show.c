@@ -33,7 +33,7 @@ static void print_member(const char *name, const char *value)
 }
 
 static void print_json(const char *program, const struct weir_parameters *parameters,
-                       const char *plan)
+                       const char *plan, const char *restore)
 {
     printf("{\"weir\": 1, ");
     print_member("program", program);
@@ -42,39 +42,100 @@ static void print_json(const char *program, const struct weir_parameters *parame
         printf("%s", i > 0 ? ", " : "");
         print_member(parameters->declared[i].name, parameters->values[i].text);
     }
-    printf("}, \"plan\":\n%s}\n", plan);
+    printf("}, \"plan\":\n%s", plan);
+    if (restore[0] != '\0')
+        printf(", \"restore\":\n%s", restore);
+    printf("}\n");
 }
 
-/* The plan is laid out before anything is printed: it may be refused. */
-enum weir_result show_plan(const char *program, struct weir_graph *graph,
-                           const struct options *options, struct weir_error *error)
+/* The plan, and how a checkpoint is laid onto the graph. Freed by whoever has them. */
+struct texts {
+    char *plan, *restore;
+};
+
+/* Lines that a call tells, as one text. */
+struct sheet {
+    FILE *out;
+    char *text;
+    size_t size;
+};
+
+static bool open_sheet(struct sheet *sheet)
+{
+    sheet->out = open_memstream(&sheet->text, &sheet->size);
+    return sheet->out != NULL;
+}
+
+static enum weir_result close_sheet(struct sheet *sheet, char **text, enum weir_result result,
+                                    struct weir_error *error)
+{
+    bool whole = fclose(sheet->out) == 0;
+
+    *text = sheet->text;
+    return whole ? result : refuse(error, "out of memory: the plan");
+}
+
+static enum weir_result tell_plan(struct weir_graph *graph, const struct options *options,
+                                  char **text, struct weir_error *error)
 {
     enum weir_plan_format format = options->dot    ? WEIR_PLAN_DOT
                                    : options->json ? WEIR_PLAN_JSON
                                                    : WEIR_PLAN_TEXT;
-    char *plan = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&plan, &size);
+    struct sheet sheet;
 
-    if (out == NULL)
+    if (!open_sheet(&sheet))
         return refuse(error, "out of memory: the plan");
     enum weir_result result =
-        weir_graph_plan(graph, options->job.parallelism, format, print_line, out, error);
-    if (fclose(out) != 0 && result == WEIR_OK)
-        result = refuse(error, "out of memory: the plan");
-    if (result == WEIR_OK && options->json) {
-        print_json(program, &options->parameters, plan);
-    } else if (result == WEIR_OK) {
-        printf("%s", plan);
-        if (!options->dot)
-            print_parameters(&options->parameters);
+        weir_graph_plan(graph, options->job.parallelism, format, print_line, sheet.out, error);
+    return close_sheet(&sheet, text, result, error);
+}
+
+static enum weir_result tell_restore(struct weir_graph *graph, const struct options *options,
+                                     char **text, struct weir_error *error)
+{
+    struct sheet sheet;
+
+    if (!open_sheet(&sheet))
+        return refuse(error, "out of memory: the plan");
+    enum weir_result result = weir_graph_restore_plan(
+        graph, &options->job, options->json ? WEIR_PLAN_JSON : WEIR_PLAN_TEXT, print_line,
+        sheet.out, error);
+    return close_sheet(&sheet, text, result, error);
+}
+
+static void print_texts(const char *program, const struct options *options,
+                        const struct texts *texts)
+{
+    const char *restore = texts->restore == NULL ? "" : texts->restore;
+
+    if (options->json) {
+        print_json(program, &options->parameters, texts->plan, restore);
+        return;
     }
-    free(plan);
-    if (result == WEIR_OK && options->maps && !options->dot && !options->json)
-        result = weir_graph_restore_plan(graph, &options->job, print_line, stdout, error);
-    if (result == WEIR_OK && fflush(stdout) != 0) {
-        result = refuse(error, "standard output: %s", strerror(errno));
-        error->code = WEIR_FAILED;
+    printf("%s", texts->plan);
+    if (!options->dot)
+        print_parameters(&options->parameters);
+    printf("%s", restore);
+}
+
+/* All is found out before anything is printed: it may be refused. A checkpoint that does not fit is
+ * no reason to print nothing. */
+enum weir_result show_plan(const char *program, struct weir_graph *graph,
+                           const struct options *options, struct weir_error *error)
+{
+    struct texts texts = {NULL, NULL};
+    enum weir_result result = tell_plan(graph, options, &texts.plan, error);
+
+    if (result == WEIR_OK && options->maps && !options->dot)
+        result = tell_restore(graph, options, &texts.restore, error);
+    if (result == WEIR_OK || (result == WEIR_MISMATCH && texts.restore != NULL)) {
+        print_texts(program, options, &texts);
+        if (fflush(stdout) != 0) {
+            result = refuse(error, "standard output: %s", strerror(errno));
+            error->code = WEIR_FAILED;
+        }
     }
+    free(texts.plan);
+    free(texts.restore);
     return result;
 }
