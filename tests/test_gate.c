@@ -1,7 +1,7 @@
 /* links: wire */
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The gate, fed by hand: G1-G7, watermarks, batches that are not well-formed, what waits on disk
+ * The gate, fed by hand: G1-G8, watermarks, batches that are not well-formed, what waits on disk
  * and what is recorded. Batches come from an outlet, so the two ends agree; test_channel joins
  * them.
  */
@@ -18,6 +18,7 @@
 #include "wire.h"
 
 #define INPUTS 3u
+#define OLDER 3u /* inputs without a writer, behind these */
 
 static struct gate gate;
 static struct outlet outlet; /* a channel an input */
@@ -25,8 +26,9 @@ static struct pipe out[INPUTS], back[INPUTS];
 static struct weir_error error;
 static unsigned verdict;
 
-static struct plan_channel plan_channels[INPUTS];
-static const struct plan plan = {.channels = plan_channels, .channel_count = INPUTS};
+static struct plan_channel plan_channels[INPUTS + OLDER];
+static const struct plan plan = {
+    .channels = plan_channels, .channel_count = INPUTS, .restored_count = OLDER};
 static _Atomic uint64_t recorded;
 static struct content content;
 
@@ -1199,6 +1201,132 @@ Test(gate_disk, what_was_restored_and_not_yet_read_is_recorded_again)
     cut_now();
     arrive_one(1, 3);
     content_is(1, "1 2 3 ");
+    close_gate();
+}
+
+/* ----------------------------------------------------------- of another parallelism -- */
+
+/* Inputs 0 and 1 are of one edge, 2 is of another. Input 3 is of the first, one restore ago; 4 too,
+ * two ago; 5 is of the second, one ago. Each of these has two records: 30, 31 is what input 3 has.
+ */
+static void open_older(struct manner manner)
+{
+    static const struct gate_input facts[OLDER] = {
+        {.edge = 7, .restores = 1}, {.edge = 7, .restores = 2}, {.edge = 8, .restores = 1}};
+    manner.content = &content;
+    open_gate_as(8, 1 << 20, manner);
+    for (unsigned i = 0; i < INPUTS; i++)
+        gate.inputs[i].edge = i < 2 ? 7 : 8;
+    for (unsigned i = 0; i < OLDER; i++) {
+        struct gate_input of = facts[i];
+        of.channel = INPUTS + i;
+        of.timeless = i == 2 && manner.feedback;
+        cr_assert_eq(gate_add_restored(&gate, &of), INPUTS + i);
+        restore(INPUTS + i, 10 * (INPUTS + (uint64_t)i));
+        restore(INPUTS + i, 10 * (INPUTS + (uint64_t)i) + 1);
+    }
+    cr_assert(gate_end_restored(&gate));
+}
+
+static void read_end(unsigned input)
+{
+    gate.next = input;
+    reads(GATE_END, input);
+    cr_expect_eq(aligner_end_reached(&gate.aligner, input), ALIGNER_NONE);
+}
+
+/* G8 */
+Test(gate_disk, of_an_edge_what_was_restored_more_often_is_read_to_its_end_first)
+{
+    static const unsigned older_of[] = {3, 3, 5, 4}; /* of inputs 0 to 3 */
+    uint64_t dice = explore_seed();
+    unsigned between = 0;
+    for (int trial = 0; trial < 200; trial++) {
+        uint64_t next[INPUTS + OLDER] = {0, 0, 0, 30, 40, 50};
+        bool ended[INPUTS + OLDER] = {false};
+        open_older((struct manner){0});
+        for (unsigned i = 0; i < INPUTS; i++)
+            arrive_batch(i, 0, 2);
+        for (unsigned left = 2 * (INPUTS + OLDER) + OLDER; left > 0; left--) {
+            gate.next = explore_below(&dice, INPUTS + OLDER); /* whose turn it may be */
+            struct gate_next got = gate_read(&gate, 1);
+            cr_assert(got.what == GATE_RECORDS || got.what == GATE_END, "%u left", left);
+            cr_assert(got.input >= sizeof older_of / sizeof *older_of || ended[older_of[got.input]],
+                      "input %u before the end of an older one", got.input);
+            if (got.what == GATE_END) {
+                ended[got.input] = true;
+                cr_assert_eq(aligner_end_reached(&gate.aligner, got.input), ALIGNER_NONE);
+                continue;
+            }
+            between += got.input == 5 && !ended[4];
+            cr_assert_eq(memcmp(gate.records[0].key.data, &next[got.input], 8), 0);
+            next[got.input]++;
+            gate_consumed(&gate, got.input, 1);
+        }
+        reads(GATE_NOTHING, 0);
+        cr_assert_eq(gate.restored_left, 0);
+        close_gate();
+    }
+    cr_expect_gt(between, 20, "other edges do not wait for it");
+}
+
+/* G8: unaligned; and again, before more of it is read. */
+Test(gate_disk, what_has_no_writer_is_recorded_by_each_cut_until_it_is_read)
+{
+    open_older((struct manner){.eager = true});
+    read_from(4, 1);
+    for (uint64_t id = 9; id <= 10; id++) {
+        cr_expect_eq(aligner_announced(&gate.aligner, id), ALIGNER_CUT);
+        cut_now();
+        content_is(3, "30 31 ");
+        content_is(4, "41 ");
+        content_is(5, "50 51 ");
+        for (unsigned i = 0; i < INPUTS; i++) {
+            cr_expect_eq(gate.aligner.recording, id, "markers of those with a writer are awaited");
+            control(i, MESSAGE_MARKER, id);
+        }
+        cr_expect_eq(gate.aligner.recording, 0, "and no others");
+        content_drop(&content);
+    }
+    close_gate();
+}
+
+/* G8: aligned. Input 2 leads back, and its old channel has not been read when the others are
+ * through. */
+Test(gate_disk, nobody_waits_for_the_marker_of_what_has_no_writer)
+{
+    open_older((struct manner){.feedback = true});
+    read_from(5, 1);
+    control(0, MESSAGE_MARKER, 9);
+    control(1, MESSAGE_MARKER, 9);
+    read_from(4, 2);
+    read_end(4);
+    read_from(3, 2);
+    read_end(3);
+    cr_expect_eq(reach_marker(0, 9), ALIGNER_NONE);
+    cr_expect_eq(reach_marker(1, 9), ALIGNER_CUT);
+    cut_now();
+    content_is(3, "");
+    content_is(4, "");
+    content_is(5, "51 ");
+    content_drop(&content);
+    close_gate();
+}
+
+/* G8 */
+Test(gate_disk, the_time_of_what_has_no_writer_counts_until_its_end_unless_it_led_back)
+{
+    open_older((struct manner){.feedback = true});
+    for (unsigned i = 0; i < INPUTS + OLDER; i++)
+        gate.inputs[i].watermark = 100 - i; /* 3: 97, 4: 96, and those of edge 8 say nothing */
+    cr_expect_eq(gate_watermark(&gate), 96);
+    read_from(4, 2);
+    cr_expect_eq(gate_watermark(&gate), 96);
+    read_end(4);
+    cr_expect_eq(gate_watermark(&gate), 97);
+    read_from(3, 2);
+    read_end(3);
+    cr_expect_eq(gate_watermark(&gate), 99);
     close_gate();
 }
 

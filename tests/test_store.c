@@ -14,6 +14,7 @@
 
 #include "disk.h"
 #include "error.h"
+#include "explore.h"
 #include "name.h"
 
 static struct scratch scratch;
@@ -2246,6 +2247,144 @@ Test(store, lists_that_lie_are_refused)
     list_write(&segment, blobs, raw);
     cr_assert_eq(list_read(&segment, (struct weir_bytes){raw, sizeof raw - 1}, read, &error),
                  WEIR_DAMAGED);
+}
+
+/* --- waste ------------------------------------------------------------------------------------ */
+
+/* A log as the writer keeps it: segments that die when they like, each held where it was written
+ * last. */
+#define ALIVE 40
+
+struct piece {
+    struct segment *segment; /* NULL: there is none */
+    struct manifest_segment place;
+    bool held, lasting;
+};
+
+struct waste {
+    struct store *store;
+    struct piece pieces[ALIVE];
+    uint64_t dice, written, again; /* bytes for the first time, and once more */
+};
+
+static void piece_dies(struct waste *waste, struct piece *piece)
+{
+    if (piece->held)
+        store_let_go(waste->store, &piece->place);
+    segment_release(piece->segment);
+    *piece = (struct piece){.segment = NULL};
+}
+
+/* Few last; those are what keeps the containers of all others. */
+static void pieces_change(struct waste *waste)
+{
+    for (unsigned i = 0; i < ALIVE; i++) {
+        struct piece *piece = &waste->pieces[i];
+        if (piece->segment && explore_below(&waste->dice, piece->lasting ? 400 : 3) == 0)
+            piece_dies(waste, piece);
+        if (piece->segment || explore_below(&waste->dice, 2))
+            continue;
+        uint64_t bytes = 1024 * (1 + (uint64_t)explore_below(&waste->dice, 40));
+        piece->segment = large_segment(bytes, true);
+        piece->lasting = explore_below(&waste->dice, 8) == 0;
+    }
+}
+
+/* Writes round `id` with all of them: what is new, and what is to be written again (I8). */
+static void write_pieces(struct waste *waste, uint64_t id, struct manifest *manifest,
+                         struct manifest_segment places[ALIVE])
+{
+    struct weir_error error;
+    claim(waste->store, id);
+    sample_parts(waste->store, id, manifest);
+    for (unsigned i = 0; i < ALIVE; i++) {
+        struct piece *piece = &waste->pieces[i];
+        if (!piece->segment)
+            continue;
+        places[i] = piece->place;
+        if (!piece->held || store_is_wasteful(waste->store, &piece->place)) {
+            cr_assert_eq(store_segment(waste->store, id, 1, 0, piece->segment, &places[i], &error),
+                         WEIR_OK, "%s", error.text);
+            *(piece->held ? &waste->again : &waste->written) += manifest_segment_bytes(&places[i]);
+        }
+        sample_add_segment(&manifest->tasks[1], &places[i]);
+    }
+    sync_round(waste->store, id);
+}
+
+static void know_pieces(struct waste *waste, const struct manifest_segment places[ALIVE])
+{
+    struct weir_error error;
+    for (unsigned i = 0; i < ALIVE; i++) {
+        struct piece *piece = &waste->pieces[i];
+        if (!piece->segment ||
+            (piece->held && memcmp(&piece->place, &places[i], sizeof places[i]) == 0))
+            continue;
+        cr_assert_eq(store_hold(waste->store, &places[i], &error), WEIR_OK, "%s", error.text);
+        if (piece->held)
+            store_let_go(waste->store, &piece->place);
+        piece->place = places[i];
+        piece->held = true;
+    }
+}
+
+/* Bytes of all containers. */
+static uint64_t stored_bytes(void)
+{
+    char name[300];
+    uint64_t bytes = 0;
+    snprintf(name, sizeof name, "%s/data", path);
+    DIR *folder = opendir(name);
+    cr_assert_not_null(folder);
+    for (const struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        struct stat status;
+        cr_assert_eq(fstatat(dirfd(folder), entry->d_name, &status, 0), 0);
+        bytes += S_ISREG(status.st_mode) ? (uint64_t)status.st_size : 0;
+    }
+    closedir(folder);
+    return bytes;
+}
+
+/* I8, whatever is written, dies, and is given up. */
+Test(store, what_the_newest_names_is_at_most_a_third_larger_than_what_lives_but_for_a_round)
+{
+    struct waste waste = {.dice = explore_seed()};
+    struct manifest_segment places[ALIVE];
+    struct weir_error error;
+    memset(places, 0, sizeof places);
+    waste.store = sample_store(path);
+    uint64_t rounds = 300 / explore_share() + 60, aborts = 0;
+    for (uint64_t id = 1; id <= rounds; id++) {
+        struct manifest manifest;
+        uint64_t live = 0;
+        pieces_change(&waste);
+        uint64_t before = stored_bytes();
+        write_pieces(&waste, id, &manifest, places);
+        uint64_t round = stored_bytes() - before;
+        know_pieces(&waste, places);
+        if (explore_below(&waste.dice, 6) == 0) {
+            store_abort(waste.store, id);
+            aborts++;
+        } else {
+            cr_assert_eq(store_commit(waste.store, &manifest, &error), WEIR_OK, "%s", error.text);
+            store_retain(waste.store, 1, 0);
+            for (unsigned i = 0; i < ALIVE; i++)
+                live +=
+                    waste.pieces[i].segment ? manifest_segment_bytes(&waste.pieces[i].place) : 0;
+            uint64_t stored = stored_bytes();
+            cr_assert_leq(stored, live + live / 3 + STORE_WASTE_FROM + round,
+                          "round %d: %d bytes for %d that live, %d of them this round's", (int)id,
+                          (int)stored, (int)live, (int)round);
+        }
+        manifest_free(&manifest);
+    }
+    cr_expect_gt(aborts, rounds / 20);
+    cr_expect_gt(waste.again, STORE_WASTE_FROM, "waste came up");
+    cr_expect_leq(waste.again, 3 * waste.written, "%d bytes again, %d for the first time",
+                  (int)waste.again, (int)waste.written);
+    for (unsigned i = 0; i < ALIVE; i++)
+        piece_dies(&waste, &waste.pieces[i]);
+    store_close(&waste.store);
 }
 
 /* --- memory -------------------------------------------------------------------------------- */
