@@ -49,8 +49,10 @@ enum weir_result state_timer_take(struct state *state, uint32_t kind, int64_t no
     *timer = pair_read_timer(pair.sub);
     hash = state_hash(pair.key);
     enum weir_result result = timer_make(state, pair.key, &hash, *timer, &bytes);
+    if (result != WEIR_OK)
+        return result;
     *key = pair_read(bytes).key;
-    return result == WEIR_OK ? state_remove(state, bytes, hash) : result;
+    return state_remove(state, bytes, hash);
 }
 
 uint64_t state_timer_count(const struct state *state, uint32_t kind)

@@ -829,3 +829,45 @@ Test(state_kinds, what_is_cut_off_a_list_is_removed_by_what_is_written)
     cr_assert_leq(state_count(state), 2);
     state_free(&state);
 }
+
+/* --- no memory ---------------------------------------------------------------------------- */
+
+static uint32_t allocations_left = UINT32_MAX;
+
+static void *take_memory(void *context, size_t size)
+{
+    (void)context;
+    return allocations_left > 0 && allocations_left-- > 0 ? malloc(size) : NULL;
+}
+
+static void give_memory(void *context, void *memory)
+{
+    (void)context;
+    free(memory);
+}
+
+/* What was taken over has no room for a key yet when its first timer is due. */
+Test(state_kinds, a_timer_that_is_due_without_memory_is_due_again)
+{
+    const struct weir_allocator allocator = {take_memory, give_memory, NULL};
+    struct state_type type = {.kind = STATE_TIMERS};
+    struct state *from = state_new_of(NULL, &type), *state = state_new_of(&allocator, &type);
+    struct weir_bytes key = {"key", 3}, found;
+    struct pair_timer timer = {5, 7, 1}, due;
+    struct state_entry entry;
+    cr_assert(from && state);
+    cr_assert_eq(state_timer_set(from, key, state_hash(key), timer), WEIR_OK);
+    state_scan_rewind(from);
+    cr_assert_eq(state_scan_entry(from, &entry), WEIR_OK);
+    cr_assert_eq(state_enter(state, &entry), WEIR_OK);
+    allocations_left = 0;
+    cr_expect_eq(state_timer_take(state, 1, 5, &found, &due), WEIR_NO_MEMORY);
+    allocations_left = UINT32_MAX;
+    cr_expect_eq(state_timer_next(state, 1), 5);
+    cr_assert_eq(state_timer_take(state, 1, 5, &found, &due), WEIR_OK);
+    cr_expect(due.time == 5 && due.tag == 7 && found.size == 3);
+    cr_expect_eq(memcmp(found.data, "key", 3), 0);
+    cr_expect_eq(state_timer_count(state, 1), 0);
+    state_free(&state);
+    state_free(&from);
+}
