@@ -263,6 +263,7 @@ static void on_event(void *context, const struct weir_event *event)
         return;
     if (event->kind == WEIR_EVENT_STARTED) {
         world_started(&life->world, event->id);
+        life->result->restored += event->id > 0;
         life->result->replayed += event->id > 0 && event->id == life->recorded_id;
     }
     if (event->kind == WEIR_EVENT_COMMITTED)
@@ -886,6 +887,7 @@ void sim_result_add(struct sim_result *total, const struct sim_result *one)
     total->recorded += one->recorded;
     total->overtook += one->overtook;
     total->replayed += one->replayed;
+    total->restored += one->restored;
     total->saved += one->saved;
     total->jumps += one->jumps;
     total->mapped += one->mapped;

@@ -33,6 +33,7 @@ struct sim_result {
     uint32_t recorded;   /* checkpoints with records in flight, */
     uint32_t overtook;   /* that some tasks cut early for, */
     uint32_t replayed;   /* and runs that began with such a one */
+    uint32_t restored;   /* runs that began with a checkpoint */
     uint32_t saved;      /* savepoints */
     uint32_t troubles;   /* how many were drawn, dropped ones included */
     uint32_t conditions; /* bit set: those it had */

@@ -55,7 +55,7 @@ uint32_t sim_plan_conditions(const struct sim_plan *plan)
 {
     uint64_t draw = sim_plan_stream(plan, SIM_DRAW_CONDITIONS, 0);
 
-    return (uint32_t)explore_random(&draw) & plan->conditions;
+    return plan->forced ? plan->conditions : (uint32_t)explore_random(&draw) & plan->conditions;
 }
 
 uint32_t sim_plan_trouble_count(const struct sim_plan *plan)

@@ -113,7 +113,7 @@ struct sim_plan {
     bool small;             /* a fixed small job, whatever the seed */
     bool hasty;             /* what does not end soon is taken to never end: cheaper */
     bool other_bytes;       /* new and freed memory hold other bytes: must change nothing */
-    bool forced;            /* these troubles, none drawn */
+    bool forced;            /* these troubles and these conditions, none drawn */
     uint32_t trouble_count; /* with `forced` */
     struct sim_trouble troubles[SIM_TROUBLES];
 };
