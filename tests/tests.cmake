@@ -213,6 +213,12 @@ if(WEIR_JOB_TESTS)
     target_compile_definitions(fault PRIVATE _GNU_SOURCE=)
     target_compile_options(fault PRIVATE -U_FORTIFY_SOURCE)
     target_link_libraries(fault PRIVATE weir_flags ${CMAKE_DL_LIBS})
+    # The same for what a library of others allocates.
+    add_library(scarce MODULE tests/tools/scarce.c)
+    set_target_properties(scarce PROPERTIES PREFIX "" C_VISIBILITY_PRESET default
+        LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+    target_compile_definitions(scarce PRIVATE _GNU_SOURCE=)
+    target_link_libraries(scarce PRIVATE weir_flags ${CMAKE_DL_LIBS})
     # A bad network for the tasks of a program, and what sends their connections to it.
     add_library(detour_shim MODULE tests/tools/detour_shim.c)
     set_target_properties(detour_shim PROPERTIES PREFIX "" C_VISIBILITY_PRESET default
