@@ -17,10 +17,10 @@ struct weir_job {
     struct weir_job_options options; /* resolved: no member is "default" any more */
     struct weir_graph *graph;
     struct run run;
-    _Atomic uint64_t recorded, sealed; /* see struct run */
-    struct annex annex;                /* zeroed without state_memory */
-    struct store *store;               /* NULL without */
-    struct store *savepoint;           /* restored from, while it is read; else NULL */
+    _Atomic uint64_t recorded, sealed, held; /* see struct run */
+    struct annex annex;                      /* zeroed without state_memory */
+    struct store *store;                     /* NULL without */
+    struct store *savepoint;                 /* restored from, while it is read; else NULL */
     struct manifest_graph description;
     struct fetch fetch;               /* while it is read */
     struct manifest restored;         /* zeroed: a first start */

@@ -39,6 +39,7 @@ struct run {
     _Atomic uint64_t *recorded; /* and what they hold now; any thread */
     _Atomic uint64_t
         *sealed;             /* bytes of memory in snapshots that are not written yet; any thread */
+    _Atomic uint64_t *held;  /* bytes in queues and state of all tasks, where memory_max is set */
     uint64_t memory_max;     /* bytes for batches, recording and state; 0: no limit */
     uint32_t *reader_slot;   /* of each channel: its index in the reader's gate */
     uint32_t *writer_slot;   /* of each channel: its index in the writer's outlet */

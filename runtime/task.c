@@ -456,12 +456,27 @@ void task_note_memory(struct task *task)
             state += state_bytes(task->operators[i].states[s]);
     pulse_state(&task->pulse, state);
     pulse_queues(&task->pulse, &task->gate, &task->outlet);
-    uint64_t flight = task->gate.held + task->outlet.held;
-    uint64_t now = flight + state + task->content.held, told = task->memory_told;
-    if (!limit || (now > told ? now - told : told - now) < limit / MEMORY_STEPS)
+    uint64_t held = task->gate.held + task->outlet.held + state;
+    uint64_t now = held + task->content.held, told = task->memory_told;
+    if (!limit)
+        return;
+    atomic_fetch_add_explicit(task->run->held, held - task->memory_held, memory_order_relaxed);
+    task->memory_held = held;
+    if ((now > told ? now - told : told - now) < limit / MEMORY_STEPS)
         return;
     task->memory_told = now;
     task_tell(task, MESSAGE_MEMORY, 0, now);
+}
+
+/* The coordinator will make room, or end the run: until then nothing is done that takes more. So
+ * what is taken beyond the limit does not depend on how soon it has its turn. */
+static bool is_over_limit(const struct task *task)
+{
+    const struct run *run = task->run;
+    return run->memory_max && atomic_load_explicit(run->held, memory_order_relaxed) +
+                                      atomic_load_explicit(run->recorded, memory_order_relaxed) +
+                                      atomic_load_explicit(run->sealed, memory_order_relaxed) >
+                                  run->memory_max;
 }
 
 /* Nobody has a cell in hand. Where the scratch folder refuses what is too much, it stays in memory;
@@ -826,6 +841,10 @@ struct step task_step(void *self)
     task_attend_cut(task);
     if (!task->going || outlet_blocked(&task->outlet)) /* P12 */
         return wait_until(task, INT64_MAX, -1);
+    if (is_over_limit(task)) {
+        task_tell(task, MESSAGE_MEMORY, 0, task->memory_told);
+        return wait_until(task, clock_now_ns() + RETRY_NS, -1);
+    }
     if (task->run->annex)
         ease_states(task);
     return work(task);

@@ -90,7 +90,8 @@ struct task {
     int64_t look_at_ns;   /* when a busy task looks after its operator's descriptor */
     int64_t gap_look_ns;  /* when a missing item is looked after; 0: none is missing */
     int64_t promise_ns;   /* when readers are told again how far was sent */
-    uint64_t memory_told; /* bytes held, when the coordinator was told last */
+    uint64_t memory_told; /* bytes held, when the coordinator was told last, */
+    uint64_t memory_held; /* and those of them that are in run->held */
 
     /* any thread */
     struct task_pulse pulse;

@@ -769,8 +769,16 @@ struct weir_job_options {
     uint64_t recording_max;
     /* Of batches in flight, recorded ones, keyed state (up to twice what lives of it), and what
      * operators save, until it is written. Default no limit. At nine tenths of it a
-     * warning says who holds what. Beyond it, checkpoints are given up for what they hold, the
-     * newest first; and when that is not enough, or it is the job's last one, the run fails. */
+     * warning says who holds what. Beyond it no task does anything that takes more, and checkpoints
+     * are given up for what they hold, the newest first; when that is not enough, or it is the
+     * job's last one, the run fails.
+     *
+     * A task looks after each batch. So there may be more by what its operator emits and keeps for
+     * one batch, a record of 16 MiB say; by the table of a state that grows, until the new one has
+     * taken the place of the old; and beside it there are batches that are kept to be used again,
+     * up to a window a channel; a few MiB in which the writer compresses; manifests; what the
+     * libraries take, and what operators do by themselves. A start reads a part at a time for each
+     * processor. */
     uint64_t memory_max;
     /* Unfinished checkpoints: one is being cut, the others written; default 2, at most 8. With a
      * minimum pause it is 1. */
