@@ -10,7 +10,7 @@
  *   WEIR_FAULT=late    call k is made, and answers errno all the same
  *   WEIR_FAULT=short   a read or write does its first half; other calls: nothing
  *   WEIR_FAULT_AT=k    counted from 1; without it nothing fires
- *   WEIR_FAULT_LAST=l  for fail and late: calls k to l; default k
+ *   WEIR_FAULT_LAST=l  for fail, late and short: calls k to l; default k
  *   WEIR_FAULT_ERRNO=n the number; default EIO
  *   WEIR_FAULT_ONLY=a,b       counts only calls of these names
  *   WEIR_FAULT_OLD_RENAME=1   renameat2 answers EINVAL, as on file systems that lack it
@@ -206,8 +206,8 @@ static enum mode meet(const char *call, int file, const char *path)
     if (!counted(call))
         return NONE;
     long k = atomic_fetch_add(&calls, 1) + 1;
-    long last = plan.mode == FAIL || plan.mode == LATE ? plan.last : plan.at;
-    if (plan.at > 0 && k >= plan.at && k <= last)
+    bool once = plan.mode == KILL || plan.mode == TORN;
+    if (plan.at > 0 && k >= plan.at && k <= (once ? plan.at : plan.last))
         mode = plan.mode;
     if (plan.log >= 0) {
         describe(place, call, file, path);
