@@ -94,8 +94,8 @@ plan_for_programs() {
     restore_for_programs "$here" first_start 0 "$program" --parallelism 2 "${io[@]}"
     expect 0 'ended' "${run[@]}" --parallelism 2
     restore_for_programs "$here" rescaled 0 "$program" --parallelism 3 "${io[@]}"
-    restore_for_programs "$here" another 4 "$(dirname "$program")/two_inputs" --set "sales=$work/text" \
-        --set "prices=$work/text" --set "output=$out"
+    restore_for_programs "$here" another 4 "$(dirname "$program")/two_inputs" \
+        --set "sales=$work/text" --set "prices=$work/text" --set "output=$out"
     if command -v dot >/dev/null; then
         "$program" plan --dot "${io[@]}" | dot -Tsvg >/dev/null || fail "Graphviz can't read it"
     fi
