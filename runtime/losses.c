@@ -242,7 +242,8 @@ enum weir_result losses_check(struct losses *losses, bool allowed, struct weir_e
         return error_set(error, WEIR_MISMATCH, 0,
                          "sink '%s' is not in the graph, and the checkpoint holds output of sinks "
                          "that is not published yet (%llu handles), which is never dropped: start "
-                         "once with the graph as it was, and stop it",
+                         "with the graph as it was, and stop it when nothing has come to the sink "
+                         "since its last checkpoint",
                          losses->sink, (unsigned long long)losses->handles);
     if (!losses->count || allowed)
         return WEIR_OK;

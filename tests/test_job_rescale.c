@@ -855,6 +855,12 @@ Test(job_rescale, a_sink_that_has_something_to_publish_can_not_be_taken_out)
     }
     version = first_version();
     ends(&ledger, &version);
+    start_over();
+    suspend_first(&ledger); /* nor after a stop: what that has prepared is in it */
+    version.sink = "output";
+    refuses(&ledger, &version, WEIR_MISMATCH, "sink 'sink' is not in the graph, ");
+    version = first_version();
+    ends(&ledger, &version);
 }
 
 Test(job_rescale, what_can_not_be_rescaled_says_why_and_starts_with_what_it_had)
