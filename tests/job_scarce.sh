@@ -84,4 +84,5 @@ refuse_some "over tcp" libzmq --no-control --parallelism 2 --endpoint tcp://127.
 refuse_some "what answers questions" libczmq
 by_itself
 ((deaths > 0)) || fail "no allocation that was refused ended the process"
+exercised "$cases"
 echo "figure: scarce refused=$cases deaths=$deaths errors=$errors exact=$cases"

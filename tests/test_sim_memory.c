@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "exercised.h"
 #include "explore.h"
 #include "sim_graph.h"
 #include "sim_job.h"
@@ -224,6 +225,7 @@ Test(sim_memory, whichever_allocation_a_job_is_refused_it_goes_on_from_its_check
         "figure: meanwhile %u checkpoints, %u with records in flight, %u runs began with one, %u "
         "savepoints, %u rounds came to nothing, %" PRIu64 " bytes of state left memory\n",
         total.commits, total.recorded, total.restored, total.saved, total.aborts, total.mapped);
+    exercised(2 * places);
     cr_assert(total.recorded > 0 && total.restored > 0 && total.saved > 0 && total.mapped > 0 &&
               total.aborts > 0);
 }
@@ -535,6 +537,7 @@ Test(sim_memory, whichever_allocation_fails_of_what_is_asked_of_graphs_and_store
         cr_assert_eq(acts[i].act(&error), acts[i].well, "%s: %s", acts[i].what, error.text);
         uint64_t count = each_fails(acts[i].what, acts[i].act, acts[i].many);
         printf("figure: %s: %" PRIu64 " allocations\n", acts[i].what, count);
+        exercised(2 * count / stride());
         cr_assert_gt(count, acts[i].least, "%s: %" PRIu64, acts[i].what, count);
     }
     shop_close();
