@@ -43,9 +43,12 @@ static size_t entry_sound(const struct finding *finding, const unsigned char *en
     return size <= left ? size : 0;
 }
 
+/* In one segment a tombstone may stand before a new value: it is the last word only where there is
+ * no value behind it. */
 static enum found look_through(const struct finding *finding, struct weir_bytes blob)
 {
     const unsigned char *entry = blob.data;
+    enum found found = FOUND_NOT;
     for (size_t left = blob.size, size; left > 0; left -= size, entry += size) {
         size = entry_sound(finding, entry, left);
         if (size == 0)
@@ -54,13 +57,15 @@ static enum found look_through(const struct finding *finding, struct weir_bytes 
         if (key.size != finding->key.size ||
             (key.size > 0 && memcmp(key.data, finding->key.data, key.size) != 0))
             continue;
-        if (entry_is(entry, ENTRY_TOMB))
-            return FOUND_TOMB;
+        if (entry_is(entry, ENTRY_TOMB)) {
+            found = FOUND_TOMB;
+            continue;
+        }
         finding->value->data = entry + ENTRY_HEADER_SIZE + entry_padded(key.size) + finding->head;
         finding->value->size = entry_value_size(entry) - finding->head;
         return FOUND_VALUE;
     }
-    return FOUND_NOT;
+    return found;
 }
 
 static enum weir_result find_in_blob(const struct finding *finding,
@@ -72,10 +77,13 @@ static enum weir_result find_in_blob(const struct finding *finding,
                                           place, &checkpoint->stored, &checkpoint->raw, error);
     if (result != WEIR_OK)
         return result;
-    *found = look_through(finding, (struct weir_bytes){checkpoint->raw.data, checkpoint->raw.size});
-    return *found == FOUND_DAMAGE ? view_damaged(&checkpoint->manifest, finding->task, place,
-                                                 "an entry of state that is not well-formed", error)
-                                  : WEIR_OK;
+    enum found here =
+        look_through(finding, (struct weir_bytes){checkpoint->raw.data, checkpoint->raw.size});
+    if (here != FOUND_NOT) /* the blob before may have the tombstone */
+        *found = here;
+    return here == FOUND_DAMAGE ? view_damaged(&checkpoint->manifest, finding->task, place,
+                                               "an entry of state that is not well-formed", error)
+                                : WEIR_OK;
 }
 
 static enum weir_result find_in_segment(const struct finding *finding, uint32_t index,
@@ -87,7 +95,7 @@ static enum weir_result find_in_segment(const struct finding *finding, uint32_t 
     struct manifest_blob *blobs = NULL;
     enum weir_result result = store_list_blobs(checkpoint->store, &checkpoint->manifest,
                                                finding->task, index, &blobs, error);
-    for (uint32_t i = 0; result == WEIR_OK && *found == FOUND_NOT && i < segment->blob_count; i++)
+    for (uint32_t i = 0; result == WEIR_OK && *found != FOUND_VALUE && i < segment->blob_count; i++)
         if (finding->upper >= blobs[i].first && finding->upper <= blobs[i].last)
             result = find_in_blob(finding, &blobs[i], found, error);
     memory_release(checkpoint->allocator, blobs);
