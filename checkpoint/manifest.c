@@ -34,6 +34,8 @@
  *
  * M1  the tail from the comma before "seal" on has one spelling: any other byte is refused.
  * M2  nothing of the text is parsed before its seal holds.
+ * M3  nor when it holds more than a manifest of its size has: of what is as short as "[]," jansson
+ *     would make a hundred times as many bytes.
  */
 #include "manifest.h"
 
@@ -922,24 +924,13 @@ static void parse_tasks(struct parser *parser, const json_t *root, struct manife
     }
 }
 
-/* A node that a forward edge feeds may run inside its writer's task, and then has none itself. */
-static bool may_be_chained(const struct manifest_graph *graph, uint32_t node)
-{
-    for (uint32_t i = 0; i < graph->edge_count; i++)
-        if (graph->edges[i].to == node && strcmp(graph->edges[i].routing, "forward") == 0)
-            return true;
-    return false;
-}
-
-/* The tasks are each node's subtasks, all of them, in order. */
+/* The tasks are each node's subtasks, all of them, in order, those too that are chained: readers
+ * count on it (mapping_instance). */
 static void check_tasks(struct parser *parser, const struct manifest *manifest)
 {
     uint32_t at = 0;
     for (uint32_t i = 0; i < manifest->graph.node_count; i++) {
         uint32_t subtasks = manifest->graph.nodes[i].parallelism;
-        bool present = at < manifest->task_count && manifest->tasks[at].node == i;
-        if (!present && may_be_chained(&manifest->graph, i))
-            continue;
         for (uint32_t j = 0; j < subtasks; j++, at++) {
             if (at < manifest->task_count && manifest->tasks[at].node == i &&
                 manifest->tasks[at].subtask == j)
@@ -1012,6 +1003,30 @@ static enum weir_result check_seal(const char *text, size_t size, struct weir_er
     return WEIR_OK;
 }
 
+/* M3. No object of ours is shorter than 32 bytes, no array than 12 with its name, no member than 6
+ * with its comma. */
+static enum weir_result check_density(const char *text, size_t size, struct weir_error *error)
+{
+    size_t objects = 0, arrays = 0, commas = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < size; i++) {
+        if (text[i] == '"')
+            quoted = !quoted;
+        else if (quoted && text[i] == '\\')
+            i++;
+        else if (!quoted) {
+            objects += text[i] == '{';
+            arrays += text[i] == '[';
+            commas += text[i] == ',';
+        }
+    }
+    if (objects > size / 32 + 1 || arrays > size / 12 || commas > size / 6)
+        return error_set(error, WEIR_DAMAGED, 0,
+                         "its %zu bytes hold %zu values or more, which no manifest has", size,
+                         objects + arrays + commas);
+    return WEIR_OK;
+}
+
 static void parse_root(struct parser *parser, const json_t *root, struct manifest *manifest)
 {
     uint64_t version = get_number(parser, root, "weir", 0, UINT32_MAX);
@@ -1040,6 +1055,8 @@ enum weir_result manifest_parse(const char *text, size_t size,
     struct parser parser = {.allocator = allocator, .error = error};
     json_error_t reason;
     enum weir_result result = check_seal(text, size, error); /* M2 */
+    if (result == WEIR_OK)
+        result = check_density(text, size, error);
     if (result != WEIR_OK)
         return result;
     json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &reason);

@@ -626,28 +626,29 @@ Test(manifest, an_edge_between_no_nodes_is_refused)
 
 Test(manifest, more_blobs_than_a_task_may_have_are_refused)
 {
-    const size_t pieces = 65537, room = pieces * 3 + 64;
+    const size_t pieces = 65537, room = pieces * 40 + 64; /* as long as real ones at least */
     struct weir_error error;
     char *many = malloc(room);
-    int used = snprintf(many, room, "\"inflight\": [{}");
+    int used = snprintf(many, room, "\"inflight\": [{%34s}", "");
     for (size_t i = 1; i < pieces; i++)
-        used += snprintf(many + used, room - (size_t)used, ",{}");
+        used += snprintf(many + used, room - (size_t)used, ",{%34s}", "");
     snprintf(many + used, room - (size_t)used, "]");
     cr_assert_eq(parse_with("\"inflight\": []", many, &error), WEIR_DAMAGED);
     cr_assert_not_null(strstr(error.text, "too many"), "%s", error.text);
-    used = snprintf(many, room, "\"state\": [\"\"");
+    used = snprintf(many, room, "\"state\": [\"%34s\"", "");
     for (size_t i = 1; i < pieces; i++)
-        used += snprintf(many + used, room - (size_t)used, ",\"\"");
+        used += snprintf(many + used, room - (size_t)used, ",\"%34s\"", "");
     snprintf(many + used, room - (size_t)used, "]");
     cr_assert_eq(parse_with("\"state\": []", many, &error), WEIR_DAMAGED);
     cr_assert_not_null(strstr(error.text, "too many"), "%s", error.text);
     free(many);
 }
 
-Test(manifest, a_chained_node_has_no_tasks_of_its_own)
+/* A restore would look for the part of one that is not there. */
+Test(manifest, each_subtask_has_its_task_whether_it_is_chained_or_not)
 {
     struct weir_error error;
-    struct manifest manifest, again;
+    struct manifest manifest;
     char *other;
     size_t other_size;
     sample_manifest(&manifest, 3, 7);
@@ -660,8 +661,8 @@ Test(manifest, a_chained_node_has_no_tasks_of_its_own)
     memory_release(NULL, manifest.graph.edges[0].routing);
     manifest.graph.edges[0].routing = sample_text("forward");
     cr_assert_eq(manifest_print(&manifest, &other, &other_size, &error), WEIR_OK);
-    cr_assert_eq(manifest_parse(other, other_size, NULL, &again, &error), WEIR_OK);
-    manifest_free(&again);
+    cr_assert_eq(parse(other, other_size, &error), WEIR_DAMAGED);
+    cr_assert_not_null(strstr(error.text, "\"tasks\""), "%s", error.text);
     memory_release(NULL, other);
     manifest.task_count = 3;
     manifest_free(&manifest);
