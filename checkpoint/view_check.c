@@ -232,9 +232,14 @@ const char *view_check(const struct manifest *manifest, uint32_t task,
     struct snapshot_section section;
     const struct manifest_node *node = &manifest->graph.nodes[manifest->tasks[task].node];
     const char *wrong = NULL;
-    while (wrong == NULL && snapshot_next(&reader, &section))
+    uint32_t states = 0;
+    while (wrong == NULL && snapshot_next(&reader, &section)) {
+        states += section.tag == SNAPSHOT_STATE;
         wrong = place->blob.kind == BLOB_INFLIGHT ? check_inflight(manifest, task, &section)
                                                   : check_section(node, &section);
+    }
+    if (wrong == NULL && states > node->state_count) /* one that is missing is missed elsewhere */
+        wrong = "a state twice";
     return wrong == NULL && reader.failed ? "a section that is not well-formed" : wrong;
 }
 

@@ -12,6 +12,7 @@
 #include "snapshot.h"
 #include "state.h"
 #include "store.h"
+#include "view_check.h"
 #include "weir_checkpoint.h"
 
 struct weir_store {
@@ -56,14 +57,5 @@ const char *view_items_begin(struct view_items *items, struct snapshot_section *
                              const struct manifest *manifest, uint32_t task);
 /* False when the item is not sound; to be called while items->left.size > 0. */
 bool view_items_next(struct view_items *items, struct item *item);
-
-/* What is wrong with a blob whose checksums hold, that `place` of that task names: NULL when
- * nothing is. */
-const char *view_check(const struct manifest *manifest, uint32_t task,
-                       const struct manifest_blob *place, const struct blob_buffer *raw);
-/* Says so. */
-enum weir_result view_damaged(const struct manifest *manifest, uint32_t task,
-                              const struct manifest_blob *place, const char *what,
-                              struct weir_error *error);
 
 #endif

@@ -266,6 +266,18 @@ static enum weir_result run_load(struct weir_context *context, struct weir_bytes
     return result;
 }
 
+/* Each log that the manifest names was taken by a section of the part: else it would be lost. */
+static enum weir_result check_logs(const struct weir_context *context, const struct logs *logs,
+                                   struct weir_error *error)
+{
+    for (uint32_t i = 0; i < logs->count; i++)
+        if (logs->lists[i].count)
+            return error_set(error, WEIR_DAMAGED, 0,
+                             "state %s has a log in the manifest, and no section here",
+                             context->node->states[i].name);
+    return WEIR_OK;
+}
+
 enum weir_result context_load(struct weir_context *context, struct weir_bytes part,
                               struct logs *logs, struct weir_error *error)
 {
@@ -280,6 +292,8 @@ enum weir_result context_load(struct weir_context *context, struct weir_bytes pa
     }
     if (!result && (reader.failed || !named))
         result = error_set(error, WEIR_DAMAGED, 0, "its sections are not well-formed");
+    if (!result)
+        result = check_logs(context, logs, error);
     if (!result)
         result = run_load(context, part, version, error);
     if (!result)

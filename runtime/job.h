@@ -58,6 +58,11 @@ static inline struct task *job_task_of(const struct weir_job *job, uint32_t node
 /* Room for the parts of a task's operators, unless it is there. */
 enum weir_result job_make_parts(struct weir_job *job, struct task *task,
                                 struct weir_error *error) WEIR_MUST_USE;
+/* What was read of an instance, well-formed or not: WEIR_DAMAGED says where it lies, and why. */
+enum weir_result job_check_blob(const struct weir_job *job, uint32_t instance,
+                                const struct manifest_blob *place, const struct blob_buffer *raw,
+                                struct weir_error *error) WEIR_MUST_USE;
+/* Read and checked. */
 enum weir_result job_read_part(struct weir_job *job, uint32_t instance, struct blob_buffer *part,
                                struct weir_error *error) WEIR_MUST_USE;
 /* The logs of an old instance that go on as they are. */

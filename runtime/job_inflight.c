@@ -251,6 +251,9 @@ static enum weir_result read_piece(struct weir_job *job, enum pass pass, uint32_
     struct snapshot_inflight inflight;
     enum weir_result result =
         store_read_inflight(job_restored_from(job), &job->restored, instance, index, piece, error);
+    if (!result)
+        result = job_check_blob(job, instance, &job->restored.tasks[instance].inflight[index],
+                                piece, error);
     struct snapshot_reader reader = {piece->data, piece->size, false};
     while (!result && snapshot_next(&reader, &section)) {
         if (!snapshot_get_inflight(&section, &inflight))

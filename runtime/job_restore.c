@@ -6,6 +6,7 @@
 #include "job.h"
 #include "memory.h"
 #include "name.h"
+#include "view_check.h"
 
 #define KEY_GROUPS 128
 
@@ -302,12 +303,22 @@ enum weir_result job_make_parts(struct weir_job *job, struct task *task, struct 
     return WEIR_OK;
 }
 
+enum weir_result job_check_blob(const struct weir_job *job, uint32_t instance,
+                                const struct manifest_blob *place, const struct blob_buffer *raw,
+                                struct weir_error *error)
+{
+    const char *wrong = view_check(&job->restored, instance, place, raw);
+    return wrong ? view_damaged(&job->restored, instance, place, wrong, error) : WEIR_OK;
+}
+
 enum weir_result job_read_part(struct weir_job *job, uint32_t instance, struct blob_buffer *part,
                                struct weir_error *error)
 {
     const struct manifest_task *saved = &job->restored.tasks[instance];
     job->run.restored_bytes += saved->part.blob.stored_size + BLOB_HEADER_SIZE;
-    return store_read(job_restored_from(job), &job->restored, instance, part, error);
+    enum weir_result result =
+        store_read(job_restored_from(job), &job->restored, instance, part, error);
+    return result ? result : job_check_blob(job, instance, &saved->part, part, error);
 }
 
 /* As it was: the part says all, and its logs go on. */
