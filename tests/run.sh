@@ -22,7 +22,7 @@ case ${1-} in
 esac
 jobs=${JOBS:-$(nproc)}
 [ "$jobs" -le 4 ] || jobs=4
-builds=(release clang asan tsan)
+builds=(release clang asan tsan fuzz)
 check=build/check
 begun=$SECONDS
 
@@ -32,7 +32,8 @@ say() {
 
 install_missing() {
     local package missing=()
-    for package in gcc g++ libc6-dev clang clang-format cmake make pkg-config e2fsprogs \
+    for package in gcc g++ libc6-dev clang libclang-rt-14-dev clang-format cmake make pkg-config \
+        e2fsprogs \
         binutils python3 valgrind spin lz4 libzmq3-dev libczmq-dev liblz4-dev libxxhash-dev \
         libjansson-dev libcsv-dev libsqlite3-dev sqlite3 libcriterion-dev; do
         # shellcheck disable=SC2016

@@ -174,6 +174,48 @@ function(weir_test_program source criterion)
     weir_test(${name} 900 ${launcher} $<TARGET_FILE:${file}>)
 endfunction()
 
+# ---- fuzzing -------------------------------------------------------------------------------------
+
+# tests/fuzz/*.c are one program: with libFuzzer in the preset `fuzz`, which has nothing else; in
+# the others without, as the test `fuzz_replay`. All of it is on the simulated doors, and with it
+# what of runtime/main reads what people and programs say.
+find_files(fuzz_sources tests/fuzz/*.c)
+set(fuzz_targets ${fuzz_sources})
+list(FILTER fuzz_targets EXCLUDE REGEX "/(engine|replay|fuzz)\\.c$")
+list(FILTER fuzz_sources EXCLUDE REGEX "/(engine|replay)\\.c$")
+set(fuzz_helpers tests/fuzz_bytes.c tests/rich_store.c tests/samples.c)
+set(fuzz_main bytes config control digits duration options parameters refusal reply savepoints)
+list(TRANSFORM fuzz_main PREPEND runtime/main/)
+list(TRANSFORM fuzz_main APPEND .c)
+function(add_fuzz name front)
+    add_executable(${name} tests/fuzz/${front}.c ${fuzz_sources} ${fuzz_helpers} ${fuzz_main})
+    set_target_properties(${name} PROPERTIES
+        RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+    target_compile_definitions(${name} PRIVATE _GNU_SOURCE=)
+    target_include_directories(${name} PRIVATE ${public_folder})
+    target_link_libraries(${name} PRIVATE weir_flags weir_sim)
+endfunction()
+if(WEIR_FUZZ)
+    add_fuzz(fuzz engine)
+    target_link_options(fuzz PRIVATE -fsanitize=fuzzer)
+    foreach(source IN LISTS fuzz_targets)
+        cmake_path(GET source STEM name)
+        set(run bash ${PROJECT_SOURCE_DIR}/tests/fuzz/run --build ${PROJECT_BINARY_DIR})
+        weir_test(${name} 120 ${run} --seconds 4 ${name})
+        weir_test(${name}_full 30 ${run} --seconds 120 ${name})
+    endforeach()
+    get_property(others DIRECTORY PROPERTY BUILDSYSTEM_TARGETS)
+    list(REMOVE_ITEM others fuzz)
+    foreach(other IN LISTS others)
+        set_target_properties(${other} PROPERTIES EXCLUDE_FROM_ALL ON)
+    endforeach()
+    return()
+elseif(NOT WEIR_SANITIZE MATCHES "thread")
+    add_fuzz(fuzz_replay replay)
+    weir_test(fuzz_replay 300 ${launcher} $<TARGET_FILE:fuzz_replay>
+        ${PROJECT_SOURCE_DIR}/tests/fuzz/found)
+endif()
+
 # ---- the tests -----------------------------------------------------------------------------------
 
 find_files(test_sources tests/test_*.c)
