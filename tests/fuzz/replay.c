@@ -146,6 +146,8 @@ static int try_all(const char *found)
         uint32_t files = try_folder(fuzz_targets[t], found);
         printf(" %u inputs, %u found earlier, %llu tried\n", seeds, files,
                (unsigned long long)(executed - before));
+        printf("exercised: fuzz: %s %llu\n", fuzz_targets[t]->name,
+               (unsigned long long)(executed - before));
     }
     printf("figure: fuzz_replay targets=%u tried=%llu\n", FUZZ_TARGETS,
            (unsigned long long)executed);
