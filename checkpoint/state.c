@@ -67,6 +67,7 @@ void state_free(struct state **handle)
     *handle = NULL;
     if (state == NULL)
         return;
+    build_free(state);
     log_free(state);
     places_free(state);
     memory_release(state->allocator, state->pair);

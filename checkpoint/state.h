@@ -144,11 +144,21 @@ void state_save(const struct state *state, struct snapshot_writer *writer);
 struct state_range {
     uint32_t first, end, groups; /* groups [first, end) of `groups` */
 };
+/* Hands for what takes long where there are many keys. `run` calls part(work, i, hand) once for
+ * each i below `count`, on any threads, in any order, and returns when all have; no two that run at
+ * the same time have the same hand, which is below `hands`. NULL: the caller's thread alone. The
+ * same crew all along. */
+typedef void state_part(void *work, uint32_t i, uint32_t hand);
+struct state_crew {
+    void (*run)(void *self, uint32_t count, state_part *part, void *work);
+    void *self;
+    uint32_t hands;
+};
 enum weir_result state_load_segment(struct state *state, struct segment *segment,
-                                    const struct state_range *range,
+                                    const struct state_range *range, const struct state_crew *crew,
                                     struct weir_error *error) WEIR_MUST_USE;
 enum weir_result state_load(struct state *state, struct snapshot_section *section,
-                            struct weir_error *error) WEIR_MUST_USE;
+                            const struct state_crew *crew, struct weir_error *error) WEIR_MUST_USE;
 
 static inline uint32_t state_group(uint64_t hash, uint32_t groups)
 {

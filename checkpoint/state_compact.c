@@ -2,8 +2,11 @@
 #include "state_inside.h"
 
 #define GARBAGE_FROM ((uint64_t)256 << 10) /* bytes that are not worth the trouble */
-#define LIST_WANTED 64u                    /* segments; more are merged, the smallest first */
-#define CUT_STEP ((uint64_t)8 << 10)       /* bytes a cut moves for that, for each time as many */
+/* Segments. What was appended between two cuts becomes one, so it takes more at a time to get from
+ * many to few than to keep them few, and writes less: MERGE_RATE. */
+#define LIST_WANTED 64u
+#define LIST_MOST 96u
+#define CUT_STEP ((uint64_t)8 << 10) /* bytes a cut moves for that, for each time as many */
 
 /* --- compaction --------------------------------------------------------------------------- */
 
@@ -180,7 +183,8 @@ static void choose_victim(struct state *state, bool may_seal)
     struct link *open = state->open, *segment = NULL;
     bool garbage = is_too_much(state, state->bytes - state->live, 2);
     bool tombs = is_too_much(state, state->tombs, 4);
-    if (!garbage && !tombs && state->log_count <= LIST_WANTED + 1)
+    state->merging = state->log_count > (state->merging ? LIST_WANTED : LIST_MOST) + 1;
+    if (!garbage && !tombs && !state->merging)
         return;
     log_drop_dead(state);
     /* Where values change their sizes and cuts are rare, most garbage is here. */
@@ -191,7 +195,7 @@ static void choose_victim(struct state *state, bool may_seal)
         segment = state->log[0];
     else if (garbage)
         segment = most_garbage(state);
-    if (segment == NULL && state->log_count > LIST_WANTED + 1)
+    if (segment == NULL && state->merging)
         segment = smallest(state, NULL);
     if (segment != NULL)
         begin_victim(state, segment);

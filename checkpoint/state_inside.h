@@ -2,14 +2,15 @@
  *
  * state_inside: what the files behind state.h share. state.c reads and writes keys, state_index.c
  * keeps the slots, state_log.c chunks and segments, state_compact.c gives garbage back,
- * state_scan.c walks all entries, state_load.c takes a cut's segments back, state_order.c keeps the
+ * state_scan.c walks all entries, state_load.c takes a cut's segments back, state_build.c makes the
+ * index of them, state_order.c keeps the
  * order of entries of lists, maps and timers, state_expiry.c knows which values have expired.
  *
  * Layout in memory:
  *
  *   log    := segment*      the last one is open, the others are sealed and never change (L6)
  *   chunk  := a part of a segment's memory, entries one after the other; at most 256 KiB, or one
- *             entry that is larger (a giant)
+ *             entry that is larger (a giant); one that was loaded has what begins in 256 KiB
  *   place  := chunk number * 2^15 + offset / 8       32 bits; 0 is nowhere: chunk 0 is full from
  *             the start
  *   slot   := low 32 bits of the hash | place << 32  0 is empty; in ordered kinds an id stands for
@@ -59,6 +60,7 @@
 #define CHUNK_SIZE ((size_t)CHUNK_UNITS * UNIT)
 #define FIRST_SLOTS 64u
 #define COMPACT_RATE 4u               /* bytes looked at for each byte appended */
+#define MERGE_RATE 16u                /* while there are too many segments */
 #define COMPACT_STEP ((uint64_t)4096) /* at a time, at least */
 #define SPAN 32u                      /* keys whose cache misses overlap: loading, compaction */
 
@@ -82,6 +84,7 @@ struct link {
     uint64_t live;        /* of those that the index leads to */
     uint64_t tombs;       /* of tombstones */
     uint32_t first, last; /* chunks, 0: none */
+    uint32_t number;      /* in the log, while the index is built */
     struct link *next;    /* of those that have left the log */
 };
 
@@ -119,8 +122,10 @@ struct state {
     uint32_t log_count, log_room;
     struct link *left; /* I5: their memory is still there */
     struct link *victim;
-    struct walk at; /* in the victim */
-    uint64_t debt;  /* bytes to be looked at */
+    struct walk at;      /* in the victim */
+    bool merging;        /* there were too many segments, and are more than are wanted */
+    uint64_t debt;       /* bytes to be looked at */
+    struct build *build; /* NULL: nothing was loaded, or all of it */
 
     /* ordered kinds */
     uint32_t place_end, place_room;        /* ids ever used, with 0, which is none */
@@ -315,6 +320,18 @@ enum weir_result index_grow(struct state *state, uint64_t count);
 void index_shrink(struct state *state);
 void slot_remove(struct state *state, uint32_t gap);
 
+/* --- state_build.c: the index of a log that is loaded --- */
+
+uint32_t crew_hands(const struct state_crew *crew);
+void crew_do(const struct state_crew *crew, uint32_t count, state_part *part, void *work);
+/* Each false: no memory. Each hand notes what it finds, any number of them at a time. */
+bool build_begin(struct state *state, uint32_t hands);
+bool build_note(struct state *state, uint32_t hand, uint64_t hash, uint32_t place, bool tomb);
+/* An index in which each key's newest entry is, tombstones too, whatever the kind by its place;
+ * `keys` of them live, or WEIR_DAMAGED, as where a key is twice in a segment. */
+enum weir_result build_index(struct state *state, uint64_t keys, const struct state_crew *crew);
+void build_free(struct state *state);
+
 /* --- state.c: entries --- */
 
 /* state_put of a value of any size, which is not paid for yet. */
@@ -334,6 +351,8 @@ bool places_begin(struct state *state);
 bool places_grow(struct state *state, uint32_t count);
 /* What a new slot leads to: the place itself, or a new id that leads there. */
 uint32_t lead_new(struct state *state, uint32_t place);
+/* Ids for all slots, which lead to places so far: in the order of these, which is the log's. */
+bool places_assign(struct state *state);
 /* All of it, so that nothing is ordered. */
 void places_clear(struct state *state);
 void places_free(struct state *state);

@@ -61,12 +61,11 @@ static size_t entry_check(const struct state *state, const unsigned char *data, 
     return is_of_kind(state, key, tomb ? NULL : &value_size) ? size : 0;
 }
 
-/* NULL: it may be in this block, and in this task. */
-static const char *is_astray(const struct state *state, const struct state_range *range,
-                             const struct segment_block *block, const unsigned char *entry)
+/* NULL: it may be in this block, and in this task. (A pair's hash has the upper half of its record
+ * key's.) */
+static const char *is_astray(uint64_t hash, const struct state_range *range,
+                             const struct segment_block *block)
 {
-    struct weir_bytes key = entry_key(entry);
-    uint64_t hash = state_hash(state->kind == STATE_VALUE ? key : pair_read(key).key);
     uint32_t group = state_group(hash, range->groups), upper = (uint32_t)(hash >> 32);
     if (group < range->first || group >= range->end)
         return "is of a key group that is not ours";
@@ -74,41 +73,125 @@ static const char *is_astray(const struct state *state, const struct state_range
                                                        : NULL;
 }
 
-/* Enters the chunks of one block: as many as places can reach into. */
-static enum weir_result block_enter(struct state *state, struct link *segment,
-                                    const struct segment_block *block,
-                                    const struct state_range *range, struct weir_error *error)
+/* What a block has been found to be. */
+struct finding {
+    uint32_t first;    /* its chunks' numbers begin there */
+    size_t bytes;      /* of sound entries before the first that is not, or all */
+    size_t tombs;      /* bytes of those */
+    const char *wrong; /* NULL: nothing */
+    bool no_memory;
+};
+
+struct loading {
+    struct state *state;
+    const struct segment *segment;
+    const struct state_range *range;
+    struct finding *findings;
+};
+
+/* An entry is in the chunk of the 256 KiB in which it begins. So it is known how many there are
+ * before anything was read, and blocks have nothing to do with each other. */
+static uint32_t chunks_of(const struct segment_block *block)
 {
-    uint32_t number = 0;
-    size_t begin = 0, size;
+    if (block->used >= ENTRY_HEADER_SIZE && entry_whole_size(block->data) == block->used)
+        return 1;
+    return (uint32_t)((block->used + CHUNK_SIZE - 1) / CHUNK_SIZE);
+}
+
+static enum weir_result chunks_enter(struct state *state, struct link *link,
+                                     struct finding *findings)
+{
     enum weir_result result = WEIR_OK;
-    for (size_t at = 0; result == WEIR_OK && at < block->used; at += size) {
-        size = entry_check(state, block->data + at, block->used - at);
-        if (size == 0)
-            return error_set(error, WEIR_DAMAGED, 0, "state: the entry at %zu is not well-formed",
-                             at);
-        const char *astray = is_astray(state, range, block, block->data + at);
-        if (astray != NULL)
-            return error_set(error, WEIR_DAMAGED, 0, "state: the entry at %zu %s", at, astray);
-        if (at == 0 || at + size - begin > CHUNK_SIZE) {
-            begin = at;
-            result = chunk_enter(state, segment, block->data + at, 0, &number);
+    for (uint32_t i = 0; i < link->memory->count && result == WEIR_OK; i++) {
+        const struct segment_block *block = &link->memory->blocks[i];
+        uint32_t count = chunks_of(block), number;
+        for (uint32_t k = 0; k < count && result == WEIR_OK; k++) {
+            result = chunk_enter(state, link, block->data, 0, &number);
+            findings[i].first = k == 0 ? number : findings[i].first;
         }
-        if (result != WEIR_OK)
-            break;
-        state->chunks[number].used = state->chunks[number].size = (uint32_t)(at + size - begin);
-        segment->bytes += size;
-        if (entry_is(block->data + at, ENTRY_TOMB))
-            segment->tombs += size;
     }
-    return result == WEIR_OK ? WEIR_OK : error_memory(error, "state chunks", block->used);
+    return result;
+}
+
+static void chunk_set(struct chunk *chunks, uint32_t number, const struct segment_block *block,
+                      size_t begin, size_t end)
+{
+    if (number == UINT32_MAX)
+        return; /* that was before the first */
+    chunks[number].data = block->data + begin;
+    chunks[number].used = chunks[number].size = (uint32_t)(end - begin);
+}
+
+/* Reads one block; what other hands write lies beside what this one does, so that all is written
+ * once. Its chunks were empty so far; one stays so where a large entry covers it. */
+static void block_read(void *work, uint32_t index, uint32_t hand)
+{
+    const struct loading *loading = work;
+    const struct segment_block *block = &loading->segment->blocks[index];
+    struct finding found = loading->findings[index];
+    struct chunk *chunks = loading->state->chunks + found.first;
+    uint32_t number = UINT32_MAX;
+    size_t begin = 0, size;
+    for (; found.bytes < block->used; found.bytes += size) {
+        unsigned char *entry = block->data + found.bytes;
+        size = entry_check(loading->state, entry, block->used - found.bytes);
+        if (size == 0) {
+            found.wrong = "is not well-formed";
+            break;
+        }
+        uint64_t hash = state_entry_hash(loading->state->kind, entry_key(entry));
+        found.wrong = is_astray(hash, loading->range, block);
+        if (found.wrong != NULL)
+            break;
+        if (found.bytes / CHUNK_SIZE != number) {
+            chunk_set(chunks, number, block, begin, found.bytes);
+            number = (uint32_t)(found.bytes / CHUNK_SIZE);
+            begin = found.bytes;
+        }
+        bool tomb = entry_is(entry, ENTRY_TOMB);
+        uint32_t place = place_make(found.first + number, (found.bytes - begin) / UNIT);
+        found.no_memory = !build_note(loading->state, hand, hash, place, tomb);
+        if (found.no_memory)
+            break;
+        found.tombs += tomb ? size : 0;
+    }
+    chunk_set(chunks, number, block, begin, found.bytes);
+    loading->findings[index] = found;
+}
+
+static enum weir_result link_read(struct state *state, struct link *link,
+                                  const struct state_range *range, const struct state_crew *crew,
+                                  struct weir_error *error)
+{
+    const struct segment *segment = link->memory;
+    struct finding *findings =
+        memory_zeroed(state->allocator, segment->count + (size_t)1, sizeof *findings);
+    struct loading loading = {state, segment, range, findings};
+    enum weir_result result =
+        findings == NULL ? WEIR_NO_MEMORY : chunks_enter(state, link, findings);
+    if (result == WEIR_OK)
+        crew_do(crew, segment->count, block_read, &loading);
+    else
+        error_memory(error, "state chunks", segment->count * sizeof *findings);
+    for (uint32_t i = 0; i < segment->count && result == WEIR_OK; i++) {
+        link->bytes += findings[i].bytes;
+        link->tombs += findings[i].tombs;
+        if (findings[i].wrong != NULL)
+            result = error_set(error, WEIR_DAMAGED, 0, "state: the entry at %zu %s",
+                               findings[i].bytes, findings[i].wrong);
+        else if (findings[i].no_memory)
+            result = error_memory(error, "the index of a state", segment->blocks[i].used);
+    }
+    memory_release(state->allocator, findings);
+    return result;
 }
 
 enum weir_result state_load_segment(struct state *state, struct segment *segment,
-                                    const struct state_range *range, struct weir_error *error)
+                                    const struct state_range *range, const struct state_crew *crew,
+                                    struct weir_error *error)
 {
     struct link *link = NULL;
-    if (log_room(state))
+    if (log_room(state) && build_begin(state, crew_hands(crew)))
         link = memory_zeroed(state->allocator, 1, sizeof *link);
     if (link == NULL) {
         segment_release(segment);
@@ -121,78 +204,10 @@ enum weir_result state_load_segment(struct state *state, struct segment *segment
     state->memory += segment_bytes(segment);
     state->log[state->log_count - 1] = link;
     state->log[state->log_count++] = state->open;
-    enum weir_result result = WEIR_OK;
-    for (uint32_t i = 0; i < segment->count && result == WEIR_OK; i++)
-        result = block_enter(state, link, &segment->blocks[i], range, error);
+    enum weir_result result = link_read(state, link, range, crew, error);
     state->bytes += link->bytes;
     state->tombs += link->tombs;
     return result;
-}
-
-struct pending {
-    uint64_t hash;
-    uint32_t place;
-};
-
-/* Enters what no newer segment has. In one segment, a tombstone may stand before a new value. */
-static enum weir_result index_enter(struct state *state, const struct pending *pending,
-                                    uint64_t *tombs)
-{
-    unsigned char *entry = entry_at(state, pending->place);
-    uint32_t at = slot_find(state, entry_key(entry), pending->hash);
-    uint32_t other = slot_place(state, state->slots[at]);
-    bool tomb = entry_is(entry, ENTRY_TOMB);
-    if (other != 0) {
-        if (chunk_of(state, other)->segment != chunk_of(state, pending->place)->segment)
-            return WEIR_OK;
-        if (!entry_is(entry_at(state, other), ENTRY_TOMB))
-            return WEIR_DAMAGED;
-        if (tomb)
-            return WEIR_OK;
-        --*tombs;
-        slot_move(state, at, pending->place);
-    } else {
-        uint32_t lead = lead_new(state, pending->place);
-        state->slots[at] = slot_make((uint32_t)pending->hash, lead);
-    }
-    *tombs += tomb;
-    state->count += !tomb;
-    if (!tomb && WEIR_PLANT(restore_renews_expiry))
-        expiry_set(state, entry);
-    if (!tomb)
-        now_live(state, pending->place, entry_whole_size(entry));
-    return WEIR_OK;
-}
-
-/* Two passes, so that the misses of a span overlap. */
-static enum weir_result index_enter_span(struct state *state, const struct pending *span,
-                                         uint32_t count, uint64_t *tombs)
-{
-    enum weir_result result = index_grow(state, state->count + *tombs + count);
-    if (result == WEIR_OK && state->places != NULL && !places_grow(state, count))
-        result = WEIR_NO_MEMORY;
-    for (uint32_t i = 0; i < count && result == WEIR_OK; i++)
-        prefetch_slot(state, span[i].hash);
-    for (uint32_t i = 0; i < count && result == WEIR_OK; i++)
-        result = index_enter(state, &span[i], tombs);
-    return result;
-}
-
-static enum weir_result index_add(struct state *state, const struct link *segment, uint64_t *tombs)
-{
-    struct pending span[SPAN];
-    uint32_t count = 0;
-    struct walk walk = {segment->first, 0};
-    enum weir_result result = WEIR_OK;
-    for (const unsigned char *entry;
-         result == WEIR_OK && (entry = walk_next(state, &walk)) != NULL;) {
-        span[count++] = (struct pending){.hash = state_entry_hash(state->kind, entry_key(entry)),
-                                         .place = walk_place(state, walk, entry)};
-        if (count == SPAN)
-            result = index_enter_span(state, span, count, tombs);
-        count %= SPAN;
-    }
-    return result == WEIR_OK ? index_enter_span(state, span, count, tombs) : result;
 }
 
 /* The tombstones have done their work. */
@@ -213,23 +228,39 @@ static void index_bury(struct state *state, const struct link *segment)
     }
 }
 
-static enum weir_result load_index(struct state *state, uint64_t keys, struct weir_error *error)
+/* What a writer without mistakes never does. */
+static void renew_expiry(const struct state *state)
 {
-    uint64_t tombs = 0;
+    for (uint32_t i = 0; i + 1 < state->log_count; i++) {
+        struct walk walk = {state->log[i]->first, 0};
+        for (unsigned char *entry; (entry = walk_next(state, &walk)) != NULL;)
+            if (!entry_is(entry, ENTRY_TOMB))
+                expiry_set(state, entry);
+    }
+}
+
+static enum weir_result load_index(struct state *state, uint64_t keys,
+                                   const struct state_crew *crew, struct weir_error *error)
+{
+    bool tombs = state->tombs > 0;
     if (keys > state->bytes / ENTRY_HEADER_SIZE)
         return error_set(error, WEIR_DAMAGED, 0, "state: there can't be so many keys");
-    enum weir_result result = index_grow(state, keys);
-    for (uint32_t i = state->log_count - 1; i > 0 && result == WEIR_OK; i--)
-        result = index_add(state, state->log[i - 1], &tombs);
+    enum weir_result result = build_index(state, keys, crew);
     if (result == WEIR_DAMAGED)
-        return error_set(error, WEIR_DAMAGED, 0, "state: a key is twice in a segment");
+        return error_set(error, WEIR_DAMAGED, 0,
+                         "state: a key is twice in a segment, or there are more than %llu",
+                         (unsigned long long)keys);
     if (result != WEIR_OK)
         return error_memory(error, "state index",
                             (size_t)index_slots_for(keys, 1) * sizeof *state->slots);
-    for (uint32_t i = 0; tombs > 0 && i + 1 < state->log_count; i++)
+    if (state->places != NULL && !places_assign(state))
+        return error_memory(error, "the order of a state", (size_t)keys * sizeof(uint32_t));
+    for (uint32_t i = 0; tombs && i + 1 < state->log_count; i++)
         index_bury(state, state->log[i]);
     if (state->places != NULL && !ordered_build(state))
         return error_memory(error, "the order of a state", (size_t)keys * sizeof(uint64_t));
+    if (WEIR_PLANT(restore_renews_expiry))
+        renew_expiry(state);
     if (state->count != keys)
         return error_set(error, WEIR_DAMAGED, 0, "state: %llu keys live, not %llu",
                          (unsigned long long)state->count, (unsigned long long)keys);
@@ -261,24 +292,27 @@ static void state_clear(struct state *state)
 {
     struct link *open = state->open;
     state_scan_rewind(state);
+    build_free(state);
     places_clear(state);
     state->now = INT64_MIN;
     while (state->log_count > 1)
         log_drop(state, 0);
     log_reclaim(state);
+    state->chunk_end = 1; /* from the start again, in ascending order */
+    state->free_chunk = 0;
     memset(state->slots, 0, (size_t)slot_count(state) * sizeof *state->slots);
     state->count = 0;
-    assert(state->bytes == open->bytes && state->live == open->live);
+    assert(open->first == 0 && state->bytes == 0 && state->live == 0);
 }
 
 enum weir_result state_load(struct state *state, struct snapshot_section *section,
-                            struct weir_error *error)
+                            const struct state_crew *crew, struct weir_error *error)
 {
     uint64_t keys = snapshot_get_u64(section);
     state_set_time(state, (int64_t)snapshot_get_u64(section));
     enum weir_result result = load_scan(state, section, error);
     if (result == WEIR_OK)
-        result = load_index(state, keys, error);
+        result = load_index(state, keys, crew, error);
     if (result != WEIR_OK)
         state_clear(state);
     return result;

@@ -142,7 +142,7 @@ enum weir_result entry_append(struct state *state, size_t size, uint32_t *place)
     open->memory->blocks[open->memory->count - 1].used = last->used;
     open->bytes += size;
     state->bytes += size;
-    state->debt += COMPACT_RATE * size;
+    state->debt += (state->merging ? MERGE_RATE : COMPACT_RATE) * size;
     return WEIR_OK;
 }
 

@@ -59,6 +59,37 @@ uint32_t lead_new(struct state *state, uint32_t place)
     return id;
 }
 
+/* A mark for every place at which an entry may stand, and the marks before each 64 of them. */
+bool places_assign(struct state *state)
+{
+    size_t words = (size_t)state->chunk_end * (CHUNK_UNITS / 64);
+    uint64_t *marks = memory_zeroed(state->allocator, words, sizeof *marks);
+    uint32_t *before = memory_take(state->allocator, words * sizeof *before), count = 0;
+    bool enough = marks != NULL && before != NULL;
+    for (uint64_t i = 0; enough && i < slot_count(state); i++)
+        marks[slot_lead(state->slots[i]) / 64] |= (uint64_t)1 << slot_lead(state->slots[i]) % 64;
+    if (enough)
+        marks[0] = 0; /* nowhere: where empty slots lead to */
+    for (size_t i = 0; enough && i < words; i++) {
+        before[i] = count;
+        count += (uint32_t)__builtin_popcountll(marks[i]);
+    }
+    enough = enough && places_grow(state, count);
+    for (uint64_t i = 0; enough && i < slot_count(state); i++) {
+        uint32_t place = slot_lead(state->slots[i]);
+        uint64_t lower = marks[place / 64] & (((uint64_t)1 << place % 64) - 1);
+        uint32_t id = before[place / 64] + (uint32_t)__builtin_popcountll(lower) + 1;
+        if (place == 0)
+            continue;
+        state->places[id] = place;
+        state->slots[i] = slot_make(slot_tag(state->slots[i]), id);
+    }
+    state->place_end += enough ? count : 0;
+    memory_release(state->allocator, marks);
+    memory_release(state->allocator, before);
+    return enough;
+}
+
 void place_release(struct state *state, uint32_t id)
 {
     state->places[id] = state->free_place;

@@ -83,7 +83,7 @@ static enum weir_result read_segment(const struct reading *from, uint32_t index,
         return result;
     }
     struct weir_error reason = {0};
-    result = state_load_segment(state, segment, &from->range, &reason);
+    result = state_load_segment(state, segment, &from->range, NULL, &reason);
     return result == WEIR_DAMAGED
                ? view_damaged(from->manifest, from->task,
                               &from->manifest->tasks[from->task].state[index].place, reason.text,
@@ -121,7 +121,7 @@ static enum weir_result load_state(const struct reading *from, const struct blob
     if (!find_state(part, index, &section) || !begin_state(&section, &node->states[index]))
         return wrong_part(from, "a state that is not what the manifest says", error);
     struct weir_error reason = {0};
-    result = state_load(state, &section, &reason);
+    result = state_load(state, &section, NULL, &reason);
     return result == WEIR_DAMAGED ? wrong_part(from, reason.text, error)
            : result == WEIR_OK    ? WEIR_OK
                                   : error_memory(error, "a state", 0);

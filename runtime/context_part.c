@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "crew.h"
 #include "error.h"
 #include "memory.h"
 #include "operator_item.h"
@@ -119,9 +120,14 @@ bool context_save(struct weir_context *context, struct snapshot_writer *writer, 
     return !writer->failed;
 }
 
+static void run_crew(void *self, uint32_t count, state_part *part, void *work)
+{
+    crew_run(self, count, part, work);
+}
+
 /* The segments are the state's from here on. */
 static enum weir_result load_log(struct weir_context *context, uint32_t state, struct logs *logs,
-                                 struct weir_error *error)
+                                 const struct state_crew *crew, struct weir_error *error)
 {
     uint32_t groups = context->run->key_groups;
     struct state_range range = {
@@ -133,7 +139,7 @@ static enum weir_result load_log(struct weir_context *context, uint32_t state, s
     for (uint32_t i = 0; !result && i < list->count; i++) {
         struct segment *segment = list->segments[i];
         list->segments[i] = NULL;
-        result = state_load_segment(context->states[state], segment, &range, error);
+        result = state_load_segment(context->states[state], segment, &range, crew, error);
     }
     if (!result)
         list->count = 0;
@@ -156,8 +162,11 @@ static enum weir_result load_state(struct weir_context *context, struct snapshot
         kind != graph_state_kind(node, i) || expires != (node->states[i].ttl_ns > 0))
         return error_set(error, WEIR_DAMAGED, 0, "state %s is not what the manifest says",
                          node->states[i].name);
-    enum weir_result result = load_log(context, i, logs, error);
-    return result ? result : state_load(context->states[i], section, error);
+    struct crew crew;
+    crew_begin(&crew, "index", context->run->allocator);
+    const struct state_crew hands = {run_crew, &crew, crew.helpers + 1};
+    enum weir_result result = load_log(context, i, logs, &hands, error);
+    return result ? result : state_load(context->states[i], section, &hands, error);
 }
 
 static enum weir_result load_passed(struct weir_context *context, struct snapshot_section *section,

@@ -7,11 +7,17 @@
 #include "clock.h"
 #include "error.h"
 #include "memory.h"
-#include "thread.h"
 
 #define SECOND_NS 1000000000
 #define MIB 1048576u
-#define WORTH_HELP 4u /* blobs; fewer are read in the time a thread takes to start */
+
+/* Who reads: the first trouble of its blobs. */
+struct hand {
+    struct blob_buffer stored;
+    uint32_t failed; /* blob; count: none */
+    enum weir_result result;
+    struct weir_error error;
+};
 
 /* Blobs of one segment that are read together. */
 struct share {
@@ -19,23 +25,15 @@ struct share {
     uint32_t task, count;
     const struct manifest_blob *blobs;
     struct blob_buffer *raw; /* one a blob */
-    atomic_uint next;        /* blob that nobody has taken yet */
-};
-
-struct hand {
-    struct share *share;
-    struct blob_buffer stored;
-    uint32_t failed; /* blob; count: none */
-    enum weir_result result;
-    struct weir_error error;
+    struct hand *hands;
+    atomic_uint failed; /* a blob that is none; what lies behind it need not be read */
 };
 
 void fetch_begin(struct fetch *fetch, const struct run *run, const struct store *store,
                  const struct manifest *manifest)
 {
-    uint32_t processors = thread_processors();
     *fetch = (struct fetch){.run = run, .store = store, .manifest = manifest};
-    fetch->helpers = processors > FETCH_HELPERS ? FETCH_HELPERS : processors - 1;
+    crew_begin(&fetch->crew, "fetch", run->allocator);
     fetch->began_ns = fetch->told_ns = clock_now_ns();
     for (uint32_t i = 0; i < manifest->task_count; i++)
         for (uint32_t k = 0; k < manifest->tasks[i].state_count; k++)
@@ -70,43 +68,23 @@ static void tell(struct fetch *fetch)
 
 /* ----------------------------------------------------------------------------- reading -- */
 
-/* One blob a step. */
-static struct step hand_step(void *self)
+static void read_blob(void *work, uint32_t i, uint32_t number)
 {
-    struct hand *hand = self;
-    struct share *share = hand->share;
-    const struct step done = {STEP_DONE, -1, INT64_MAX};
-    uint32_t i = atomic_fetch_add_explicit(&share->next, 1, memory_order_relaxed);
-    if (i >= share->count)
-        return done;
-    hand->result = store_fetch(share->fetch->store, share->fetch->manifest, share->task,
-                               &share->blobs[i], &hand->stored, &share->raw[i], &hand->error);
-    if (!hand->result)
-        return (struct step){STEP_AGAIN, -1, INT64_MAX};
+    struct share *share = work;
+    struct hand *hand = &share->hands[number];
+    if (i > atomic_load_explicit(&share->failed, memory_order_relaxed))
+        return;
+    enum weir_result result =
+        store_fetch(share->fetch->store, share->fetch->manifest, share->task, &share->blobs[i],
+                    &hand->stored, &share->raw[i], i < hand->failed ? &hand->error : NULL);
+    if (!result || i > hand->failed)
+        return;
     hand->failed = i;
-    atomic_store_explicit(&share->next, share->count, memory_order_relaxed); /* enough */
-    return done;
+    hand->result = result;
+    atomic_store_explicit(&share->failed, i, memory_order_relaxed);
 }
 
-/* Who can't be started is not missed. */
-static void read_share(struct share *share, struct hand *hands, uint32_t helpers)
-{
-    struct thread *threads[FETCH_HELPERS];
-    struct weir_error ignored;
-    uint32_t started = 0;
-    for (; started < helpers; started++) {
-        struct actor actor = {.step = hand_step, .self = &hands[started + 1]};
-        snprintf(actor.name, sizeof actor.name, "fetch-%u", started + 1);
-        if (thread_start(&actor, share->fetch->run->allocator, &threads[started], &ignored))
-            break;
-    }
-    while (hand_step(&hands[0]).what == STEP_AGAIN)
-        ;
-    while (started > 0)
-        thread_join(&threads[--started]);
-}
-
-/* F2 */
+/* F1 */
 static enum weir_result first_trouble(const struct hand *hands, uint32_t count,
                                       struct weir_error *error)
 {
@@ -134,13 +112,14 @@ static enum weir_result put(struct share *share, struct segment *segment, struct
 static enum weir_result fetch_share(struct fetch *fetch, struct share *share, struct hand *hands,
                                     struct segment *segment, struct weir_error *error)
 {
-    uint32_t helpers = share->count < WORTH_HELP ? 0 : fetch->helpers;
-    for (uint32_t i = 0; i <= helpers; i++)
-        hands[i] = (struct hand){.share = share, .failed = share->count};
-    read_share(share, hands, helpers);
-    for (uint32_t i = 0; i <= helpers; i++)
+    uint32_t count = fetch->crew.helpers + 1;
+    for (uint32_t i = 0; i < count; i++)
+        hands[i] = (struct hand){.failed = share->count};
+    share->hands = hands;
+    crew_run(&fetch->crew, share->count, read_blob, share);
+    for (uint32_t i = 0; i < count; i++)
         blob_buffer_free(&hands[i].stored, fetch->run->allocator);
-    enum weir_result result = first_trouble(hands, helpers + 1, error);
+    enum weir_result result = first_trouble(hands, count, error);
     if (!result)
         result = put(share, segment, error);
     for (uint32_t i = 0; i < share->count; i++) {
@@ -157,13 +136,13 @@ enum weir_result fetch_blobs(struct fetch *fetch, uint32_t task, const struct ma
     struct blob_buffer raw[FETCH_AHEAD] = {{0}};
     enum weir_result result = WEIR_OK;
     struct hand *hands =
-        memory_zeroed(fetch->run->allocator, fetch->helpers + (size_t)1, sizeof *hands);
+        memory_zeroed(fetch->run->allocator, fetch->crew.helpers + (size_t)1, sizeof *hands);
     if (!hands)
         return error_memory(error, "a segment of state", sizeof *hands);
     for (uint32_t at = 0; !result && at < count; at += FETCH_AHEAD) {
         struct share share = {.fetch = fetch, .task = task, .blobs = blobs + at, .raw = raw};
         share.count = count - at < FETCH_AHEAD ? count - at : FETCH_AHEAD;
-        atomic_init(&share.next, 0);
+        atomic_init(&share.failed, share.count);
         result = fetch_share(fetch, &share, hands, segment, error);
     }
     memory_release(fetch->run->allocator, hands);

@@ -6,25 +6,24 @@
  * goes at the speed of the disk or of LZ4, and no more than FETCH_AHEAD blobs are in memory that
  * are not the segment's yet, also where there is more state than memory.
  *
- * F1  helpers are started for one share and joined: none is there between two calls.
- * F2  what is wrong with several blobs is told of the first of them, whoever has found it.
+ * F1  what is wrong with several blobs is told of the first of them, whoever has found it.
  *
  * One thread uses a fetch; its helpers are its own.
  */
 #ifndef FETCH_H
 #define FETCH_H
 
+#include "crew.h"
 #include "run.h"
 #include "store.h"
 
-#define FETCH_AHEAD 64u  /* blobs, of about 1 MiB */
-#define FETCH_HELPERS 31 /* at most, besides the one who asks */
+#define FETCH_AHEAD 64u /* blobs, of about 1 MiB */
 
 struct fetch {
     const struct run *run;
     const struct store *store;
     const struct manifest *manifest;
-    uint32_t helpers;
+    struct crew crew;
     /* progress, in raw bytes */
     uint64_t total, done;
     int64_t began_ns, told_ns;

@@ -90,7 +90,7 @@ static enum weir_result fetch_with(uint32_t helpers, uint64_t *sum, struct weir_
     struct fetch fetch;
     struct segment *segment = segment_new(NULL);
     fetch_begin(&fetch, &run, store, &manifest);
-    fetch.helpers = helpers;
+    fetch.crew.helpers = helpers;
     fetch.began_ns -= 2000000000; /* as if it took long */
     fetch.told_ns -= 2000000000;
     enum weir_result result = fetch_blobs(&fetch, 1, blobs, blob_count, segment, error);

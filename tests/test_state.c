@@ -124,6 +124,7 @@ static void saved_free(struct saved *saved)
 }
 
 static const struct weir_allocator *load_allocator; /* of what is loaded */
+static const struct state_crew *load_crew;
 
 /* A block of memory of exactly its size, so that a sanitizer sees overreading. */
 static bool adopt(struct segment *segment, const struct saved_blob *blob)
@@ -163,14 +164,14 @@ static enum weir_result load(struct state *state, const struct saved *saved, uin
         struct segment *segment = saved_segment(saved, &at);
         if (segment == NULL)
             return WEIR_NO_MEMORY;
-        result = state_load_segment(state, segment, &range, &error);
+        result = state_load_segment(state, segment, &range, load_crew, &error);
     }
     unsigned char *copy = malloc(saved->body.size + 1);
     if (saved->body.size > 0)
         memcpy(copy, saved->body.data, saved->body.size);
     struct snapshot_section section = {.body = copy, .left = saved->body.size};
     if (result == WEIR_OK)
-        result = state_load(state, &section, &error);
+        result = state_load(state, &section, load_crew, &error);
     cr_assert(result == WEIR_OK || (error.code == result && error.text[0] != 0));
     free(copy);
     return result;
@@ -603,6 +604,75 @@ Test(state, coming_and_going_does_not_grow_the_table)
     }
     cr_assert_eq(state_count(state), 50000);
     state_free(&state);
+}
+
+/* The last part first, and every other one before those between; by hands in turn. */
+static void run_backward(void *self, uint32_t count, state_part *part, void *work)
+{
+    uint32_t *most = self;
+    *most = count > *most ? count : *most;
+    for (uint32_t i = count; i > 0; i--)
+        if (i % 2 == 0)
+            part(work, i - 1, i % 3);
+    for (uint32_t i = count; i > 0; i--)
+        if (i % 2 == 1)
+            part(work, i - 1, i % 3);
+}
+
+/* Keys that were written in many segments, removed in some and written again. */
+static struct state *much_changed(uint64_t keys)
+{
+    struct state *state = state_new(NULL, 8);
+    struct state_cut cut;
+    fill(state, 0, keys);
+    for (uint64_t round = 1; round < 6; round++) {
+        cr_assert_eq(state_cut(state, &cut), WEIR_OK);
+        state_cut_free(&cut);
+        drain(state, round * 1000, round * 1000 + 700);
+        fill(state, round * 1000 + 300, round * 1000 + 500);
+        for (uint64_t i = round; i < keys; i += 7) {
+            struct weir_bytes key = {&i, 8}, value;
+            uint64_t next = i * 16 + round;
+            if (state_get(state, key, state_hash(key), &value))
+                cr_assert_eq(state_put(state, key, state_hash(key), (struct weir_bytes){&next, 8}),
+                             WEIR_OK);
+        }
+    }
+    return state;
+}
+
+static void check_same(struct state *state, struct state *other)
+{
+    struct weir_bytes key, value, same;
+    cr_assert_eq(state_count(state), state_count(other));
+    cr_assert_eq(state_count(state), (uint64_t)100000 - 5 * 500);
+    while (state_scan_next(state, &key, &value) == WEIR_OK) {
+        cr_assert(state_get(other, key, state_hash(key), &same));
+        cr_assert(memcmp(value.data, same.data, 8) == 0);
+    }
+}
+
+/* In parts, whose ends keys spill over, in any order. */
+Test(state, the_index_of_a_log_is_the_same_whatever_hands_make_it)
+{
+    uint32_t parts = 0;
+    const struct state_crew crew = {run_backward, &parts, 3};
+    struct state *state = much_changed(100000), *alone = state_new(NULL, 8);
+    struct state *together = state_new(NULL, 8);
+    struct saved saved = save(state);
+    cr_assert_eq(load(alone, &saved, 0, GROUPS), WEIR_OK);
+    load_crew = &crew;
+    cr_assert_eq(load(together, &saved, 0, GROUPS), WEIR_OK);
+    load_crew = NULL;
+    cr_assert_gt(parts, 3, "%u parts", (unsigned)parts);
+    check_same(state, alone);
+    check_same(alone, together);
+    drain(together, 10000, 99000); /* what is garbage is known: memory comes back */
+    cr_assert_lt(state_bytes(together), state_bytes(alone) / 2);
+    saved_free(&saved);
+    state_free(&state);
+    state_free(&alone);
+    state_free(&together);
 }
 
 struct failing {

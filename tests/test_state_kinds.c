@@ -169,10 +169,11 @@ static struct state *load(const struct node *node, const struct saved *saved, ui
             cr_assert(
                 segment_restore(segment, copy, blob->size, blob->size, blob->least, blob->most));
         } while (i < saved->count && !saved->blobs[i].first);
-        cr_assert_eq(state_load_segment(state, segment, &range, &error), WEIR_OK, "%s", error.text);
+        cr_assert_eq(state_load_segment(state, segment, &range, NULL, &error), WEIR_OK, "%s",
+                     error.text);
     }
     struct snapshot_section section = {.body = saved->body.data, .left = saved->body.size};
-    cr_assert_eq(state_load(state, &section, &error), WEIR_OK, "%s", error.text);
+    cr_assert_eq(state_load(state, &section, NULL, &error), WEIR_OK, "%s", error.text);
     return state;
 }
 

@@ -713,8 +713,8 @@ static void restore_segment(const struct manifest *manifest, uint32_t index)
     memory_release(NULL, blobs);
     blob_buffer_free(&stored, NULL);
     writer_adopt(&bench.writer, segment, place);
-    cr_assert_eq(state_load_segment(states[place->state], segment, &all, &error), WEIR_OK, "%s",
-                 error.text);
+    cr_assert_eq(state_load_segment(states[place->state], segment, &all, NULL, &error), WEIR_OK,
+                 "%s", error.text);
 }
 
 /* Every state has all of its keys once it has any. */
@@ -730,7 +730,7 @@ static void restore_states(const struct manifest *manifest)
         state_save(states[kind], &writer); /* as of an empty one, but for the keys */
         snapshot_store_u64(body, KINDS[kind].keys);
         struct snapshot_section section = {.body = body, .left = writer.size};
-        cr_assert_eq(state_load(states[kind], &section, &error), WEIR_OK, "%s", error.text);
+        cr_assert_eq(state_load(states[kind], &section, NULL, &error), WEIR_OK, "%s", error.text);
         sum += sum_of_state(kind);
     }
     cr_assert_eq(sum, twin.sums[manifest->id], "checkpoint %d is exact", (int)manifest->id);
