@@ -98,9 +98,9 @@ static enum weir_result load(struct state *state, const struct log *log,
         if (size > 0)
             memcpy(copy, log->blobs[i].data, size);
         fuzz_must(segment_restore(segment, copy, size, size, 0, UINT32_MAX), "no memory");
-        result = state_load_segment(state, segment, &all, error);
+        result = state_load_segment(state, segment, &all, NULL, error);
     }
-    return result == WEIR_OK ? state_load(state, body, error) : result;
+    return result == WEIR_OK ? state_load(state, body, NULL, error) : result;
 }
 
 static void compare(struct state *state, const struct log *log, size_t head)
@@ -273,11 +273,11 @@ static void save_again(struct state *state, const struct state_type *type,
                       "no memory");
         }
         segment_blobs_end(&blobs);
-        enum weir_result result = state_load_segment(again, segment, &all, &error);
+        enum weir_result result = state_load_segment(again, segment, &all, NULL, &error);
         fuzz_must(result == WEIR_OK, "a segment of its own is refused: %s", error.text);
     }
     struct snapshot_section section = {.body = body.data, .left = body.size};
-    enum weir_result result = state_load(again, &section, &error);
+    enum weir_result result = state_load(again, &section, NULL, &error);
     fuzz_must(result == WEIR_OK, "a state of its own is refused: %s", error.text);
     fuzz_must(content_of(state) == content_of(again), "it is another one");
     state_cut_free(&cut);
