@@ -4,13 +4,15 @@
 # The bank's money is all there: in every checkpoint that was ever taken, in each mode, at
 # parallelism 1, 3 and 5, however often the bank is killed. No checkpoint is retired, so one audit
 # in the end sees them all; others run beside the job. At last its journal is checked line by line.
+# Which mode gets which parallelism is drawn from the seed; in full each gets all of them.
 #
-#     tests/job_bank.sh BUILD_FOLDER       WEIR_KILLS=200 WEIR_SECONDS=100 for the long version
+#     tests/job_bank.sh BUILD_FOLDER       WEIR_KILLS=200 WEIR_SECONDS=100 WEIR_TURNS=3 in full
 
 source "$(dirname "$0")/tools/job.bash"
 program=$1/examples/bank
 kills=${WEIR_KILLS:-3}     # of each run
 seconds=${WEIR_SECONDS:-1} # a run lasts at least that long
+turns=${WEIR_TURNS:-1}     # runs of each mode, each at another parallelism
 rate=6000                  # orders a second
 orders=$((seconds * rate))
 accounts=1000
@@ -129,7 +131,7 @@ echo "seed $seed"
 mkdir "$work/test"
 "$1/examples/bank_test" "$work/test" >"$work/test.log" || fail "bank_test"
 for ((i = 0; i < 3; i++)); do
-    for ((turn = 0; turn < 3; turn++)); do
+    for ((turn = 0; turn < turns; turn++)); do
         try "${modes[i]}" $((1 + 2 * ((i + turn + seed) % 3)))
     done
 done
