@@ -550,6 +550,15 @@ static __attribute__((noinline)) void state_refused(struct weir_context *context
                   node->states[state].name, state_kind_text(graph_state_kind(node, state)));
 }
 
+void context_event_time_ends(struct weir_context *context)
+{
+    for (uint32_t i = 0; i < context->node->declared_count; i++) {
+        const struct weir_state *declared = &context->node->states[i];
+        if (declared->ttl_ns > 0 && declared->ttl_clock == WEIR_TIMER_EVENT)
+            state_set_time(context->states[i], weir_watermark(context));
+    }
+}
+
 struct state *context_state(struct weir_context *context, unsigned state, unsigned kinds,
                             const char *function)
 {

@@ -109,6 +109,9 @@ void context_free(struct weir_context *context);
     (STATE_OF(WEIR_STATE_VALUE) | STATE_OF(WEIR_STATE_LIST) | STATE_OF(WEIR_STATE_MAP))
 struct state *context_state(struct weir_context *context, unsigned state, unsigned kinds,
                             const char *function);
+/* The watermark is about to say WEIR_END_OF_TIME: values that expire by event time do so by what it
+ * says now, for `finish`, whether or not the operator has asked for any since it was raised. */
+void context_event_time_ends(struct weir_context *context);
 /* The hash of a key; a key that is not of a record in hand must belong to this subtask: else false,
  * and the run has failed. */
 bool context_key_hash(struct weir_context *context, const struct weir_bytes *key, uint64_t *hash);

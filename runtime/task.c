@@ -384,8 +384,11 @@ static int64_t next_clock_timer(const struct task *task)
 static void raise_watermark(struct task *task)
 {
     int64_t least = gate_watermark(&task->gate);
-    if (least > task->watermark)
-        task->watermark = least;
+    if (least <= task->watermark)
+        return;
+    for (uint32_t i = 0; least == WEIR_END_OF_TIME && i < task->operator_count; i++)
+        context_event_time_ends(&task->operators[i]);
+    task->watermark = least;
 }
 
 /* ------------------------------------------------------------------------ processing -- */
