@@ -138,10 +138,9 @@ enum weir_result blob_header(const unsigned char header[BLOB_HEADER_SIZE], struc
         return damaged(error, "this is not a blob: the magic bytes are missing");
     if (little_u64(header + AT_HEADER_CHECKSUM) != XXH3_64bits(header, AT_HEADER_CHECKSUM))
         return damaged(error, "the header's checksum does not match");
-    if (header[AT_VERSION] > BLOB_VERSION)
-        return error_set(error, WEIR_UNSUPPORTED, 0,
-                         "blob format version %u is newer than this library's, which is %d",
-                         header[AT_VERSION], BLOB_VERSION);
+    enum weir_result known = error_unless_version(error, "blob", header[AT_VERSION], BLOB_VERSION);
+    if (known != WEIR_OK)
+        return known;
     if (header[AT_ORDER] != little_native_order())
         return error_set(error, WEIR_UNSUPPORTED, 0,
                          "the blob was written on a machine of another byte order");

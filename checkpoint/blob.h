@@ -9,7 +9,7 @@
  *        0    4  0x184D2A57, an LZ4 skippable frame
  *        4    4  56, its length
  *        8    4  "WEIR"
- *       12    1  format version (0 until a golden store is released)
+ *       12    1  format version, 1
  *       13    1  kind (enum blob_kind)
  *       14    1  byte order of user values inside: 1 little, 2 big
  *       15    1  zero
@@ -32,7 +32,7 @@
 #include "weir_base.h"
 
 #define BLOB_HEADER_SIZE 64
-#define BLOB_VERSION 0
+#define BLOB_VERSION 1
 #define BLOB_RAW_LIMIT ((uint64_t)1 << 36)
 
 enum blob_kind {

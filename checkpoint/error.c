@@ -2,6 +2,7 @@
 #include "error.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -96,6 +97,21 @@ enum weir_result error_memory(struct weir_error *error, const char *what, size_t
 {
     return error_set(error, WEIR_NO_MEMORY, ENOMEM, "out of memory: %s needs %zu bytes", what,
                      size);
+}
+
+enum weir_result error_unless_version(struct weir_error *error, const char *what, uint64_t version,
+                                      uint64_t ours)
+{
+    if (version > ours)
+        return error_set(error, WEIR_UNSUPPORTED, 0,
+                         "%s format version %" PRIu64
+                         " is newer than this library's, which is %" PRIu64
+                         ": take the weir that wrote it, or a later one",
+                         what, version, ours);
+    if (version == 0)
+        return error_set(error, WEIR_UNSUPPORTED, 0,
+                         "%s format version 0 is of no release: take the weir that wrote it", what);
+    return WEIR_OK;
 }
 
 enum weir_result error_within(struct weir_error *error, const char *format, ...)

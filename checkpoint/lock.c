@@ -10,7 +10,7 @@
 #include "little.h"
 #include "name.h"
 
-#define LOCK_VERSION 0
+#define LOCK_VERSION 1
 
 enum {
     AT_VERSION = 8,
@@ -50,10 +50,10 @@ static bool is_sound(const unsigned char *bytes)
 static enum weir_result decode_one(const unsigned char *bytes, struct lock_record *record,
                                    struct weir_error *error)
 {
-    if (bytes[AT_VERSION] > LOCK_VERSION)
-        return error_set(error, WEIR_UNSUPPORTED, 0,
-                         "the store's format version %u is newer than this library's, which is %d",
-                         bytes[AT_VERSION], LOCK_VERSION);
+    enum weir_result known =
+        error_unless_version(error, "the store's", bytes[AT_VERSION], LOCK_VERSION);
+    if (known != WEIR_OK)
+        return known;
     if (bytes[AT_ORDER] != little_native_order())
         return error_set(error, WEIR_UNSUPPORTED, 0,
                          "the store was made on a machine of another byte order");

@@ -6,7 +6,7 @@
  *
  *   offset size   of one record; little-endian; the second record starts at 128
  *        0    8  "WEIRLOCK"
- *        8    1  format version (0 until a golden store is released)
+ *        8    1  format version, 1
  *        9    1  byte order of the machine: 1 little, 2 big
  *       10    2  zero
  *       12    4  key groups

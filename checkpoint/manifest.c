@@ -2,7 +2,7 @@
  *
  * manifest: the only file that knows jansson. The text, members in this order:
  *
- *   { "weir": 0,                       format version
+ *   { "weir": 1,                       format version
  *     "store": "<32 hex digits>", "job": text, "epoch": n, "id": n, "restored_from": n,
  *     "final": bool, "reason": text, "mode": text, "overtaken": bool,
  *     "triggered_ns": n, "duration_ns": n, "sealed_ns": n, "last_task": n, "key_groups": n,
@@ -1030,13 +1030,10 @@ static enum weir_result check_density(const char *text, size_t size, struct weir
 static void parse_root(struct parser *parser, const json_t *root, struct manifest *manifest)
 {
     uint64_t version = get_number(parser, root, "weir", 0, UINT32_MAX);
-    if (parser->result == WEIR_OK && version > MANIFEST_VERSION) {
-        parser->result = error_set(parser->error, WEIR_UNSUPPORTED, 0,
-                                   "manifest format version %" PRIu64
-                                   " is newer than this library's, which is %d",
-                                   version, MANIFEST_VERSION);
+    if (parser->result == WEIR_OK)
+        parser->result = error_unless_version(parser->error, "manifest", version, MANIFEST_VERSION);
+    if (parser->result != WEIR_OK)
         return;
-    }
     parse_head(parser, root, manifest);
     parse_nodes(parser, root, &manifest->graph);
     parse_edges(parser, root, &manifest->graph);

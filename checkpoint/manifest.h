@@ -15,7 +15,7 @@
 #include "blob.h"
 
 #define MANIFEST_LIMIT ((size_t)16 << 20)
-#define MANIFEST_VERSION 0
+#define MANIFEST_VERSION 1
 #define STORE_ID_SIZE 16
 #define MANIFEST_NONE UINT32_MAX /* no such edge, subtask or task; -1 in the text */
 

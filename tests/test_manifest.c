@@ -496,11 +496,13 @@ Test(manifest, each_number_of_a_blob_of_state_is_checked)
     }
 }
 
-Test(manifest, a_newer_version_is_refused_as_such)
+Test(manifest, another_version_is_refused_as_such)
 {
     struct weir_error error;
-    cr_assert_eq(parse_with("\"weir\": 0", "\"weir\": 1", &error), WEIR_UNSUPPORTED);
-    cr_assert_not_null(strstr(error.text, "version 1"));
+    cr_assert_eq(parse_with("\"weir\": 1", "\"weir\": 2", &error), WEIR_UNSUPPORTED);
+    cr_assert_not_null(strstr(error.text, "version 2"));
+    cr_assert_eq(parse_with("\"weir\": 1", "\"weir\": 0", &error), WEIR_UNSUPPORTED);
+    cr_assert_not_null(strstr(error.text, "version 0"));
 }
 
 Test(manifest, deep_and_wide_json_is_refused)
