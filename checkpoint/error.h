@@ -26,8 +26,8 @@ const char *error_reason(int os_error, char room[ERROR_REASON_ROOM]);
 /* "out of memory: <what> needs <size> bytes" */
 enum weir_result error_memory(struct weir_error *error, const char *what, size_t size);
 
-/* WEIR_OK when a format's version is the one that this library reads; else WEIR_UNSUPPORTED, and why:
- * "<what> format version <version> is newer ...". Version 0 was of no release. */
+/* WEIR_OK when a format's version is the one that this library reads; else WEIR_UNSUPPORTED, and
+ * why: "<what> format version <version> is newer ...". Version 0 was of no release. */
 enum weir_result error_unless_version(struct weir_error *error, const char *what, uint64_t version,
                                       uint64_t ours) WEIR_MUST_USE;
 

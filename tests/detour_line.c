@@ -249,7 +249,7 @@ bool line_feed(struct line *line, const void *bytes, size_t size, int64_t now_ns
     if (!append(&line->in, &line->in_size, &line->in_room, (const char *)bytes + greeting,
                 size - greeting))
         line->failed = true;
-    while (!line->failed &&
+    while (!line->failed && at < line->in_size &&
            (extent = frame_extent(line, line->in + at, line->in_size - at, &head)) > 0) {
         frame_arrives(line, line->in + at, extent, head, now_ns);
         at += extent;

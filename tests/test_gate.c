@@ -1521,7 +1521,8 @@ Test(gate_disk, whatever_comes_the_content_is_what_lies_between_the_cut_and_the_
     uint64_t seed = explore_seed();
     unsigned completed = 0;
     for (unsigned life = 0; life < 1500; life++) {
-        fprintf(stderr, life ? "" : "WEIR_TEST_SEED=%llu\n", (unsigned long long)seed);
+        if (life == 0)
+            fprintf(stderr, "WEIR_TEST_SEED=%llu\n", (unsigned long long)seed);
         twin_lives(seed + life);
         completed += twin.completed;
     }

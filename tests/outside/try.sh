@@ -88,7 +88,8 @@ missing() {
 is_marked() {
     local functions
     functions=$(readelf --dyn-syms --syms -W "$1" |
-        awk '$4 == "FUNC" && $5 == "GLOBAL" && $7 != "UND" && $8 !~ /^_(init|fini|start)/ {print $2}' |
+        awk '$4 == "FUNC" && $5 == "GLOBAL" && $7 != "UND" &&
+            $8 !~ /^_(init|fini|start)/ {print $2}' |
         sort -u)
     [ -n "$functions" ] && objdump -d --no-show-raw-insn "$1" |
         awk -v wanted="$functions" '
