@@ -164,6 +164,12 @@ int disk_lock(int file)
     return errno == EACCES ? -EAGAIN : -errno; /* POSIX allows both for a conflict */
 }
 
+int disk_unlock(int file)
+{
+    struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
+    return fcntl(file, F_OFD_SETLK, &lock) == 0 ? 0 : -errno;
+}
+
 static enum disk_kind kind_of(int folder, const struct dirent *entry)
 {
     struct disk_status status = {.kind = DISK_OTHER};

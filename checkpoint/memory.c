@@ -101,6 +101,11 @@ void memory_unmap(void *memory, size_t size)
     munmap(memory, size);
 }
 
+void memory_keep_from_children(void *memory, size_t size)
+{
+    (void)!madvise(memory, size, MADV_WIPEONFORK);
+}
+
 size_t memory_page(void)
 {
     return (size_t)sysconf(_SC_PAGESIZE);

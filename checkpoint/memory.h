@@ -29,5 +29,8 @@ char *memory_text(const struct weir_allocator *allocator, const char *text, size
 void *memory_map(size_t size);
 void memory_unmap(void *memory, size_t size); /* all of it, whatever has been mapped there since */
 size_t memory_page(void);                     /* bytes */
+/* Of memory_map's memory: processes that are forked from this one from here on find zeros there,
+ * and no copy. Kernels before 4.14 copy it all the same. */
+void memory_keep_from_children(void *memory, size_t size);
 
 #endif

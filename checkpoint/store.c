@@ -62,6 +62,17 @@ void store_print_time(int64_t since_1970_ns, char text[64])
              clock / 60 % 60, clock % 60);
 }
 
+/* The lock belongs to whoever has LOCK open as the owner did: a child that it forked has, and may
+ * outlive it. */
+static bool is_gone(uint32_t process)
+{
+    struct disk_status status;
+    char path[32];
+    snprintf(path, sizeof path, "/proc/%u", process);
+    return disk_status_at(DISK_CWD, path, &status) == -ENOENT &&
+           disk_status_at(DISK_CWD, "/proc/self", &status) >= 0;
+}
+
 static enum weir_result name_owner(const struct store *store, struct weir_error *error)
 {
     struct lock_content content;
@@ -73,6 +84,12 @@ static enum weir_result name_owner(const struct store *store, struct weir_error 
         return error_set(error, WEIR_LOCKED, 0,
                          "store %s is in use by another run: wait for it, or stop it", store->path);
     store_print_time(status.modified_ns, since);
+    if (is_gone(content.record.process))
+        return error_set(
+            error, WEIR_LOCKED, 0,
+            "store %s is in use: process %u, epoch %u, since %s, has ended, but one "
+            "that it forked has " NAME_LOCK " open: end that (fuser %s/" NAME_LOCK " names it)",
+            store->path, content.record.process, content.record.epoch, since, store->path);
     return error_set(error, WEIR_LOCKED, 0,
                      "store %s is in use by another run: process %u, epoch %u, since %s: wait for "
                      "it, or stop it",
@@ -256,6 +273,7 @@ struct store *store_new(const struct weir_allocator *allocator, struct weir_erro
     store->allocator = allocator;
     store->parent = store->root = store->data = store->checkpoints = store->lock = -1;
     store->next_number = 1;
+    store->process = disk_process();
     return store;
 }
 
@@ -359,7 +377,9 @@ void store_close(struct store **store)
     store_leave_rounds(gone);
     close_if_open(gone->checkpoints);
     close_if_open(gone->data);
-    close_if_open(gone->lock); /* the lock is free */
+    if (gone->lock >= 0 && disk_process() == gone->process)
+        (void)disk_unlock(gone->lock); /* not only here: a forked child may have it open */
+    close_if_open(gone->lock);         /* the lock is free */
     close_if_open(gone->root);
     close_if_open(gone->parent);
     store_forget_kept(gone);
@@ -400,4 +420,9 @@ const unsigned char *store_id(const struct store *store)
 uint64_t store_next_id(const struct store *store)
 {
     return store->highest + 1;
+}
+
+uint64_t store_strokes(const struct store *store)
+{
+    return atomic_load_explicit(&store->strokes, memory_order_relaxed);
 }

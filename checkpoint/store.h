@@ -37,6 +37,7 @@
  * I8  containers that are held are at most a third larger than what is held of them, but for
  *     STORE_WASTE_FROM bytes and what a round has not written again yet: whoever holds a segment
  *     writes it again when store_is_wasteful says so, and lets the old one go.
+ * I9  a process that was forked from the one that opened the store writes nothing in it.
  */
 #ifndef STORE_H
 #define STORE_H
@@ -82,6 +83,9 @@ uint32_t store_epoch(const struct store *store);
 uint32_t store_key_groups(const struct store *store);
 const unsigned char *store_id(const struct store *store); /* STORE_ID_SIZE bytes */
 uint64_t store_next_id(const struct store *store);        /* above every id ever claimed */
+/* How many steps of work on files have come back: grows with each blob that is written or
+ * copied, and each file that is synced. For who watches that the disk answers. Any thread. */
+uint64_t store_strokes(const struct store *store);
 
 /* Ids that have a MANIFEST.json, ascending; *ids is released with memory_release. */
 enum weir_result store_list(struct store *store, uint64_t **ids, size_t *count,

@@ -8,6 +8,8 @@
 #ifndef STORE_INSIDE_H
 #define STORE_INSIDE_H
 
+#include <stdatomic.h>
+
 #include "disk.h"
 #include "lock.h"
 #include "name.h"
@@ -65,6 +67,8 @@ struct store {
     int lock;       /* -1 for a view */
     bool savepoint; /* a view of one */
     struct lock_record record;
+    uint32_t
+        process; /* that opened it; a forked child has a copy of all this, and may do nothing */
     uint64_t root_device, root_inode, lock_inode;
     bool doubtful; /* a sync of the directory has failed: no later one is believed (I1) */
 
@@ -77,6 +81,7 @@ struct store {
     uint32_t round_count;
     uint64_t empty_id; /* folder without manifest, kept because it was the highest (I3); 0: none */
     struct blob_buffer sealed, stored, raw;
+    _Atomic uint64_t strokes; /* written by the run's thread only, read by any */
 
     /* what may not be removed: held (I7), and named (I2), which is filled when first asked for */
     struct store_held *held; /* ascending by container */
@@ -86,6 +91,13 @@ struct store {
     size_t kept_count, kept_capacity;
     bool kept_loaded;
 };
+
+/* One more step of work has come back. */
+static inline void store_stroke(struct store *store)
+{
+    uint64_t strokes = atomic_load_explicit(&store->strokes, memory_order_relaxed);
+    atomic_store_explicit(&store->strokes, strokes + 1, memory_order_relaxed);
+}
 
 void store_warn(const struct store *store, const char *format, ...) WEIR_PRINTF(2, 3);
 

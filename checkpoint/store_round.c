@@ -93,6 +93,10 @@ static enum weir_result check_writing(const struct store *store, struct weir_err
     if (store->stopped)
         return error_set(error, WEIR_REFUSED, 0, "store %s: this run may write no more",
                          store->path);
+    if (disk_process() != store->process)
+        return error_set(error, WEIR_REFUSED, 0,
+                         "store %s: this process was forked from the one that runs on it",
+                         store->path);
     return WEIR_OK;
 }
 
@@ -163,7 +167,7 @@ enum weir_result store_claim(struct store *store, uint64_t id, struct weir_error
 /* ----------------------------------------------------------------------------------- parts -- */
 
 /* Synced once, on the descriptor that wrote, and closed; both answers count (I1). */
-static enum weir_result end_container(const struct store *store, struct store_open_round *round,
+static enum weir_result end_container(struct store *store, struct store_open_round *round,
                                       struct weir_error *error)
 {
     if (round->file < 0)
@@ -173,6 +177,7 @@ static enum weir_result end_container(const struct store *store, struct store_op
         failure = disk_sync(round->file);
     int closing = disk_close(round->file);
     round->file = -1;
+    store_stroke(store);
     if (failure == 0)
         failure = closing;
     return failure < 0 ? give_up(store, round, failure, "syncing its container", error) : WEIR_OK;
@@ -229,6 +234,7 @@ static enum weir_result append(struct store *store, struct store_open_round *rou
     };
     round->offset += stored.size;
     round->containers[round->count - 1].bytes = round->offset;
+    store_stroke(store);
     return WEIR_OK;
 }
 
@@ -437,6 +443,17 @@ static enum weir_result write_manifest(struct store *store, struct store_open_ro
     return failure < 0 ? give_up(store, round, failure, "writing its manifest", error) : WEIR_OK;
 }
 
+/* Of steps 7 and 8. An older run that wakes up finds its unfinished manifest gone: the newer one
+ * has taken it away, and what it has not is part of what that one goes on from. So this run has to
+ * stop, and not to find out by another start. */
+static enum weir_result unsettled(struct store *store, uint64_t id, int failure, const char *what,
+                                  struct weir_error *error)
+{
+    if (store_fence(store, error) == WEIR_REFUSED)
+        return WEIR_REFUSED;
+    return unknown(store, id, failure, what, error);
+}
+
 /* Steps 6-9. */
 static enum weir_result publish(struct store *store, struct store_open_round *round, int folder,
                                 struct weir_error *error)
@@ -452,10 +469,10 @@ static enum weir_result publish(struct store *store, struct store_open_round *ro
     if (failure == -EEXIST)
         return refuse(store, "another run has committed the same checkpoint", error);
     if (failure < 0)
-        return unknown(store, id, failure, "renaming its manifest", error);
+        return unsettled(store, id, failure, "renaming its manifest", error);
     failure = WEIR_PLANT(commit_sync_skipped) ? 0 : disk_sync(folder);
     if (failure < 0)
-        return unknown(store, id, failure, "syncing its folder", error);
+        return unsettled(store, id, failure, "syncing its folder", error);
     forget_round(store, round); /* COMMITTED: no abort can reach it */
     result = store_fence(store, error);
     if (result == WEIR_OK || result == WEIR_REFUSED)

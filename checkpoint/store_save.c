@@ -183,6 +183,7 @@ enum weir_result store_copy_blob(const struct store_copy *copy, struct manifest_
         return result;
     struct weir_bytes stored = {from->stored.data, from->stored.size};
     result = store_put(copy->to, copy->manifest->id, &place->blob, stored, &to, error);
+    store_stroke(copy->from);
     to.first = place->first;
     to.last = place->last;
     *place = to;

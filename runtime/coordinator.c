@@ -466,14 +466,14 @@ struct step coordinator_step(void *self)
     bool writer_gone = coordinator->writer_gone && atomic_load(coordinator->writer_gone);
     drain_inbox(coordinator);
     coordinator->deaf = coordinator->deaf || writer_gone; /* it has said all it will */
-    int64_t now = clock_now_ns();
+    int64_t now = clock_now_ns(), look_ns = coordinator_watch(coordinator, now);
     if (coordinator->untold)
         coordinator_fail(coordinator, WEIR_NO_MEMORY, "",
                          "out of memory for messages to the tasks");
     if (coordinator->over)
         return end(coordinator, now);
     if (coordinator->ready_count < coordinator->task_count)
-        return (struct step){STEP_WAIT, -1, INT64_MAX};
+        return (struct step){STEP_WAIT, -1, look_ns};
     ask_again(coordinator, now);
     struct round_action action = {.what = ROUND_WAIT, .deadline_ns = INT64_MAX};
     while (!coordinator->over && !coordinator->paused &&
@@ -483,5 +483,6 @@ struct step coordinator_step(void *self)
         return coordinator->over ? end(coordinator, now) : (struct step){STEP_AGAIN, -1, now};
     int64_t deadline = action.deadline_ns, loops = loops_due_ns(&coordinator->loops);
     deadline = coordinator->again_ns < deadline ? coordinator->again_ns : deadline;
+    deadline = look_ns < deadline ? look_ns : deadline;
     return (struct step){STEP_WAIT, -1, loops < deadline ? loops : deadline};
 }

@@ -18,7 +18,7 @@
  *     end is: a savepoint that is said to be unsaved is not there.
  *
  * coordinator.c is the switch, coordinator_round.c carries out what rounds want,
- * coordinator_save.c minds savepoints.
+ * coordinator_save.c minds savepoints, coordinator_watch.c watches who comes back.
  */
 #ifndef COORDINATOR_H
 #define COORDINATOR_H
@@ -26,8 +26,8 @@
 #include <stdatomic.h>
 
 #include "cut.h"
+#include "hang.h"
 #include "loops.h"
-#include "pulse.h"
 #include "round.h"
 #include "run.h"
 
@@ -59,6 +59,7 @@ struct view {
     uint64_t saved, unsaved; /* how many were written, and could not be */
     uint64_t saved_id;       /* the newest that was */
     char unsaved_reason[300];
+    uint32_t hung; /* who were told of as hanging, and are not back */
 };
 
 enum request {
@@ -76,6 +77,7 @@ struct coordinator_task {
     bool quit; /* was told */
     uint64_t confirmed;
     uint64_t sealed; /* newest id; inside view.monitor */
+    struct hang hang;
 };
 
 /* What is known of an unfinished round besides what the machine knows. */
@@ -109,6 +111,9 @@ struct coordinator {
     struct inbox *inbox;
     struct pipe *writer; /* NULL without a store */
     const atomic_bool *writer_gone;
+    const struct writer_pulse *writer_pulse;
+    const struct store *store; /* whose strokes are the writer's; NULL without */
+    int64_t watch_after_ns;    /* see hang.h; INT64_MAX: nobody is watched */
     struct coordinator_task *tasks;
     uint32_t task_count;
     uint64_t *bits;
@@ -139,6 +144,11 @@ struct coordinator {
     bool memory_warned;     /* the limit is near, and that was said */
     uint64_t saved_last;    /* bytes that the snapshots of the last round took */
     uint32_t final_heavy;   /* so often there was no room for the last round */
+
+    /* coordinator's thread; when it is over, who closes the job */
+    struct hang writer_hang;
+    int64_t watched_ns; /* the last look; 0: none yet */
+    uint32_t hung;
 };
 
 enum weir_result coordinator_init(struct coordinator *coordinator, const struct run *run,
@@ -146,6 +156,9 @@ enum weir_result coordinator_init(struct coordinator *coordinator, const struct 
                                   uint64_t next_id, struct weir_error *error) WEIR_MUST_USE;
 void coordinator_free(struct coordinator *coordinator);
 struct step coordinator_step(void *coordinator);
+/* Looks, when it is time, whether tasks and writer come back from what they are at, and tells of
+ * who does not. Answers when the next look is due. */
+int64_t coordinator_watch(struct coordinator *coordinator, int64_t now_ns);
 
 /* --- between the coordinator's own files --- */
 

@@ -209,6 +209,10 @@ static void say_missing(const struct coordinator *coordinator,
         missing += !round->sealed[i];
     if (!missing) {
         words_add(words, "all tasks had answered, and their parts were being written");
+        if (coordinator->writer_pulse) {
+            words_add(words, ": the writer is ");
+            waits_writer(words, &coordinator->run->plan, coordinator->writer_pulse);
+        }
         return;
     }
     words_add(words, "%u of %u tasks had not answered: ", missing, coordinator->task_count);

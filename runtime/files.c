@@ -15,9 +15,20 @@
 struct weir_file {
     const struct weir_allocator *allocator;
     int descriptor;
-    uint64_t size; /* written so far */
-    char *path;    /* for messages */
+    uint64_t size;    /* written so far */
+    char *path;       /* for messages */
+    uint32_t process; /* that opened it */
 };
+
+/* What a forked child wrote would be in its parent's file. */
+static enum weir_result check_process(const struct weir_file *file, struct weir_error *error)
+{
+    if (file->process == disk_process())
+        return WEIR_OK;
+    return error_set(error, WEIR_REFUSED, 0,
+                     "can't write %s: this process was forked from the one that opened it",
+                     file->path);
+}
 
 static enum weir_result answer(int status, const char *what, const char *path,
                                struct weir_error *error)
@@ -46,7 +57,7 @@ enum weir_result weir_file_open(const struct weir_allocator *allocator, const ch
         return error_memory(error, path, sizeof *mine);
     }
     bool create = how == WEIR_OPEN_CREATE;
-    *mine = (struct weir_file){.allocator = allocator, .path = copy};
+    *mine = (struct weir_file){.allocator = allocator, .path = copy, .process = disk_process()};
     mine->descriptor = disk_open(DISK_CWD, path, create ? DISK_CREATE : DISK_READ_FOLLOW);
     enum weir_result result =
         answer(mine->descriptor, create ? "can't create" : "can't open", path, error);
@@ -83,6 +94,9 @@ enum weir_result weir_file_read(struct weir_file *file, uint64_t offset, void *d
 enum weir_result weir_file_write(struct weir_file *file, struct weir_bytes data,
                                  struct weir_error *error)
 {
+    enum weir_result result = check_process(file, error);
+    if (result)
+        return result;
     int status = file_write(file->descriptor, data.data, data.size, file->size);
     if (status >= 0)
         file->size += data.size;

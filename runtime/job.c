@@ -69,11 +69,26 @@ static enum weir_result open_annex(struct weir_job *job, struct weir_error *erro
     return annex_try(&job->annex, error);
 }
 
+/* The mark by which a forked child knows itself. */
+static enum weir_result make_mark(struct run *run, struct weir_error *error)
+{
+    size_t page = memory_page();
+    _Atomic uint32_t *mark = memory_map(page);
+    if (!mark)
+        return error_memory(error, "the job's mark", page);
+    memory_keep_from_children(mark, page);
+    atomic_store(mark, 1);
+    run->here = mark;
+    return WEIR_OK;
+}
+
 static enum weir_result make_run(struct weir_job *job, struct weir_error *error)
 {
     const struct weir_job_options *options = &job->options;
     struct run *run = &job->run;
-    enum weir_result result = plan_make(job->graph, options->parallelism, &run->plan, error);
+    enum weir_result result = make_mark(run, error);
+    if (!result)
+        result = plan_make(job->graph, options->parallelism, &run->plan, error);
     if (result)
         return result;
     result = check_scratch(job, error);
@@ -143,6 +158,7 @@ static enum weir_result make_actors(struct weir_job *job, struct weir_error *err
     if (!result)
         result =
             coordinator_init(&job->coordinator, &job->run, &job->view, &rounds, next_id, error);
+    job->coordinator.watch_after_ns = job->options.hang_after_ns;
     if (!result && job->store)
         result = writer_init(&job->writer, &job->run, job->store, &job->description,
                              job->options.retain, error);
@@ -189,7 +205,13 @@ static enum weir_result launch_actor(struct weir_job *job, const char *name,
                                      struct step (*step)(void *self), void *self,
                                      struct inbox *inbox, struct weir_error *error)
 {
-    struct actor actor = {.step = step, .self = self, .inbox = inbox};
+    struct actor actor = {
+        .step = step,
+        .self = self,
+        .inbox = inbox,
+        .signal = job->options.open_signal,
+        .here = job->run.here,
+    };
     snprintf(actor.name, sizeof actor.name, "%s", name);
     enum weir_result result =
         thread_start(&actor, job->run.allocator, &job->threads[job->thread_count], error);
@@ -313,6 +335,27 @@ static void free_run(struct weir_job *job)
     memory_release(allocator, job->run.scratch);
     poison_free(&job->run);
     plan_free(&job->run.plan);
+    if (job->run.here)
+        memory_unmap((void *)(uintptr_t)job->run.here, memory_page());
+}
+
+/* The first is the coordinator, who waits for nobody. When he has gone, those who have not yet are
+ * watched from here. */
+static void join_all(struct weir_job *job)
+{
+    struct coordinator *coordinator = &job->coordinator;
+    int64_t after_ns = job->options.hang_after_ns;
+    if (job->thread_count)
+        thread_join(&job->threads[0]);
+    for (uint32_t i = 1; i < job->thread_count; i++) {
+        if (after_ns == INT64_MAX)
+            thread_join(&job->threads[i]);
+        while (!thread_join_within(&job->threads[i], hang_tick_ns(after_ns))) {
+            coordinator_watch(coordinator, clock_now_ns());
+            if (job->run.notices)
+                notices_deliver(job->run.notices, &job->run);
+        }
+    }
 }
 
 void weir_job_close(struct weir_job **job)
@@ -320,6 +363,10 @@ void weir_job_close(struct weir_job **job)
     if (!job || !*job)
         return;
     struct weir_job *mine = *job;
+    if (!run_is_here(&mine->run)) { /* its threads are its parent's */
+        *job = NULL;
+        return;
+    }
     if (mine->thread_count) {
         monitor_enter(mine->view.monitor);
         while (
@@ -327,8 +374,7 @@ void weir_job_close(struct weir_job **job)
             monitor_wait(mine->view.monitor, clock_now_ns() + RETRY_NS);
         monitor_leave(mine->view.monitor);
     }
-    for (uint32_t i = 0; i < mine->thread_count; i++)
-        thread_join(&mine->threads[i]);
+    join_all(mine);
     if (mine->run.notices)
         notices_deliver(mine->run.notices, &mine->run);
     free_tasks(mine);
@@ -339,11 +385,25 @@ void weir_job_close(struct weir_job **job)
 
 /* -------------------------------------------------------------------------- while it runs -- */
 
+static enum weir_result refuse_child(const struct weir_job *job, struct weir_error *error)
+{
+    if (run_is_here(&job->run))
+        return WEIR_OK;
+    return error_set(
+        error, WEIR_INVALID, 0,
+        "this process was forked from the one that runs the job, which is the only one "
+        "to ask it");
+}
+
 enum weir_result weir_job_wait(struct weir_job *job, int64_t timeout_ns, enum weir_outcome *outcome,
                                struct weir_error *error)
 {
     struct view *view = &job->view;
     int64_t now = clock_now_ns();
+    *outcome = WEIR_OUTCOME_RUNNING;
+    enum weir_result refused = refuse_child(job, error);
+    if (refused)
+        return refused;
     int64_t deadline =
         timeout_ns < 0 || timeout_ns > INT64_MAX - now ? INT64_MAX : now + timeout_ns;
     monitor_enter(view->monitor);
@@ -366,6 +426,9 @@ int weir_job_fd(const struct weir_job *job)
 enum weir_result weir_job_poll(struct weir_job *job, enum weir_outcome *outcome,
                                struct weir_error *error)
 {
+    enum weir_result refused = refuse_child(job, error);
+    if (refused)
+        return refused;
     if (job->run.notices)
         notices_deliver(job->run.notices, &job->run);
     enum weir_result result = weir_job_wait(job, 0, outcome, error);
@@ -386,6 +449,9 @@ static enum weir_result refuse_unknown(const struct weir_job *job, struct weir_e
 static enum weir_result ask(struct weir_job *job, enum request what, const char *path,
                             struct weir_error *error)
 {
+    enum weir_result refused = refuse_child(job, error);
+    if (refused)
+        return refused;
     monitor_enter(job->view.monitor);
     enum weir_result result = refuse_unknown(job, error);
     if (!result)
@@ -477,6 +543,8 @@ void weir_job_status(struct weir_job *job, struct weir_status *status)
     struct view *view = &job->view;
     struct weir_status full = {
         .epoch = job->run.epoch, .tasks = job->task_count, .restored_from = job->run.restored_id};
+    if (!run_is_here(&job->run)) /* the lock may have been somebody's when it was forked */
+        return;
     monitor_enter(view->monitor);
     int64_t now = clock_now_ns();
     full.outcome = view->outcome;
@@ -497,6 +565,7 @@ void weir_job_status(struct weir_job *job, struct weir_status *status)
     full.saved = view->saved;
     full.unsaved = view->unsaved;
     full.saved_id = view->saved_id;
+    full.hung = view->hung;
     snprintf(full.unsaved_reason, sizeof full.unsaved_reason, "%s", view->unsaved_reason);
     full.memory_recorded = atomic_load_explicit(&job->recorded, memory_order_relaxed);
     full.memory_saved = atomic_load_explicit(&job->sealed, memory_order_relaxed);

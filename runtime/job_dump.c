@@ -41,6 +41,21 @@ static void dump_task(const struct weir_job *job, struct words *line, const stru
                   (unsigned long long)round, pulse->reached, task->gate.input_count);
 }
 
+static void dump_writer(const struct weir_job *job, struct words *line, int64_t now)
+{
+    const struct writer_pulse *pulse = &job->writer.pulse;
+    int64_t since_ns = pulse->since_ns;
+    words_add(line, "writer");
+    if (pulse->thread)
+        words_add(line, ", thread %d", pulse->thread);
+    words_add(line, ": ");
+    waits_writer(line, &job->run.plan, pulse);
+    if (since_ns) {
+        words_add(line, " for ");
+        words_time(line, now > since_ns ? now - since_ns : 0);
+    }
+}
+
 /* ------------------------------------------------------------------------ the whole -- */
 
 static void add_missing(const struct weir_job *job, struct words *line, uint64_t round)
@@ -105,6 +120,8 @@ void weir_job_dump(struct weir_job *job, void (*each)(void *context, const char 
                    void *context)
 {
     struct words whole = {.size = 0}, round = {.size = 0};
+    if (!run_is_here(&job->run))
+        return;
     monitor_enter(job->view.monitor);
     int64_t now = clock_now_ns();
     dump_job(job, &whole, now);
@@ -115,6 +132,11 @@ void weir_job_dump(struct weir_job *job, void (*each)(void *context, const char 
     for (uint32_t i = 0; i < job->task_count; i++) {
         struct words line = {.size = 0};
         dump_task(job, &line, &job->tasks[i], now);
+        each(context, line.text);
+    }
+    if (job->store) {
+        struct words line = {.size = 0};
+        dump_writer(job, &line, now);
         each(context, line.text);
     }
 }

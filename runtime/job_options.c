@@ -7,6 +7,8 @@
 #define SECOND_NS 1000000000LL
 #define KIB 1024u
 #define KEY_GROUP_LIMIT 32768u
+#define HANG_AFTER_LEAST (SECOND_NS / 10)
+#define SIGNAL_LIMIT 64 /* of Linux */
 
 static void fill_in(struct weir_job_options *options)
 {
@@ -36,6 +38,10 @@ static void fill_in(struct weir_job_options *options)
         options->alignment_max_ns = SECOND_NS / 20;
     if (!options->rounds_at_once)
         options->rounds_at_once = 2;
+    if (!options->hang_after_ns)
+        options->hang_after_ns = 30 * SECOND_NS;
+    if (options->hang_after_ns < 0)
+        options->hang_after_ns = INT64_MAX; /* never */
 }
 
 static enum weir_result check(const struct weir_job_options *options, struct weir_error *error)
@@ -66,6 +72,10 @@ static enum weir_result check(const struct weir_job_options *options, struct wei
         what = "key_groups: 1 to 32768";
     else if (options->scratch && !*options->scratch)
         what = "scratch: it names no directory";
+    else if (options->hang_after_ns < HANG_AFTER_LEAST)
+        what = "hang_after_ns: at least 100 ms; negative: never";
+    else if (options->open_signal < 0 || options->open_signal > SIGNAL_LIMIT)
+        what = "open_signal: the number of a signal, 1 to 64; 0: none";
     else if (options->restore == WEIR_RESTORE_ID && (!options->restore_id || !options->store))
         what = "restore_id: an id above 0 needs a store";
     else if (strcmp(options->endpoint, "inproc") != 0 &&

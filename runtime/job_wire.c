@@ -106,6 +106,8 @@ static enum weir_result connect_control(struct weir_job *job, uint64_t run_numbe
     if (!result && job->store)
         result = connect(job, job->writer.inbox, &job->coordinator.writer, error);
     job->coordinator.writer_gone = &job->writer.gone;
+    job->coordinator.writer_pulse = &job->writer.pulse;
+    job->coordinator.store = job->store;
     for (uint32_t i = 0; !result && i < job->task_count; i++) {
         job->coordinator.tasks[i].pulse = &job->tasks[i].pulse;
         char inside[96];

@@ -15,6 +15,18 @@ struct pulse_turned pulse_turned(const struct task_pulse *pulse)
     };
 }
 
+void pulse_write(struct writer_pulse *pulse, const char *doing, uint64_t id, int64_t since_ns)
+{
+    atomic_store_explicit(&pulse->id, id, memory_order_relaxed);
+    atomic_store_explicit(&pulse->since_ns, since_ns, memory_order_relaxed);
+    atomic_store_explicit(&pulse->doing, doing, memory_order_relaxed);
+}
+
+void pulse_instance(struct writer_pulse *pulse, uint32_t instance)
+{
+    atomic_store_explicit(&pulse->instance, instance, memory_order_relaxed);
+}
+
 /* The channel that has waited for credit and holds up the most. */
 static uint32_t most_blocked(const struct outlet *outlet)
 {

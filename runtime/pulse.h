@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * pulse: what other threads may see of a task - what it does, since when, and which operator's
- * callback runs. Relaxed stores of the task's thread, made where they cost next to nothing: when it
- * begins to wait, at events of rounds, and around callbacks. Each is true by itself; together they
- * fit only when the task stands still. Readers take them one by one, from any thread.
+ * callback runs - and of the writer. Relaxed stores of the task's thread, made where they cost
+ * next to nothing: when it begins to wait, at events of rounds, and around callbacks. Each is true
+ * by itself; together they fit only when the task stands still. Readers take them one by one, from
+ * any thread.
  */
 #ifndef PULSE_H
 #define PULSE_H
@@ -22,6 +23,7 @@ enum task_doing {
     TASK_CUTTING, /* saving itself; `call` as above */
     TASK_ENDED,   /* all done; it takes part in rounds */
     TASK_FAILED,
+    TASK_GONE, /* its thread is over */
 };
 
 struct task_pulse {
@@ -50,6 +52,20 @@ struct task_pulse {
     _Atomic uint64_t progress_done, progress_total;
     _Atomic int thread; /* thread_number of its thread; 0: not started */
 };
+
+/* Of the writer, which has one thing in hand at a time. */
+struct writer_pulse {
+    _Atomic(const char *) doing; /* "syncing", "committing" ...: static; NULL: it waits */
+    _Atomic int64_t since_ns;    /* monotonic; when it began with that */
+    _Atomic uint64_t id;         /* of the checkpoint that it is about; 0: of none */
+    _Atomic uint32_t instance; /* 1 + whose operator's code it runs: weir_save_later; 0: nobody's */
+    _Atomic int thread;        /* as above */
+};
+
+/* NULL: it has nothing to do. */
+void pulse_write(struct writer_pulse *pulse, const char *doing, uint64_t id, int64_t since_ns);
+/* Around an operator's code. */
+void pulse_instance(struct writer_pulse *pulse, uint32_t instance);
 
 /* It does something else now. */
 void pulse_turn(struct task_pulse *pulse, enum task_doing doing, int64_t since_ns);

@@ -29,6 +29,8 @@ void run_event(const struct run *run, const struct weir_event *event)
     struct weir_event whole = *event;
     whole.last = event->last ? event->last : "";
     whole.path = event->path ? event->path : "";
+    whole.node = event->node ? event->node : "";
+    whole.doing = event->doing ? event->doing : "";
     if (run->notices) {
         notices_event(run->notices, &whole);
         return;

@@ -6,6 +6,8 @@
 #ifndef RUN_H
 #define RUN_H
 
+#include <stdatomic.h>
+
 #include "annex.h"
 #include "notices.h"
 #include "plan.h"
@@ -13,6 +15,8 @@
 
 struct run {
     const struct weir_allocator *allocator;
+    const _Atomic uint32_t *here; /* 1; and 0 in a child that was forked from this process. NULL:
+                                     nobody forks */
     struct plan plan;
     const char *job_name;
     uint32_t epoch;
@@ -50,6 +54,13 @@ struct run {
     void (*event)(void *context, const struct weir_event *event);
     void *event_context;
 };
+
+/* False: this is a child that was forked from the process that runs the job. It has one thread, and
+ * a copy of everything. */
+static inline bool run_is_here(const struct run *run)
+{
+    return run->here == NULL || atomic_load_explicit(run->here, memory_order_relaxed) != 0;
+}
 
 /* Any actor's thread. */
 void run_log(const struct run *run, enum weir_level level, const char *format, ...)

@@ -415,7 +415,8 @@ static uint32_t process_one_by_one(struct task *task, struct weir_context *head,
     while (done < count && !task->failed) {
         context_take(head, port, &task->gate.records[done++]);
         /* P12: the overdraft is one record's output; and a marker waits for one record at most */
-        if (outlet_blocked(&task->outlet) || head->held || pulse_urgent(&task->pulse))
+        if (outlet_blocked(&task->outlet) || head->held || pulse_urgent(&task->pulse) ||
+            !run_is_here(task->run))
             break;
     }
     return done;
@@ -792,6 +793,7 @@ static struct step leave(struct task *task)
     pipe_close(&task->coordinator);
     pipe_close(&task->writer);
     inbox_close(&task->inbox);
+    pulse_turn(&task->pulse, TASK_GONE, clock_now_ns());
     return (struct step){STEP_DONE, -1, INT64_MAX};
 }
 

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "error.h"
 #include "memory.h"
 
@@ -38,25 +39,30 @@ static void *thread_main(void *argument)
 {
     struct thread *thread = argument;
     const struct actor *actor = &thread->actor;
-    struct step step;
 
     pthread_setname_np(pthread_self(), actor->name);
-    while ((step = actor->step(actor->self)).what != STEP_DONE) {
+    for (;;) {
+        struct step step = actor->step(actor->self);
+        if (actor->here != NULL && atomic_load_explicit(actor->here, memory_order_relaxed) == 0)
+            _exit(THREAD_FORKED); /* to return would run the program's own exit hooks */
+        if (step.what == STEP_DONE)
+            return NULL;
         if (step.what == STEP_WAIT)
             inbox_wait(actor->inbox, step.fd, step.deadline_ns);
     }
-    return NULL;
 }
 
 /* The application's signals are its own threads' business. Faults are not blocked: a thread that
  * hits one with the signal blocked dies without its handler (a sanitizer's, a crash reporter's). */
-static void signals_for_actors(sigset_t *set)
+static void signals_for_actors(sigset_t *set, int open)
 {
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
 
     sigfillset(set);
     for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++)
         sigdelset(set, faults[i]);
+    if (open != 0)
+        sigdelset(set, open);
 }
 
 /* The mask is inherited: set here and put back, so that not even the new thread's first instruction
@@ -66,7 +72,7 @@ static int thread_create(struct thread *thread)
     sigset_t blocked, before;
     int failure;
 
-    signals_for_actors(&blocked);
+    signals_for_actors(&blocked, thread->actor.signal);
     pthread_sigmask(SIG_SETMASK, &blocked, &before);
     failure = pthread_create(&thread->id, NULL, thread_main, thread);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
@@ -102,6 +108,22 @@ void thread_join(struct thread **thread)
     pthread_join(old->id, NULL);
     memory_release(old->allocator, old);
     *thread = NULL;
+}
+
+/* Not pthread_clockjoin_np: sanitizers of gcc 12 don't know that it joins. */
+bool thread_join_within(struct thread **thread, int64_t most_ns)
+{
+    struct thread *old = *thread;
+    int64_t until_ns = clock_wall_ns() + most_ns;
+    struct timespec until = {.tv_sec = until_ns / 1000000000, .tv_nsec = until_ns % 1000000000};
+
+    if (old == NULL)
+        return true;
+    if (pthread_timedjoin_np(old->id, NULL, &until) == ETIMEDOUT)
+        return false;
+    memory_release(old->allocator, old);
+    *thread = NULL;
+    return true;
 }
 
 int thread_number(void)

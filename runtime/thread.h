@@ -8,6 +8,8 @@
 #ifndef THREAD_H
 #define THREAD_H
 
+#include <stdatomic.h>
+
 #include "transport.h"
 
 enum step_what {
@@ -27,7 +29,13 @@ struct actor {
     struct step (*step)(void *self);
     void *self;
     struct inbox *inbox;
+    int signal; /* that its thread does not block, besides faults; 0: none */
+    /* 0 in a child that a step forked, and that comes back from it: it is ended at once, by code
+     * THREAD_FORKED, for it is the only thread of its process. NULL: no step forks. */
+    const _Atomic uint32_t *here;
 };
+
+#define THREAD_FORKED 255
 
 struct thread;
 
@@ -36,6 +44,8 @@ enum weir_result thread_start(const struct actor *actor, const struct weir_alloc
                               struct thread **thread, struct weir_error *error) WEIR_MUST_USE;
 /* Waits until its step has answered STEP_DONE. */
 void thread_join(struct thread **thread);
+/* The same for so long at most (by the wall clock, so more or less). False: it has not ended. */
+bool thread_join_within(struct thread **thread, int64_t most_ns) WEIR_MUST_USE;
 /* The system's number of the calling thread, never 0. Async-signal-safe. */
 int thread_number(void);
 /* How many threads may run at the same time, at least 1: the processors that this process may use.

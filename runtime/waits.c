@@ -104,7 +104,36 @@ void waits_doing(struct words *words, const struct plan *plan, uint32_t task,
     case TASK_FAILED:
         words_add(words, "has failed");
         break;
+    case TASK_GONE:
+        words_add(words, "is gone");
+        break;
     }
+}
+
+static void add_instance(struct words *words, const struct plan *plan, uint32_t instance)
+{
+    for (uint32_t node = 0; node < plan->graph->node_count; node++) {
+        uint32_t first = plan->nodes[node].first_instance;
+        if (instance >= first && instance < first + plan->nodes[node].parallelism)
+            words_add(words, ", in what %s.%u has to save", plan->graph->nodes[node].name,
+                      instance - first);
+    }
+}
+
+void waits_writer(struct words *words, const struct plan *plan, const struct writer_pulse *pulse)
+{
+    const char *doing = pulse->doing;
+    uint64_t id = pulse->id;
+    uint32_t instance = pulse->instance;
+    if (!doing) {
+        words_add(words, "has nothing to write");
+        return;
+    }
+    words_add(words, "%s", doing);
+    if (id)
+        words_add(words, " checkpoint %llu", (unsigned long long)id);
+    if (instance)
+        add_instance(words, plan, instance - 1);
 }
 
 /* ------------------------------------------------------------------------- a round -- */

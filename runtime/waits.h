@@ -23,6 +23,8 @@ void words_task(struct words *words, const struct plan *plan, uint32_t task); /*
 /* "at work, in process of count", "its output waits for credit from sink.0 (channel 3)" */
 void waits_doing(struct words *words, const struct plan *plan, uint32_t task,
                  const struct task_pulse *pulse);
+/* "syncing checkpoint 17", "has nothing to write" */
+void waits_writer(struct words *words, const struct plan *plan, const struct writer_pulse *pulse);
 /* What keeps it from having answered to round `id`: "waits for the marker of split.1 (channel 3)"
  * and what it does meanwhile. */
 void waits_round(struct words *words, const struct plan *plan, uint32_t task,

@@ -32,6 +32,11 @@
  *   - User values are stored in the machine's byte order; a store does not move between byte
  *     orders.
  *   - A callback that never returns can't be interrupted; no checkpoint can pass its task.
+ *   - A process that is forked from one that runs a job is not part of it. It may call exec or
+ *     _exit. In it weir_job_close, _status and _dump do nothing, what asks a job is refused,
+ *     weir_file_write and the store refuse to write, and a copy of a task's thread that returns
+ *     from its callback is ended, with exit code 255. (Until it has called exec or ended it has the
+ *     store's LOCK open: should its parent be killed meanwhile, the store is in use until then.)
  *   - Only the order of records within one channel (one writer task to one reader task) is kept.
  *
  * THREADS
@@ -662,6 +667,12 @@ enum weir_event_kind {
     WEIR_EVENT_ENDED,   /* text: how */
     WEIR_EVENT_SAVED,   /* a savepoint: id of the checkpoint that was copied, text: where to */
     WEIR_EVENT_UNSAVED, /* one that came to nothing: text: why; id, 0: it was not even begun */
+    /* A callback, or work on the store's files, has not come back for hang_after: text: whose,
+     * which, for how long. duration_ns: since it began; id: the checkpoint, of work on the store.
+     * Told again when it has lasted twice as long, and so on. Before STARTED too; and while
+     * weir_job_close waits for who has not come back yet, by its own thread. */
+    WEIR_EVENT_HUNG,
+    WEIR_EVENT_RETURNED, /* it has come back; the same members. What is gone was told by ENDED */
 };
 struct weir_event {
     enum weir_event_kind kind;
@@ -683,6 +694,15 @@ struct weir_event {
     /* Of SAVED and UNSAVED: the savepoint's directory, as it was asked for; otherwise "". Lives
      * until the callback returns. */
     const char *path;
+    /* Of HUNG and RETURNED. `node`: whose callback it is; "": it is the store's files that do not
+     * answer, or work of weir's own between two callbacks. Lives until weir_job_close. */
+    const char *node;
+    uint32_t subtask;
+    const char *doing; /* "process", "commit" ..., or "syncing" ...; static; "": between two */
+    uint64_t position; /* of the record that this task's first operator was given last, as far as it
+                          has told: see weir_failure; 0: none */
+    int thread;        /* the system's number of the thread; for tools, and for who takes its stack:
+                          see open_signal */
 };
 
 /* How a checkpoint's marker passes what is queued before it. */
@@ -818,6 +838,17 @@ struct weir_job_options {
      * an edge was taken out, or renamed - is refused, naming it; true: it is dropped. A sink's
      * output that is not published yet is never dropped. */
     bool allow_dropped_state;
+    /* After so long without progress a callback, or work on the store's files, is told of by the
+     * HUNG event, up to a quarter later; default 30 s, at least 100 ms; negative: never. Who waits
+     * - for input, a time, credit, or since its operator holds - does not hang; a batch of records
+     * that are given one by one makes progress with each. Nothing else is done about it: it may be
+     * one long record. A thread can't be ended, only its process can. */
+    int64_t hang_after_ns;
+    /* A signal that the job's threads do not block, which a program has a handler for: so that it
+     * can look at the stack of a thread that hangs (pthread_kill's like for threads known by number
+     * is tgkill). weir never sends it. A system call in which an operator waits may be cut short by
+     * it (EINTR). 0: they block all but those of faults. */
+    int open_signal;
 };
 
 enum weir_outcome {
@@ -873,6 +904,8 @@ struct weir_status {
     uint64_t memory_saved;       /* of what checkpoints have not written yet, beyond that */
     uint64_t disk_flight;        /* bytes of what waits on feedback edges in `scratch` */
     uint64_t disk_state;         /* and of keyed state that was moved there: see state_memory */
+    uint32_t hung; /* tasks, and the store's files, that HUNG was told of, and RETURNED
+                                    was not */
 };
 
 /* Where an operator stood. */
@@ -933,7 +966,8 @@ WEIR_API int weir_job_fd(const struct weir_job *job);
 WEIR_API enum weir_result weir_job_poll(struct weir_job *job, enum weir_outcome *outcome,
                                         struct weir_error *error) WEIR_MUST_USE;
 /* Who waits for what, as text for people: a line for each task - its operator, what it does and
- * since when, the last input position, queues, credits - and one for the open round. For jobs that
+ * since when, the last input position, queues, credits - one for the open round, and with a store
+ * one for who writes it. For jobs that
  * stand still, so it takes no lock that a task could hold; the figures of a moving job do not fit
  * each other exactly. Any thread. */
 WEIR_API void weir_job_dump(struct weir_job *job, void (*line)(void *context, const char *text),

@@ -209,6 +209,7 @@ static void settle(struct writer *writer, struct writer_round *round, enum weir_
                round->recorded_count == writer->run->plan.task_count;
     if (!result && !all)
         return;
+    pulse_write(&writer->pulse, "syncing", round->id, clock_now_ns());
     if (!result)
         result = store_sync(writer->store, round->id, error);
     if (!result)
@@ -257,6 +258,8 @@ static enum weir_result write_items(struct writer *writer, struct writer_content
                                     struct weir_error *error)
 {
     enum weir_result result = WEIR_OK;
+    uint32_t instance = writer->run->plan.nodes[task->node].first_instance + task->subtask;
+    pulse_instance(&writer->pulse, 1 + instance);
     for (uint32_t i = 0; !result && i < later->count; i++) {
         result = saver_write(later->items[i].payload, whole, error);
         if (result)
@@ -264,6 +267,7 @@ static enum weir_result write_items(struct writer *writer, struct writer_content
                          task->subtask);
         release_item(writer, &later->items[i]); /* the sooner its memory comes back the better */
     }
+    pulse_instance(&writer->pulse, 0);
     return result;
 }
 
@@ -603,6 +607,7 @@ static void on_commit(struct writer *writer, const struct message *message)
     writer->since_full = round->full ? 0 : writer->since_full + (writer->since_full < UINT32_MAX);
     close_round(writer, round);
     writer_clear_needless(writer);
+    pulse_write(&writer->pulse, "clearing up after", message->id, clock_now_ns());
     store_retain(writer->store, writer->retain, 0);
 }
 
@@ -627,6 +632,20 @@ static void on_save(struct writer *writer, const struct message *message)
 }
 
 /* ---------------------------------------------------------------------------- the switch -- */
+
+static void show_work(struct writer *writer, const struct message *message)
+{
+    const char *doing = "writing";
+    if (message->kind == MESSAGE_CLAIM)
+        doing = "making room for";
+    else if (message->kind == MESSAGE_COMMIT)
+        doing = "committing";
+    else if (message->kind == MESSAGE_ABORT)
+        doing = "clearing up after";
+    else if (message->kind == MESSAGE_SAVE)
+        doing = "copying";
+    pulse_write(&writer->pulse, doing, message->id, clock_now_ns());
+}
 
 static bool on_message(struct writer *writer, struct message *message)
 {
@@ -665,6 +684,7 @@ static bool on_message(struct writer *writer, struct message *message)
 /* Rounds that were open when the job ended are nobody's: their files go at once. */
 static struct step leave(struct writer *writer)
 {
+    pulse_write(&writer->pulse, "clearing up", 0, clock_now_ns());
     for (uint32_t i = 0; i < STORE_ROUNDS; i++) {
         if (!writer->rounds[i].id)
             continue;
@@ -676,6 +696,7 @@ static struct step leave(struct writer *writer)
     pipe_close(&writer->coordinator);
     inbox_close(&writer->inbox);
     atomic_store(&writer->gone, true);
+    pulse_write(&writer->pulse, NULL, 0, 0);
     return (struct step){STEP_DONE, -1, INT64_MAX};
 }
 
@@ -686,13 +707,17 @@ struct step writer_step(void *self)
     struct message message;
     struct weir_error error = {0};
     int64_t again_ns = answered(writer) ? INT64_MAX : clock_now_ns() + RETRY_NS;
+    if (!atomic_load_explicit(&writer->pulse.thread, memory_order_relaxed))
+        atomic_store_explicit(&writer->pulse.thread, thread_number(), memory_order_relaxed);
     int status = inbox_receive(writer->inbox, &message, &error); /* QUIT comes in any case */
     if (status == 0)
         return (struct step){STEP_WAIT, -1, again_ns};
     bool going = status > 0;
     if (going) {
+        show_work(writer, &message);
         going = on_message(writer, &message);
         batch_release(message.payload);
+        pulse_write(&writer->pulse, NULL, 0, 0);
     } else {
         answer(writer, MESSAGE_DONE, 0, 0, WEIR_PROTOCOL, &error);
     }

@@ -33,6 +33,7 @@
 
 #include "cut.h"
 #include "logs.h"
+#include "pulse.h"
 #include "run.h"
 #include "store.h"
 
@@ -96,6 +97,7 @@ struct writer {
     struct message unsent[WRITER_ANSWERS]; /* that found no memory, in order */
     uint32_t unsent_count;
     atomic_bool gone;                       /* it answers no more; for others */
+    struct writer_pulse pulse;              /* any thread */
     struct writer_stored *_Atomic needless; /* any thread adds; the writer's takes them */
 };
 

@@ -76,6 +76,9 @@ void watch_event(void *self, const struct weir_event *event)
         snprintf(watch->last_unsaved, sizeof watch->last_unsaved, "%s", event->text);
         watch->unsaved++;
         break;
+    case WEIR_EVENT_HUNG:
+    case WEIR_EVENT_RETURNED:
+        break;
     case WEIR_EVENT_ENDED:
         snprintf(watch->end_text, sizeof watch->end_text, "%s", event->text);
         watch->ended++;

@@ -117,6 +117,7 @@ static void draw_job_options(struct life *life, uint64_t *draw)
                                              .interval_ns = MS / 4,
                                              .retain = 2,
                                              .alignment_max_ns = MS / 20};
+    options->hang_after_ns = -1; /* or nobody would ever be found to wait for ever */
 }
 
 /* A checkpoint serves whatever mode, windows and budget the next run has. */

@@ -85,6 +85,7 @@ static enum weir_result start(struct one_run *run)
                                        .interval_ns = MS / 4,
                                        .retain = 2,
                                        .dead_letters = SIM_LETTERS,
+                                       .hang_after_ns = -1,
                                        .event = on_event,
                                        .event_context = run};
 

@@ -311,7 +311,7 @@ static bool dump_says(const char *what)
     bool found = false;
     json_array_foreach(lines, index, line) found =
         found || strstr(json_string_value(line), what) != NULL;
-    cr_expect_eq(json_array_size(lines), 2 + 4); /* job, round, tasks */
+    cr_expect_eq(json_array_size(lines), 2 + 4 + 1); /* job, round, tasks, writer */
     json_decref(answer);
     return found;
 }

@@ -23,7 +23,7 @@ static void setup(void)
 {
     crash = mmap(NULL, sizeof *crash, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     cr_assert_neq(crash, MAP_FAILED);
-    crash_prime();
+    frames_prime();
 }
 TestSuite(crash, .init = setup);
 
@@ -65,7 +65,7 @@ static int child_ends(int signal, void (*prepare)(void))
 static void print_trace(void)
 {
     cr_assert(atomic_load(&crash->traced));
-    cr_assert(crash->frame_count > 0 && crash->frame_count <= CRASH_FRAMES);
+    cr_assert(crash->frame_count > 0 && crash->frame_count <= FRAMES_MOST);
     trace_print(crash->frames, crash->frame_count, text, sizeof text);
 }
 
@@ -162,13 +162,13 @@ Test(trace, address_to_return_to_belongs_to_the_function_that_called)
 
 Test(trace, only_whole_lines_are_printed)
 {
-    void *addresses[CRASH_FRAMES];
+    void *addresses[FRAMES_MOST];
 
-    for (int i = 0; i < CRASH_FRAMES; i++)
+    for (int i = 0; i < FRAMES_MOST; i++)
         addresses[i] = (void *)(uintptr_t)(16 + i);
     for (size_t room = 1; room < 300; room++) {
         memset(text, 'x', sizeof text);
-        trace_print(addresses, CRASH_FRAMES, text, room);
+        trace_print(addresses, FRAMES_MOST, text, room);
         size_t size = strlen(text);
         cr_assert_lt(size, room);
         cr_assert(size == 0 || text[size - 1] == '\n', "room %zu: %s", room, text);

@@ -162,6 +162,28 @@ Test(options, of_checkpoints_that_overtake_land_in_theirs)
     REFUSED("--scratch=", "empty");
 }
 
+Test(options, of_what_hangs_land_in_theirs)
+{
+    cr_assert_eq(parse_run(""), WEIR_OK);
+    cr_expect_eq(options.job.hang_after_ns, 0, "the job's default");
+    cr_expect_not(options.hang_restarts);
+    cr_assert_eq(parse_run("--hang-after 2min"), WEIR_OK, "%s", error.text);
+    cr_expect_eq(options.job.hang_after_ns, INT64_C(120000000000));
+    cr_assert_eq(parse_run("--hang-after off --store s --hang-action warn"), WEIR_OK, "%s",
+                 error.text);
+    cr_expect_lt(options.job.hang_after_ns, 0);
+    cr_assert_eq(parse_run("--store s --supervise --hang-action restart --hang-after 100ms"),
+                 WEIR_OK, "%s", error.text);
+    cr_expect(options.hang_restarts);
+    REFUSED("--hang-after 99ms", "--hang-after 99ms: say at least 100ms, or off");
+    REFUSED("--hang-after 30", "--hang-after");
+    REFUSED("--store s --hang-action kill", "--hang-action kill: say warn or restart");
+    REFUSED("--hang-action warn", "--hang-action needs --store");
+    REFUSED("--store s --hang-action restart", "--hang-action restart needs --supervise");
+    REFUSED("--store s --supervise --hang-action restart --hang-after off",
+            "--hang-action restart and --hang-after off: say one of them");
+}
+
 Test(options, a_savepoint_to_begin_with_has_a_slash_in_its_path)
 {
     cr_assert_eq(parse_run("--store s --restore ./sp"), WEIR_OK, "%s", error.text);

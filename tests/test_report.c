@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "exit_code.h"
 #include "lines.h"
 #include "report.h"
 #include "scratch.h"
@@ -113,6 +114,37 @@ static void say_committed(uint64_t id, uint32_t overtook, uint64_t flight, int64
     job.event(job.event_context, &event);
 }
 
+/* An operator that answers for its thread, one that the kernel holds, and the disk. */
+static void say_hung(void)
+{
+    struct weir_event event = {.kind = WEIR_EVENT_HUNG,
+                               .duration_ns = 31200000000,
+                               .text = "parse.2: at work, in process of parse for 31.2 s",
+                               .last = "",
+                               .path = "",
+                               .node = "parse",
+                               .subtask = 2,
+                               .doing = "process",
+                               .thread = 4719};
+    report_hung(&report,
+                &(struct report_hang){&event, &where, "#0 read+0x4d in libc.so.6\n", "", false});
+    report_hung(&report, &(struct report_hang){&event, NULL, "", "state D", true});
+    event.kind = WEIR_EVENT_RETURNED;
+    event.text = "parse.2: it goes on, after 71.9 s";
+    report_returned(&report, &event);
+    event = (struct weir_event){.kind = WEIR_EVENT_HUNG,
+                                .id = 7,
+                                .duration_ns = 1,
+                                .text = "the writer: syncing checkpoint 7 for 31.2 s",
+                                .last = "",
+                                .path = "",
+                                .node = "",
+                                .doing = "syncing",
+                                .thread = 4720};
+    report_hung(&report, &(struct report_hang){&event, NULL, "#0 fsync+0x10 in libc.so.6\n",
+                                               "state D", false});
+}
+
 /* A life with everything that can happen in it. */
 static void live_through_it(void)
 {
@@ -136,6 +168,8 @@ static void live_through_it(void)
                   NULL, 3, 3, 1);
     report_died(&report, 4711, SIGSEGV, 0, &where, "parse_value+0x1f\nparse+0x58\n", 1, 3, 1);
     report_died(&report, 4712, 0, 5, NULL, "", 4, 3, -1);
+    say_hung();
+    report_died(&report, 4713, 0, EXIT_HUNG, &where, "read+0x4d in libc.so.6\n", 1, 3, 1);
     report_poisoned(&report, &poison, &where, true);
     report_poisoned(&report, &poison, &several, false);
     report_dump(&report, "task count.0: waits for input");
@@ -260,6 +294,12 @@ Test(report, sentences_name_what_failed_where_and_what_comes)
         "process 4711 was killed by SIGSEGV (11), in parse, subtask 2, process, at record 18423",
         "played:   parse_value+0x1f\nplayed:   parse+0x58\n",
         "process 4712 ended with exit code 5\nplayed: giving up after 3 restarts in a row; ",
+        "played: hangs: parse.2: at work, in process of parse for 31.2 s, at record 18423: k",
+        "; thread 4719\nplayed:   #0 read+0x4d in libc.so.6\n",
+        "for 31.2 s; thread 4719: state D\nplayed: ending the process for it, see --hang-action\n",
+        "played: no longer hangs: parse.2: it goes on, after 71.9 s\n",
+        "played: hangs: the writer: syncing checkpoint 7 for 31.2 s; thread 4720: state D\n",
+        "process 4713 was ended with exit code 7, for something in it hung, in parse, subtask 2",
         "record 18423 of parse, subtask 2, has failed 3 times",
         "played: task count.0: waits for input\n",
         "played: stopping (SIGTERM) after one last checkpoint",

@@ -168,7 +168,7 @@ static struct step sleeper_step(void *self)
 
 static struct thread *sleeper_start(struct sleeper *sleeper, struct inbox *inbox)
 {
-    struct actor actor = {"sleeper", sleeper_step, sleeper, inbox};
+    struct actor actor = {.name = "sleeper", .step = sleeper_step, .self = sleeper, .inbox = inbox};
     struct thread *thread;
 
     cr_assert_eq(thread_start(&actor, NULL, &thread, NULL), WEIR_OK);
@@ -273,7 +273,10 @@ static void bench_open(struct bench *bench, uint64_t steps, int64_t every_ns)
     bench->transport = network_open();
     cr_assert_eq(inbox_open(bench->transport, "inproc://bed", &bench->inbox, NULL), WEIR_OK);
     for (uint32_t i = 0; i < TICKERS; i++) {
-        struct actor actor = {"ticker", ticker_step, &bench->tickers[i], bench->inbox};
+        struct actor actor = {.name = "ticker",
+                              .step = ticker_step,
+                              .self = &bench->tickers[i],
+                              .inbox = bench->inbox};
         bench->tickers[i] = (struct ticker){.left = steps, .every_ns = every_ns};
         sim_process(i / (TICKERS / 2));
         cr_assert_eq(thread_start(&actor, NULL, &bench->threads[i], NULL), WEIR_OK);
@@ -444,7 +447,7 @@ Test(sim, process_can_stop_in_the_middle_of_a_step)
 {
     struct bench bench;
     struct stopper stopper = {.bench = &bench};
-    struct actor actor = {"stopper", stopper_step, &stopper, NULL};
+    struct actor actor = {.name = "stopper", .step = stopper_step, .self = &stopper};
     struct thread *thread;
     uint64_t own;
 

@@ -731,6 +731,43 @@ Test(sim_store, a_savepoint_that_is_moved_while_it_is_written_is_not_believed)
     cr_assert_eq(sim_end(), 0);
 }
 
+static void take_over(void *context, uint64_t call, const char *name, const char *path)
+{
+    struct store **newer = context;
+    (void)call, (void)path;
+    if (*newer != NULL || strcmp(name, "rename_new") != 0)
+        return;
+    sim_disk_hook(NULL, NULL);
+    *newer = sample_store(STORE);
+}
+
+/* It can't know what became of its manifest, and needs not: the newer one does. A run that were
+ * told "unknown" would be started again, and take the store back. */
+Test(sim_store, a_run_that_wakes_before_its_rename_is_told_to_stop)
+{
+    struct store *newer = NULL;
+    struct manifest manifest;
+    struct weir_error error;
+    sim_disk_wipe();
+    sim_start(1);
+    sim_disk_unlock(true);
+    struct store *store = begin(1);
+    cr_assert_eq(store_claim(store, 2, &error), WEIR_OK);
+    sample_parts(store, 2, &manifest);
+    cr_assert_eq(store_sync(store, 2, &error), WEIR_OK);
+    sim_disk_hook(take_over, &newer);
+    cr_expect_eq(store_commit(store, &manifest, &error), WEIR_REFUSED, "%s", error.text);
+    cr_assert_not_null(newer, "there was a rename");
+    cr_expect_not_null(strstr(error.text, "this run must stop"), "%s", error.text);
+    cr_expect_eq(store_claim(store, 3, &error), WEIR_REFUSED);
+    sample_commit(newer, 3);
+    manifest_free(&manifest);
+    store_close(&store);
+    store_close(&newer);
+    sim_disk_unlock(false);
+    cr_assert_eq(sim_end(), 0);
+}
+
 /* A view may lie where nothing can be written: nothing waits to be written there. */
 Test(sim_store, a_savepoint_is_read_where_no_sync_is_possible)
 {

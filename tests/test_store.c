@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <lz4frame.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <xxhash.h>
 
 #include "disk.h"
@@ -139,6 +140,79 @@ Test(store, takes_an_empty_directory_and_keeps_its_id_and_groups)
     cr_assert_eq(store_key_groups(store), 128);
     cr_assert_eq(store_id(store)[3], 4);
     store_close(&store);
+}
+
+/* I9. In a child: the number of what it could do. */
+static int try_to_write(struct store *store)
+{
+    struct weir_error error = {0};
+    struct manifest manifest = {0};
+    if (store_claim(store, 9, &error) != WEIR_REFUSED || strstr(error.text, "forked") == NULL)
+        return 1;
+    if (store_sync(store, 8, &error) != WEIR_REFUSED)
+        return 2;
+    manifest.id = 8;
+    return store_commit(store, &manifest, &error) == WEIR_REFUSED ? 0 : 3;
+}
+
+Test(store, a_forked_child_writes_nothing_and_keeps_no_lock_from_the_next_run)
+{
+    struct store *store = sample_store(path);
+    struct weir_error error;
+    int status = 0, hold[2];
+    cr_assert_eq(pipe(hold), 0);
+    cr_assert_eq(store_claim(store, 8, &error), WEIR_OK);
+    pid_t child = fork();
+    if (child == 0) {
+        char end;
+        int code = try_to_write(store);
+        close(hold[1]);
+        (void)!read(hold[0], &end, 1); /* has LOCK open until the parent is through */
+        _exit(code);
+    }
+    store_abort(store, 8);
+    sample_commit(store, 9);
+    store_close(&store);
+    cr_expect_eq(open_once(&error), WEIR_OK, "%s", error.text);
+    close(hold[1]);
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", (unsigned)status);
+    close(hold[0]);
+}
+
+/* The child has the lock: it says that its owner is gone, and what to do. */
+Test(store, who_is_locked_out_by_a_child_of_a_dead_run_is_told_so)
+{
+    int ready[2], hold[2], status;
+    struct weir_error error;
+    char byte = 0;
+    cr_assert_eq(pipe(ready), 0);
+    cr_assert_eq(pipe(hold), 0);
+    pid_t run = fork();
+    if (run == 0) {
+        struct store *store = sample_store(path);
+        if (fork() == 0) {
+            close(hold[1]);
+            (void)!write(ready[1], &byte, 1);
+            (void)!read(hold[0], &byte, 1);
+            _exit(0);
+        }
+        _exit(store == NULL);
+    }
+    cr_assert_eq(waitpid(run, &status, 0), run);
+    cr_assert_eq(read(ready[0], &byte, 1), 1);
+    cr_assert_eq(open_once(&error), WEIR_LOCKED);
+    char text[120];
+    snprintf(text, sizeof text, "process %d, epoch 1", (int)run);
+    cr_expect_not_null(strstr(error.text, text), "%s", error.text);
+    cr_expect_not_null(strstr(error.text, "has ended, but one that it forked has LOCK open"), "%s",
+                       error.text);
+    close(hold[1]);
+    close(ready[1]);
+    cr_assert_eq(read(ready[0], &byte, 1), 0, "it has ended");
+    cr_expect_eq(open_once(&error), WEIR_OK, "%s", error.text);
+    close(hold[0]);
+    close(ready[0]);
 }
 
 Test(store, a_second_run_is_locked_out_and_told_by_whom)

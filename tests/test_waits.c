@@ -120,7 +120,25 @@ Test(waits, whatever_a_task_does_can_be_told)
     doing(TASK_CUTTING, NULL, 0, "saves itself");
     doing(TASK_ENDED, NULL, 0, "has ended");
     doing(TASK_FAILED, NULL, 0, "has failed");
+    doing(TASK_GONE, NULL, 0, "is gone");
     doing(TASK_CALLING, "process", 99, "at work, in process of count"); /* read in between */
+}
+
+Test(waits, what_the_writer_does_can_be_told)
+{
+    struct writer_pulse writer = {.doing = NULL};
+    waits_writer(&words, &plan, &writer);
+    says("has nothing to write");
+    pulse_write(&writer, "syncing", 17, 5);
+    waits_writer(&words, &plan, &writer);
+    says("syncing checkpoint 17");
+    pulse_instance(&writer, 1 + 4); /* numbers, then 2 of split, 2 of count, 2 of show */
+    waits_writer(&words, &plan, &writer);
+    says("syncing checkpoint 17, in what count.1 has to save");
+    pulse_instance(&writer, 0);
+    pulse_write(&writer, "clearing up", 0, 5);
+    waits_writer(&words, &plan, &writer);
+    says("clearing up");
 }
 
 Test(waits, who_waits_for_credit_says_from_whom)

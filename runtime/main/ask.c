@@ -58,6 +58,13 @@ static void print_memory(const json_t *answer)
         printf("on disk       %s of state\n", bytes_print(number(answer, "disk_state"), state));
 }
 
+static void print_hung(const json_t *answer)
+{
+    if (number(answer, "hung") > 0)
+        printf("hangs         %" PRIu64 " of its tasks, or the disk: ask dump\n",
+               number(answer, "hung"));
+}
+
 static void print_savepoints(const json_t *answer)
 {
     if (number(answer, "saved") > 0)
@@ -121,6 +128,7 @@ static void print_status(const json_t *answer)
         printf("progress      %.1f %%\n", 100.0 * (double)done / (double)total);
     print_checkpoints(answer);
     print_savepoints(answer);
+    print_hung(answer);
 }
 
 static void print_stop(const json_t *answer)

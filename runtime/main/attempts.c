@@ -9,6 +9,7 @@
 #include "exit_code.h"
 #include "judge.h"
 #include "savepoints.h"
+#include "watchdog.h"
 
 /* How late a signal or a held-back line may be noticed: nobody sees a tenth of a second. */
 #define TICK_NS ((int64_t)100 * 1000 * 1000)
@@ -24,6 +25,7 @@ struct attempts {
     struct slate_memory memory; /* the slate's, as it is known here */
     struct control *control;    /* NULL: none just now */
     struct savepoints savepoints;
+    struct watchdog watchdog;
     struct weir_poison poison[SUSPECTS_MOST];
     void (*event)(void *context, const struct weir_event *event); /* the report's hook */
     void *event_context;
@@ -199,6 +201,8 @@ static void on_event(void *context, const struct weir_event *event)
     if ((event->kind == WEIR_EVENT_SAVED || event->kind == WEIR_EVENT_UNSAVED) &&
         savepoints_told(&attempts->savepoints, event))
         atomic_fetch_or(&attempts->slate->stops, 1u << WEIR_STOP_SUSPEND); /* A6 */
+    if (event->kind == WEIR_EVENT_HUNG || event->kind == WEIR_EVENT_RETURNED)
+        watchdog_note(&attempts->watchdog, event);
     attempts->event(attempts->event_context, event);
 }
 
@@ -341,6 +345,7 @@ static void begin(struct attempts *attempts)
     job->event_context = attempts;
     if (has_control(attempts))
         control_prepare();
+    watchdog_start(&attempts->watchdog, attempts->options, attempts->report, attempts->slate);
 }
 
 int attempts_make(struct weir_graph *graph, struct options *options, struct report *report,
@@ -361,6 +366,7 @@ int attempts_make(struct weir_graph *graph, struct options *options, struct repo
             delay_ns = -1;
         }
     } while (delay_ns >= 0);
+    watchdog_stop(&attempts.watchdog);
     savepoints_free(&attempts.savepoints);
     bool known = end.outcome != WEIR_OUTCOME_UNKNOWN && !end.refused;
     report_end(report, end.outcome, known ? &end.status : NULL, &end.error);

@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "crash.h"
 
-#include <execinfo.h>
 #include <signal.h>
 #include <string.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS};
@@ -15,39 +13,11 @@ static struct weir_job *job; /* written when it has no threads: they see what th
 
 /* ----------------------------------------------------------------------------- the handler -- */
 
-/* Where the thread was when the signal came; NULL on machines that are not known here. */
-static void *interrupted_at(const ucontext_t *context)
-{
-#if defined(__x86_64__)
-    return (void *)context->uc_mcontext.gregs[REG_RIP];
-#elif defined(__aarch64__)
-    return (void *)context->uc_mcontext.pc;
-#else
-    (void)context;
-    return NULL;
-#endif
-}
-
-/* Drops the frames of the handler itself. */
-static void keep_from(struct crash *crash, const void *address)
-{
-    int first = 0;
-
-    while (first < crash->frame_count && crash->frames[first] != address)
-        first++;
-    if (address == NULL || first == crash->frame_count)
-        return; /* it jumped to nowhere: who called it is all there is */
-    crash->frame_count -= first;
-    memmove(crash->frames, crash->frames + first,
-            (size_t)crash->frame_count * sizeof crash->frames[0]);
-}
-
-static void tell(struct crash *crash, int signal, const siginfo_t *info, const ucontext_t *context)
+static void tell(struct crash *crash, int signal, const siginfo_t *info, const void *context)
 {
     crash->signal = signal;
     crash->fault = info->si_code > 0 ? info->si_addr : NULL;
-    crash->frame_count = backtrace(crash->frames, CRASH_FRAMES);
-    keep_from(crash, interrupted_at(context));
+    crash->frame_count = frames_take(crash->frames, context);
     atomic_store(&crash->traced, true);
 
     /* Last: should the job's memory be what is broken, the trace is out already. */
@@ -77,13 +47,6 @@ static void on_crash(int signal, siginfo_t *info, void *context)
 }
 
 /* -------------------------------------------------------------------------------- around it -- */
-
-void crash_prime(void)
-{
-    void *frames[4];
-
-    backtrace(frames, 4);
-}
 
 void crash_watch(struct crash *crash)
 {

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * crash: the last words of a supervised process. A handler of the signals that mean a broken
+ * crash: the last words of a supervised process; also of one that is ended because something in it
+ * hangs, which watchdog.c writes. A handler of the signals that mean a broken
  * program notes what the thread was at and the addresses of its stack in shared memory, and lets
  * the signal take its course, so that a core dump still shows what there was. The supervisor, which
  * is whole, makes names of the addresses: see trace.h.
  *
- * In the handler only what is async-signal-safe is called. (backtrace is, once it has loaded what
- * it needs: crash_prime.) No handler is put where a sanitizer or the program has one. A thread that
+ * In the handler only what is async-signal-safe is called. (frames_take is, after
+ * frames_prime.) No handler is put where a sanitizer or the program has one. A thread that
  * has used up its stack dies without last words: its handler would need another stack, and threads
  * get theirs from the library, which leaves signals alone.
  */
@@ -15,9 +16,10 @@
 
 #include <stdatomic.h>
 
+#include "frames.h"
 #include "weir.h"
 
-enum { CRASH_FRAMES = 48, CRASH_DOING = 24 };
+enum { CRASH_DOING = 24 };
 
 struct crash {
     _Atomic bool claimed; /* one thread tells; others that crash meanwhile wait for the end */
@@ -26,14 +28,11 @@ struct crash {
     int signal;
     void *fault; /* the address that could not be used */
     int frame_count;
-    void *frames[CRASH_FRAMES]; /* the innermost first, without the handler's own */
-    struct weir_failure where;  /* but for `doing`, which is a pointer: */
+    void *frames[FRAMES_MOST]; /* the innermost first, without the handler's own */
+    struct weir_failure where; /* but for `doing`, which is a pointer: */
     char doing[CRASH_DOING];
 };
 
-/* In the supervisor, before it has children: what backtrace needs is loaded, at the same address in
- * all of them. */
-void crash_prime(void);
 /* In the child: from now on crashes are told to *crash. */
 void crash_watch(struct crash *crash);
 /* Where the job is whose tasks may crash: weir_job_start and weir_job_close are to be given this

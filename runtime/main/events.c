@@ -233,6 +233,50 @@ void events_died(struct report *report, int child, int signal, int code,
     restarting(report, retry);
 }
 
+/* As the job sees it; a thread that has answered knows better at which record it is. */
+static void add_hang(struct json *json, const struct weir_event *event)
+{
+    json_text(json, "text", event->text);
+    json_signed(json, "lasted_ns", event->duration_ns);
+    json_signed(json, "thread", event->thread);
+    if (event->id > 0)
+        json_number(json, "checkpoint", event->id);
+}
+
+void events_hung(struct report *report, const struct report_hang *hang)
+{
+    const struct weir_event *event = hang->event;
+    struct json *json = begin(report, "hung");
+
+    add_hang(json, event);
+    if (hang->where != NULL) {
+        add_where(json, hang->where);
+    } else if (event->node[0] != '\0') {
+        json_text(json, "node", event->node);
+        json_number(json, "subtask", event->subtask);
+        json_text(json, "doing", event->doing);
+    } else {
+        json_text(json, "doing", event->doing);
+    }
+    json_flag(json, "ends", hang->ends);
+    if (hang->kernel[0] != '\0')
+        json_text(json, "kernel", hang->kernel);
+    json_text(json, "trace", hang->trace);
+    end(report);
+}
+
+void events_returned(struct report *report, const struct weir_event *event)
+{
+    struct json *json = begin(report, "returned");
+
+    add_hang(json, event);
+    if (event->node[0] != '\0') {
+        json_text(json, "node", event->node);
+        json_number(json, "subtask", event->subtask);
+    }
+    end(report);
+}
+
 void events_poisoned(struct report *report, const struct weir_poison *poison,
                      const struct weir_failure *failure, bool skipped)
 {

@@ -23,6 +23,8 @@ void events_failed(struct report *report, const struct weir_error *error,
 void events_died(struct report *report, int child, int signal, int code,
                  const struct weir_failure *where, const char *trace,
                  const struct report_retry *retry);
+void events_hung(struct report *report, const struct report_hang *hang);
+void events_returned(struct report *report, const struct weir_event *event);
 void events_poisoned(struct report *report, const struct weir_poison *poison,
                      const struct weir_failure *failure, bool skipped);
 void events_end(struct report *report, enum weir_outcome outcome, const struct weir_status *status,

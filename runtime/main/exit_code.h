@@ -9,6 +9,8 @@
  *   EXIT_MISMATCH   4  checkpoint of another graph     the old program, or another store
  *   EXIT_FAILED     5  failed too often in a row       start again: goes on from the checkpoint
  *   EXIT_STOPPED    6  stopped on request              start again: goes on where it stopped
+ *   EXIT_HUNG       7  of a supervised process alone:  its supervisor starts it again
+ *                      something in it hung
  *
  * An error that names a node came from that node's operator; one that doesn't, from the job or its
  * store. That is how WEIR_IO of an input file and WEIR_IO of the store are told apart.
@@ -25,6 +27,7 @@ enum exit_code {
     EXIT_MISMATCH = 4,
     EXIT_FAILED = 5,
     EXIT_STOPPED = 6,
+    EXIT_HUNG = 7,
 };
 
 /* weir_job_start was refused. */

@@ -9,6 +9,7 @@
 
 #include "bytes.h"
 #include "duration.h"
+#include "exit_code.h"
 
 enum { SECOND_NS = 1000000000, TEXT_ROOM = 1400, WHERE_ROOM = 500 };
 enum { LONG = 160 }; /* bytes: a line of that many is still read as one */
@@ -231,6 +232,19 @@ void lines_stopping(struct report *report, enum weir_stop how, const char *who,
 
 /* ---------------------------------------------------------------------------- the failures -- */
 
+/* At which record, as the end of a sentence. */
+static void record_text(const struct weir_failure *where, char *text, size_t room)
+{
+    text[0] = '\0';
+    if (where == NULL || where->position == 0)
+        return;
+    if (where->count > 1)
+        snprintf(text, room, ", at one of the %" PRIu64 " records from %" PRIu64, where->count,
+                 where->position);
+    else
+        snprintf(text, room, ", at record %" PRIu64 ": %s", where->position, where->preview);
+}
+
 /* Where an operator stood, as the end of a sentence. */
 static void where_text(const struct weir_failure *where, char *text, size_t room)
 {
@@ -239,15 +253,8 @@ static void where_text(const struct weir_failure *where, char *text, size_t room
         return;
     int used = snprintf(text, room, ", in %s, subtask %" PRIu32 ", %s", where->node, where->subtask,
                         where->doing != NULL ? where->doing : "");
-    if (used < 0 || (size_t)used >= room || where->position == 0)
-        return;
-    if (where->count > 1)
-        snprintf(text + used, room - (size_t)used,
-                 ", at one of the %" PRIu64 " records from %" PRIu64, where->count,
-                 where->position);
-    else
-        snprintf(text + used, room - (size_t)used, ", at record %" PRIu64 ": %s", where->position,
-                 where->preview);
+    if (used >= 0 && (size_t)used < room)
+        record_text(where, text + used, room - (size_t)used);
 }
 
 /* What comes after a failure, as a sentence. */
@@ -278,11 +285,11 @@ void lines_failed(struct report *report, const struct weir_error *error,
     lines_say(report, WEIR_LOG_ERROR, "%s", next);
 }
 
-static void say_trace(struct report *report, const char *trace)
+static void say_trace(struct report *report, enum weir_level level, const char *trace)
 {
     while (*trace != '\0') {
         size_t size = strcspn(trace, "\n");
-        lines_say(report, WEIR_LOG_ERROR, "  %.*s", (int)size, trace);
+        lines_say(report, level, "  %.*s", (int)size, trace);
         trace += size + (trace[size] == '\n');
     }
 }
@@ -298,11 +305,31 @@ void lines_died(struct report *report, int child, int signal, int code,
     next_text(retry, next, sizeof next);
     if (signal != 0)
         snprintf(how, sizeof how, "was killed by SIG%s (%d)", name != NULL ? name : "?", signal);
+    else if (code == EXIT_HUNG)
+        snprintf(how, sizeof how, "was ended with exit code %d, for something in it hung", code);
     else
         snprintf(how, sizeof how, "ended with exit code %d", code);
     lines_say(report, WEIR_LOG_ERROR, "process %d %s%s", child, how, at);
-    say_trace(report, trace);
+    say_trace(report, WEIR_LOG_ERROR, trace);
     lines_say(report, WEIR_LOG_ERROR, "%s", next);
+}
+
+void lines_hung(struct report *report, const struct report_hang *hang)
+{
+    enum weir_level level = hang->ends ? WEIR_LOG_ERROR : WEIR_LOG_WARNING;
+    char at[WHERE_ROOM];
+
+    record_text(hang->where, at, sizeof at);
+    lines_say(report, level, "hangs: %s%s; thread %d%s%s", hang->event->text, at,
+              hang->event->thread, hang->kernel[0] != '\0' ? ": " : "", hang->kernel);
+    say_trace(report, level, hang->trace);
+    if (hang->ends)
+        lines_say(report, level, "ending the process for it, see --hang-action");
+}
+
+void lines_returned(struct report *report, const struct weir_event *event)
+{
+    lines_say(report, WEIR_LOG_WARNING, "no longer hangs: %s", event->text);
 }
 
 void lines_poisoned(struct report *report, const struct weir_poison *poison,

@@ -26,6 +26,8 @@ void lines_failed(struct report *report, const struct weir_error *error,
 void lines_died(struct report *report, int child, int signal, int code,
                 const struct weir_failure *where, const char *trace,
                 const struct report_retry *retry);
+void lines_hung(struct report *report, const struct report_hang *hang);
+void lines_returned(struct report *report, const struct weir_event *event);
 void lines_poisoned(struct report *report, const struct weir_poison *poison,
                     const struct weir_failure *failure, bool skipped);
 void lines_end(struct report *report, enum weir_outcome outcome, const struct weir_status *status,

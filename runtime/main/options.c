@@ -11,6 +11,7 @@
 
 enum { PARALLELISM_LIMIT = 1024, KEY_GROUP_LIMIT = 32768 }; /* weir.h */
 #define MILLISECOND_NS ((int64_t)1000 * 1000)
+#define HANG_AFTER_LEAST_NS (100 * MILLISECOND_NS) /* weir.h */
 
 /* ----------------------------------------------------------------------- one of its own kind -- */
 
@@ -151,6 +152,29 @@ static enum weir_result take_endpoint(struct options *options, const char *value
     if (strcmp(value, "inproc") != 0 && strcmp(value, "tcp://127.0.0.1") != 0)
         return refuse(error, "--endpoint %s: say inproc or tcp://127.0.0.1", value);
     options->job.endpoint = value;
+    return WEIR_OK;
+}
+
+static enum weir_result take_hang_after(struct options *options, const char *value,
+                                        struct weir_error *error)
+{
+    if (strcmp(value, "off") == 0) {
+        options->job.hang_after_ns = -1;
+        return WEIR_OK;
+    }
+    enum weir_result result =
+        duration_parse("--hang-after", value, false, &options->job.hang_after_ns, error);
+    if (result == WEIR_OK && options->job.hang_after_ns < HANG_AFTER_LEAST_NS)
+        return refuse(error, "--hang-after %s: say at least 100ms, or off", value);
+    return result;
+}
+
+static enum weir_result take_hang_action(struct options *options, const char *value,
+                                         struct weir_error *error)
+{
+    options->hang_restarts = strcmp(value, "restart") == 0;
+    if (!options->hang_restarts && strcmp(value, "warn") != 0)
+        return refuse(error, "--hang-action %s: say warn or restart", value);
     return WEIR_OK;
 }
 
@@ -318,6 +342,13 @@ static const struct option {
     {.name = "poison-after", .value = "N", .verbs = JOB, .kind = NUMBER, .least = 1,
      .most = 1000000, .needs_store = true, .offset = AT(poison_after),
      .help = "how often one record may fail its operator (default 3)"},
+
+    {.name = "hang-after", .value = "30s|off", .verbs = JOB, .kind = OWN,
+     .take = take_hang_after,
+     .help = "what makes no progress for so long is told of (default 30s)"},
+    {.name = "hang-action", .value = "warn|restart", .verbs = JOB, .kind = OWN,
+     .take = take_hang_action, .needs_store = true,
+     .help = "and the process may be ended, and started again (default warn)"},
 
     {.heading = "what is said and asked:",
      .name = "quiet", .verbs = JOB, .kind = FLAG, .offset = AT(quiet),
@@ -619,6 +650,12 @@ static enum weir_result check_job(const struct options *options, struct weir_err
                       "--rounds %" PRIu32 " and --min-pause: say one of them; with a pause "
                       "between them checkpoints come one at a time",
                       job->rounds_at_once);
+    if (options->hang_restarts && !options->supervise)
+        return refuse(error,
+                      "--hang-action restart needs --supervise: a thread that hangs can't be "
+                      "ended, only its process can");
+    if (options->hang_restarts && job->hang_after_ns < 0)
+        return refuse(error, "--hang-action restart and --hang-after off: say one of them");
     if (job->scratch != NULL && job->store != NULL && same_path(job->scratch, job->store))
         return refuse(error, "--scratch is the directory of --store: name another, or leave it "
                              "out; then it is a folder in the store");

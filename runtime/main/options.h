@@ -40,10 +40,11 @@ struct options {
     uint64_t in_file; /* the same for the --config file */
 
     /* how `run` behaves */
-    bool supervise;            /* a parent watches over the process that does the work */
-    bool quiet;                /* only what goes wrong is said: log_level is WEIR_LOG_WARNING */
-    bool json;                 /* events as JSON lines on standard output; also of other verbs */
-    bool no_control;           /* do not answer status and the others */
+    bool supervise;     /* a parent watches over the process that does the work */
+    bool hang_restarts; /* what hangs ends that process; else it is told of, and that is all */
+    bool quiet;         /* only what goes wrong is said: log_level is WEIR_LOG_WARNING */
+    bool json;          /* events as JSON lines on standard output; also of other verbs */
+    bool no_control;    /* do not answer status and the others */
     enum weir_level log_level; /* the last one shown; default WEIR_LOG_INFO */
     uint32_t max_restarts;     /* consecutive; default 3; without a store 0 */
     int64_t restart_delay_ns;  /* before the first restart; default 100 ms */

@@ -132,6 +132,7 @@ void reply_add_job(json_t *root, struct weir_job *job)
         {"memory_saved", status.memory_saved},
         {"disk_flight", status.disk_flight},
         {"disk_state", status.disk_state},
+        {"hung", status.hung},
         {NULL, 0},
     };
     const struct member progress[] = {{"progress_done", status.progress_done},

@@ -89,6 +89,8 @@ static void on_event(void *context, const struct weir_event *event)
         (as_json(report) ? events_unsaved : lines_unsaved)(report, event);
         break;
     case WEIR_EVENT_ENDED: /* report_end says it, and knows more */
+    case WEIR_EVENT_HUNG:  /* the watchdog looks first */
+    case WEIR_EVENT_RETURNED:
         break;
     }
     pthread_mutex_unlock(&report->lock);
@@ -233,6 +235,20 @@ void report_died(struct report *report, int child, int signal, int code,
         events_died(report, child, signal, code, where, trace, &retry);
     else
         lines_died(report, child, signal, code, where, trace, &retry);
+    pthread_mutex_unlock(&report->lock);
+}
+
+void report_hung(struct report *report, const struct report_hang *hang)
+{
+    pthread_mutex_lock(&report->lock);
+    (as_json(report) ? events_hung : lines_hung)(report, hang);
+    pthread_mutex_unlock(&report->lock);
+}
+
+void report_returned(struct report *report, const struct weir_event *event)
+{
+    pthread_mutex_lock(&report->lock);
+    (as_json(report) ? events_returned : lines_returned)(report, event);
     pthread_mutex_unlock(&report->lock);
 }
 

@@ -56,6 +56,15 @@ struct report {
     struct json json; /* the event that is being written */
 };
 
+/* Something hangs. */
+struct report_hang {
+    const struct weir_event *event;   /* WEIR_EVENT_HUNG */
+    const struct weir_failure *where; /* what the thread says itself; NULL: nothing */
+    const char *trace;  /* lines of its stack; "": they come later, or are not known */
+    const char *kernel; /* why not; "": they are */
+    bool ends;          /* the process is ended for it */
+};
+
 /* What follows a failure. */
 struct report_retry {
     uint32_t consecutive, allowed;
@@ -92,6 +101,9 @@ void report_failed(struct report *report, const struct weir_error *error,
 void report_died(struct report *report, int child, int signal, int code,
                  const struct weir_failure *where, const char *trace, uint32_t consecutive,
                  uint32_t allowed, int64_t delay_ns);
+void report_hung(struct report *report, const struct report_hang *hang);
+/* WEIR_EVENT_RETURNED */
+void report_returned(struct report *report, const struct weir_event *event);
 /* A record has failed as often as poison_after says. skipped: from now on it becomes a dead letter;
  * otherwise its operator is given it again. */
 void report_poisoned(struct report *report, const struct weir_poison *poison,

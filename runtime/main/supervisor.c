@@ -181,6 +181,8 @@ static void describe(const struct death *death, const char *trace, char *text, s
     if (death->signal != 0)
         snprintf(text, room, "the process died of SIG%s%s%.*s", sigabbrev_np(death->signal),
                  first > 0 ? ": " : "", (int)first, trace);
+    else if (death->code == EXIT_HUNG)
+        snprintf(text, room, "it hung%s%.*s", first > 0 ? ": " : "", (int)first, trace);
     else
         snprintf(text, room, "the process was ended by exit(%d)", death->code);
 }
@@ -193,7 +195,7 @@ static int64_t judge_death(struct supervisor *supervisor, const struct death *de
     char trace[TRACE_ROOM] = "", cause[300];
     bool located = crash_where(crash, &where);
 
-    if (atomic_load(&crash->traced) && crash->frame_count > 0 && crash->frame_count <= CRASH_FRAMES)
+    if (atomic_load(&crash->traced) && crash->frame_count > 0 && crash->frame_count <= FRAMES_MOST)
         trace_print(crash->frames, crash->frame_count, trace, sizeof trace);
     describe(death, trace, cause, sizeof cause);
     slate_recall(supervisor->slate, &supervisor->memory);
@@ -276,7 +278,7 @@ int supervise(const char *program, const struct options *options, supervised_wor
     }
     judge_begin(&supervisor.memory, options);
     report_begin(&supervisor.report, program, options, &unused, 0);
-    crash_prime();
+    frames_prime();
     hold_signals(&supervisor);
     int code = watch_over(&supervisor);
     release_signals(&supervisor);

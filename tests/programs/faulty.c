@@ -9,6 +9,8 @@
  *     every=N    at every N-th record since the operator was opened: the next attempt gets on
  *     word=WORD  at each line that holds this word: poison
  *     open=yes   when it is opened
+ *
+ * With at=prepare or at=commit, `every` counts calls of that.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -26,6 +28,7 @@ struct faults {
     const char *word;
     uint64_t every;
     bool open;
+    bool prepares, commits; /* where `every` counts */
 };
 
 struct faulty {
@@ -68,6 +71,11 @@ static enum weir_result go_wrong(const struct faulty *self, struct weir_context 
     if (strcmp(fault, "hang") == 0)
         for (;;)
             pause();
+    if (strcmp(fault, "fork") == 0) /* the child comes back like its parent */
+        (void)!fork();
+    if (strcmp(fault, "leave-child") == 0 && fork() == 0)
+        for (;;)
+            pause();
     if (strcmp(fault, "slow") == 0)
         nanosleep(&(struct timespec){.tv_nsec = 200 * 1000 * 1000}, NULL);
     return WEIR_OK;
@@ -82,6 +90,8 @@ static bool is_due(struct faulty *self, const struct weir_record *line)
 {
     const struct faults *faults = self->faults;
 
+    if (faults->prepares || faults->commits)
+        return holds(line, faults->word);
     self->seen++;
     return holds(line, faults->word) || (faults->every > 0 && self->seen % faults->every == 0);
 }
@@ -135,12 +145,42 @@ static size_t process_many(void *operator, struct weir_context * context, unsign
     return count;
 }
 
+/* It publishes nothing, and is told when to. */
+static enum weir_result prepare(void *operator, struct weir_context * context, uint64_t id)
+{
+    struct faulty *self = operator;
+    enum weir_result result = WEIR_OK;
+
+    if (self->faults->prepares && ++self->seen % self->faults->every == 0)
+        result = go_wrong(self, context);
+    return result == WEIR_OK ? weir_handle(context, (struct weir_bytes){&id, sizeof id}) : result;
+}
+
+static enum weir_result commit(void *operator, struct weir_context * context,
+                               struct weir_bytes handle)
+{
+    struct faulty *self = operator;
+
+    (void)handle;
+    if (self->faults->commits && ++self->seen % self->faults->every == 0)
+        return go_wrong(self, context);
+    return WEIR_OK;
+}
+
 static const struct weir_operator one_by_one = {WEIR_SIZED(struct weir_operator), .kind = "faulty",
                                                 .self_size = sizeof(struct faulty),
                                                 .open = open_faulty, .process = process};
 static const struct weir_operator in_spans = {WEIR_SIZED(struct weir_operator), .kind = "faulty",
                                               .self_size = sizeof(struct faulty),
                                               .open = open_faulty, .process_many = process_many};
+
+static const struct weir_operator in_two_phases = {WEIR_SIZED(struct weir_operator),
+                                                   .kind = "faulty",
+                                                   .self_size = sizeof(struct faulty),
+                                                   .open = open_faulty,
+                                                   .process = process,
+                                                   .prepare = prepare,
+                                                   .commit = commit};
 
 /* --------------------------------------------------------------------------------- the rest -- */
 
@@ -172,6 +212,10 @@ static enum weir_result build(struct weir_graph *graph, const struct weir_parame
                             .every = weir_parameter_count(parameters, "every"),
                             .open = weir_parameter_flag(parameters, "open")};
     bool spans = weir_parameter_flag(parameters, "spans");
+    const char *at = weir_parameter_text(parameters, "at");
+
+    faults.prepares = faults.every > 0 && strcmp(at, "prepare") == 0;
+    faults.commits = faults.every > 0 && strcmp(at, "commit") == 0;
 
     weir_node lines = weir_line_source(
         graph, "lines",
@@ -181,7 +225,9 @@ static enum weir_result build(struct weir_graph *graph, const struct weir_parame
     weir_node faulty = weir_graph_add(
         graph,
         &(struct weir_node_options){WEIR_SIZED(struct weir_node_options), .name = "faulty",
-                                    .table = spans ? &in_spans : &one_by_one,
+                                    .table = faults.prepares || faults.commits ? &in_two_phases
+                                             : spans                           ? &in_spans
+                                                                               : &one_by_one,
                                     .config = weir_graph_keep(graph, &faults, sizeof faults)});
     weir_node count =
         weir_reduce(graph, "count",
@@ -208,11 +254,12 @@ int main(int argc, char **argv)
         {"output", WEIR_TEXT, NULL, "directory for the counts", NULL},
         {"rate", WEIR_COUNT, "0", "lines a second, 0: no limit", NULL},
         {"fault", WEIR_CHOICE, "error", "what goes wrong",
-         "error|segfault|overflow|abort|exit|hang|slow"},
+         "error|segfault|overflow|abort|exit|hang|slow|fork|leave-child"},
         {"every", WEIR_COUNT, "0", "at every N-th record; 0: at none", NULL},
         {"word", WEIR_TEXT, "", "at lines that hold it", NULL},
         {"open", WEIR_FLAG, "no", "when it is opened", NULL},
         {"spans", WEIR_FLAG, "no", "take records in spans", NULL},
+        {"at", WEIR_CHOICE, "process", "where every counts", "process|prepare|commit"},
         {0}};
 
     setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}); /* it crashes on purpose */

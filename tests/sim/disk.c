@@ -586,6 +586,18 @@ int disk_lock(int file)
     return 0;
 }
 
+int disk_unlock(int file)
+{
+    const struct handle *handle = handle_of(file);
+    int result = called("unlock", "", 0);
+
+    if (result != 0)
+        return result;
+    if (handle != NULL && handle->node->lock == file)
+        handle->node->lock = -1;
+    return 0;
+}
+
 /* Over a copy, for the callee may remove what it is shown; from a drawn start, for nobody may
  * count on an order. */
 int disk_list(int folder, int (*each)(void *context, const char *name, enum disk_kind kind),

@@ -208,6 +208,12 @@ void *memory_map(size_t size)
     return memset(base, memory.fill_new, size);
 }
 
+/* The simulation forks nobody. */
+void memory_keep_from_children(void *mapped, size_t size)
+{
+    (void)mapped, (void)size;
+}
+
 void memory_unmap(void *old, size_t size)
 {
     struct map **at = &memory.maps;

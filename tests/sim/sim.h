@@ -96,6 +96,9 @@ void sim_process_pause_at_step(uint32_t number, uint64_t k);
 /* Within a step: its process stops in the middle of it, others go on as `meanwhile` lets them, and
  * then it goes on too. */
 void sim_process_pause_here(void (*meanwhile)(void *context), void *context);
+/* Within a step: its actor stands in the middle of it for so long, and others go on. Not where a
+ * monitor was entered. */
+void sim_stall_here(int64_t for_ns);
 bool sim_process_paused(uint32_t number);
 void sim_process_resume(uint32_t number);
 /* Before one step in that many the wall clock jumps; 0: it never does. */

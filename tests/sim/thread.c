@@ -36,6 +36,7 @@ struct thread {
     uint64_t steps;
     int64_t cost_ns;       /* of its steps: see sim_slow_actors */
     int64_t busy_until_ns; /* with a step, or paused */
+    bool stalled;          /* in the middle of a step: see sim_stall_here */
     struct thread *next;
 };
 
@@ -52,6 +53,7 @@ static struct {
     int64_t step_cost_ns, slow_most_ns;
     bool priorities;
     bool stepping;
+    struct thread *running; /* whose step it is */
 
     /* what is to happen between two steps: numbers of steps, 0 for never */
     uint64_t kill_at, pause_at, process_pause_at;
@@ -174,7 +176,7 @@ static bool fd_is_ready(int fd)
 
 static bool stands_still(const struct thread *thread)
 {
-    return thread->last.what == STEP_DONE || sim_process_paused(thread->process);
+    return thread->last.what == STEP_DONE || thread->stalled || sim_process_paused(thread->process);
 }
 
 /* When it can go on by itself; INT64_MAX: never. */
@@ -243,6 +245,7 @@ static void run_step(struct thread *thread)
     if (schedule.slow_most_ns > 0 && sim_draw(SIM_SCHEDULE, PACE_ONE_IN) == 0)
         draw_pace(thread);
     schedule.stepping = true;
+    schedule.running = thread;
     sim_process(thread->process);
     sim_clock_tick(thread->cost_ns / LOOKS);
     thread->last = thread->actor.step(thread->actor.self);
@@ -357,6 +360,22 @@ void sim_process_pause_here(void (*meanwhile)(void *context), void *context)
     sim_process(process);
 }
 
+void sim_stall_here(int64_t for_ns)
+{
+    struct thread *stalled = schedule.running;
+    uint32_t process = sim_process_now();
+
+    assert(schedule.stepping && !stalled->stalled);
+    sim_event("stall", stalled->actor.name, (const uint64_t[4]){(uint64_t)for_ns});
+    stalled->stalled = true;
+    schedule.stepping = false;
+    sim_run(sim_now_ns() + for_ns);
+    schedule.stepping = true;
+    stalled->stalled = false;
+    schedule.running = stalled;
+    sim_process(process);
+}
+
 /* ---- threads ---- */
 
 enum weir_result thread_start(const struct actor *actor, const struct weir_allocator *allocator,
@@ -379,10 +398,22 @@ enum weir_result thread_start(const struct actor *actor, const struct weir_alloc
     return WEIR_OK;
 }
 
-void thread_join(struct thread **thread)
+static void forget(struct thread **thread)
 {
     struct thread *old = *thread;
     struct thread **link = &schedule.first;
+
+    while (*link != old)
+        link = &(*link)->next;
+    *link = old->next;
+    schedule.left--;
+    memory_release(old->allocator, old);
+    *thread = NULL;
+}
+
+void thread_join(struct thread **thread)
+{
+    struct thread *old = *thread;
 
     if (old == NULL)
         return;
@@ -390,12 +421,22 @@ void thread_join(struct thread **thread)
         if (!advance(INT64_MAX))
             give_up("deadlock while joining");
     }
-    while (*link != old)
-        link = &(*link)->next;
-    *link = old->next;
-    schedule.left--;
-    memory_release(old->allocator, old);
-    *thread = NULL;
+    forget(thread);
+}
+
+bool thread_join_within(struct thread **thread, int64_t most_ns)
+{
+    struct thread *old = *thread;
+    int64_t until_ns = sim_now_ns() + most_ns;
+
+    if (old == NULL)
+        return true;
+    while (old->last.what != STEP_DONE && sim_now_ns() < until_ns)
+        (void)advance(until_ns);
+    if (old->last.what != STEP_DONE)
+        return false;
+    forget(thread);
+    return true;
 }
 
 int thread_number(void)

@@ -9,10 +9,14 @@
  *   WEIR_FAULT=fail    call k is not made and answers errno; a close is made
  *   WEIR_FAULT=late    call k is made, and answers errno all the same
  *   WEIR_FAULT=short   a read or write does its first half; other calls: nothing
+ *   WEIR_FAULT=stall   call k does not come back: a disk that does not answer
+ *   WEIR_FAULT=stop    SIGSTOP before call k: who wakes it lets it go on
+ *   WEIR_FAULT_NO_LOCK=1      locks are given to whoever asks, as some network file systems do
  *   WEIR_FAULT_AT=k    counted from 1; without it nothing fires
  *   WEIR_FAULT_LAST=l  for fail, late and short: calls k to l; default k
  *   WEIR_FAULT_ERRNO=n the number; default EIO
  *   WEIR_FAULT_ONLY=a,b       counts only calls of these names
+ *   WEIR_FAULT_ONCE=file      fires only where it can make that file: once, over all processes
  *   WEIR_FAULT_OLD_RENAME=1   renameat2 answers EINVAL, as on file systems that lack it
  *   WEIR_FAULT_LOG=file       appended to: "fired k CALL PATH after CALL PATH" (the call that the
  *                             same thread made before) and at a clean exit "calls N"
@@ -37,15 +41,15 @@
 #define FILES 4096
 #define PLACE 320
 
-enum mode { NONE, KILL, TORN, FAIL, LATE, SHORT };
+enum mode { NONE, KILL, TORN, FAIL, LATE, SHORT, STALL, STOP };
 
 /* Set before main, read only then. */
 static struct {
     enum mode mode;
     long at, last;
     int error;
-    const char *only;
-    bool old_rename, trace;
+    const char *only, *once;
+    bool old_rename, no_lock, trace;
     int log;
 } plan = {.log = -1};
 
@@ -82,8 +86,9 @@ static long number(const char *name, long standard)
 
 static enum mode mode_of(const char *name)
 {
-    static const char *const names[] = {"", "kill", "torn", "fail", "late", "short"};
-    for (int i = 1; name != NULL && i < 6; i++)
+    static const char *const names[] = {"",     "kill",  "torn",  "fail",
+                                        "late", "short", "stall", "stop"};
+    for (int i = 1; name != NULL && i < 8; i++)
         if (strcmp(name, names[i]) == 0)
             return (enum mode)i;
     return NONE;
@@ -121,7 +126,9 @@ __attribute__((constructor)) static void begin(void)
     plan.last = number("WEIR_FAULT_LAST", plan.at);
     plan.error = (int)number("WEIR_FAULT_ERRNO", EIO);
     plan.only = getenv("WEIR_FAULT_ONLY");
+    plan.once = getenv("WEIR_FAULT_ONCE");
     plan.old_rename = getenv("WEIR_FAULT_OLD_RENAME") != NULL;
+    plan.no_lock = getenv("WEIR_FAULT_NO_LOCK") != NULL;
     plan.trace = getenv("WEIR_FAULT_TRACE") != NULL;
     const char *log = getenv("WEIR_FAULT_LOG");
     if (log != NULL)
@@ -196,6 +203,15 @@ static void die(void)
     }
 }
 
+static bool may_fire(void)
+{
+    int made = plan.once == NULL ? -1 : open(plan.once, O_CREAT | O_EXCL | O_WRONLY, 0600);
+
+    if (made >= 0)
+        libc.close(made);
+    return plan.once == NULL || made >= 0;
+}
+
 /* Counts the call, and says what is to become of it: NONE, TORN, FAIL, LATE or SHORT. */
 static enum mode meet(const char *call, int file, const char *path)
 {
@@ -217,8 +233,16 @@ static enum mode meet(const char *call, int file, const char *path)
             note("call %ld %s\n", k, place);
         memcpy(before, place, sizeof before);
     }
+    if (mode != NONE && !may_fire())
+        mode = NONE;
     if (mode == KILL || (mode == TORN && strcmp(call, "pwrite") != 0))
         die();
+    while (mode == STALL)
+        pause();
+    if (mode == STOP) {
+        raise(SIGSTOP);
+        mode = NONE;
+    }
     errno = kept;
     return mode;
 }
@@ -376,6 +400,8 @@ int fcntl(int file, int command, ...)
     void *argument = va_arg(list, void *); /* an int comes through as well, on Linux */
     va_end(list);
     enum mode what = command == F_OFD_SETLK ? meet("fcntl", file, NULL) : NONE;
+    if (plan.no_lock && command == F_OFD_SETLK && what == NONE)
+        return 0;
     return what == FAIL ? failed() : (int)leave(what, libc.fcntl(file, command, argument));
 }
 
