@@ -167,12 +167,14 @@ static bool part_enter(struct part *part, uint64_t slot)
 
 /* Where the key seems to be there already, both entries will be read. Inlined by force, as
  * prefetch_slot is. */
-static inline __attribute__((always_inline)) void prefetch_entries(const struct state *state,
+static inline __attribute__((always_inline)) void prefetch_entries(const struct part *part,
                                                                    uint64_t slot)
 {
-    uint64_t home = home_of(slot_tag(slot), state->shift), next = (home + 1) & state->mask;
-    uint64_t other =
-        slot_tag(state->slots[home]) == slot_tag(slot) ? state->slots[home] : state->slots[next];
+    const struct state *state = part->state;
+    uint64_t at = home_of(slot_tag(slot), state->shift);
+    if (slot_tag(state->slots[at]) != slot_tag(slot) && at + 1 < part->end)
+        at++; /* what is beyond the end, another hand may be writing */
+    uint64_t other = state->slots[at];
     if (slot_tag(other) != slot_tag(slot) || slot_lead(other) == 0)
         return;
     __builtin_prefetch(entry_at(state, slot_lead(slot)));
@@ -189,7 +191,7 @@ static void part_take(struct part *part, struct pile_block *block)
         if (i + 2 * AHEAD < count)
             prefetch_slot(state, slot_tag(block->slots[i + 2 * AHEAD]));
         if (i + AHEAD < count)
-            prefetch_entries(state, block->slots[i + AHEAD]);
+            prefetch_entries(part, block->slots[i + AHEAD]);
         if (!part_enter(part, block->slots[i]))
             block->slots[block->count++] = block->slots[i];
     }

@@ -3,8 +3,8 @@
  * state_inside: what the files behind state.h share. state.c reads and writes keys, state_index.c
  * keeps the slots, state_log.c chunks and segments, state_compact.c gives garbage back,
  * state_scan.c walks all entries, state_load.c takes a cut's segments back, state_build.c makes the
- * index of them, state_order.c keeps the
- * order of entries of lists, maps and timers, state_expiry.c knows which values have expired.
+ * index of them, state_order.c keeps the order of entries of lists, maps and timers, state_expiry.c
+ * knows which values have expired.
  *
  * Layout in memory:
  *
@@ -62,7 +62,7 @@
 #define COMPACT_RATE 4u               /* bytes looked at for each byte appended */
 #define MERGE_RATE 16u                /* while there are too many segments */
 #define COMPACT_STEP ((uint64_t)4096) /* at a time, at least */
-#define SPAN 32u                      /* keys whose cache misses overlap: loading, compaction */
+#define SPAN 32u                      /* keys whose cache misses overlap: compaction */
 
 _Static_assert(STATE_KEY_LIMIT < ENTRY_OLDER && STATE_VALUE_LIMIT < ENTRY_OLDER,
                "sizes leave the flags");

@@ -280,9 +280,9 @@ static void on_event(void *self, const struct weir_event *event)
 {
     struct golden_job *job = self;
 
-    watch_event(&job->flow.watch, event);
     if (event->kind == WEIR_EVENT_COMMITTED && event->id == job->dies_at)
-        raise(SIGKILL);
+        raise(SIGKILL); /* before anybody is told, who would be done */
+    watch_event(&job->flow.watch, event);
 }
 
 void golden_job_init(struct golden_job *job, const char *folder, uint32_t parallelism)

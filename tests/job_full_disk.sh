@@ -15,33 +15,14 @@ disk=$work/disk
 mkdir "$disk"
 if ! mount -t tmpfs -o size=1m,mode=0700 weir-test "$disk" 2>"$work/mount.said"; then
     echo "skipped: no file system can be mounted here: $(head -n 1 "$work/mount.said")"
-    trap 'rm -rf "$work"' EXIT
     exit 77
 fi
 
-# The job must be gone before its file system can be.
-leave() {
-    local code=$? job
-    set +e
-    for job in $(jobs -p); do
-        kill -KILL "$job" 2>/dev/null
-    done
-    wait 2>/dev/null
-    ((code == 0)) || tail -n 5 "$log"
-    umount "$disk"
-    rm -rf "$work"
-    exit "$code"
-}
-trap leave EXIT
-
 store=$disk/store out=$work/out log=$work/run.log
 
-newest() {
-    checkpoints "$store" | tail -n 1
-}
 newer_than() { # ID
     local id
-    id=$(newest)
+    id=$(newest "$store")
     ((${id:-0} > $1))
 }
 aborted() { # HOW_MANY: as the log tells, "(and N before it)" included
@@ -61,7 +42,7 @@ try() { # final|updates
         --set "input=$work/text" --set "output=$out" --set "emit=$1"
     until_true 20 has_checkpoints "$store" 2 || fail "no checkpoints after 20 s"
     fill || fail "the file system does not fill up"
-    before=$(newest)
+    before=$(newest "$store")
     sleep 0.5 # the tail of what was committed comes out
     lines_before=$(published "$out" | wc -l)
     until_true 20 aborted 10 || fail "no ten checkpoints came to nothing on a full disk"

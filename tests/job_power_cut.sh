@@ -18,21 +18,6 @@ cuts=${WEIR_CUTS:-12}
 image=$work/image disk=$work/disk
 mkdir "$disk"
 
-# The file system goes before its folder, and after all who use it.
-leave() {
-    local code=$? job
-    set +e
-    for job in $(jobs -p); do
-        kill -KILL "$job" 2>/dev/null
-    done
-    wait 2>/dev/null
-    ((code == 0 || code == 77)) || tail -n 5 "$work"/*.log
-    umount "$disk" 2>/dev/null
-    rm -rf "$work"
-    exit "$code"
-}
-trap leave EXIT
-
 # To skip is for who may not: a test that can be run and is not is a failure.
 make_disk() {
     truncate -s 64M "$image"

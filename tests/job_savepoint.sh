@@ -56,9 +56,6 @@ hurries() { # to the end, without its pace
     ends 6
     expect 0 'ended: all input is processed' "${job[@]}" --store "$store"
 }
-newest() {
-    checkpoints "$1" | tail -n 1
-}
 
 # Every byte, name, size and time of a directory.
 picture() {

@@ -3,12 +3,12 @@
 #
 # run.sh [--full] - everything that is promised, on a Debian with nothing installed.
 #
-# Installs what is missing, builds with gcc, with clang and its sanitizers, with the thread sanitizer
-# and with libFuzzer, then runs the tests of all builds as one ctest run, whose summary is the last
-# thing printed. Exits non-zero if anything failed. --full (hours more) also builds as users do with
-# clang, runs the tests named ..._full and writes their figures to tests/LAST_FULL.md, and how often
-# each fault was made to happen to tests/FAULTS.md. JOBS (default: the processors, at most 4) is how
-# many things run at once, and one test more.
+# Installs what is missing, builds with gcc, with clang and its sanitizers, with the thread
+# sanitizer and with libFuzzer, then runs the tests of all builds as one ctest run, whose summary is
+# the last thing printed. Exits non-zero if anything failed. --full (hours more) also builds as
+# users do with clang, runs the tests named ..._full and writes their figures to tests/LAST_FULL.md,
+# and how often each fault was made to happen to tests/FAULTS.md. JOBS (default: the processors, at
+# most 4) is how many things run at once, and one test more.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 exec </dev/null

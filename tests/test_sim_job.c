@@ -466,15 +466,15 @@ Test(sim_job, gap_in_time_is_one_late_tick)
     struct sim_trouble none = {0};
     struct sim_result whole = lives_after(&none);
     uint32_t aborted = 0, gaps = 0;
+    const uint64_t stride = explore_share() > 1 ? 49 : 7;
 
-    for (uint64_t k = 1; k<whole.first_steps; k += explore_share()> 1 ? 49 : 7) {
+    for (uint64_t k = 1; k < whole.first_steps; k += stride) {
         struct sim_trouble gap = {
             .fault = SIM_FAULT_PAUSE, .k = k, .harder = true, .pause_ns = 100000000000};
         struct sim_result result = lives_after(&gap);
         int64_t rest_ns = result.virtual_ns - gap.pause_ns;
-        if (result.faults_hit[SIM_FAULT_PAUSE] ==
-            0) /* after another schedule, it was over before */
-            continue;
+        if (result.faults_hit[SIM_FAULT_PAUSE] == 0)
+            continue; /* after another schedule, it was over before */
         cr_assert_leq(result.aborts, whole.aborts + 2, "at step %d", (int)k);
         cr_assert_leq(result.commits, 2 + rest_ns / SMALL_INTERVAL_NS, "at step %d", (int)k);
         aborted += result.aborts;

@@ -220,6 +220,8 @@ if(WEIR_FUZZ)
         set(run bash ${PROJECT_SOURCE_DIR}/tests/fuzz/run --build ${PROJECT_BINARY_DIR})
         weir_test(${name} 120 ${run} --seconds 4 ${name})
         weir_test(${name}_full 30 ${run} --seconds 120 ${name})
+        set_tests_properties(${WEIR_TEST_PREFIX}${name} ${WEIR_TEST_PREFIX}${name}_full PROPERTIES
+            RESOURCE_LOCK ${name}_corpus)
     endforeach()
     get_property(others DIRECTORY PROPERTY BUILDSYSTEM_TARGETS)
     list(REMOVE_ITEM others fuzz)

@@ -13,16 +13,17 @@ seed=${WEIR_SEED:-$((RANDOM * 32768 + RANDOM))}
 RANDOM=$((seed % 32768))
 work=$(mktemp -d "${TMPDIR:-/tmp}/weir-job.XXXXXX")
 
-finish() {
+finish() { # $disk: a file system of the test's own; it goes after all who use it
     local code=$? pid
     for pid in $(jobs -p); do # children of this shell that still run, nobody else
         kill -KILL "$pid" 2>/dev/null || true
     done
     wait
-    if ((code != 0)); then
+    if ((code != 0 && code != 77)); then
         echo "FAILED (exit $code); seed $seed; the last lines of each log:"
         tail -n 5 "$work"/*.log 2>/dev/null || true
     fi
+    [[ -z ${disk:-} ]] || umount "$disk" 2>/dev/null || true
     rm -rf "$work"
 }
 trap finish EXIT
