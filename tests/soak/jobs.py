@@ -36,6 +36,7 @@ class Job:
     program = None  # below the build folder
     rescales = True  # each life may have another parallelism
     moves = True  # a savepoint of it may be gone on from in another store
+    is_keyed = True
     lives_of_its_own = ()  # troubles that only this job has
     most = 5  # parallelism
     source_splits = 1  # parts of the input; one source has all of one
@@ -43,7 +44,7 @@ class Job:
     def __init__(self, folder, chance):
         self.folder, self.chance = folder, chance
         self.output = self.path("out")
-        self.seconds = chance.uniform(0.8, 4)
+        self.seconds = chance.uniform(0.8, 4) * (4 if chance.random() < 0.1 else 1)
         self.rate = chance.randrange(2000, 9000)  # lines a second, over all sources
         self.lines = int(self.seconds * self.rate)
         self.sums = {}
@@ -279,7 +280,6 @@ class Bank(Job):
 class Orders(Job):
     """Rows in two tables of an SQLite database, by transactions."""
     program = "examples/sqlite_sink"
-    moves = False  # savepoints and databases: another store is another history
 
     def prepare(self):
         self.writers = self.chance.randrange(1, 4)
@@ -326,7 +326,8 @@ class Lines(Job):
     """A source that others write to while the job lives, and dies."""
     program = "tests/programs/lines"
     rescales = False
-    moves = False
+    moves = False  # a journal stays with its store
+    is_keyed = False
     most = 1
 
     def pace(self, _):

@@ -15,6 +15,8 @@ import time
 STARTS = 30  # seconds that a start may take
 PATIENCE = 120  # and a stop, or what is left of the input: then it hangs
 STOPPED = 6
+# The troubles that are more than a signal, by which they are counted.
+FAULTS = ("error", "full disk", "short", "interrupted", "stall", "halt", "network", "operator")
 
 
 class Broken(Exception):
@@ -148,12 +150,14 @@ class Life:
 
     def worker(self):
         """Who does the work: it, or its child."""
-        pid = self.process.pid
+        pid, children = self.process.pid, []
         if self.plan.supervised:
-            with open("/proc/%d/task/%d/children" % (pid, pid), encoding="ascii") as file:
-                children = file.read().split()
-            pid = int(children[0]) if children else pid
-        return pid
+            try:
+                with open("/proc/%d/task/%d/children" % (pid, pid), encoding="ascii") as file:
+                    children = file.read().split()
+            except OSError:
+                pass  # it has just ended
+        return int(children[0]) if children else pid
 
     def send(self, pid, number):
         try:
@@ -264,8 +268,8 @@ class Life:
         if self.detour is not None:
             self.detour.terminate()
             sums = dict(re.findall(rb"(\w+)=(\d+)", self.detour.communicate()[0]))
-            self.count["network"] += sum(int(sums[name]) for name in sums
-                                         if name.startswith(b"cut_"))
+            self.count["network"] += sum(int(sums[name]) for name in sums if re.match(
+                rb"cut_(in_|between)", name))  # and not those that went with another
             self.count["disorder"] += sum(int(sums.get(name, 0)) for name in (
                 b"items_overtaken", b"credits_overtaken", b"items_twice", b"credits_twice"))
 
@@ -281,6 +285,7 @@ class Life:
         died = [event for event in told if event["event"] == "died"]
         ended = sum(event.get("ends", False) for event in told if event["event"] == "hung")
         killed = sum(event.get("signal") == signal.SIGKILL for event in died)
+        self.count["trouble " + self.plan.trouble] = 1
         self.count["commits"] = named["committed"]
         self.count["aborted"] = named["aborted"]
         self.count["restored"] = named["restored"]
@@ -299,8 +304,7 @@ class Life:
             self.count["fired"] = fired
 
     def faults(self):
-        return {name: self.count[name] for name in (
-            "error", "full disk", "short", "interrupted", "stall", "halt", "network", "operator")}
+        return {name: self.count[name] for name in FAULTS}
 
     def judge(self):
         code = self.process.returncode

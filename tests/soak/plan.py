@@ -35,7 +35,7 @@ class Plan:
     def told(self):
         where = ["", " after %d ms" % self.after_ms, " after %d commits" % self.commits]
         words = [self.trouble + where[0 if self.trouble == "none" else 2 if self.commits else 1]]
-        words += ["parallelism %d" % self.parallelism] + self.options + self.parameters
+        words += ["parallelism %d" % self.parallelism, " ".join(self.options), *self.parameters]
         words += ["%s=%s" % item for item in self.shim.items()]
         words += ["network " + " ".join(self.network)] if self.network else []
         return ", ".join(words + ["%s at %d ms" % (what, ms) for ms, what in self.meanwhile])
@@ -46,7 +46,7 @@ def draw(chance, job, last):
     trouble = "none" if last else chance.choice(TROUBLES + job.lives_of_its_own)
     parallelism = chance.randint(1, job.most) if job.rescales else job.parallelism
     plan = Plan(trouble, parallelism, chance.randrange(50, 1500))
-    plan.options = options(chance, plan)
+    plan.options = options(chance, plan, job.is_keyed)
     if trouble in ("kill worker", "operator", "stall") or chance.random() < 0.2:
         supervise(chance, plan)
     elif not last:  # else its program would have to begin again, and the turn with it
@@ -64,7 +64,7 @@ def draw(chance, job, last):
     return plan
 
 
-def options(chance, plan):
+def options(chance, plan, is_keyed):
     interval = int(math.exp(chance.uniform(math.log(5), math.log(1000))))
     drawn = ["--mode", chance.choice(MODES), "--interval", "%dms" % interval,
              "--retain", str(chance.randint(1, 5)), "--restart-delay", "10ms"]
@@ -72,7 +72,7 @@ def options(chance, plan):
         drawn += ["--alignment-max", "%dms" % chance.choice((1, 5, 50))]
     if chance.random() < 0.4:
         drawn += ["--full-every", str(chance.randint(1, 6))]
-    if chance.random() < 0.4:
+    if is_keyed and chance.random() < 0.4:
         drawn += ["--state-memory", "%dKiB" % (plan.parallelism * chance.choice((16, 64, 1024)))]
     if chance.random() < 0.3:
         drawn += ["--memory-max", chance.choice(("256MiB", "1GiB"))]
@@ -148,7 +148,7 @@ def full_disk(chance, plan):
 
 def short(chance, plan):
     plan.shim = {"FAULT": "short", "ONLY": "pread,pwrite", "AT": chance.randrange(1, 60)}
-    plan.shim["LAST"] = plan.shim["AT"] + chance.choice((1, 10, FOR_EVER)) - 1
+    plan.shim["LAST"] = plan.shim["AT"] + chance.choice((1, 10, 100)) - 1
 
 
 def interrupted(chance, plan):

@@ -12,6 +12,7 @@ import plan
 from life import PATIENCE, STOPPED, Broken, Life, processes_of
 
 MOST_LIVES = 7  # with a trouble, in a turn
+PLANTS = ("lost", "doubled", "damaged", "left", "outlived")  # besides those of tools/planted.c
 IN_STORE = {"LOCK", "data", "checkpoints", "nodes", "scratch"}
 
 
@@ -20,7 +21,8 @@ class Interrupted(Exception):
 
 
 class Turn:
-    """`over`: an event, set when soak is to end. `planted`: what is broken on purpose, or None."""
+    """`over`: an event, set when soak is to end. `planted`: what is broken on purpose, or None: one
+    of PLANTS, or a bug that tools/planted.c has."""
 
     def __init__(self, build, folder, seed, number, most_lives, over, planted=None):
         self.build, self.folder, self.number, self.over = build, folder, number, over
@@ -31,12 +33,18 @@ class Turn:
         os.makedirs(folder)
         for name in ("session", "tmp"):  # what is left in them is left by weir
             os.mkdir(self.path(name), 0o700)
-        self.job = kinds[number % len(kinds)](folder, chance)
+        kind = kinds[number % len(kinds)]
+        if planted:
+            kind = jobs.Faulty if planted == "outlived" else jobs.Words
+        self.job = kind(folder, chance)
         self.job.parallelism = chance.randint(1, self.job.most)
         self.plans = [plan.draw(chance, self.job, False)
                       for _ in range(min(most_lives, chance.randint(2, MOST_LIVES)))]
         self.plans += [plan.draw(chance, self.job, True) for _ in range(2)]
-        self.program = self.built(self.job.program)
+        if planted == "outlived":
+            self.plans[-2].parameters = ["fault=leave-child", "every=100"]
+        asleep = planted in (None, *PLANTS)
+        self.program = self.built(self.job.program if asleep else "tests/planted")
         self.stores, self.savepoints, self.started_from = [self.path("store.1")], [], None
         self.count = collections.Counter()
         self.helpers = []
@@ -52,7 +60,8 @@ class Turn:
         return self.stores[-1]
 
     def environment(self):
-        return dict(os.environ, LC_ALL="C", XDG_RUNTIME_DIR=self.path("session"),
+        woken = {"WEIR_PLANT": self.planted} if self.planted else {}
+        return dict(os.environ, **woken, LC_ALL="C", XDG_RUNTIME_DIR=self.path("session"),
                     TMPDIR=self.path("tmp"), **self.job.environment())
 
     def look_up(self):
@@ -157,7 +166,7 @@ class Turn:
         """No scratch file, no staged output, no container without a manifest."""
         left = [name for name in os.listdir(self.store) if name not in IN_STORE]
         for folder in (self.path("session"), self.path("tmp"), os.path.join(self.store, "scratch")):
-            left += os.listdir(folder) if os.path.isdir(folder) else []
+            left += [name for _, _, names in os.walk(folder) for name in names]
         for folder in self.job.outputs():
             left += [name for name in os.listdir(folder)
                      if not name.startswith("part-") and name != ".weir-history"]
@@ -182,7 +191,8 @@ class Turn:
                 file.seek(70)
                 file.write(bytes([byte ^ 1]))
         elif self.planted == "left":
-            open(os.path.join(self.store, "data", "0000000001-99999999999999999999.seg"), "wb").close()
+            with open(os.path.join(self.store, "data", "%010d-%020d.seg" % (1, 999999)), "wb"):
+                pass
 
     def remove(self):
         shutil.rmtree(self.folder, ignore_errors=True)
