@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * sound: reads all of each store and savepoint that is named, down to the last record in flight, and
- * says what is wrong.
+ * sound: reads all of each store and savepoint that is named, down to the last record in flight,
+ * and says what is wrong.
  *
  *     sound STORE...       0: all of them are sound; 1: one is not; 2: none is named
  */

@@ -24,7 +24,8 @@ class Broken(Exception):
 
 
 def processes_of(session):
-    """The numbers of the live processes of a session."""
+    """The numbers of the live processes of a session. One that is dead may have threads that are not
+    yet, and with them all that it holds, the lock of a store too."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -33,7 +34,7 @@ def processes_of(session):
                     words = file.read().rpartition(")")[2].split()
             except OSError:
                 continue
-            if int(words[3]) == session and words[0] != "Z":
+            if int(words[3]) == session and (words[0] != "Z" or int(words[17]) > 1):
                 found.append(int(name))
     return found
 

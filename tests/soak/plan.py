@@ -9,8 +9,8 @@ import math
 MODES = ("aligned", "unaligned", "adaptive")
 # How a life ends that is not a turn's last. Those that kill need no luck, so they come more often.
 TROUBLES = ("kill", "kill", "kill in start", "kill at commit", "kill at commit", "kill at call",
-            "kill at call", "kill worker", "stop", "stop", "savepoint", "savepoint", "error", "error",
-            "full disk", "short", "interrupted", "stall", "halt", "network", "network")
+            "kill at call", "kill worker", "stop", "stop", "savepoint", "savepoint", "error",
+            "error", "full disk", "short", "interrupted", "stall", "halt", "network", "network")
 CHANGING = "pwrite,fsync,mkdirat,unlinkat,renameat,renameat2,linkat"
 EIO, ENOMEM, EMFILE, ENOSPC, EINTR = 5, 12, 24, 28, 4
 FOR_EVER = 1000000000
