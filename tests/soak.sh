@@ -27,7 +27,7 @@ say() {
 
 install_missing() {
     local package missing=()
-    for package in gcc libc6-dev cmake make pkg-config gawk procps python3 libzmq3-dev \
+    for package in gcc libc6-dev cmake make pkg-config python3 libzmq3-dev \
         libczmq-dev liblz4-dev libxxhash-dev libjansson-dev libcsv-dev libsqlite3-dev \
         libcriterion-dev; do
         # shellcheck disable=SC2016
