@@ -14,6 +14,7 @@ import time
 
 STARTS = 30  # seconds that a start may take
 PATIENCE = 120  # and a stop, or what is left of the input: then it hangs
+LEAVES = 5  # and what has been killed with it
 STOPPED = 6
 # The troubles that are more than a signal, by which they are counted.
 FAULTS = ("error", "full disk", "short", "interrupted", "stall", "halt", "network", "operator")
@@ -310,7 +311,7 @@ class Life:
     def judge(self):
         code = self.process.returncode
         left = processes_of(self.process.pid)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + LEAVES
         while left and time.monotonic() < deadline:
             time.sleep(0.02)
             left = processes_of(self.process.pid)

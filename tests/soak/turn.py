@@ -16,6 +16,12 @@ PLANTS = ("lost", "doubled", "damaged", "left", "outlived")  # besides those of 
 IN_STORE = {"LOCK", "data", "checkpoints", "nodes", "scratch"}
 
 
+def is_unnamed_soon(path):
+    """A scratch file loses its name before anything is written to it. Of a run that was killed in
+    between it stays, empty, until one comes that needs scratch files."""
+    return path.endswith(".spill") and os.path.getsize(path) == 0
+
+
 class Interrupted(Exception):
     """Somebody wants soak to end."""
 
@@ -166,7 +172,8 @@ class Turn:
         """No scratch file, no staged output, no container without a manifest."""
         left = [name for name in os.listdir(self.store) if name not in IN_STORE]
         for folder in (self.path("session"), self.path("tmp"), os.path.join(self.store, "scratch")):
-            left += [name for _, _, names in os.walk(folder) for name in names]
+            left += [name for inside, _, names in os.walk(folder) for name in names
+                     if not is_unnamed_soon(os.path.join(inside, name))]
         for folder in self.job.outputs():
             left += [name for name in os.listdir(folder)
                      if not name.startswith("part-") and name != ".weir-history"]
