@@ -25,8 +25,8 @@ class Broken(Exception):
 
 
 def processes_of(session):
-    """The numbers of the live processes of a session. One that is dead may have threads that are not
-    yet, and with them all that it holds, the lock of a store too."""
+    """The numbers of the live processes of a session. One that is dead may have threads that are
+    not yet, and with them all that it holds, the lock of a store too."""
     found = []
     for name in os.listdir("/proc"):
         if name.isdigit():

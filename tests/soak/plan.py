@@ -97,7 +97,7 @@ def meanwhile(chance, plan):
     # Another run of the same store; where this one may fail it could take its place.
     if plan.trouble in ("kill", "stop", "none") and not plan.supervised and chance.random() < 0.2:
         done.append("rival")
-    return sorted((chance.randrange(plan.after_ms), what) for what in done)
+    return sorted((chance.randint(0, plan.after_ms), what) for what in done)
 
 
 # ---- the troubles --------------------------------------------------------------------------------
