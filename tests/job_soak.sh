@@ -80,6 +80,9 @@ what_is_wrong_is_found() {
     grep -q 'checksum does not match' "$work/damaged.log" || fail "the damage is not named"
     finds left 'left over: .*999999.seg' 0 0
     finds outlived '[0-9]+ of its processes outlived it' 0 0
+    cmp <(grep '^life ' "$work/lost.log") <(grep '^life ' "$work/doubled.log") ||
+        fail "the same seed and turn, and other decisions"
+    grep -q '^life 2: none, parallelism' "$work/lost.log" || fail "no decisions are told"
     exercised what_is_wrong_is_found 5
 }
 

@@ -46,7 +46,7 @@ class Life:
         self.log = turn.path("life.%d.json" % number)
         self.errors = turn.path("life.%d.err" % number)
         self.broken = turn.path("life.%d.calls" % number)
-        self.process = self.detour = self.told = None
+        self.process = self.detour = self.told = self.error = None
         self.asked = set()  # kinds of ends that it was asked for
         self.count = collections.Counter()
 
@@ -260,7 +260,7 @@ class Life:
             if self.has_started():
                 self.send(self.process.pid, signal.SIGUSR2)  # who waits for what, into the log
                 self.goes_on_for(2)
-            raise Broken("it hangs")
+            raise Broken("it hangs: %s" % os.path.basename(self.log))
 
     def clear(self):
         """Nobody is left; what was not there to be found does not count against the life."""
@@ -284,6 +284,7 @@ class Life:
                 except ValueError as error:
                     raise Broken("no JSON: %r" % line[:200]) from error
         named = collections.Counter(event["event"] for event in told)
+        self.error = next((event["error"] for event in reversed(told) if "error" in event), "?")
         died = [event for event in told if event["event"] == "died"]
         ended = sum(event.get("ends", False) for event in told if event["event"] == "hung")
         killed = sum(event.get("signal") == signal.SIGKILL for event in died)
@@ -328,5 +329,5 @@ class Life:
         if hurt:
             allowed |= {3, 5}
         if code not in allowed:
-            raise Broken("exit %d" % code)
+            raise Broken("exit %d of %s: %s" % (code, os.path.basename(self.log), self.error))
         return code == 0

@@ -34,7 +34,7 @@ class Turn:
         self.build, self.folder, self.number, self.over = build, folder, number, over
         self.planted = planted
         chance = random.Random("%d %d" % (seed, number))
-        kinds = list(jobs.KINDS)
+        kinds = [kind for kind in jobs.KINDS if os.path.exists(self.built(kind.program))]
         random.Random(seed).shuffle(kinds)
         os.makedirs(folder)
         for name in ("session", "tmp"):  # what is left in them is left by weir
