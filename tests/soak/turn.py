@@ -12,14 +12,15 @@ import plan
 from life import PATIENCE, STOPPED, Broken, Life, processes_of
 
 MOST_LIVES = 7  # with a trouble, in a turn
+PAGE = 4096  # bytes: what is tried before anything is written
 PLANTS = ("lost", "doubled", "damaged", "left", "outlived")  # besides those of tools/planted.c
 IN_STORE = {"LOCK", "data", "checkpoints", "nodes", "scratch"}
 
 
-def is_unnamed_soon(path):
-    """A scratch file loses its name before anything is written to it. Of a run that was killed in
-    between it stays, empty, until one comes that needs scratch files."""
-    return path.endswith(".spill") and os.path.getsize(path) == 0
+def is_scratch(path):
+    """A scratch file loses its name as soon as it is made. Of a run that is killed in between, or
+    whose disk fails, it stays until a run comes that needs scratch files: next to nothing."""
+    return path.endswith(".spill") and os.path.getsize(path) <= PAGE
 
 
 class Interrupted(Exception):
@@ -173,7 +174,7 @@ class Turn:
         left = [name for name in os.listdir(self.store) if name not in IN_STORE]
         for folder in (self.path("session"), self.path("tmp"), os.path.join(self.store, "scratch")):
             left += [name for inside, _, names in os.walk(folder) for name in names
-                     if not is_unnamed_soon(os.path.join(inside, name))]
+                     if not is_scratch(os.path.join(inside, name))]
         for folder in self.job.outputs():
             left += [name for name in os.listdir(folder)
                      if not name.startswith("part-") and name != ".weir-history"]
