@@ -202,7 +202,7 @@ class Silence(Job):
                     if time is not None:
                         due[name + b"back after %d" % (time - last)] += 1
             due[name + b"seen %d" % len(times)] += 1
-        return due
+        return +due
 
 
 class Visits(Job):
