@@ -108,45 +108,9 @@ revenue() { # SALES PRICES
 
 # ---- sessionize ----
 
-# Requests sorted by client and time, and cut where the gap is: no watermark, no timer.
-visits() { # LOG, to $work/visits and $work/left-out
-    python3 - "$1" "$work/visits" "$work/left-out" <<'PYTHON'
-import re, sys
-from collections import Counter, defaultdict
-from datetime import datetime
-
-FORM = re.compile(rb'([^ ]+) [^ ]+ [^\[]+\[([^\]]+)\] "(?:[^"\\]|\\.)*" \d{3} (\d{1,15}|-)'
-                  rb' "(?:[^"\\]|\\.)*" "((?:[^"\\]|\\.)*)"')
-requests, left_out, latest = defaultdict(list), Counter(), None
-with open(sys.argv[1], "rb") as log:
-    for line in log.read().split(b"\n")[:-1]:
-        fields = FORM.fullmatch(line)
-        try:
-            time = int(datetime.strptime(fields[2].decode(), "%d/%b/%Y:%H:%M:%S %z").timestamp())
-        except (TypeError, ValueError):
-            left_out["malformed"] += 1
-            continue
-        if latest is not None and time < latest - 120:
-            left_out["late"] += 1
-            continue
-        latest = time if latest is None else max(latest, time)
-        sent = 0 if fields[3] == b"-" else int(fields[3])
-        requests[fields[1] + b' "' + fields[4] + b'"'].append((time, sent))
-with open(sys.argv[2], "wb") as out:
-    for client, list_of in requests.items():
-        list_of.sort()
-        visit = []
-        for time, sent in list_of + [(float("inf"), 0)]:
-            if visit and time - visit[-1][0] >= 1800:
-                out.write(b"%d\t%d\t%d\t%d\t%s\n" % (visit[0][0], visit[-1][0], len(visit),
-                                                    sum(v[1] for v in visit), client))
-                visit = []
-            visit.append((time, sent))
-with open(sys.argv[3], "w") as out:
-    out.writelines(f"{count}\t{why}\n" for why, count in left_out.items())
-PYTHON
-    sort -o "$work/visits" "$work/visits"
-    sort -o "$work/left-out" "$work/left-out"
+# To $work/visits and $work/left-out.
+visits() { # LOG
+    python3 "$root/tests/tools/visits.py" "$1" "$work/visits" "$work/left-out"
 }
 
 all=0 runs=0

@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "control.h"
@@ -951,6 +952,37 @@ Test(control, what_a_killed_program_has_left_is_replaced)
                  error.text);
     cr_assert_eq(find(), WEIR_OK);
     answers();
+}
+
+/* In place of libc's, for a program that is killed just before. */
+static bool dies_at_rename;
+int rename(const char *from, const char *to)
+{
+    if (dies_at_rename)
+        _exit(9);
+    return renameat(AT_FDCWD, from, AT_FDCWD, to);
+}
+
+Test(control, what_one_has_left_that_was_killed_before_its_socket_had_a_name_goes_away)
+{
+    struct control_socket sock;
+    int status;
+    const char *folder = scratch_join(scratch.path, "weir");
+    pid_t child = fork();
+    if (child == 0) {
+        dies_at_rename = true;
+        _exit(control_socket_open("0123456789abcdef-1", &sock, &error) == WEIR_OK);
+    }
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert_eq(WEXITSTATUS(status), 9, "it has not died where it should");
+    cr_assert_eq(entries(folder), 3, "it has left nothing");
+    cr_assert_eq(control_socket_open("0123456789abcdef-1", &sock, &error), WEIR_OK, "%s",
+                 error.text);
+    cr_expect_eq(entries(folder), 3, "., .. and a socket");
+    cr_expect(control_socket_answers(sock.path));
+    control_socket_remove(&sock);
+    close(sock.fd);
+    cr_expect_eq(entries(folder), 2);
 }
 
 Test(control, a_socket_that_is_somebody_elses_by_now_is_left_alone)

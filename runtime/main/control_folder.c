@@ -10,6 +10,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define UNNAMED ".new" /* behind the name of a socket that nobody is to find yet */
+
 enum { WAITING_CLIENTS = 64 };
 
 static enum weir_result refuse_path(struct weir_error *error, enum weir_result code,
@@ -36,10 +38,9 @@ static enum weir_result refuse_os(struct weir_error *error, const char *path, co
 /* False: there is no such folder, or a socket's path in it would be too long. */
 static bool name_folder(char *folder, const char *parent, const char *name)
 {
-    /* what follows: "/", the store's name, ".", a process number */
     int size = snprintf(folder, CONTROL_PATH_ROOM, "%s/%s", parent, name);
 
-    return size > 0 && size + 1 + CONTROL_NAME_ROOM + 1 + 10 <= CONTROL_PATH_ROOM;
+    return size > 0 && (size_t)size + 1 + CONTROL_NAME_ROOM + strlen(UNNAMED) <= CONTROL_PATH_ROOM;
 }
 
 static bool session_folder(char *folder)
@@ -104,16 +105,17 @@ static struct sockaddr_un address_of(const char *path)
     return address;
 }
 
-/* Under a name of its own, which then takes the place of the real one at once: whoever connects
- * meets either what was there or a socket that listens. */
+/* Under another name, which then takes the place of the real one at once: whoever connects meets
+ * either what was there or a socket that listens. That name is the store's too, whose lock we hold:
+ * of a program that is killed in between, the next one finds what it has left. */
 static enum weir_result listen_at(struct control_socket *sock, struct weir_error *error)
 {
-    char own[CONTROL_PATH_ROOM + 16];
+    char own[CONTROL_PATH_ROOM + sizeof UNNAMED];
     struct stat status;
 
-    snprintf(own, sizeof own, "%s.%d", sock->path, (int)getpid());
+    snprintf(own, sizeof own, "%s" UNNAMED, sock->path);
     struct sockaddr_un address = address_of(own);
-    unlink(own); /* of a killed program with the same number */
+    unlink(own); /* of a killed program */
     if (bind(sock->fd, (const struct sockaddr *)&address, sizeof address) != 0)
         return refuse_os(error, sock->path, "no socket there");
     if (chmod(own, 0600) != 0 || listen(sock->fd, WAITING_CLIENTS) != 0 ||
