@@ -665,11 +665,15 @@ void gate_consumed(struct gate *gate, uint32_t index, uint32_t count)
 /* ----------------------------------------------------------------------- event time -- */
 
 /* What travels on a feedback edge says nothing of time. */
-static bool counts(const struct gate *gate, uint32_t index)
+static bool is_timed(const struct gate *gate, uint32_t index)
 {
     const struct gate_input *input = &gate->inputs[index];
-    bool timed = input->restores ? !input->timeless : !gate->aligned[index].feedback;
-    return timed && !gate->aligned[index].end_reached;
+    return input->restores ? !input->timeless : !gate->aligned[index].feedback;
+}
+
+static bool counts(const struct gate *gate, uint32_t index)
+{
+    return is_timed(gate, index) && !gate->aligned[index].end_reached;
 }
 
 int64_t gate_watermark(const struct gate *gate)
@@ -688,6 +692,15 @@ int64_t gate_watermark(const struct gate *gate)
             least = input->watermark;
     }
     return counted || ended ? least : WEIR_NO_TIME;
+}
+
+int64_t gate_last_watermark(const struct gate *gate)
+{
+    int64_t last = WEIR_NO_TIME;
+    for (uint32_t i = 0; i < gate->input_count; i++)
+        if (is_timed(gate, i) && gate->inputs[i].watermark > last)
+            last = gate->inputs[i].watermark;
+    return last;
 }
 
 bool gate_idle(const struct gate *gate)

@@ -166,6 +166,9 @@ void gate_repeat_credits(struct gate *gate); /* those too that were returned bef
 /* The minimum over the inputs that count: neither feedback, nor idle nor ended; END_OF_TIME when
  * all have ended, WEIR_NO_TIME while one has none. */
 int64_t gate_watermark(const struct gate *gate);
+/* The highest that any input but feedback has said, whether it has ended or not; WEIR_NO_TIME: none
+ * has. Once all have ended no record is before it. */
+int64_t gate_last_watermark(const struct gate *gate);
 /* All that count and have not ended are idle, and one has not ended. */
 bool gate_idle(const struct gate *gate);
 

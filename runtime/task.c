@@ -347,6 +347,22 @@ static void tell_idleness(struct task *task)
     task->idle_emitted = emitted_by_all(task);
 }
 
+/* Before the end of time comes what inputs have said of time at last. Else that would count or not
+ * by which of them ended first: one that has ended holds nobody back, and says nothing any more. */
+static void raise_watermark(struct task *task)
+{
+    int64_t least = gate_watermark(&task->gate), last;
+    if (least <= task->watermark)
+        return;
+    last = least == WEIR_END_OF_TIME ? gate_last_watermark(&task->gate) : least;
+    task->time_ends = last > task->watermark && last < least;
+    if (task->time_ends)
+        least = last;
+    for (uint32_t i = 0; least == WEIR_END_OF_TIME && i < task->operator_count; i++)
+        context_event_time_ends(&task->operators[i]);
+    task->watermark = least;
+}
+
 /* Timers first, one a step, those too that were set for a time already past; the watermark goes on
  * when none is due any more. True: something was done. */
 static bool advance_time(struct task *task)
@@ -366,6 +382,10 @@ static bool advance_time(struct task *task)
         outlet_watermark(&task->outlet, task->forwarded);
         return true;
     }
+    if (task->time_ends) {
+        raise_watermark(task);
+        return true;
+    }
     tell_idleness(task);
     return false;
 }
@@ -379,16 +399,6 @@ static int64_t next_clock_timer(const struct task *task)
         next = own < next && !context->finished ? own : next;
     }
     return next;
-}
-
-static void raise_watermark(struct task *task)
-{
-    int64_t least = gate_watermark(&task->gate);
-    if (least <= task->watermark)
-        return;
-    for (uint32_t i = 0; least == WEIR_END_OF_TIME && i < task->operator_count; i++)
-        context_event_time_ends(&task->operators[i]);
-    task->watermark = least;
 }
 
 /* ------------------------------------------------------------------------ processing -- */

@@ -75,6 +75,7 @@ struct task {
     bool looping;           /* there is none left, and the coordinator was told */
     bool at_rest;           /* the loop is empty for good */
     int64_t watermark, forwarded;
+    bool time_ends;        /* the watermark is the last before WEIR_END_OF_TIME */
     int64_t limit;         /* of the watermark behind the head: weir_watermark_limit */
     bool idle_wanted;      /* an operator has said so */
     int idle_told;         /* what readers know: 1 idle, 0 not, -1 unknown */

@@ -356,7 +356,10 @@ WEIR_API bool weir_restored(const struct weir_context *context);
 WEIR_API int64_t weir_now(const struct weir_context *context);       /* monotonic, ns */
 WEIR_API int64_t weir_wall_time(const struct weir_context *context); /* since 1970, ns */
 WEIR_API uint64_t weir_random(struct weir_context *context); /* not repeated after a restart */
-WEIR_API int64_t weir_watermark(const struct weir_context *context); /* WEIR_NO_TIME: none yet */
+/* The least of the inputs that have neither ended nor fallen idle; WEIR_NO_TIME: none yet. When all
+ * have ended it passes the highest that any of them has said, and then is WEIR_END_OF_TIME: in
+ * whichever order they end, the same timers fire before that. */
+WEIR_API int64_t weir_watermark(const struct weir_context *context);
 WEIR_API const struct weir_allocator *
 weir_memory(const struct weir_context *context); /* may be NULL */
 WEIR_API void weir_log(struct weir_context *context, const char *format, ...) WEIR_PRINTF(2, 3);

@@ -361,6 +361,23 @@ Test(gate, the_watermark_is_the_least_of_the_inputs_that_count)
     close_gate();
 }
 
+Test(gate, what_was_said_of_time_at_last_is_known_when_all_have_ended)
+{
+    open_gate(8, 1 << 20);
+    cr_expect_eq(gate_last_watermark(&gate), WEIR_NO_TIME);
+    watermark(1, 20);
+    watermark(2, 30);
+    cr_expect_eq(gate_last_watermark(&gate), 30);
+    watermark(2, WEIR_NO_TIME); /* idle: it has said what it has said */
+    for (unsigned i = INPUTS; i-- > 0;) {
+        control(i, MESSAGE_END, 0);
+        reads(GATE_END, i);
+        aligner_end_reached(&gate.aligner, i);
+        cr_expect_eq(gate_last_watermark(&gate), 30);
+    }
+    close_gate();
+}
+
 /* ---------------------------------------------------------------------------- bad batches -- */
 
 /* A batch cut anywhere, or with any byte set to 0xff: records come out, or BROKEN; nothing is read

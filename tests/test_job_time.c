@@ -278,6 +278,17 @@ Test(job_time, the_least_watermark_of_the_inputs_that_count_is_forwarded)
     }
 }
 
+/* One says nothing of time and ends, now before the other one and now behind it. */
+Test(job_time, the_last_watermark_counts_whoever_ends_first)
+{
+    static const int clocked[] = {1, MARK + 300, -1}, silent[] = {-1},
+                     behind[] = {6, MARK + 50, -1};
+    for (int turn = 0; turn < 30; turn++) {
+        join(clocked, turn < 20 ? silent : behind, turn % 2, 300);
+        join(turn < 20 ? silent : behind, clocked, turn % 2, 300);
+    }
+}
+
 /* ------------------------------------------------------------------------ after the end -- */
 
 /* Idle for a second, then ends. */
