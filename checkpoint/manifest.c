@@ -1057,7 +1057,8 @@ enum weir_result manifest_parse(const char *text, size_t size,
     if (result != WEIR_OK)
         return result;
     json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &reason);
-    if (root == NULL && json_error_code(&reason) == json_error_out_of_memory)
+    /* jansson gives no reason, and so no line, when its own objects get no memory. */
+    if (root == NULL && (json_error_code(&reason) == json_error_out_of_memory || reason.line < 0))
         return error_memory(error, "a manifest", size);
     if (root == NULL)
         return error_set(error, WEIR_DAMAGED, 0, "it is not JSON, line %d: %s", reason.line,

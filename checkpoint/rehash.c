@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rehash.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "error.h"
@@ -83,6 +84,7 @@ enum weir_result rehash_batch(struct rehash *rehash, struct rehash_channel *chan
                               struct weir_bytes items, struct weir_error *error)
 {
     const unsigned char *at = items.data;
+    assert(rehash->readers > 0);
     for (uint32_t r = 0; r < rehash->readers; r++)
         rehash->shares[r].size = rehash->shares[r].records = 0;
     while (items.size) {

@@ -238,20 +238,19 @@ static void take_back(const struct saving *saving)
 }
 
 /* The commit found something else than it left, or it ended in the middle: V2. */
-static enum weir_result stopped(const struct store *to, enum weir_result result,
-                                struct weir_error *error)
+static void stopped(const struct store *to, enum weir_result result, struct weir_error *error)
 {
     if (result == WEIR_REFUSED)
-        return error_set(error, WEIR_IO, 0,
-                         "%s was moved or changed while a savepoint was written to it: do not use "
-                         "it, and save to another directory",
-                         to->path);
-    (void)error_within(error,
-                       "nobody knows whether %s is whole: do not use it, and save to another "
-                       "directory",
-                       to->path);
+        (void)error_set(error, WEIR_IO, 0,
+                        "%s was moved or changed while a savepoint was written to it: do not use "
+                        "it, and save to another directory",
+                        to->path);
+    else
+        (void)error_within(error,
+                           "nobody knows whether %s is whole: do not use it, and save to another "
+                           "directory",
+                           to->path);
     error->code = WEIR_IO;
-    return WEIR_IO;
 }
 
 static enum weir_result save(struct saving *saving, const char *path, struct weir_error *error)
@@ -264,7 +263,7 @@ static enum weir_result save(struct saving *saving, const char *path, struct wei
     if (result == WEIR_OK)
         return result;
     if (saving->to->stopped)
-        result = stopped(saving->to, result, error);
+        stopped(saving->to, result, error);
     else if (saving->begun)
         take_back(saving);
     return error_within(error, "saving checkpoint %" PRIu64, saving->manifest.id);

@@ -508,7 +508,7 @@ static void check_patience(struct rig *rig, bool alive)
     } else if (now >= rig->patience_ns) {
         error_set(&error, WEIR_TIMEOUT, 0,
                   "it has not ended, and for %lld seconds it has neither sent nor taken anything",
-                  PATIENCE_NS / 1000000000ll);
+                  PATIENCE_NS / 1000000000LL);
         fail(rig, &error);
     }
 }

@@ -35,7 +35,9 @@ say() {
 install_missing() {
     local package missing=()
     # clang's sanitizers are a package of their own; llvm has what finds the lines that they name.
-    for package in gcc g++ libc6-dev clang libclang-rt-dev llvm clang-format cmake make \
+    # cppcheck and clang-tidy are for tests/analyse.
+    for package in gcc g++ libc6-dev clang libclang-rt-dev llvm clang-format clang-tidy cppcheck \
+        cmake make \
         pkg-config e2fsprogs binutils python3 valgrind spin lz4 libzmq3-dev libczmq-dev \
         liblz4-dev libxxhash-dev libjansson-dev libcsv-dev libsqlite3-dev sqlite3 \
         libcriterion-dev; do

@@ -49,6 +49,41 @@ Test(error, replaces_what_could_forge_a_log_line)
     cr_assert_str_eq(error.text, "a?b?[31m????\xc3\xa9");
 }
 
+/* The table 3-7 of the Unicode standard, at its edges; without the C1 controls. */
+Test(error, keeps_well_formed_sequences_and_no_others)
+{
+    static const char *const kept[] = {
+        "\xc2\xa0",         "\xdf\xbf",         "\xe0\xa0\x80",     "\xe0\xbf\xbf",
+        "\xe1\x80\x80",     "\xec\xbf\xbf",     "\xed\x80\x80",     "\xed\x9f\xbf",
+        "\xee\x80\x80",     "\xef\xbf\xbf",     "\xf0\x90\x80\x80", "\xf0\xbf\xbf\xbf",
+        "\xf1\x80\x80\x80", "\xf3\xbf\xbf\xbf", "\xf4\x80\x80\x80", "\xf4\x8f\xbf\xbf"};
+    static const char *const replaced[] = {"\x80",
+                                           "\xbf",
+                                           "\xc0\xaf",
+                                           "\xc1\xbf",
+                                           "\xc2",
+                                           "\xc2\x80",
+                                           "\xe0\x9f\xbf",
+                                           "\xed\xa0\x80",
+                                           "\xe1\x80",
+                                           "\xef\xbf",
+                                           "\xf0\x8f\xbf\xbf",
+                                           "\xf4\x90\x80\x80",
+                                           "\xf5\x80\x80\x80",
+                                           "\xff",
+                                           "\xf1\x80\x80"};
+    struct weir_error error;
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) {
+        (void)error_set(&error, WEIR_IO, 0, "%s", kept[i]);
+        cr_assert_str_eq(error.text, kept[i], "sequence %zu", i);
+    }
+    for (size_t i = 0; i < sizeof replaced / sizeof replaced[0]; i++) {
+        (void)error_set(&error, WEIR_IO, 0, "%s", replaced[i]);
+        cr_assert_eq(strlen(error.text), strlen(replaced[i]));
+        cr_assert_eq(strspn(error.text, "?"), strlen(replaced[i]), "sequence %zu", i);
+    }
+}
+
 Test(error, cuts_long_texts_and_not_inside_a_character)
 {
     struct weir_error error;

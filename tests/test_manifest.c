@@ -3,6 +3,8 @@
 #include "exercised.h"
 
 #include <inttypes.h>
+#include <jansson.h>
+#include <stdlib.h>
 #include <xxhash.h>
 
 static char *text;
@@ -687,4 +689,55 @@ Test(manifest, knows_names_from_paths)
     name[64] = 'a';
     name[65] = 0;
     cr_assert_not(manifest_name_ok(name));
+}
+
+/* Refuses jansson its `left`-th allocation, and all after it. */
+static uint64_t left;
+
+static void *scarce_take(size_t count)
+{
+    return left == 0 ? NULL : (left--, malloc(count));
+}
+
+/* jansson keeps nothing of a manifest between calls, so that its functions may change. */
+static enum weir_result scarce(uint64_t allowed, struct weir_error *error)
+{
+    struct manifest manifest, read;
+    char *printed = NULL;
+    size_t printed_size = 0;
+    sample_manifest(&manifest, 3, 7);
+    add_state(&manifest);
+    left = allowed;
+    json_set_alloc_funcs(scarce_take, free);
+    enum weir_result result = manifest_print(&manifest, &printed, &printed_size, error);
+    if (result == WEIR_OK)
+        result = manifest_parse(printed, printed_size, NULL, &read, error);
+    if (result == WEIR_OK) {
+        cr_assert_eq(printed_size, size);
+        cr_assert_eq(memcmp(printed, text, size), 0);
+        manifest_free(&read);
+    }
+    json_set_alloc_funcs(malloc, free);
+    memory_release(NULL, printed);
+    manifest_free(&manifest);
+    return result;
+}
+
+/* Never a manifest that lacks something. Where a token of the text gets no memory jansson says that
+ * the syntax is wrong, and nobody can tell; else the answer is what happened. */
+Test(manifest, says_that_memory_is_out_wherever_jansson_gets_none)
+{
+    struct weir_error error;
+    uint64_t allowed = 0, told = 0;
+    enum weir_result result;
+    while ((result = scarce(allowed, &error)) != WEIR_OK) {
+        bool syntax = result == WEIR_DAMAGED && strstr(error.text, "it is not JSON, line ") &&
+                      !strstr(error.text, "line -1");
+        cr_assert(result == WEIR_NO_MEMORY || syntax, "allocation %" PRIu64 ": %s", allowed,
+                  error.text);
+        told += result == WEIR_NO_MEMORY;
+        allowed++;
+    }
+    cr_assert(told > allowed / 2, "%" PRIu64 " of %" PRIu64, told, allowed);
+    exercised(allowed);
 }

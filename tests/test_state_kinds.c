@@ -4,6 +4,7 @@
  * and restored from, and over changes of parallelism. WEIR_TEST_SEED repeats a run.
  */
 #include "chance.h"
+#include "exercised.h"
 #include "explore.h"
 #include "segment_blobs.h"
 #include "state_list.h"
@@ -11,6 +12,7 @@
 #include "state_timers.h"
 
 #include <criterion/criterion.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -871,4 +873,186 @@ Test(state_kinds, a_timer_that_is_due_without_memory_is_due_again)
     cr_expect_eq(state_timer_count(state, 1), 0);
     state_free(&state);
     state_free(&from);
+}
+
+/* --- memory that is refused once ---------------------------------------------------------- */
+
+enum { SCARCE_KEYS = 24, SCARCE_ROUNDS = 12 };
+
+static struct scarce {
+    struct weir_allocator allocator;
+    uint64_t left; /* allocations before the one that is refused */
+    bool refused;
+} scarce;
+
+static void *scarce_take(void *context, size_t size)
+{
+    (void)context;
+    if (scarce.left-- > 0)
+        return malloc(size);
+    scarce.left = UINT64_MAX;
+    scarce.refused = true;
+    return NULL;
+}
+
+static void scarce_release(void *context, void *memory)
+{
+    (void)context;
+    free(memory);
+}
+
+/* What was refused memory has changed nothing, and succeeds the next time. */
+#define TWICE(call)                                                                                \
+    do {                                                                                           \
+        enum weir_result first_result = (call);                                                    \
+        if (first_result == WEIR_NO_MEMORY) {                                                      \
+            cr_assert(scarce.refused);                                                             \
+            first_result = (call);                                                                 \
+        }                                                                                          \
+        cr_assert_eq(first_result, WEIR_OK, "%s: %s", #call, weir_result_name(first_result));      \
+    } while (0)
+
+static struct state *scarce_state(struct state_type type, uint64_t left)
+{
+    scarce = (struct scarce){.allocator = {scarce_take, scarce_release, NULL}, .left = left};
+    struct state *state = state_new_of(&scarce.allocator, &type);
+    return state ? state : state_new_of(&scarce.allocator, &type);
+}
+
+static struct weir_bytes scarce_value(unsigned char *room, uint32_t version)
+{
+    struct weir_bytes value = {room, 1 + version * 37 % 90};
+    value_fill(room, value.size, version);
+    return value;
+}
+
+static uint32_t listed[SCARCE_KEYS][SCARCE_ROUNDS * 4], lengths[SCARCE_KEYS];
+
+static void scarce_list_round(struct state *state, uint32_t round)
+{
+    unsigned char room[100];
+    struct key key;
+    for (uint32_t k = 0; k < SCARCE_KEYS; k++) {
+        struct weir_bytes bytes = key_fill(&key, k + 1);
+        uint64_t hash = state_hash(bytes);
+        for (uint32_t n = 0; n < 3; n++) {
+            uint32_t version = round * 100 + k * 3 + n;
+            TWICE(state_list_append(state, bytes, hash, scarce_value(room, version)));
+            listed[k][lengths[k]++] = version;
+            cr_assert_eq(state_list_count(state, bytes, hash), lengths[k]);
+        }
+        uint32_t at = (round + k) % lengths[k];
+        TWICE(state_list_put(state, bytes, hash, at, scarce_value(room, round + k)));
+        listed[k][at] = round + k;
+        if ((round + k) % 4 == 0) {
+            lengths[k] = (round + k) % 3 == 0 ? 0 : lengths[k] / 2;
+            TWICE(state_list_truncate(state, bytes, hash, lengths[k]));
+        }
+    }
+}
+
+static void scarce_list_check(struct state *state)
+{
+    struct weir_bytes value;
+    struct key key;
+    for (uint32_t k = 0; k < SCARCE_KEYS; k++) {
+        struct weir_bytes bytes = key_fill(&key, k + 1);
+        uint64_t hash = state_hash(bytes);
+        cr_assert_eq(state_list_count(state, bytes, hash), lengths[k]);
+        for (uint32_t i = 0; i < lengths[k]; i++) {
+            cr_assert(state_list_get(state, bytes, hash, i, &value));
+            cr_assert(value_is(value, 1 + listed[k][i] * 37 % 90, listed[k][i]), "%u of %u", i, k);
+        }
+        cr_assert_not(state_list_get(state, bytes, hash, lengths[k], &value));
+    }
+}
+
+static void scarce_cut(struct state *state, struct state_cut *cut)
+{
+    state_cut_free(cut);
+    TWICE(state_cut(state, cut));
+}
+
+Test(state_kinds, a_list_that_is_refused_memory_is_as_it_was)
+{
+    uint64_t left = 0;
+    for (scarce.refused = true; scarce.refused; left++) {
+        struct state *state = scarce_state((struct state_type){STATE_LIST, 0, 0}, left);
+        struct state_cut cut = {0};
+        memset(lengths, 0, sizeof lengths);
+        for (uint32_t round = 0; round < SCARCE_ROUNDS; round++) {
+            scarce_list_round(state, round);
+            if (round % 3 == 2)
+                scarce_cut(state, &cut);
+            scarce_list_check(state);
+        }
+        state_cut_free(&cut);
+        state_free(&state);
+    }
+    cr_assert(left > 20, "%" PRIu64, left);
+    exercised(left - 1);
+}
+
+static uint32_t mapped[SCARCE_KEYS][SCARCE_ROUNDS]; /* version + 1; 0: not there */
+
+static void scarce_map_round(struct state *state, uint32_t round)
+{
+    unsigned char room[100];
+    struct key key, sub;
+    for (uint32_t k = 0; k < SCARCE_KEYS; k++) {
+        struct weir_bytes bytes = key_fill(&key, k + 1);
+        uint64_t hash = state_hash(bytes);
+        for (uint32_t s = 0; s <= round; s += 1 + k % 2) {
+            struct weir_bytes under = key_fill(&sub, s);
+            uint32_t version = round * 50 + k + s;
+            TWICE(state_map_put(state, bytes, hash, under, scarce_value(room, version)));
+            mapped[k][s] = version + 1;
+        }
+        if (mapped[k][round / 2]) {
+            TWICE(state_map_remove(state, bytes, hash, key_fill(&sub, round / 2)));
+            mapped[k][round / 2] = 0;
+        }
+        if ((round + k) % 7 == 0) {
+            uint64_t removed = 0;
+            TWICE(state_map_clear(state, bytes, hash, UINT64_MAX, &removed));
+            memset(mapped[k], 0, sizeof mapped[k]);
+            cr_assert_eq(state_map_count(state, bytes), 0);
+        }
+    }
+}
+
+static void scarce_map_check(struct state *state)
+{
+    struct weir_bytes value;
+    struct key key, sub;
+    for (uint32_t k = 0; k < SCARCE_KEYS; k++) {
+        struct weir_bytes bytes = key_fill(&key, k + 1);
+        for (uint32_t s = 0; s < SCARCE_ROUNDS; s++) {
+            uint32_t version = mapped[k][s] - 1;
+            struct weir_bytes under = key_fill(&sub, s);
+            bool there = state_map_get(state, bytes, state_hash(bytes), under, &value);
+            cr_assert_eq(there, mapped[k][s] != 0, "%u of %u", s, k);
+            cr_assert(!there || value_is(value, 1 + version * 37 % 90, version), "%u of %u", s, k);
+        }
+    }
+}
+
+Test(state_kinds, a_map_that_is_refused_memory_is_as_it_was)
+{
+    uint64_t left = 0;
+    for (scarce.refused = true; scarce.refused; left++) {
+        struct state *state = scarce_state((struct state_type){STATE_MAP, 0, 0}, left);
+        struct state_cut cut = {0};
+        memset(mapped, 0, sizeof mapped);
+        for (uint32_t round = 0; round < SCARCE_ROUNDS; round++) {
+            scarce_map_round(state, round);
+            if (round % 3 == 2)
+                scarce_cut(state, &cut);
+            scarce_map_check(state);
+        }
+        state_cut_free(&cut);
+        state_free(&state);
+    }
+    cr_assert(left > 20, "%" PRIu64, left);
+    exercised(left - 1);
 }

@@ -970,6 +970,315 @@ Test(torture, refuses_options_that_name_no_operator)
     cr_assert_eq(weir_operator_torture(&options, NULL), WEIR_INVALID);
 }
 
+/* ---- misuse: what is called where it may not be ---- */
+
+static void (*misuse)(struct weir_context *context, const struct weir_record *record);
+static void (*mis_save)(struct weir_context *context, struct weir_saver *saver);
+
+static enum weir_result misuse_process(void *self, struct weir_context *context, unsigned input,
+                                       const struct weir_record *record)
+{
+    (void)self, (void)input;
+    if (misuse)
+        misuse(context, record);
+    return WEIR_OK;
+}
+
+static enum weir_result misuse_save(void *self, struct weir_context *context,
+                                    struct weir_saver *saver)
+{
+    (void)self;
+    mis_save(context, saver);
+    return WEIR_OK;
+}
+
+static const struct weir_bytes a_sub = {"sub", 3};
+
+static void map_get(struct weir_context *context, const struct weir_record *record)
+{
+    struct weir_bytes value;
+    cr_assert_not(weir_map_get(context, 1, &record->key, a_sub, &value));
+    cr_assert_not(weir_map_get(context, 9, &record->key, a_sub, &value)); /* the first one sticks */
+}
+
+static void map_put(struct weir_context *context, const struct weir_record *record)
+{
+    cr_assert_eq(weir_map_put(context, 1, &record->key, a_sub, a_sub), WEIR_INVALID);
+}
+
+static void map_cell(struct weir_context *context, const struct weir_record *record)
+{
+    cr_assert_null(weir_map_cell(context, 0, &record->key, a_sub));
+}
+
+static void map_remove(struct weir_context *context, const struct weir_record *record)
+{
+    cr_assert_not(weir_map_remove(context, 1, &record->key, a_sub));
+}
+
+static void map_next(struct weir_context *context, const struct weir_record *record)
+{
+    struct weir_bytes sub, value;
+    cr_assert_not(weir_map_next(context, 1, &record->key, NULL, &sub, &value));
+}
+
+static void map_count(struct weir_context *context, const struct weir_record *record)
+{
+    cr_assert_eq(weir_map_count(context, 1, &record->key), 0);
+}
+
+static void map_clear(struct weir_context *context, const struct weir_record *record)
+{
+    cr_assert_eq(weir_map_clear(context, 1, &record->key, 1), 0);
+}
+
+static void list_append(struct weir_context *context, const struct weir_record *record)
+{
+    cr_assert_eq(weir_list_append(context, 1, &record->key, a_sub), WEIR_INVALID);
+}
+
+static void list_count(struct weir_context *context, const struct weir_record *record)
+{
+    cr_assert_eq(weir_list_count(context, 1, &record->key), 0);
+}
+
+static void list_get(struct weir_context *context, const struct weir_record *record)
+{
+    struct weir_bytes value;
+    cr_assert_not(weir_list_get(context, 1, &record->key, 0, &value));
+}
+
+static void list_put(struct weir_context *context, const struct weir_record *record)
+{
+    cr_assert_not(weir_list_put(context, 1, &record->key, 0, a_sub));
+}
+
+static void list_truncate(struct weir_context *context, const struct weir_record *record)
+{
+    weir_list_truncate(context, 1, &record->key, 0);
+}
+
+static void unknown_cell(struct weir_context *context, const struct weir_record *record)
+{
+    cr_assert_null(weir_cell(context, 2, &record->key));
+}
+
+static void unknown_get(struct weir_context *context, const struct weir_record *record)
+{
+    struct weir_bytes value;
+    cr_assert_not(weir_get(context, 2, &record->key, &value));
+}
+
+static void unknown_put(struct weir_context *context, const struct weir_record *record)
+{
+    cr_assert_eq(weir_put(context, 2, &record->key, a_sub), WEIR_INVALID);
+}
+
+static void unknown_remove(struct weir_context *context, const struct weir_record *record)
+{
+    cr_assert_not(weir_remove(context, 2, &record->key));
+}
+
+static void unknown_scan(struct weir_context *context, const struct weir_record *record)
+{
+    struct weir_bytes key, value;
+    (void)record;
+    cr_assert_not(weir_scan_next(context, 2, &key, &value));
+}
+
+static void unknown_rewind(struct weir_context *context, const struct weir_record *record)
+{
+    (void)record;
+    weir_scan_rewind(context, 2);
+}
+
+static void cell_of_texts(struct weir_context *context, const struct weir_record *record)
+{
+    cr_assert_null(weir_cell(context, 1, &record->key));
+}
+
+static void cells_of_others(struct weir_context *context, const struct weir_record *record)
+{
+    struct weir_record other = *record;
+    cr_assert_null(weir_cells(context, 0, &other, 1));
+}
+
+static void timer_set(struct weir_context *context, const struct weir_record *record)
+{
+    cr_assert_eq(weir_timer_set(context, WEIR_TIMER_EVENT, record->time, 0), WEIR_INVALID);
+}
+
+static void timer_set_key(struct weir_context *context, const struct weir_record *record)
+{
+    cr_assert_eq(weir_timer_set_key(context, WEIR_TIMER_EVENT, &record->key, 0, 0), WEIR_INVALID);
+}
+
+static void commit_unreserved(struct weir_context *context, const struct weir_record *record)
+{
+    (void)record;
+    cr_assert_eq(weir_emit_commit(context, 0), WEIR_INVALID);
+}
+
+static void commit_too_much(struct weir_context *context, const struct weir_record *record)
+{
+    cr_assert_not_null(weir_emit_reserve(context, 0, record->key, 8, record->time));
+    cr_assert_eq(weir_emit_commit(context, 9), WEIR_INVALID);
+}
+
+Test(torture, tells_of_each_misuse_in_process)
+{
+    static const struct weir_operator table = {WEIR_SIZED(struct weir_operator), .kind = "misuses",
+                                               .process = misuse_process};
+    static const struct {
+        void (*call)(struct weir_context *, const struct weir_record *);
+        const char *words;
+    } cases[] = {
+        {map_get, "calls weir_map_get with state texts, whose kind is"},
+        {map_put, "calls weir_map_put with state texts"},
+        {map_cell, "calls weir_map_cell with state cells"},
+        {map_remove, "calls weir_map_remove with state texts"},
+        {map_next, "calls weir_map_next with state texts"},
+        {map_count, "calls weir_map_count with state texts"},
+        {map_clear, "calls weir_map_clear with state texts"},
+        {list_append, "calls weir_list_append with state texts"},
+        {list_count, "calls weir_list_count with state texts"},
+        {list_get, "calls weir_list_get with state texts"},
+        {list_put, "calls weir_list_put with state texts"},
+        {list_truncate, "calls weir_list_truncate with state texts"},
+        {unknown_cell, "it uses state 2, and has declared 2"},
+        {unknown_get, "it uses state 2"},
+        {unknown_put, "it uses state 2"},
+        {unknown_remove, "it uses state 2"},
+        {unknown_scan, "it uses state 2"},
+        {unknown_rewind, "it uses state 2"},
+        {cell_of_texts, "state texts has values of any size"},
+        {cells_of_others, "weir_cells takes records that process_many was given"},
+        {timer_set, "without a timer callback"},
+        {timer_set_key, "without a key_timer callback"},
+        {commit_unreserved, "weir_emit_commit of 0 bytes without a reservation"},
+        {commit_too_much, "weir_emit_commit of 9 bytes without a reservation"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        misuse = cases[i].call;
+        is_caught(&table, true, WEIR_INVALID, "the plain run: mine[0]: ", cases[i].words);
+    }
+}
+
+static void save_watermark(struct weir_context *context, struct weir_saver *saver)
+{
+    (void)saver;
+    weir_emit_watermark(context, 5);
+    weir_emit_idle(context); /* the first failure sticks */
+}
+
+static void save_cell(struct weir_context *context, struct weir_saver *saver)
+{
+    (void)saver;
+    cr_assert_null(weir_cell(context, 0, &a_sub));
+}
+
+static void save_within(struct weir_context *context, struct weir_saver *saver)
+{
+    (void)context;
+    weir_save_begin(saver, WEIR_ITEM_SPLIT);
+    weir_save_begin(saver, WEIR_ITEM_SPLIT);
+    weir_save_raw(saver, a_sub);
+    weir_save_end(saver);
+    weir_save_end(saver); /* the first refusal sticks */
+}
+
+static void save_unknown(struct weir_context *context, struct weir_saver *saver)
+{
+    (void)context;
+    weir_save(saver, (enum weir_item)99, a_sub);
+}
+
+static void save_outside(struct weir_context *context, struct weir_saver *saver)
+{
+    (void)context;
+    weir_save_raw(saver, a_sub);
+}
+
+static void save_unbegun(struct weir_context *context, struct weir_saver *saver)
+{
+    (void)context;
+    weir_save_end(saver);
+}
+
+static void save_unended(struct weir_context *context, struct weir_saver *saver)
+{
+    (void)context;
+    weir_save_begin(saver, WEIR_ITEM_SPLIT);
+}
+
+static void save_giant(struct weir_context *context, struct weir_saver *saver)
+{
+    static char giant[(16 << 20) + 1];
+    (void)context;
+    weir_save(saver, WEIR_ITEM_SPLIT, (struct weir_bytes){giant, sizeof giant});
+}
+
+static void save_hashless(struct weir_context *context, struct weir_saver *saver)
+{
+    (void)context;
+    weir_save(saver, WEIR_ITEM_KEYED, a_sub);
+}
+
+Test(torture, tells_of_each_misuse_in_save)
+{
+    static const struct weir_operator table = {
+        WEIR_SIZED(struct weir_operator), .kind = "misuses",   SUMS,
+        .process = misuse_process,        .save = misuse_save, .load = load_sum};
+    static const struct {
+        void (*call)(struct weir_context *, struct weir_saver *);
+        const char *words;
+    } cases[] = {
+        {save_watermark, "it emits a watermark in open, load, prepare, save"},
+        {save_cell, "it uses keyed state in open, load, prepare, save"},
+        {save_within, "an item within another"},
+        {save_unknown, "an unknown kind of item"},
+        {save_outside, "a value outside of an item"},
+        {save_unbegun, "the end of an item that was not begun"},
+        {save_unended, "an item that was not ended"},
+        {save_giant, "an item over 16 MiB"},
+        {save_hashless, "hash"},
+    };
+    misuse = NULL;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct weir_error error;
+        mis_save = cases[i].call;
+        cr_assert_neq(torture(&table, true, &error), WEIR_OK, "%s", cases[i].words);
+        cr_assert(strstr(error.text, cases[i].words), "no \"%s\" in: %s", cases[i].words,
+                  error.text);
+    }
+}
+
+Test(torture, refuses_each_wrong_option)
+{
+    static const struct weir_operator table = {WEIR_SIZED(struct weir_operator), .kind = "adds",
+                                               .process = misuse_process};
+    struct weir_node_options node = {WEIR_SIZED(struct weir_node_options), .name = "mine",
+                                     .table = &table};
+    struct weir_torture_options options = {WEIR_SIZED(struct weir_torture_options), .node = &node,
+                                           .step_count = 1};
+    struct weir_error error = {0};
+    cr_assert_eq(weir_operator_torture(NULL, &error), WEIR_INVALID);
+    cr_assert(strstr(error.text, ".size is not set"), "%s", error.text);
+    cr_assert_eq(weir_operator_torture(&options, &error), WEIR_INVALID);
+    cr_assert_str_eq(error.text, "options.steps is NULL");
+    make_steps();
+    options.steps = steps;
+    steps[0].record.value.size = (size_t)WEIR_VALUE_LIMIT + 1;
+    cr_assert_eq(weir_operator_torture(&options, &error), WEIR_TOO_LARGE);
+    cr_assert_str_eq(error.text, "step 1: a key or value is over 16 MiB");
+    make_steps();
+    steps[0].record.key.size = (size_t)WEIR_KEY_LIMIT + 1;
+    cr_assert_eq(weir_operator_torture(&options, &error), WEIR_TOO_LARGE);
+    node.size = 0;
+    cr_assert_eq(weir_operator_torture(&options, &error), WEIR_INVALID);
+    cr_assert(strstr(error.text, "struct weir_node_options: .size is not set"), "%s", error.text);
+}
+
 /* A failure's number repeats it alone. */
 Test(torture, repeats_one_trial)
 {

@@ -328,6 +328,10 @@ if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
     weir_test(cases_catches 60 python3 ${PROJECT_SOURCE_DIR}/tests/cases --prove)
     weir_test(faults 60 python3 ${PROJECT_SOURCE_DIR}/tests/faults)
     weir_test(faults_catches 60 python3 ${PROJECT_SOURCE_DIR}/tests/faults --prove)
+    set(analyse python3 ${PROJECT_SOURCE_DIR}/tests/analyse)
+    weir_test(analyse 600 ${analyse} ${PROJECT_BINARY_DIR})
+    weir_test(analyse_catches 60 ${analyse} --prove ${PROJECT_BINARY_DIR})
+    weir_test(analyse_full 300 ${analyse} --full ${PROJECT_BINARY_DIR})
 endif()
 
 # Projects of strangers, built and run against an installed tree.
