@@ -29,6 +29,7 @@ bool gate_init(struct gate *gate, const struct gate_options *options)
     gate->credit_bytes = options->window_bytes / 2;
     gate->credit_round = 2 * (uint64_t)gate->credit_step * inputs; /* seldom more than is due */
     gate->aside_room = window + ASIDE_CONTROLS;
+    gate->last = WEIR_NO_TIME;
     gate->inputs = memory_zeroed(allocator, inputs + 1, sizeof *gate->inputs);
     gate->aligned = memory_zeroed(allocator, inputs + 1, sizeof *gate->aligned);
     spill_init(&gate->spill, allocator, options->scratch, options->epoch, options->task);
@@ -569,6 +570,13 @@ static bool decode(struct gate *gate, const struct gate_input *input, uint32_t l
     return mark || n == limit || !left;
 }
 
+/* What travels on a feedback edge says nothing of time. */
+static bool is_timed(const struct gate *gate, uint32_t index)
+{
+    const struct gate_input *input = &gate->inputs[index];
+    return input->restores ? !input->timeless : !gate->aligned[index].feedback;
+}
+
 /* The head batch stands at a mark: take it. */
 static void take_mark(struct gate *gate, uint32_t index)
 {
@@ -577,6 +585,8 @@ static void take_mark(struct gate *gate, uint32_t index)
     struct item_mark item;
     memcpy(&item, batch->data + input->offset, sizeof item);
     input->idle = item.head.value_size == ITEM_IDLE;
+    if (item.time == WEIR_END_OF_TIME && is_timed(gate, index) && input->watermark > gate->last)
+        gate->last = input->watermark;
     if (!input->idle && item.time > input->watermark) /* never goes back */
         input->watermark = item.time;
     input->offset += sizeof item;
@@ -664,13 +674,6 @@ void gate_consumed(struct gate *gate, uint32_t index, uint32_t count)
 
 /* ----------------------------------------------------------------------- event time -- */
 
-/* What travels on a feedback edge says nothing of time. */
-static bool is_timed(const struct gate *gate, uint32_t index)
-{
-    const struct gate_input *input = &gate->inputs[index];
-    return input->restores ? !input->timeless : !gate->aligned[index].feedback;
-}
-
 static bool counts(const struct gate *gate, uint32_t index)
 {
     return is_timed(gate, index) && !gate->aligned[index].end_reached;
@@ -696,10 +699,12 @@ int64_t gate_watermark(const struct gate *gate)
 
 int64_t gate_last_watermark(const struct gate *gate)
 {
-    int64_t last = WEIR_NO_TIME;
-    for (uint32_t i = 0; i < gate->input_count; i++)
-        if (is_timed(gate, i) && gate->inputs[i].watermark > last)
-            last = gate->inputs[i].watermark;
+    int64_t last = gate->last;
+    for (uint32_t i = 0; i < gate->input_count; i++) {
+        int64_t own = gate->inputs[i].watermark;
+        if (is_timed(gate, i) && own > last && own < WEIR_END_OF_TIME)
+            last = own;
+    }
     return last;
 }
 

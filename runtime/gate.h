@@ -100,6 +100,7 @@ struct gate {
     uint64_t duplicates;     /* G1 */
     uint32_t aside_room;     /* items of one input that may wait aside */
     uint32_t gap_count;      /* inputs with a gap */
+    int64_t last;            /* watermark of those that have said WEIR_END_OF_TIME behind it */
     bool spill_all;          /* what is logged of a feedback edge is not to stay in memory (P11) */
     struct spill spill;
     struct aligner_input *aligned;
@@ -166,8 +167,8 @@ void gate_repeat_credits(struct gate *gate); /* those too that were returned bef
 /* The minimum over the inputs that count: neither feedback, nor idle nor ended; END_OF_TIME when
  * all have ended, WEIR_NO_TIME while one has none. */
 int64_t gate_watermark(const struct gate *gate);
-/* The highest that any input but feedback has said, whether it has ended or not; WEIR_NO_TIME: none
- * has. Once all have ended no record is before it. */
+/* The highest but WEIR_END_OF_TIME that any input except feedback has said, whether it has ended or
+ * not; WEIR_NO_TIME: none has. Once all have ended no record is before it. */
 int64_t gate_last_watermark(const struct gate *gate);
 /* All that count and have not ended are idle, and one has not ended. */
 bool gate_idle(const struct gate *gate);

@@ -341,7 +341,7 @@ static void tell_idleness(struct task *task)
         return;
     if (idle)
         outlet_idle(&task->outlet);
-    else
+    else if (task->forwarded < WEIR_END_OF_TIME) /* that is said otherwise: see advance_time */
         outlet_watermark(&task->outlet, task->forwarded);
     task->idle_told = idle;
     task->idle_emitted = emitted_by_all(task);

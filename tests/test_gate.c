@@ -369,6 +369,8 @@ Test(gate, what_was_said_of_time_at_last_is_known_when_all_have_ended)
     watermark(2, 30);
     cr_expect_eq(gate_last_watermark(&gate), 30);
     watermark(2, WEIR_NO_TIME); /* idle: it has said what it has said */
+    watermark(2, WEIR_END_OF_TIME);
+    cr_expect_eq(gate_last_watermark(&gate), 30, "the end of time is not the last of it");
     for (unsigned i = INPUTS; i-- > 0;) {
         control(i, MESSAGE_END, 0);
         reads(GATE_END, i);

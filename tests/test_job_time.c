@@ -1,9 +1,9 @@
-/* links: flow */
+/* links: flow valve */
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Event time in whole jobs: watermarks through joins and restarts, timers once.
  */
-#include "flow.h"
+#include "valve.h"
 
 #include <sched.h>
 #include <time.h>
@@ -234,30 +234,40 @@ static enum weir_result join_timer(void *self, struct weir_context *context, enu
 static const struct weir_operator join_table = {WEIR_SIZED(struct weir_operator), .kind = "join",
                                                 .process = join_process, .timer = join_timer};
 
-/* The timer at 100 must fire while the sources hold, at that watermark; `through` puts a task
- * between. */
+/* Two sources and a join; `through` puts a task between. */
+static void join_open(struct flow *flow, const int *a, const int *b, bool through)
+{
+    flow_init(flow);
+    const int *scripts[] = {a, b};
+    weir_node node = flow_add(flow, "join", &join_table, NULL, 1);
+    weir_node target = node;
+    if (through) {
+        target = weir_flat_map(flow->graph, "through", flow_pass, NULL);
+        weir_connect(flow->graph, target, node, WEIR_SPREAD);
+    }
+    for (int i = 0; i < 2; i++) {
+        const void *config = weir_graph_keep(flow->graph, &scripts[i], sizeof scripts[i]);
+        weir_connect(flow->graph, flow_add(flow, i ? "b" : "a", &script_table, config, 1), target,
+                     WEIR_SPREAD);
+    }
+}
+
+static void join_ends_at(struct flow *flow, int64_t expected)
+{
+    memset(&joined, 0, sizeof joined);
+    atomic_store(&let_go, 0);
+    flow_run(flow, WEIR_OUTCOME_ENDED);
+    cr_expect_gt(joined.fired, 0);
+    cr_expect_eq(joined.watermark, expected, "%lld", (long long)joined.watermark);
+    flow_free(flow);
+}
+
+/* The timer at 100 must fire while the sources hold, at that watermark. */
 static void join(const int *a, const int *b, bool through, int64_t expected)
 {
     struct flow flow;
-    memset(&joined, 0, sizeof joined);
-    atomic_store(&let_go, 0);
-    flow_init(&flow);
-    const int *scripts[] = {a, b};
-    weir_node node = flow_add(&flow, "join", &join_table, NULL, 1);
-    weir_node target = node;
-    if (through) {
-        target = weir_flat_map(flow.graph, "through", flow_pass, NULL);
-        weir_connect(flow.graph, target, node, WEIR_SPREAD);
-    }
-    for (int i = 0; i < 2; i++) {
-        const void *config = weir_graph_keep(flow.graph, &scripts[i], sizeof scripts[i]);
-        weir_connect(flow.graph, flow_add(&flow, i ? "b" : "a", &script_table, config, 1), target,
-                     WEIR_SPREAD);
-    }
-    flow_run(&flow, WEIR_OUTCOME_ENDED);
-    cr_expect_gt(joined.fired, 0);
-    cr_expect_eq(joined.watermark, expected, "%lld", (long long)joined.watermark);
-    flow_free(&flow);
+    join_open(&flow, a, b, through);
+    join_ends_at(&flow, expected);
 }
 
 Test(job_time, the_least_watermark_of_the_inputs_that_count_is_forwarded)
@@ -286,6 +296,29 @@ Test(job_time, the_last_watermark_counts_whoever_ends_first)
     for (int turn = 0; turn < 30; turn++) {
         join(clocked, turn < 20 ? silent : behind, turn % 2, 300);
         join(turn < 20 ? silent : behind, clocked, turn % 2, 300);
+    }
+}
+
+/* And in a run that goes on from a checkpoint in which it had ended. */
+Test(job_time, the_last_watermark_counts_when_others_had_ended_before_the_restart)
+{
+    static const int waits[] = {1, HOLD, -1}, goes_on[] = {1, MARK + 300, -1}, silent[] = {-1};
+    for (int turn = 0; turn < 20; turn++) {
+        struct flow flow;
+        scratch_free(&scratch);
+        scratch = scratch_make();
+        join_open(&flow, waits, silent, turn % 2);
+        atomic_store(&let_go, 0);
+        flow.options.store = scratch.path;
+        flow.options.interval_ns = -1;
+        flow_start(&flow);
+        flow_checkpoint(&flow);
+        flow_checkpoint(&flow); /* by now it has ended */
+        flow_kill(&flow);
+        flow_free(&flow);
+        join_open(&flow, goes_on, silent, turn % 2);
+        flow.options.store = scratch.path;
+        join_ends_at(&flow, 300);
     }
 }
 
