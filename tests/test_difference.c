@@ -140,6 +140,55 @@ static uint64_t checkpoint(struct history *history, bool full)
     return id;
 }
 
+/* As a job's start does, so that its segments are known to be written. */
+static struct segment *get_segment(struct history *history, const struct manifest *manifest,
+                                   uint32_t task, uint32_t index)
+{
+    const struct manifest_segment *place = &manifest->tasks[task].state[index];
+    struct segment *segment = segment_new(NULL);
+    struct manifest_blob *blobs;
+    struct blob_buffer stored = {0};
+    struct weir_error error = {0};
+    cr_assert_eq(store_list_blobs(history->store, manifest, task, index, &blobs, &error), WEIR_OK);
+    for (uint32_t i = 0; i < place->blob_count; i++) {
+        struct blob_buffer raw = {0};
+        cr_assert_eq(store_fetch(history->store, manifest, task, &blobs[i], &stored, &raw, &error),
+                     WEIR_OK);
+        cr_assert(segment_restore(segment, raw.data, raw.size, raw.capacity, blobs[i].first,
+                                  blobs[i].last));
+    }
+    memory_release(NULL, blobs);
+    blob_buffer_free(&stored, NULL);
+    segment->stored = malloc(sizeof *place);
+    memcpy(segment->stored, place, sizeof *place);
+    segment->forget = forget;
+    return segment;
+}
+
+static struct state *get_state(struct history *history, const struct manifest *manifest,
+                               uint32_t task)
+{
+    struct state *state = state_new_of(NULL, &history->type);
+    struct state_range range = {state_first_group(task - 1, SUBTASKS, 128),
+                                state_first_group(task, SUBTASKS, 128), 128};
+    struct blob_buffer part = {0};
+    struct snapshot_section section;
+    struct weir_error error = {0};
+    for (uint32_t i = 0; i < manifest->tasks[task].state_count; i++)
+        cr_assert_eq(state_load_segment(state, get_segment(history, manifest, task, i), &range,
+                                        NULL, &error),
+                     WEIR_OK, "%s", error.text);
+    cr_assert_eq(store_read(history->store, manifest, task, &part, &error), WEIR_OK);
+    struct snapshot_reader reader = {part.data, part.size, false};
+    cr_assert(snapshot_next(&reader, &section));
+    (void)snapshot_get_text(&section);
+    for (int i = 0; i < 4; i++)
+        (void)snapshot_get_u32(&section);
+    cr_assert_eq(state_load(state, &section, NULL, &error), WEIR_OK, "%s", error.text);
+    blob_buffer_free(&part, NULL);
+    return state;
+}
+
 /* The states go on from what checkpoint `id` has. */
 static void go_back(struct history *history, uint64_t id)
 {
@@ -147,23 +196,8 @@ static void go_back(struct history *history, uint64_t id)
     struct weir_error error = {0};
     cr_assert_eq(store_manifest(history->store, id, &manifest, &error), WEIR_OK);
     for (uint32_t i = 0; i < SUBTASKS; i++) {
-        struct manifest_task *task = &manifest.tasks[1 + i];
-        struct blob_buffer part = {0};
-        struct state_cut cut;
         state_free(&history->states[i]);
-        cr_assert_eq(store_read(history->store, &manifest, 1 + i, &part, &error), WEIR_OK);
-        cr_assert_eq(view_read_state(history->store, &manifest, 1 + i, &part, 0, NULL,
-                                     &history->states[i], &error),
-                     WEIR_OK, "%s", error.text);
-        cr_assert_eq(state_cut(history->states[i], &cut), WEIR_OK);
-        cr_assert_eq(cut.count, task->state_count);
-        for (uint32_t k = 0; k < cut.count; k++) {
-            cut.segments[k]->stored = malloc(sizeof task->state[k]);
-            memcpy(cut.segments[k]->stored, &task->state[k], sizeof task->state[k]);
-            cut.segments[k]->forget = forget;
-        }
-        state_cut_free(&cut);
-        blob_buffer_free(&part, NULL);
+        history->states[i] = get_state(history, &manifest, 1 + i);
     }
     manifest_free(&manifest);
 }
