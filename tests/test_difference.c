@@ -529,6 +529,27 @@ Test(difference, of_large_segments_is_what_a_twin_finds)
     end(&history);
 }
 
+/* What is cut off a long list is removed little by little, and has no tombstones at first. */
+Test(difference, of_a_list_cut_short_is_what_a_twin_finds)
+{
+    struct history history;
+    struct weir_bytes key = {"long", 4};
+    uint64_t hash = state_hash(key);
+    begin(&history, STATE_LIST, 0, 0);
+    struct state *state = history.states[state_owner(state_group(hash, 128), SUBTASKS, 128)];
+    for (uint64_t i = 0; i < 1000; i++)
+        cr_assert_eq(state_list_append(state, key, hash, (struct weir_bytes){&i, sizeof i}),
+                     WEIR_OK);
+    (void)checkpoint(&history, false);
+    cr_assert_eq(state_list_truncate(state, key, hash, 10), WEIR_OK);
+    (void)checkpoint(&history, false);
+    cr_assert_eq(state_list_append(state, key, hash, (struct weir_bytes){"new", 3}), WEIR_OK);
+    (void)checkpoint(&history, false);
+    compare_all(3);
+    cr_assert_gt(changes, 4 * 989);
+    end(&history);
+}
+
 Test(difference, a_savepoint_shares_with_its_store)
 {
     struct history history;
