@@ -2,8 +2,9 @@
  *
  * view_inside: what the files behind weir_checkpoint.h share. view.c opens stores and checkpoints
  * and describes them, view_check.c knows what is well-formed inside a blob, view_cursor.c hands out
- * rows, view_find.c finds one key, view_difference.c what two checkpoints differ in. The layouts stand in snapshot.h (sections), state.h (the body of
- * a STATE section) and item.h (what an INFLIGHT section holds).
+ * rows, view_find.c finds one key, view_difference.c and view_compare.c what two checkpoints differ
+ * in. The layouts stand in snapshot.h (sections), state.h (the body of a STATE section) and item.h
+ * (what an INFLIGHT section holds).
  */
 #ifndef VIEW_INSIDE_H
 #define VIEW_INSIDE_H

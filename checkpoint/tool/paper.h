@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "weir_base.h"
+#include "weir_checkpoint.h"
 
 struct paper {
     FILE *to;

@@ -43,11 +43,21 @@ int tool_no_memory(const struct tool *tool)
     return EXIT_STORE;
 }
 
+/* Says what to do as well, where there is no such thing. */
+static int fail_to_open(const struct tool *tool, struct weir_error *error, const char *hint)
+{
+    size_t used = strlen(error->text);
+    if (error->code == WEIR_NOT_FOUND)
+        snprintf(error->text + used, sizeof error->text - used, "; %s", hint);
+    return tool_fail(tool, error);
+}
+
 int tool_open_store(const struct tool *tool, struct weir_store **store)
 {
     struct weir_error error = {0};
     if (weir_store_open(tool->options.words[0], NULL, store, &error) != WEIR_OK)
-        return tool_fail(tool, &error);
+        return fail_to_open(tool, &error,
+                            "give the directory that the job has as --store, or a savepoint's");
     return EXIT_DONE;
 }
 
@@ -76,7 +86,7 @@ int tool_open_checkpoint(const struct tool *tool, struct weir_store *store, cons
     if (code != EXIT_DONE)
         return code;
     if (weir_checkpoint_open(store, id, checkpoint, &error) != WEIR_OK)
-        return tool_fail(tool, &error);
+        return fail_to_open(tool, &error, "`weir list` shows those there are");
     return EXIT_DONE;
 }
 
