@@ -74,7 +74,7 @@ make_stores() {
         --parallelism 2 --retain 1000 --set "input=$work/text" --set "output=$work/out" \
         --set rate=15000
     # Credits queue up before the clearing, so that some are on their way in most checkpoints.
-    "$build/examples/bank" run --quiet --store "$bank" --interval 20ms --mode unaligned \
+    "$build/examples/bank" run --quiet --store "$bank" --interval 40ms --mode unaligned \
         --retain 1000 --set orders=1500 --set rate=6000 --set accounts=100 --set clearing=1000 \
         --set "journal=$work/journal"
     mapfile -t word_ids < <(checkpoints "$words")

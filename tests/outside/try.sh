@@ -30,7 +30,7 @@ fail() {
 strict=(-Wall -Wextra -Wpedantic -Werror)
 
 step_install() {
-    rm -rf "$prefix"
+    rm -rf "$prefix" "$prefix.moved"
     cmake --install "$build" --prefix "$prefix" >/dev/null
     # The tool finds the library from where it lies, also in a tree that was moved.
     mv "$prefix" "$prefix.moved"
