@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The bank's operators, each alone under weir_operator_torture. And, given a folder to work in, the
- * audit and the invariant: of a bank, and of one that loses money, for it lacks an edge that leads back.
+ * audit and the invariant: of a bank, and of one that loses money, for it lacks an edge that leads
+ * back.
  *
  *     bank_test [FOLDER]
  */
