@@ -249,6 +249,9 @@ static void add_task(struct weir_checkpoint_info *info, const struct manifest_ta
     sum_saved(task, &stored, &raw);
     info->stored_bytes += stored;
     info->raw_bytes += raw;
+    for (uint32_t i = 0; i < task->state_count; i++)
+        if (task->state[i].place.blob.id != info->id)
+            info->older_bytes += manifest_segment_bytes(&task->state[i]);
     for (uint32_t i = 0; i < task->inflight_count; i++) {
         info->stored_bytes += BLOB_HEADER_SIZE + task->inflight[i].blob.stored_size;
         info->raw_bytes += task->inflight[i].blob.raw_size;
@@ -300,6 +303,18 @@ bool weir_checkpoint_get_node(const struct weir_checkpoint *checkpoint, uint32_t
     return true;
 }
 
+static void add_log(struct weir_checkpoint_state *state, const struct manifest_task *task,
+                    uint32_t index)
+{
+    for (uint32_t i = 0; i < task->state_count; i++) {
+        if (task->state[i].state != index)
+            continue;
+        state->stored_bytes += manifest_segment_bytes(&task->state[i]);
+        state->raw_bytes += task->state[i].raw_size;
+        state->segments++;
+    }
+}
+
 bool weir_checkpoint_get_state(const struct weir_checkpoint *checkpoint, uint32_t node,
                                uint32_t index, struct weir_checkpoint_state *state)
 {
@@ -313,6 +328,9 @@ bool weir_checkpoint_get_state(const struct weir_checkpoint *checkpoint, uint32_
                                          .value_size = from->value_size,
                                          .kind = state_kind_text(from->kind),
                                          .expires = from->expires};
+    for (uint32_t i = 0; i < checkpoint->manifest.task_count; i++)
+        if (checkpoint->manifest.tasks[i].node == node)
+            add_log(&full, &checkpoint->manifest.tasks[i], index);
     view_give(state, &full, sizeof full);
     return true;
 }

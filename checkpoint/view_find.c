@@ -29,17 +29,16 @@ enum found {
     FOUND_DAMAGE,
 };
 
-/* Its size; 0 when it is not sound. */
-static size_t entry_sound(const struct finding *finding, const unsigned char *entry, size_t left)
+size_t view_entry_size(const unsigned char *entry, size_t left, size_t head, size_t value_size)
 {
     if (left < ENTRY_HEADER_SIZE || entry_key_size(entry) > STATE_KEY_LIMIT)
         return 0;
-    uint32_t value_size = snapshot_load_u32(entry + 4);
-    bool tomb = value_size == SEGMENT_TOMB;
-    if (!tomb && (value_size > STATE_VALUE_LIMIT + finding->head || value_size < finding->head ||
-                  (finding->value_size > 0 && value_size != finding->value_size + finding->head)))
+    uint32_t told = snapshot_load_u32(entry + 4);
+    bool tomb = told == SEGMENT_TOMB;
+    if (!tomb && (told > STATE_VALUE_LIMIT + head || told < head ||
+                  (value_size > 0 && told != value_size + head)))
         return 0;
-    size_t size = entry_size(entry_key_size(entry), tomb ? 0 : value_size);
+    size_t size = entry_size(entry_key_size(entry), tomb ? 0 : told);
     return size <= left ? size : 0;
 }
 
@@ -50,7 +49,7 @@ static enum found look_through(const struct finding *finding, struct weir_bytes 
     const unsigned char *entry = blob.data;
     enum found found = FOUND_NOT;
     for (size_t left = blob.size, size; left > 0; left -= size, entry += size) {
-        size = entry_sound(finding, entry, left);
+        size = view_entry_size(entry, left, finding->head, finding->value_size);
         if (size == 0)
             return FOUND_DAMAGE;
         struct weir_bytes key = entry_key(entry);

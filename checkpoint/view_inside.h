@@ -2,8 +2,9 @@
  *
  * view_inside: what the files behind weir_checkpoint.h share. view.c opens stores and checkpoints
  * and describes them, view_check.c knows what is well-formed inside a blob, view_cursor.c hands out
- * rows, view_find.c finds one key. The layouts stand in snapshot.h (sections), state.h (the body of
- * a STATE section) and item.h (what an INFLIGHT section holds).
+ * rows, view_find.c finds one key, view_difference.c and view_compare.c what two checkpoints differ
+ * in. The layouts stand in snapshot.h (sections), state.h (the body of a STATE section) and item.h
+ * (what an INFLIGHT section holds).
  */
 #ifndef VIEW_INSIDE_H
 #define VIEW_INSIDE_H
@@ -45,6 +46,10 @@ enum weir_result view_read_state(struct store *store, const struct manifest *man
                                  uint32_t task, const struct blob_buffer *part, uint32_t index,
                                  const struct weir_allocator *allocator, struct state **state,
                                  struct weir_error *error) WEIR_MUST_USE;
+
+/* The size of the entry of state that begins there, with `head` bytes before its value, which has
+ * `value_size` bytes, 0: any. 0 when it is not sound. */
+size_t view_entry_size(const unsigned char *entry, size_t left, size_t head, size_t value_size);
 
 /* The items of one INFLIGHT section. */
 struct view_items {

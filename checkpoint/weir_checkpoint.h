@@ -103,6 +103,7 @@ struct weir_checkpoint_info {
     uint64_t channel_bytes; /* of records that lay at their readers, or arrived there */
     uint64_t outlet_bytes;  /* of records that waited at their writers */
     uint32_t last_task;     /* the one that sealed last; UINT32_MAX: not known */
+    uint64_t older_bytes;   /* of stored_bytes: state that earlier checkpoints wrote */
 };
 WEIR_API void weir_checkpoint_describe(const struct weir_checkpoint *checkpoint,
                                        struct weir_checkpoint_info *info);
@@ -124,6 +125,8 @@ struct weir_checkpoint_state {
     uint32_t value_size; /* bytes; 0: any size */
     const char *kind;    /* "value", "list", "map" or "timers": what its rows have, see weir_row */
     bool expires;        /* its values have a time to live */
+    uint64_t stored_bytes, raw_bytes; /* of its log, over all subtasks, shared or not */
+    uint32_t segments;                /* of these logs */
 };
 struct weir_checkpoint_edge {
     size_t size;
@@ -223,6 +226,67 @@ WEIR_API enum weir_result weir_checkpoint_find(struct weir_checkpoint *checkpoin
                                                const char *state, struct weir_bytes key,
                                                struct weir_bytes *value,
                                                struct weir_error *error) WEIR_MUST_USE;
+
+/* --------------------------------------------------------------------------- what differs -- */
+
+enum weir_change_kind {
+    WEIR_CHANGE_ADDED,
+    WEIR_CHANGE_REMOVED,
+    WEIR_CHANGE_CHANGED, /* another value */
+};
+
+struct weir_change {
+    size_t size; /* WEIR_SIZED(struct weir_change), set before the first call */
+    enum weir_change_kind what;
+    /* As in struct weir_row; views that are valid until the next call. */
+    struct weir_bytes key, sub;
+    uint64_t id;
+    int64_t time;
+    uint32_t kind;
+    struct weir_bytes before, after; /* no data where there is none */
+};
+
+struct weir_difference;
+
+/* What of a keyed state is another in `after` than in `before`, two checkpoints of one job, in any
+ * order, each from its store or a savepoint. An element of a list is one thing, by its index.
+ *
+ * The cost follows what differs: of the state that both name, only blobs are read, about 1 MiB
+ * each, with values that were replaced; and what differs in one subtask is held in memory. But if
+ * the node's parallelism is another, or its values expire, both are read completely, and held.
+ *
+ * WEIR_NOT_FOUND: one of them has no such node or state; WEIR_INVALID: the state is of another kind
+ * in each. Both checkpoints are closed after it. */
+WEIR_API enum weir_result weir_difference_open(struct weir_checkpoint *before,
+                                               struct weir_checkpoint *after, const char *node,
+                                               const char *state,
+                                               struct weir_difference **difference,
+                                               struct weir_error *error) WEIR_MUST_USE;
+/* The next change: by subtask, in the order of keys' hashes, a key's entries by sub key, index or
+ * time. False at the end, and when something is wrong: the close tells. */
+WEIR_API bool weir_difference_next(struct weir_difference *difference, struct weir_change *change);
+/* WEIR_OK when all was read that was asked for, else the first error. *difference becomes NULL in
+ * any case; NULL is accepted. */
+WEIR_API enum weir_result weir_difference_close(struct weir_difference **difference,
+                                                struct weir_error *error) WEIR_MUST_USE;
+
+/* ------------------------------------------------------------------------------ invariants -- */
+
+/* What must hold of every checkpoint of a job, as its author knows: money is conserved, say. A
+ * shared object defines a function called weir_invariant,
+ *
+ *     WEIR_API weir_invariant_function weir_invariant;
+ *     enum weir_result weir_invariant(struct weir_checkpoint *checkpoint, ...) { ... }
+ *
+ * and `weir verify STORE --all --invariant ./OBJECT.so` calls it for one checkpoint after the
+ * other. It reads the checkpoint, which stays open, and calls `report` with `context` and a line of
+ * text for each thing that is wrong. What it answers is whether it could look: WEIR_OK, or what
+ * reading came to, with `error` filled. */
+typedef enum weir_result weir_invariant_function(struct weir_checkpoint *checkpoint,
+                                                 void (*report)(void *context,
+                                                                const char *violation),
+                                                 void *context, struct weir_error *error);
+#define WEIR_INVARIANT_NAME "weir_invariant"
 
 #ifdef __cplusplus
 }

@@ -242,8 +242,10 @@ struct weir_state {
  * is 0, of any size up to WEIR_VALUE_LIMIT. NULL: too large, or no memory: give up. */
 WEIR_API void *weir_migrate_room(struct weir_migration *to, size_t size);
 
-/* FORMATS: how values look to people: `u64`, `i64`, `f64`, `u32`, `i32`, `utf8`, `json`, `hex`, or
- * a struct of them in C layout, "{u64 count; f64 sum}". Kept in the manifest; weir does not look
+/* FORMATS: how values look to people, in the tool `weir` for one: `utf8`, `json`, `hex`; a number,
+ * `u8` `u16` `u32` `u64` `i8` `i16` `i32` `i64` `f32` `f64`; a struct of numbers in C layout, with
+ * arrays of them or without, "{u64 count; f64 sum; u32 bins[8]}"; or an array of numbers or of
+ * structs, `u64[4]`, or as many as there are: `u64[]`. Kept in the manifest; weir does not look
  * inside values. */
 
 /* ---------------------------------------------------------------------------------- graph -- */

@@ -15,6 +15,7 @@
 #     sim            all of libweir with simulated doors: one thread, one seed
 #     free           all of libweir with a simulated transport and real threads
 #     sqlite         libweir_sqlite's files too; without libsqlite3 there is no such test
+#     tool           the files of checkpoint/tool, but for its main
 #     any other      tests/WORD.c as well
 # A program prints lines that begin with "figure: " for what tests/LAST_FULL.md should keep, and
 # with "exercised: " for what FAULTS.md counts (exercised.h).
@@ -115,7 +116,7 @@ function(read_links source)
         foreach(word IN LISTS words)
             if(word MATCHES "^(operators|sim|free|zmq|main)$")
                 set(links ${word})
-            elseif(word STREQUAL "sqlite")
+            elseif(word MATCHES "^(sqlite|tool)$")
                 set(extra ${word})
             else()
                 list(APPEND helpers ${word})
@@ -187,6 +188,11 @@ function(weir_test_program source criterion)
     endif()
     if(extra STREQUAL "sqlite")
         target_sources(${file} PRIVATE $<TARGET_OBJECTS:weir_sqlite_objects>)
+    elseif(extra STREQUAL "tool")
+        target_sources(${file} PRIVATE $<TARGET_OBJECTS:weir_tool_objects>)
+        target_compile_options(${file} PRIVATE
+            "SHELL:-iquote ${PROJECT_SOURCE_DIR}/checkpoint/tool")
+        target_link_libraries(${file} PRIVATE ${CMAKE_DL_LIBS} m)
     endif()
     weir_test(${name} 900 ${launcher} $<TARGET_FILE:${file}>)
 endfunction()

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The bank's operators, each alone under weir_operator_torture. And, given a folder to work in, the
- * audit: of a bank, and of one that loses money, for it lacks an edge that leads back.
+ * audit and the invariant: of a bank, and of one that loses money, for it lacks an edge that leads
+ * back.
  *
  *     bank_test [FOLDER]
  */
@@ -11,7 +12,10 @@
 #include "accounts.h"
 #include "audit.h"
 #include "orders.h"
+#include "weir_checkpoint.h"
 #include "weir_operators.h"
+
+weir_invariant_function weir_invariant; /* of invariant.c */
 
 enum { STEPS = 120, NAMES = 7, MANY_ORDERS = 2000, MANY_ACCOUNTS = 50 };
 
@@ -114,6 +118,32 @@ static bool run(struct weir_graph *graph, const char *store)
     return !result && outcome == WEIR_OUTCOME_ENDED;
 }
 
+static void count_violation(void *context, const char *violation)
+{
+    (void)violation;
+    ++*(unsigned *)context;
+}
+
+/* Of the newest checkpoint: is the invariant violated, if it is to be, and not otherwise? */
+static bool try_invariant(const char *path, bool leaks)
+{
+    struct weir_error error = {0};
+    struct weir_store *store = NULL;
+    struct weir_checkpoint *checkpoint = NULL;
+    unsigned violations = 0;
+    enum weir_result result = weir_store_open(path, NULL, &store, &error);
+
+    if (!result)
+        result = weir_checkpoint_open(store, 0, &checkpoint, &error);
+    if (!result)
+        result = weir_invariant(checkpoint, count_violation, &violations, &error);
+    if (result)
+        printf("invariant: %s\n", error.text);
+    weir_checkpoint_close(&checkpoint);
+    weir_store_close(&store);
+    return !result && (violations > 0) == leaks;
+}
+
 static bool try_audit(const char *folder, bool leaks)
 {
     char store[512];
@@ -125,7 +155,7 @@ static bool try_audit(const char *folder, bool leaks)
     draw(graph, leaks);
     snprintf(store, sizeof store, "%s/%s", folder, leaks ? "leaks" : "sound");
     if (run(graph, store))
-        right = audit(store) == leaks;
+        right = audit(store) == leaks && try_invariant(store, leaks);
     printf("audit of a bank that %s: %s\n", leaks ? "leaks" : "is sound", right ? "ok" : "wrong");
     weir_graph_free(&graph);
     return right;

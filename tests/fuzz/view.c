@@ -2,7 +2,7 @@
  *
  * view: a byte, and edits of a store (samples.h) that weir_checkpoint.h looks at, with all that it
  * has. What it verifies it can walk, to the end, and the first keys of a walk are found, with their
- * values. What it refuses it names.
+ * values; and of two that are verified it can tell what differs. What it refuses it names.
  */
 #include <stdio.h>
 #include <string.h>
@@ -114,6 +114,44 @@ static void look_at(struct weir_store *store, uint64_t id)
     weir_checkpoint_close(&checkpoint);
 }
 
+static void compare(struct weir_checkpoint *before, struct weir_checkpoint *after, const char *node,
+                    const char *state, bool sound)
+{
+    struct weir_difference *difference = NULL;
+    struct weir_change change = {WEIR_SIZED(struct weir_change)};
+    struct weir_error error = {0};
+    uint32_t count = 0;
+
+    enum weir_result result = weir_difference_open(before, after, node, state, &difference, &error);
+    bool comparable = result != WEIR_NOT_FOUND && result != WEIR_INVALID;
+    while (result == WEIR_OK && count++ < ROWS && weir_difference_next(difference, &change))
+        ;
+    if (difference != NULL)
+        result = weir_difference_close(&difference, &error);
+    fuzz_must(count < ROWS, "changes without an end");
+    fuzz_must(!sound || !comparable || result == WEIR_OK, "verified, and can't be compared: %s",
+              error.text);
+    if (result != WEIR_OK)
+        fuzz_refused(result, &error);
+}
+
+static void compare_all(struct weir_store *store, uint64_t first, uint64_t second)
+{
+    struct weir_checkpoint *before = NULL, *after = NULL;
+    struct weir_checkpoint_node node = {WEIR_SIZED(struct weir_checkpoint_node)};
+    struct weir_checkpoint_state state = {WEIR_SIZED(struct weir_checkpoint_state)};
+    bool sound = weir_store_verify(store, first, NULL) == WEIR_OK &&
+                 weir_store_verify(store, second, NULL) == WEIR_OK;
+
+    if (weir_checkpoint_open(store, first, &before, NULL) == WEIR_OK &&
+        weir_checkpoint_open(store, second, &after, NULL) == WEIR_OK)
+        for (uint32_t i = 0; weir_checkpoint_get_node(after, i, &node); i++)
+            for (uint32_t k = 0; weir_checkpoint_get_state(after, i, k, &state); k++)
+                compare(before, after, node.name, state.name, sound);
+    weir_checkpoint_close(&before);
+    weir_checkpoint_close(&after);
+}
+
 static void run(const unsigned char *data, size_t size)
 {
     struct fuzz_input input = {data, size};
@@ -133,6 +171,8 @@ static void run(const unsigned char *data, size_t size)
         fuzz_refused(result, &error);
     for (size_t i = 0; result == WEIR_OK && i < count; i++)
         look_at(store, ids[i]);
+    if (result == WEIR_OK && count > 1)
+        compare_all(store, ids[count - 2], ids[count - 1]);
     weir_store_close(&store);
     fuzz_must(fuzz_memory_taken() == 0, "%zu bytes are left behind", fuzz_memory_taken());
     fuzz_must(sim_end() == 0, "something is left behind");

@@ -30,8 +30,12 @@ fail() {
 strict=(-Wall -Wextra -Wpedantic -Werror)
 
 step_install() {
-    rm -rf "$prefix"
+    rm -rf "$prefix" "$prefix.moved"
     cmake --install "$build" --prefix "$prefix" >/dev/null
+    # The tool finds the library from where it lies, also in a tree that was moved.
+    mv "$prefix" "$prefix.moved"
+    "$prefix.moved"/bin/weir --version >/dev/null || fail "weir does not start"
+    mv "$prefix.moved" "$prefix"
     # A tree that can be moved: no file may remember where it was built.
     if grep -rlF -e "$build" "$prefix" --include='*.cmake' --include='*.pc' --include='*.h'; then
         fail "the files above name the build folder"
@@ -111,7 +115,8 @@ was_told() { # FILE FLAG...
 
 step_hardening() {
     local file lacks
-    for file in "$libraries"/libweir{,_main,_sqlite}.so "$build"/examples/*; do
+    for file in "$libraries"/libweir{,_main,_sqlite}.so "$build"/examples/* \
+        "$prefix"/bin/weir; do
         [ -f "$file" ] && [ -x "$file" ] || continue
         lacks=$(missing "$file" "$(case $file in *.so) echo library ;; *) echo program ;; esac)")
         [ -z "$lacks" ] || fail "${file##*/} lacks:" $lacks

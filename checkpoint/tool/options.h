@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * options: the command line after the verb.
+ */
+#ifndef OPTIONS_H
+#define OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define OPTIONS_WORDS 4
+
+struct options {
+    const char *words[OPTIONS_WORDS]; /* what is no option; NULL behind the last */
+    int word_count;
+    bool json, no_pager, help, all;
+    const char *key, *prefix, *edge, *invariant, *key_format, *value_format;
+    uint64_t limit; /* UINT64_MAX: none */
+};
+
+/* Which a verb may have besides --json, --no-pager and --help: sums of these. */
+enum {
+    OPTION_KEY = 1,
+    OPTION_PREFIX = 2,
+    OPTION_LIMIT = 4,
+    OPTION_EDGE = 8,
+    OPTION_ALL = 16,
+    OPTION_INVARIANT = 32,
+    OPTION_FORMATS = 64, /* --key-format, --value-format */
+};
+
+/* argv[0] is the verb. False, and says why on the standard error, when it has not `least` to `most`
+ * words, or an option that is unknown, not allowed or wrong; but --help is answered first. */
+bool options_read(struct options *options, int argc, char **argv, unsigned allowed, int least,
+                  int most);
+
+#endif

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * weir: looks into stores, offline and read-only.
+ */
+#include <string.h>
+
+#include "tool.h"
+
+struct verb {
+    const char *name, *words, *about, *more;
+    int least, most; /* words */
+    unsigned allowed;
+    int (*run)(struct tool *tool);
+};
+
+#define OF_FORMATS                                                                                 \
+    "  --key-format F, --value-format F   take these for the declared formats: u64, i64, f64,\n"   \
+    "                                     utf8, json, hex, u64[], \"{u64 count; f64 sum}\", ...\n"
+
+static const struct verb verbs[] = {
+    {"list", "STORE", "the checkpoints of a store",
+     "One line each: when, how long it took, what it wrote (NEW) and what it shares with earlier\n"
+     "ones, and whether its manifest can be read; `weir verify` reads all the rest.\n",
+     1, 1, 0, tool_list},
+    {"show", "STORE [ID]", "one checkpoint: graph, states, tasks, handles, where the time went",
+     "Of each task: where its source stood, output that was prepared and not confirmed (HANDLES),\n"
+     "dead letters, how long the cut held it, and a chart of the round's phases.\n",
+     1, 2, 0, tool_show},
+    {"state", "STORE ID NODE[/STATE]", "what a node's keyed state was",
+     "A line an entry: its key, of a map the sub key, of a list the index, and the value, with a\n"
+     "tabulator between.\n"
+     "  --key K       this key only; as the keys are printed, 0x00ff is bytes\n"
+     "  --prefix P    keys that begin so\n"
+     "  --limit N     no more than N entries\n" OF_FORMATS,
+     3, 3, OPTION_KEY | OPTION_PREFIX | OPTION_LIMIT | OPTION_FORMATS, tool_state},
+    {"inflight", "STORE ID", "the records on their way",
+     "A line a record: channel, position on it, where it lay, event time, key, value.\n"
+     "  --edge A:B    from node A to node B only\n"
+     "  --limit N     no more than N records\n" OF_FORMATS,
+     2, 2, OPTION_EDGE | OPTION_LIMIT | OPTION_FORMATS, tool_inflight},
+    {"diff", "STORE A B [NODE[/STATE]]", "what keyed state is another in B than in A",
+     "A line a change: + added, - removed, ~ changed, with both values. The answer is 1 when\n"
+     "there is one.\n" OF_FORMATS,
+     3, 4, OPTION_FORMATS, tool_diff},
+    {"verify", "STORE [ID]", "is a checkpoint whole, and does what must hold of it hold",
+     "Reads all that it names. The answer is 3 when something is damaged, 1 when only an\n"
+     "invariant is violated.\n"
+     "  --all              all checkpoints of the store\n"
+     "  --invariant LIB.so also call its weir_invariant, see weir_checkpoint.h\n",
+     1, 2, OPTION_ALL | OPTION_INVARIANT, tool_verify},
+};
+#define VERBS (sizeof verbs / sizeof verbs[0])
+
+static int help(void)
+{
+    printf("usage: weir VERB STORE ... [OPTION...]\n\n"
+           "Looks into the store of a job, or a savepoint, whether or not the job runs. It only\n"
+           "reads. ID is a checkpoint's number, or newest.\n\n");
+    for (size_t i = 0; i < VERBS; i++)
+        printf("  %-8s %-25s %s\n", verbs[i].name, verbs[i].words, verbs[i].about);
+    printf("\n  --json        JSON, one object a line\n"
+           "  --no-pager    on a terminal too\n"
+           "  --help        this, or behind a verb more of it\n"
+           "  --version     which weir it is\n\n"
+           "The answer is 0 when it is done, 1 when what was asked is not so, 2 when the command\n"
+           "line is wrong, 3 when a store or checkpoint is not there, damaged or not readable.\n");
+    return EXIT_DONE;
+}
+
+static int help_of(const struct verb *verb)
+{
+    printf("usage: weir %s %s [OPTION...]\n\n%s.\n\n%s  --json        JSON, one object a line\n"
+           "  --no-pager    on a terminal too\n",
+           verb->name, verb->words, verb->about, verb->more);
+    return EXIT_DONE;
+}
+
+static int run(const struct verb *verb, int argc, char **argv)
+{
+    struct tool tool;
+    if (!options_read(&tool.options, argc, argv, verb->allowed, verb->least, verb->most))
+        return EXIT_USAGE;
+    if (tool.options.help)
+        return help_of(verb);
+    paper_open(&tool.paper, !tool.options.json && !tool.options.no_pager);
+    int code = verb->run(&tool);
+    if (paper_close(&tool.paper))
+        return code;
+    return tool_complain(&tool, EXIT_STORE, "not all of the answer could be written");
+}
+
+int main(int argc, char **argv)
+{
+    const char *verb = argc > 1 ? argv[1] : "";
+    if (strcmp(verb, "--help") == 0 || strcmp(verb, "help") == 0)
+        return help();
+    if (strcmp(verb, "--version") == 0)
+        return printf("weir %s\n", weir_version()) > 0 ? EXIT_DONE : EXIT_STORE;
+    for (size_t i = 0; i < VERBS; i++)
+        if (strcmp(verb, verbs[i].name) == 0)
+            return run(&verbs[i], argc - 1, argv + 1);
+    if (*verb == 0)
+        fprintf(stderr, "weir: no verb is given; `weir --help` lists them\n");
+    else
+        fprintf(stderr, "weir: there is no verb '%s'; `weir --help` lists them\n", verb);
+    return EXIT_USAGE;
+}

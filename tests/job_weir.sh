@@ -1,0 +1,384 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# The tool `weir` on stores that the examples make - aligned and incremental, unaligned with records
+# in flight, a savepoint - and on damaged ones: its texts, beside what they should be; its JSON, as
+# checkpoint/tool/README.md documents it; its numbers, beside those of others; its exit codes.
+#
+#     tests/job_weir.sh BUILD_FOLDER
+
+build=$(cd "$1" && pwd)
+here=$(cd "$(dirname "$0")" && pwd)
+source "$here/tools/job.bash"
+weir=$build/bin/weir
+words=$work/words bank=$work/bank
+
+# What differs between two runs: numbers, and how wide columns are because of them.
+mask() {
+    sed -E 's/[0-9a-f]{32}/ID/g; s/\[[-.|=# ]*\]/[CHART]/; s/[0-9]{4}-[0-9-]+ [0-9:]+Z/TIME/g
+        s/[0-9]+(\.[0-9]+)?( (B|[KMGT]iB|us|ms|s|min))?/N/g; s/ +/ /g; s/^ | $//g'
+}
+
+# looks_like COMMAND...: what it prints, masked, is the standard input.
+looks_like() {
+    "$@" | mask >"$work/said.txt"
+    diff - "$work/said.txt" || fail "it prints something else: $*"
+}
+
+# fits OBJECT FILE: each line of FILE has the documented members, of the documented types.
+fits() {
+    python3 - "$here/../checkpoint/tool/README.md" "$1" "$2" <<'PYTHON' || fail "JSON of $1"
+import json, re, sys
+document, name, path = sys.argv[1:]
+TYPES = {"number": lambda v: type(v) is int, "flag": lambda v: type(v) is bool,
+         "text": lambda v: type(v) is str, "array": lambda v: type(v) is list,
+         "value": lambda v: True}
+tables = {}
+for line in open(document, encoding="utf-8"):
+    row = re.match(r"\| `(\w+)` \| (`\w+` \w+.*) \|$", line)
+    if row:
+        members = re.findall(r"`(\w+)` (\w+)(\??)", row[2])
+        tables[row[1]] = {member: (kind, not maybe) for member, kind, maybe in members}
+
+def check(name, value):
+    table = tables[name]
+    for member, (kind, always) in table.items():
+        if member not in value:
+            assert not always, f"{name} has no {member}: {value}"
+        else:
+            assert TYPES[kind](value[member]), f"{member} is no {kind}: {value}"
+    for member, inner in value.items():
+        assert member in table, f"{member} of {name} is not documented: {value}"
+        for one in inner if type(inner) is list and member in tables else []:
+            check(member, one)
+
+lines = [json.loads(line) for line in open(path, encoding="utf-8")]
+assert lines, "nothing is said"
+for line in lines:
+    check(name, line)
+PYTHON
+}
+
+# json VERB WORD...: its lines, in $work/VERB.json, are as documented.
+json() {
+    code_of "$weir" "$@" --json >"$work/$1.json" 2>"$work/said.log"
+    ((code <= 1)) || fail "exit $code: $*: $(cat "$work/said.log")"
+    fits "$1" "$work/$1.json"
+}
+
+make_stores() {
+    awk 'BEGIN { for (i = 0; i < 3000; i++) print "one two w" i % 700, "w" int(i / 3), "zwei" }' \
+        >"$work/text"
+    counts "$work/text" >"$work/counts"
+    "$build/examples/word_count" run --quiet --store "$words" --interval 20ms --mode aligned \
+        --parallelism 2 --retain 1000 --set "input=$work/text" --set "output=$work/out" \
+        --set rate=15000
+    # Credits queue up before the clearing, so that some are on their way in most checkpoints.
+    "$build/examples/bank" run --quiet --store "$bank" --interval 40ms --mode unaligned \
+        --retain 1000 --set orders=1500 --set rate=6000 --set accounts=100 --set clearing=1000 \
+        --set "journal=$work/journal"
+    mapfile -t word_ids < <(checkpoints "$words")
+    mapfile -t bank_ids < <(checkpoints "$bank")
+    ((${#word_ids[@]} > 4 && ${#bank_ids[@]} > 4)) || fail "too few checkpoints"
+}
+
+help_is_there() {
+    local verb
+    expect 0 '^usage: weir VERB STORE' "$weir" --help
+    expect 0 '^weir [0-9]+\.[0-9]+' "$weir" --version
+    for verb in list show state inflight diff verify; do
+        expect 0 "^usage: weir $verb STORE" "$weir" "$verb" --help
+        expect 2 "^weir: too few arguments; .weir $verb --help. says more$" "$weir" "$verb"
+        expect 2 '^weir: unknown option.*: --nonsense;' "$weir" "$verb" "$words" --nonsense
+        expect 3 '^weir: .*nowhere.* does not exist; give the directory' \
+            "$weir" "$verb" "$work/nowhere" $([[ $verb == diff ]] && echo 1 2) \
+            $([[ $verb == state ]] && echo newest count) $([[ $verb == inflight ]] && echo newest)
+    done
+    expect 2 'no verb is given' "$weir"
+    expect 2 "there is no verb 'lost'" "$weir" lost
+    expect 2 'too many arguments, the first is: b;' "$weir" list a b
+    expect 2 'this verb has no such option: key;' "$weir" list "$words" --key 3
+    expect 2 '^weir: --limit wants a number from 1 on, not: none;' \
+        "$weir" state "$words" newest count --limit none
+    expect 2 'an option without its value: --key;' "$weir" state "$words" newest count --key
+    expect 2 '^weir: --key and --prefix exclude' \
+        "$weir" state "$words" newest count --key a --prefix b
+}
+
+list_names_each() {
+    json list "$words"
+    [[ $(grep -c '"readable":true' "$work/list.json") == "${#word_ids[@]}" ]] || fail "list"
+    [[ $("$weir" list "$words" | awk 'NR > 1 { print $1 }') == "$(checkpoints "$words")" ]] ||
+        fail "list: the ids"
+    looks_like "$weir" list "$words" < <(
+        echo 'ID TAKEN AGE TOOK MODE REASON NEW SHARED IN FLIGHT STATUS'
+        for ((i = 1; i < ${#word_ids[@]}; i++)); do
+            echo 'N TIME N N aligned interval N N N readable'
+        done
+        echo 'N TIME N N aligned final N N N readable, final'
+    )
+}
+
+show_tells_all() {
+    json show "$words"
+    json show "$bank" "${bank_ids[2]}"
+    looks_like "$weir" show "$words" <<'TEXT'
+checkpoint N of job word_count: all input had ended
+store ID, N key groups
+taken TIME, age N; reason: final; mode: aligned
+took N; the last task had cut and sent its markers after N
+size N, decompressed N; of it shared with earlier ones N
+in flight N at readers, N at writers
+run N, a first start
+
+NODE OPERATOR VERSION TASKS STATES
+lines line_source N N N
+split function N N N
+count reduce N N N
+output line_sink N N N
+
+EDGE ROUTING KEYS VALUES
+lines.out > split.in forward - -
+split.out > count.in by_key - -
+count.out > output.in forward - -
+
+STATE KIND FORMAT VERSION STORED DECOMPRESSED SEGMENTS
+count/cell value uN N N N N
+
+TASK STORED IN FLIGHT HANDLES LETTERS CUT STATUS POSITION
+lines.N N N N N N ended all read
+lines.N N N N N N ended all read
+split.N N N N N N ended
+split.N N N N N N ended
+count.N N N N N N ended
+count.N N N N N N ended
+output.N N N N N N ended N parts
+output.N N N N N N ended N parts
+
+phases in N: . wait, - align, | cut, = record, # write
+TASK PHASES
+lines.N [CHART]
+lines.N [CHART]
+split.N [CHART]
+split.N [CHART]
+count.N [CHART]
+count.N [CHART]
+output.N [CHART]
+output.N [CHART]
+
+handle of output.N, prepared for checkpoint N: ".staged-ID-N-N-N part-N-N"
+handle of output.N, prepared for checkpoint N: ".staged-ID-N-N-N part-N-N"
+TEXT
+    expect 3 'there is no such checkpoint; .weir list. shows' "$weir" show "$words" 4711
+    expect 2 "'last' is no checkpoint's id" "$weir" show "$words" last
+    expect 2 "'0' is no checkpoint's id" "$weir" show "$words" 0
+    expect 2 "'3x' is no checkpoint's id" "$weir" show "$words" 3x
+}
+
+state_is_what_was_counted() {
+    "$weir" state "$words" newest count/cell --key-format utf8 | sort | cmp "$work/counts" - ||
+        fail "the counts are not the oracle's"
+    json state "$words" newest count
+    [[ $("$weir" state "$words" newest count --key one) == $'"one"\t3000' ]] || fail "--key"
+    [[ $("$weir" state "$words" newest count --key 0x6f6e65) == $'"one"\t3000' ]] || fail "hex key"
+    [[ $("$weir" state "$words" newest count --key two --key-format hex \
+        --value-format 'u32[2]' 2>&1) == *"'two' is no key of count/cell, whose keys look"* ]] ||
+        fail "--key-format"
+    [[ $("$weir" state "$words" newest count --key two --value-format 'u32[2]') == \
+        $'"two"\t[3000, 0]' ]] || fail "--value-format"
+    [[ $("$weir" state "$words" newest count --prefix w69 --key-format utf8 | sort) == \
+        "$(grep '^w69' "$work/counts")" ]] || fail "--prefix"
+    [[ $("$weir" state "$words" newest count --limit 7 | wc -l) == 7 ]] || fail "--limit"
+    expect 1 'there is no key nobody$' "$weir" state "$words" newest count --key nobody
+    expect 1 "node 'lines' has no keyed state" "$weir" state "$words" newest lines
+    expect 2 "node 'count' has no state 'total'" "$weir" state "$words" newest count/total
+    expect 2 "no node 'cont'; there is: lines, split, count, output" \
+        "$weir" state "$words" newest cont
+    expect 2 "'u63' is no format" "$weir" state "$words" newest count --value-format u63
+    expect 2 "'x' is no key of accounts/accounts, whose keys look like 17" \
+        "$weir" state "$bank" newest accounts --key x
+    "$weir" state "$bank" newest accounts --key 7 |
+        grep -Eqx $'7\t\\{opening: 1000, balance: [0-9]+\\}' || fail "an account"
+}
+
+# The money on accounts and on its way, as the tool tells of it, is the bank's: with --invariant,
+# with `bank audit`, and added up here.
+in_flight_is_the_money_on_its_way() {
+    local id most=0 balance flying records step=$((${#bank_ids[@]} / 8 + 1)) i
+    mkdir "$work/books"
+    "$build/examples/bank" audit --store "$bank" >"$work/audit"
+    for ((i = 0; i < ${#bank_ids[@]}; i += step)); do
+        id=${bank_ids[i]}
+        "$weir" inflight "$bank" "$id" --json >"$work/books/$id.inflight"
+        "$weir" state "$bank" "$id" accounts --json >"$work/books/$id.state"
+    done
+    python3 - "$work/books" >"$work/sums" <<'PYTHON' || fail "the money: $(cat "$work/sums")"
+import json, pathlib, sys
+
+def lines(path):
+    return [json.loads(line) for line in path.open()]
+
+for path in sorted(pathlib.Path(sys.argv[1]).glob("*.inflight")):
+    flying, accounts = lines(path), lines(path.with_suffix(".state"))
+    credits = [one["value"]["amount"] for one in flying
+               if one["to"] in ("accounts", "clearing") and one["input"] != "orders"]
+    balance, opening = (sum(one["value"][of] for one in accounts) for of in ("balance", "opening"))
+    assert balance + sum(credits) == opening, (path, balance, sum(credits), opening)
+    channels = {}
+    for one in flying:
+        channel = tuple(one[of] for of in ("from", "from_subtask", "to", "to_subtask", "output"))
+        assert one["position"] == channels.get(channel, 0) + 1, one
+        channels[channel] = one["position"]
+        if one["input"] == "credits" or one["to"] == "clearing":
+            assert one["key"] == one["value"]["to"], one
+    print(path.stem, balance, sum(credits), len(credits))
+PYTHON
+    while read -r id balance flying records; do
+        grep -Eq "^ *$id .* $balance +$flying +$records +ok\$" "$work/audit" ||
+            fail "the audit of checkpoint $id has not $balance $flying $records"
+        ((records <= most)) || most=$records fullest=$id
+    done <"$work/sums"
+    ((most > 3)) || fail "next to nothing was in flight: a poor test"
+    json inflight "$bank" "$fullest"
+    looks_like "$weir" inflight "$bank" "$fullest" --edge accounts:clearing --limit 1 <<<$(
+        printf 'accounts.N>clearing.N\tN\treader\t-\tN\t%s' \
+            '{position: N, from: N, to: N, amount: N}')
+    [[ $("$weir" inflight "$bank" "$fullest" | wc -l) == $(wc -l <"$work/inflight.json") ]] ||
+        fail "text and JSON differ"
+    expect 2 "there is no edge 'accounts:nobody'" \
+        "$weir" inflight "$bank" "$fullest" --edge accounts:nobody
+}
+
+# diff of the counts at A and B is what follows from `state` of both.
+diff_is_what_state_says() {
+    local a=${word_ids[$1]} b=${word_ids[$2]}
+    "$weir" state "$words" "$a" count --key-format utf8 | sort >"$work/before"
+    "$weir" state "$words" "$b" count --key-format utf8 | sort >"$work/after"
+    join -t $'\t' -a 1 -a 2 -e - -o 0,1.2,2.2 "$work/before" "$work/after" | awk -F '\t' '
+        $2 == $3 { next }
+        $2 == "-" { print "+ count/cell\t" $1 "\t" $3; next }
+        $3 == "-" { print "- count/cell\t" $1 "\t" $2; next }
+        { print "~ count/cell\t" $1 "\t" $2 "\t->\t" $3 }' | sort >"$work/due"
+    code_of "$weir" diff "$words" "$a" "$b" --key-format utf8 >"$work/told"
+    ((code == ($(wc -l <"$work/due") > 0))) || fail "diff answers $code"
+    grep -v '^#' "$work/told" | sort | cmp "$work/due" - || fail "diff $a $b"
+    tail -n 1 "$work/told" |
+        grep -Eqx '# count/cell: [0-9]+ added, [0-9]+ removed, [0-9]+ changed' ||
+        fail "diff $a $b: the sums"
+}
+
+diff_tells_changes() {
+    local last=$((${#word_ids[@]} - 1))
+    diff_is_what_state_says 1 2
+    diff_is_what_state_says 2 1
+    diff_is_what_state_says 0 "$last"
+    diff_is_what_state_says "$last" 1
+    grep -q '^[-]' "$work/due" || fail "nothing was removed: a poor test"
+    expect 0 '^# count/cell: 0 added, 0 removed, 0 changed$' "$weir" diff "$words" newest newest
+    expect 1 '^~ accounts/accounts' "$weir" diff "$bank" "${bank_ids[1]}" newest accounts
+    expect 2 "there is no state 'acounts'" "$weir" diff "$bank" 1 newest acounts
+    json diff "$bank" "${bank_ids[1]}" newest
+}
+
+# An invariant that fails at one checkpoint, and one that has another name.
+make_invariants() {
+    local cc
+    cc=$(sed -n 's/^CMAKE_C_COMPILER:[A-Z]*=//p' "$build/CMakeCache.txt")
+    cat >"$work/odd.c" <<CODE
+#include <weir_checkpoint.h>
+WEIR_API weir_invariant_function NAME;
+enum weir_result NAME(struct weir_checkpoint *checkpoint,
+                      void (*report)(void *context, const char *violation), void *context,
+                      struct weir_error *error)
+{
+    struct weir_checkpoint_info info = {WEIR_SIZED(struct weir_checkpoint_info)};
+    (void)error;
+    weir_checkpoint_describe(checkpoint, &info);
+    if (info.id == ${bank_ids[1]})
+        report(context, "this is the second");
+    return WEIR_OK;
+}
+CODE
+    "$cc" -shared -fPIC -DNAME=weir_invariant -I "$build/include" "$work/odd.c" -o "$work/odd.so"
+    "$cc" -shared -fPIC -DNAME=another -I "$build/include" "$work/odd.c" -o "$work/unnamed.so"
+}
+
+verify_asks_invariants() {
+    local invariant=$build/examples/bank_invariant.so
+    json verify "$bank" --all
+    [[ $(grep -c '"sound":true' "$work/verify.json") == "${#bank_ids[@]}" ]] || fail "verify --all"
+    expect 0 "^# ${#bank_ids[@]} checkpoints, 0 damaged, 0 with violations$" \
+        "$weir" verify "$bank" --all --invariant "$invariant"
+    expect 0 "^${bank_ids[3]}"$'\tsound$' "$weir" verify "$bank" "${bank_ids[3]}"
+    expect 3 "WEIR_NOT_FOUND.*there is no node 'accounts'" \
+        "$weir" verify "$words" --invariant "$invariant"
+    make_invariants
+    cd "$work"
+    expect 1 "^${bank_ids[1]}"$'\tVIOLATED\tthis is the second$' \
+        "$weir" verify "$bank" --all --invariant odd.so
+    cd - >/dev/null
+    [[ $(grep -c VIOLATED "$work/said.log") == 1 ]] || fail "others too"
+    json verify "$bank" "${bank_ids[1]}" --invariant "$work/odd.so"
+    grep -q '"violations":\["this is the second"\]' "$work/verify.json" || fail "no violation"
+    expect 2 'unnamed.so has no function weir_invariant' \
+        "$weir" verify "$bank" --invariant "$work/unnamed.so"
+    expect 2 "the invariant can't be loaded: .*nowhere.so" \
+        "$weir" verify "$bank" --invariant "$work/nowhere.so"
+    expect 2 'an id and --all exclude each other' "$weir" verify "$bank" 3 --all
+    expect 3 'there is no such checkpoint' "$weir" verify "$bank" 4711
+}
+
+# damaged NAME: a copy of the bank's store, in $store.
+damaged() {
+    store=$work/damaged-$1
+    cp -r "$bank" "$store"
+    newest_folder=$store/checkpoints/$(printf %020d "${bank_ids[-1]}")
+}
+
+damage_is_named() {
+    local store newest_folder file verbs verb
+    damaged manifest
+    truncate -s 300 "$newest_folder/MANIFEST.json"
+    expect 3 "^ *${bank_ids[-1]} .* DAMAGED$" "$weir" list "$store"
+    expect 3 'MANIFEST.json' "$weir" list "$store"
+    fits list <("$weir" list "$store" --json 2>"$work/complaint.json")
+    fits complaint "$work/complaint.json"
+    for verb in show "state $store newest accounts" "inflight $store newest" \
+        "diff $store ${bank_ids[0]} newest" verify; do
+        [[ $verb == *' '* ]] || verb="$verb $store"
+        # shellcheck disable=SC2086
+        expect 3 "checkpoint ${bank_ids[-1]}.*MANIFEST.json" "$weir" $verb
+    done
+    expect 0 'sound' "$weir" verify "$store" "${bank_ids[0]}"
+
+    damaged byte
+    file=$(find "$store/data" -type f | sort | head -n 1)
+    printf '\377' | dd of="$file" bs=1 seek=80 conv=notrunc status=none
+    expect 3 "^${bank_ids[0]}"$'\tWEIR_DAMAGED\t' "$weir" verify "$store" --all
+    damaged gone
+    rm "$store"/data/*
+    expect 3 'data/[0-9-]+\.seg' "$weir" state "$store" newest accounts
+    expect 3 'data/[0-9-]+\.seg' "$weir" diff "$store" "${bank_ids[0]}" newest
+    expect 3 'data/[0-9-]+\.seg' "$weir" inflight "$store" "$fullest"
+    expect 3 'data/[0-9-]+\.seg' "$weir" verify "$store"
+    mkdir "$work/empty"
+    expect 3 '^weir: .*empty' "$weir" list "$work/empty"
+    expect 3 '^weir: ' "$weir" list "$work/text"
+}
+
+# It has only looked: a store's files are as they were. Who reads may have had enough.
+nothing_is_disturbed() {
+    find "$bank" "$words" -printf '%P %m %s %T@ %C@\n' | sort | cmp "$work/picture" - ||
+        fail "a store was changed"
+    code_of bash -c '"$0" state "$1" newest count | head -n 1' "$weir" "$words" >"$work/said.log"
+    ((code == 0)) && grep -q . "$work/said.log" || fail "into head: $code"
+    expect 3 'not all of the answer could be written' \
+        bash -c '"$0" show "$1" >/dev/full' "$weir" "$words"
+}
+
+echo "seed $seed"
+make_stores
+find "$bank" "$words" -printf '%P %m %s %T@ %C@\n' | sort >"$work/picture"
+try_properties help_is_there list_names_each show_tells_all state_is_what_was_counted \
+    in_flight_is_the_money_on_its_way diff_tells_changes verify_asks_invariants damage_is_named \
+    nothing_is_disturbed
