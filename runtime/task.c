@@ -854,6 +854,8 @@ struct step task_step(void *self)
         promise(task);
     outlet_push(&task->outlet);
     task_attend_cut(task);
+    if (task->failed) /* a save, or a gap: it is told however long the output is blocked */
+        return report_failure(task);
     if (!task->going || outlet_blocked(&task->outlet)) /* P12 */
         return wait_until(task, INT64_MAX, -1);
     if (is_over_limit(task)) {
@@ -862,5 +864,5 @@ struct step task_step(void *self)
     }
     if (task->run->annex)
         ease_states(task);
-    return work(task);
+    return task->failed ? report_failure(task) : work(task); /* no callback behind a failure */
 }
