@@ -93,7 +93,6 @@ struct coordinator_round {
 };
 
 #define COORDINATOR_HEAVY_TRIES 3 /* of a round that is too big for memory and must be */
-#define COORDINATOR_SAVE_TRIES 8  /* of a savepoint's checkpoint, whatever they fail of */
 #define COORDINATOR_SAVES 8
 
 /* A savepoint that was asked for. */
@@ -102,8 +101,7 @@ struct coordinator_save {
     uint64_t id;          /* of its checkpoint, 0: not claimed yet */
     enum request request; /* SAVEPOINT, or the stop that waits for it */
     bool sent;            /* the writer has been told */
-    uint32_t tries;       /* so many of its checkpoints came to nothing, */
-    uint32_t heavy;       /* and of these so many for want of room in memory */
+    uint32_t heavy;       /* so often there was no room for its checkpoint */
 };
 
 struct coordinator {
@@ -191,10 +189,9 @@ bool coordinator_save_add(struct coordinator *coordinator, enum request request,
                           const struct batch *path);
 void coordinator_save_claimed(struct coordinator *coordinator, uint64_t id, uint32_t purposes);
 void coordinator_save_committed(struct coordinator *coordinator, uint64_t id);
-/* Round `id` came to nothing, heavy: for want of room in memory. True: it has to be asked for
- * again; those who have been tried often enough are told why it came to nothing. */
-bool coordinator_save_aborted(struct coordinator *coordinator, uint64_t id, bool heavy,
-                              const char *reason);
+/* too_big: why the round did not fit into memory, or NULL: it came to nothing for another reason.
+ * True: it has to be asked for again. */
+bool coordinator_save_aborted(struct coordinator *coordinator, uint64_t id, const char *too_big);
 void coordinator_save_done(struct coordinator *coordinator, uint64_t id, enum weir_result result,
                            const char *text);
 /* Is one being written whose end will be heard of? */

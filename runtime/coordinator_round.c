@@ -267,8 +267,8 @@ static void on_aborted(struct coordinator *coordinator, const struct round_actio
                                    .id = action->id,
                                    .duration_ns = clock_now_ns() - action->triggered_ns,
                                    .text = words.text});
-    bool saves = coordinator_save_aborted(coordinator, action->id, action->reason == ROUND_MEMORY,
-                                          words.text);
+    bool saves = coordinator_save_aborted(coordinator, action->id,
+                                          action->reason == ROUND_MEMORY ? words.text : NULL);
     ask_again(coordinator, (action->purposes & (ROUND_STOP | ROUND_FINAL)) |
                                (saves ? (uint32_t)ROUND_SAVEPOINT : 0));
     close_round(coordinator, action->id);

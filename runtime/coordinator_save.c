@@ -8,7 +8,6 @@
 
 #include "coordinator.h"
 #include "memory.h"
-#include "waits.h"
 
 static void tell(struct coordinator *coordinator, enum weir_event_kind kind, uint64_t id,
                  const char *path, const char *text)
@@ -67,15 +66,8 @@ static struct coordinator_save take_save(struct coordinator *coordinator, uint32
     return save;
 }
 
-static bool is_hopeless(const struct coordinator_save *save)
-{
-    return save->heavy >= COORDINATOR_HEAVY_TRIES || save->tries >= COORDINATOR_SAVE_TRIES;
-}
-
-/* Tried for ever, it would cost a copy of the state each time, and who asked would wait for ever. A
- * stop has its own deadline. */
-bool coordinator_save_aborted(struct coordinator *coordinator, uint64_t id, bool heavy,
-                              const char *reason)
+/* Tried for ever, it would cost a copy of the state each time. A stop has its own deadline. */
+bool coordinator_save_aborted(struct coordinator *coordinator, uint64_t id, const char *too_big)
 {
     bool again = false;
     for (uint32_t i = coordinator->save_count; i-- > 0;) {
@@ -85,17 +77,13 @@ bool coordinator_save_aborted(struct coordinator *coordinator, uint64_t id, bool
         save->id = 0;
         if (save->request != REQUEST_SAVEPOINT)
             continue;
-        save->tries++;
-        save->heavy += heavy;
-        if (!is_hopeless(save)) {
+        save->heavy += too_big != NULL;
+        if (save->heavy < COORDINATOR_HEAVY_TRIES) {
             again = true;
             continue;
         }
         struct coordinator_save gone = take_save(coordinator, i);
-        struct words words = {.size = 0};
-        words_add(&words, "%u checkpoints for it came to nothing, the last one: %s", gone.tries,
-                  reason);
-        tell(coordinator, WEIR_EVENT_UNSAVED, 0, gone.path, words.text);
+        tell(coordinator, WEIR_EVENT_UNSAVED, 0, gone.path, too_big);
         memory_release(coordinator->run->allocator, gone.path);
     }
     return again;

@@ -266,9 +266,6 @@ a_store_that_can_not_be_written_for_a_while() {
     fi
     until_true 20 grep -q 'came to nothing.*not permitted' "$log" ||
         fail "it does not tell"$'\n'"$(tail "$log")"
-    expect 5 'checkpoints for it came to nothing, the last one: .*not permitted' \
-        "$program" savepoint --store "$store" --to "$work/no_savepoint"
-    [[ ! -e $work/no_savepoint ]] || fail "it has made a folder for a savepoint that is none"
     chattr -i $held
     held=
     ends_with 0
