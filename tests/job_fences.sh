@@ -243,7 +243,8 @@ a_store_that_is_removed_ends_the_run() {
     fresh $((rate / 4))
     background "$log" "$program" run "${at[@]}" --set emit=updates
     until_true 20 has_checkpoints "$store" 2 || fail "no checkpoints"
-    rm -rf "$store" 2>"$work/null" || rm -rf "$store" # it may make a file meanwhile
+    mv "$store" "$store.gone" # at once: half a store would be another case
+    rm -rf "$store.gone" 2>"$work/null" || rm -rf "$store.gone" # it may make a file meanwhile
     ends_with 3
     says 'moved or removed|was removed'
     parts >"$work/before"

@@ -55,9 +55,11 @@ static uint32_t task_of(const struct manifest *manifest, const struct manifest_b
 {
     for (uint32_t t = 0; t < manifest->task_count; t++) {
         const struct manifest_task *task = &manifest->tasks[t];
-        if (place == &task->part ||
-            (place >= task->inflight && place < task->inflight + task->inflight_count))
+        if (place == &task->part)
             return t;
+        for (uint32_t k = 0; k < task->inflight_count; k++)
+            if (place == &task->inflight[k])
+                return t;
         for (uint32_t k = 0; k < task->state_count; k++)
             if (place == &task->state[k].place)
                 return t;

@@ -94,6 +94,8 @@ def meanwhile(chance, plan):
     """What a user may do to a job that runs."""
     done = [what for what in ("pause", "pause", "checkpoint", "dump", "status", "savepoint")
             if chance.random() < 0.15]
+    if plan.trouble in ("error", "full disk"):  # one that is asked for waits until there is room
+        done = [what for what in done if what != "savepoint"]
     # Another run of the same store; where this one may fail it could take its place.
     if plan.trouble in ("kill", "stop", "none") and not plan.supervised and chance.random() < 0.2:
         done.append("rival")
