@@ -32,31 +32,13 @@ say() {
     printf '\n== %s\n' "$*"
 }
 
-install_missing() {
-    local package missing=()
-    # clang's sanitizers are a package of their own; llvm has what finds the lines that they name.
-    # cppcheck and clang-tidy are for tests/analyse.
-    for package in gcc g++ libc6-dev clang libclang-rt-dev llvm clang-format clang-tidy cppcheck \
-        cmake make \
-        pkg-config e2fsprogs binutils python3 valgrind spin lz4 libzmq3-dev libczmq-dev \
-        liblz4-dev libxxhash-dev libjansson-dev libcsv-dev libsqlite3-dev sqlite3 \
-        libcriterion-dev; do
-        # shellcheck disable=SC2016
-        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
-            missing+=("$package")
-    done
-    if [ ${#missing[@]} = 0 ]; then
-        say "every package is there"
-        return
-    fi
-    say "installing: ${missing[*]}"
-    local root=()
-    [ "$(id -u)" = 0 ] || root=(sudo -n)
-    export DEBIAN_FRONTEND=noninteractive
-    # An old list of packages may still do.
-    "${root[@]}" apt-get update -qq || echo "the list of packages could not be renewed"
-    "${root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-}
+# shellcheck source=tests/tools/packages.bash
+source tests/tools/packages.bash
+# clang's sanitizers are a package of their own; llvm has what finds the lines that they name.
+# cppcheck and clang-tidy are for tests/analyse.
+packages=(gcc g++ libc6-dev clang libclang-rt-dev llvm clang-format clang-tidy cppcheck cmake make
+    pkg-config e2fsprogs binutils python3 valgrind spin lz4 libzmq3-dev libczmq-dev liblz4-dev
+    libxxhash-dev libjansson-dev libcsv-dev libsqlite3-dev sqlite3 libcriterion-dev)
 
 # A build that breaks does not end the run: the test `build.NAME` fails, and what was built (-k)
 # tells more.
@@ -119,11 +101,7 @@ write_figures() {
 
 rm -rf "$check"
 mkdir -p "$check"
-if command -v dpkg-query >/dev/null; then
-    install_missing
-else
-    say "not a Debian: what the tests need must be there already"
-fi
+install_missing "${packages[@]}"
 for name in "${builds[@]}"; do
     build "$name"
 done

@@ -25,27 +25,10 @@ say() {
     printf '== %s\n' "$*"
 }
 
-install_missing() {
-    local package missing=()
-    for package in gcc libc6-dev cmake make pkg-config python3 libzmq3-dev \
-        libczmq-dev liblz4-dev libxxhash-dev libjansson-dev libcsv-dev libsqlite3-dev \
-        libcriterion-dev; do
-        # shellcheck disable=SC2016
-        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] ||
-            missing+=("$package")
-    done
-    if [ ${#missing[@]} = 0 ]; then
-        say "every package is there"
-        return
-    fi
-    say "installing: ${missing[*]}"
-    local root=()
-    [ "$(id -u)" = 0 ] || root=(sudo -n)
-    export DEBIAN_FRONTEND=noninteractive
-    # An old list of packages may still do.
-    "${root[@]}" apt-get update -qq || echo "the list of packages could not be renewed"
-    "${root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-}
+# shellcheck source=tests/tools/packages.bash
+source tests/tools/packages.bash
+packages=(gcc libc6-dev cmake make pkg-config python3 libzmq3-dev libczmq-dev liblz4-dev
+    libxxhash-dev libjansson-dev libcsv-dev libsqlite3-dev libcriterion-dev)
 
 build() {
     local at=$SECONDS log=build/soak.log target targets=()
@@ -79,10 +62,6 @@ while [ $# -gt 0 ]; do
     esac
 done
 
-if command -v dpkg-query >/dev/null; then
-    install_missing
-else
-    say "not a Debian: what soak needs must be there already"
-fi
+install_missing "${packages[@]}"
 build
 exec python3 tests/soak/run build/release "${options[@]}"

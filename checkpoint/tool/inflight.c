@@ -163,22 +163,19 @@ static int print_all(struct listing *listing)
     return well ? EXIT_DONE : tool_no_memory(listing->tool);
 }
 
+static int list(struct tool *tool, struct weir_store *store, struct weir_checkpoint *checkpoint)
+{
+    struct listing listing = {.tool = tool, .checkpoint = checkpoint};
+    (void)store;
+    int code = read_edges(&listing);
+    if (code == EXIT_DONE)
+        code = print_all(&listing);
+    free(listing.edges);
+    free(listing.channels);
+    return code;
+}
+
 int tool_inflight(struct tool *tool)
 {
-    struct listing listing = {.tool = tool};
-    struct weir_store *store;
-    int code = tool_open_store(tool, &store);
-    if (code != EXIT_DONE)
-        return code;
-    code = tool_open_checkpoint(tool, store, tool->options.words[1], &listing.checkpoint);
-    if (code == EXIT_DONE) {
-        code = read_edges(&listing);
-        if (code == EXIT_DONE)
-            code = print_all(&listing);
-        free(listing.edges);
-        free(listing.channels);
-        weir_checkpoint_close(&listing.checkpoint);
-    }
-    weir_store_close(&store);
-    return code;
+    return tool_look(tool, list);
 }

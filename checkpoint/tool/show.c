@@ -202,16 +202,5 @@ static int show(struct tool *tool, struct weir_store *store, struct weir_checkpo
 
 int tool_show(struct tool *tool)
 {
-    struct weir_checkpoint *checkpoint;
-    struct weir_store *store;
-    int code = tool_open_store(tool, &store);
-    if (code != EXIT_DONE)
-        return code;
-    code = tool_open_checkpoint(tool, store, tool->options.words[1], &checkpoint);
-    if (code == EXIT_DONE) {
-        code = show(tool, store, checkpoint);
-        weir_checkpoint_close(&checkpoint);
-    }
-    weir_store_close(&store);
-    return code;
+    return tool_look(tool, show);
 }

@@ -157,8 +157,9 @@ static int answer_all(struct question *asked, const char *state)
     return EXIT_DONE;
 }
 
-static int ask(struct tool *tool, struct weir_checkpoint *checkpoint)
+static int ask(struct tool *tool, struct weir_store *store, struct weir_checkpoint *checkpoint)
 {
+    (void)store;
     char node[80];
     const char *word = tool->options.words[2], *slash = strchr(word, '/');
     struct weir_checkpoint_node about = {WEIR_SIZED(struct weir_checkpoint_node)};
@@ -179,16 +180,5 @@ static int ask(struct tool *tool, struct weir_checkpoint *checkpoint)
 
 int tool_state(struct tool *tool)
 {
-    struct weir_checkpoint *checkpoint;
-    struct weir_store *store;
-    int code = tool_open_store(tool, &store);
-    if (code != EXIT_DONE)
-        return code;
-    code = tool_open_checkpoint(tool, store, tool->options.words[1], &checkpoint);
-    if (code == EXIT_DONE) {
-        code = ask(tool, checkpoint);
-        weir_checkpoint_close(&checkpoint);
-    }
-    weir_store_close(&store);
-    return code;
+    return tool_look(tool, ask);
 }

@@ -90,6 +90,23 @@ int tool_open_checkpoint(const struct tool *tool, struct weir_store *store, cons
     return EXIT_DONE;
 }
 
+int tool_look(struct tool *tool, int (*look)(struct tool *tool, struct weir_store *store,
+                                             struct weir_checkpoint *checkpoint))
+{
+    struct weir_checkpoint *checkpoint;
+    struct weir_store *store;
+    int code = tool_open_store(tool, &store);
+    if (code != EXIT_DONE)
+        return code;
+    code = tool_open_checkpoint(tool, store, tool->options.words[1], &checkpoint);
+    if (code == EXIT_DONE) {
+        code = look(tool, store, checkpoint);
+        weir_checkpoint_close(&checkpoint);
+    }
+    weir_store_close(&store);
+    return code;
+}
+
 uint32_t tool_find_node(const struct tool *tool, const struct weir_checkpoint *checkpoint,
                         const char *name, int *code)
 {

@@ -40,6 +40,10 @@ int tool_open_store(const struct tool *tool, struct weir_store **store);
 int tool_read_id(const struct tool *tool, const char *word, uint64_t *id);
 int tool_open_checkpoint(const struct tool *tool, struct weir_store *store, const char *word,
                          struct weir_checkpoint **checkpoint);
+/* Opens the first word's store and the second word's checkpoint of it, and answers what `look`
+ * does, or why it can't be asked. */
+int tool_look(struct tool *tool, int (*look)(struct tool *tool, struct weir_store *store,
+                                             struct weir_checkpoint *checkpoint));
 
 /* The index of the node that is called so; its number, and a complaint that names those there are,
  * when none is: *code is not EXIT_DONE. */
