@@ -33,7 +33,7 @@ struct state *state_new_of(const struct weir_allocator *allocator, const struct 
     state->ttl_ns = type->ttl_ns;
     state->head = type->ttl_ns > 0 ? sizeof(int64_t) : 0;
     state->fast_size = type->kind == STATE_VALUE && type->ttl_ns == 0 ? 8 : UINT32_MAX;
-    state->now = INT64_MIN;
+    state->now = state->written = INT64_MIN;
     state->slots = memory_zeroed(allocator, FIRST_SLOTS, sizeof *state->slots);
     state->chunks = memory_zeroed(allocator, FIRST_CHUNKS, sizeof *state->chunks);
     state->mask = FIRST_SLOTS - 1;

@@ -57,6 +57,9 @@ uint64_t state_entry_hash(enum state_kind kind, struct weir_bytes key);
  * INT64_MIN, no time, and INT64_MAX, the end of it, change nothing. Before it is known, values are
  * written that do not expire. */
 void state_set_time(struct state *state, int64_t now);
+/* Until the next state_set_time: what is written is written at that time, where it is later than
+ * now. */
+void state_write_at(struct state *state, int64_t time);
 
 /* Memory that only writers hold yet is counted there; before the first cut. */
 void state_count_orphans(struct state *state, _Atomic uint64_t *orphaned);

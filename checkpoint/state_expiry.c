@@ -23,16 +23,23 @@ static int64_t expiry_load(const unsigned char *entry)
 static int64_t expiry_next(const struct state *state, const unsigned char *entry)
 {
     bool element = state->kind == STATE_LIST && pair_read(entry_key(entry)).sub.size > 0;
-    if (element || state->now == INT64_MIN ||
-        state->ttl_ns >= (uint64_t)INT64_MAX - (uint64_t)state->now)
+    if (element || state->written == INT64_MIN ||
+        state->ttl_ns >= (uint64_t)INT64_MAX - (uint64_t)state->written)
         return INT64_MAX;
-    return state->now + (int64_t)state->ttl_ns;
+    return state->written + (int64_t)state->ttl_ns;
 }
 
 void state_set_time(struct state *state, int64_t now)
 {
     if (now > state->now && now != INT64_MAX)
         state->now = now;
+    state->written = state->now;
+}
+
+void state_write_at(struct state *state, int64_t time)
+{
+    if (time > state->now)
+        state->written = time;
 }
 
 int64_t state_time(const struct state *state)

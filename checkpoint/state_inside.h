@@ -137,6 +137,7 @@ struct state {
     /* values that expire */
     uint64_t ttl_ns;   /* 0: they do not */
     int64_t now;       /* INT64_MIN: not known */
+    int64_t written;   /* when what is written now is written; not before now */
     uint32_t swept;    /* the slot where the sweep goes on */
     uint64_t trailing; /* elements of lists that are longer no more */
 

@@ -294,7 +294,7 @@ static void state_clear(struct state *state)
     state_scan_rewind(state);
     build_free(state);
     places_clear(state);
-    state->now = INT64_MIN;
+    state->now = state->written = INT64_MIN;
     while (state->log_count > 1)
         log_drop(state, 0);
     log_reclaim(state);

@@ -25,6 +25,7 @@ static bool make_states(struct weir_context *context)
                                   .value_size = node->states[i].value_size,
                                   .ttl_ns = node->states[i].ttl_ns};
         context->states[i] = state_new_of(context->run->allocator, &type);
+        context->dated |= type.ttl_ns > 0 && node->states[i].ttl_clock == WEIR_TIMER_EVENT;
         if (context->states[i])
             state_count_orphans(context->states[i], context->run->sealed);
         if (context->states[i] && context->run->annex)
@@ -559,6 +560,19 @@ void context_event_time_ends(struct weir_context *context)
     }
 }
 
+/* The records in hand, if there are any, are of one time (task.c, one_time). */
+static void tell_time(const struct weir_context *context, struct state *state,
+                      enum weir_timer clock)
+{
+    if (clock == WEIR_TIMER_CLOCK) {
+        state_set_time(state, task_wall_ns(context->task));
+        return;
+    }
+    state_set_time(state, weir_watermark(context));
+    if (context->hand_count > 0)
+        state_write_at(state, context->hand->time);
+}
+
 struct state *context_state(struct weir_context *context, unsigned state, unsigned kinds,
                             const char *function)
 {
@@ -569,9 +583,7 @@ struct state *context_state(struct weir_context *context, unsigned state, unsign
         return NULL;
     }
     if (declared->ttl_ns > 0)
-        state_set_time(context->states[state], declared->ttl_clock == WEIR_TIMER_CLOCK
-                                                   ? task_wall_ns(context->task)
-                                                   : weir_watermark(context));
+        tell_time(context, context->states[state], declared->ttl_clock);
     return context->states[state];
 }
 

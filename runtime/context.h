@@ -89,8 +89,10 @@ struct weir_context {
     uint32_t place;                 /* in the chain */
     uint64_t taken;                 /* records it was given, since the job's first start */
     const struct weir_record *hand; /* while process runs: what it was given, */
-    uint32_t hand_count;            /* so many of them; the first one's position is taken + 1 */
+    uint32_t hand_count;            /* so many of them; the first one's position is taken + 1; 0 in
+                                     * callbacks that are given none */
     uint32_t hand_input;
+    bool dated;    /* it has values that live by event time: each span is of one time */
     bool poisoned; /* there is poison for it: records are looked at before they are given */
     struct letters letters;
     size_t part_size;        /* of the last snapshot: a hint for the next */

@@ -102,8 +102,9 @@ bool task_tell_error(struct task *task, enum message_kind kind, uint64_t id,
 
 /* ---------------------------------------------------------------------------- the pulse -- */
 
-void task_begin_call(struct task *task, const struct weir_context *context, const char *call)
+void task_begin_call(struct task *task, struct weir_context *context, const char *call)
 {
+    context->hand_count = 0;
     task->now_ns = clock_now_ns();
     pulse_turn(&task->pulse, TASK_CALLING, task->now_ns);
     pulse_enter(&task->pulse, context->place, call);
@@ -432,6 +433,15 @@ static uint32_t process_one_by_one(struct task *task, struct weir_context *head,
     return done;
 }
 
+/* How many records, from the front, are of the first one's time. */
+static uint32_t one_time(const struct weir_record *records, uint32_t count)
+{
+    uint32_t same = 1;
+    while (same < count && records[same].time == records[0].time)
+        same++;
+    return same;
+}
+
 static uint32_t process_span(struct task *task, struct weir_context *head, uint32_t port,
                              uint32_t count)
 {
@@ -523,6 +533,8 @@ static void ease_states(struct task *task)
 static uint32_t give(struct task *task, struct weir_context *head, uint32_t port, uint32_t count)
 {
     pulse_enter(&task->pulse, head->place, CALL_PROCESS);
+    if (head->dated && head->table->process_many)
+        count = one_time(task->gate.records, count);
     if (head->node->state_count)
         prepare_keys(task, head, count);
     uint32_t done = head->table->process_many ? process_span(task, head, port, count)

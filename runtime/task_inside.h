@@ -18,7 +18,7 @@ void task_tell(struct task *task, enum message_kind kind, uint64_t id, uint64_t 
 bool task_tell_error(struct task *task, enum message_kind kind, uint64_t id,
                      const struct weir_error *error);
 /* Around a callback that is called from no other. */
-void task_begin_call(struct task *task, const struct weir_context *context, const char *call);
+void task_begin_call(struct task *task, struct weir_context *context, const char *call);
 void task_end_call(struct task *task);
 /* What it holds, for others to see; the coordinator is told when that has changed by much. */
 void task_note_memory(struct task *task);

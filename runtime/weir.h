@@ -230,11 +230,14 @@ struct weir_state {
      * it over. Each value of a map for itself; a list as a whole, that long after anything of it
      * was written. Time is the watermark as weir_watermark shows it (EVENT, the default), or
      * weir_wall_time, read once for a span of records (CLOCK); it never goes back, over restarts
-     * neither, so a key expires at the same time whether or not the job was restarted. Event time
-     * stands still when all input has ended, so that `finish` finds what lives then; before the
-     * first watermark nothing expires, and what is written then does so only when it is written
-     * again. 0: values live until they are removed. It may be changed between two runs, but not
-     * from or to 0: what has been written keeps the time at which it expires. */
+     * neither, so a key expires at the same time whether or not the job was restarted. By event
+     * time, what is written for a record is written at the record's time if the watermark has not
+     * come so far: what a fast input brings does not die early behind a slow one. (process_many is
+     * given records of one time at once, then.) Event time stands still when all input has ended,
+     * so that `finish` finds what lives then; before the first watermark nothing expires, and what
+     * is written then, not for a record with a time, does so only when it is written again. 0:
+     * values live until they are removed. It may be changed between two runs, but not from or to
+     * 0: what has been written keeps the time at which it expires. */
     uint64_t ttl_ns;
     enum weir_timer ttl_clock;
 };

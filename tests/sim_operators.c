@@ -402,6 +402,8 @@ static enum weir_result shelf_process(void *self, struct weir_context *context, 
     int64_t number = record->time / node->graph->window_ns, now = weir_watermark(context);
 
     (void)input;
+    if (record->time > now)
+        now = record->time;
     if (!take(context, node, record, &key, &value))
         return WEIR_DAMAGED;
     shelf_check(context, node, &record->key);

@@ -1,9 +1,10 @@
-/* links: flow */
+/* links: flow valve */
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Maps, lists, timers of keys and values that expire in whole jobs.
  */
 #include "flow.h"
+#include "valve.h"
 
 static struct scratch scratch;
 static void scratch_open(void)
@@ -289,9 +290,9 @@ Test(job_keyed, a_graph_with_a_wrong_declaration_is_refused)
 
 /* --- values that expire ------------------------------------------------------------------- */
 
-/* Keys are 0..9 in turn; each is written by its first record only, at watermark w, and must be
- * there as long as the watermark is below w + 1000, whatever way it is asked for; then it is
- * written again, by a cell or a put. */
+/* Keys are 0..9 in turn; each is written by its first record only, at w, the later of its time and
+ * the watermark, and must be there as long as the watermark is below w + 1000, whatever way it is
+ * asked for; then it is written again, by a cell or a put. */
 struct expiring {
     bool cells;
 };
@@ -330,19 +331,19 @@ static size_t expiring_many(void *self, struct weir_context *context, unsigned i
     (void)input;
     for (size_t i = 0; i < count; i++) {
         struct weir_bytes value;
-        int64_t now = weir_watermark(context), wrote = WEIR_NO_TIME, *at;
+        int64_t now = weir_watermark(context), *wrote;
+        int64_t written = records[i].time > now ? records[i].time : now;
         bool there = weir_get(context, 0, &records[i].key, &value);
-        at = weir_cell(context, 1, &records[i].key);
-        if (!at)
+        wrote = weir_cell(context, 1, &records[i].key); /* and one; 0: never */
+        if (!wrote)
             return i + 1;
-        wrote = *at;
-        bool expected = wrote != 0 && (wrote == WEIR_NO_TIME || wrote + 1000 > now);
+        bool expected = *wrote > 0 && *wrote - 1 + 1000 > now;
         atomic_fetch_add(&expired.wrong, there != expected);
         if (there)
             continue;
-        atomic_fetch_add(&expired.gone, wrote != 0);
-        *at = now;
-        write_now(context, &records[i], expiring->cells, now);
+        atomic_fetch_add(&expired.gone, *wrote != 0);
+        *wrote = written + 1;
+        write_now(context, &records[i], expiring->cells, written);
     }
     return count;
 }
@@ -380,4 +381,115 @@ Test(job_keyed, a_value_is_there_until_its_time_over_restarts)
     scratch_free(&scratch);
     scratch = scratch_make();
     expire(&late);
+}
+
+/* Of two sources one is ahead: when it brings "near" and "far", the other is at 0. What lives is
+ * looked at when both are at the time of "near". */
+enum { LIVES = 100, NEAR = 1000, FAR = 1500 };
+
+static struct {
+    struct tally begun, taken, looked;
+    atomic_uint there, mixed;
+} ahead;
+
+struct ahead {
+    unsigned step;
+};
+
+static void send(struct weir_context *context, const char *key, int64_t time)
+{
+    weir_emit(context, 0, &(struct weir_record){{key, strlen(key)}, {NULL, 0}, time});
+}
+
+static enum weir_progress ahead_poll(void *self, struct weir_context *context)
+{
+    struct ahead *source = self;
+    bool slow = weir_subtask(context) == 1;
+    if (source->step == 0) {
+        send(context, "hello", 0);
+        weir_emit_watermark(context, 0);
+        source->step++;
+    } else if (source->step == 1 && tally_read(slow ? &ahead.taken : &ahead.begun) > 0) {
+        weir_emit_watermark(context, NEAR);
+        if (!slow) {
+            send(context, "near", NEAR);
+            send(context, "far", FAR);
+        }
+        source->step++;
+    } else if (source->step == 2 && tally_read(&ahead.looked) > 0) {
+        return WEIR_END;
+    }
+    return weir_idle(context, weir_now(context) + 100000, -1);
+}
+
+static const struct weir_operator ahead_table = {WEIR_SIZED(struct weir_operator), .kind = "ahead",
+                                                 .self_size = sizeof(struct ahead),
+                                                 .poll = ahead_poll};
+
+static size_t behind_many(void *self, struct weir_context *context, unsigned input,
+                          const struct weir_record *records, size_t count)
+{
+    (void)self;
+    (void)input;
+    for (size_t i = 0; i < count; i++) {
+        ahead.mixed += records[i].time != records[0].time;
+        if (records[i].time > 0)
+            weir_put(context, 0, &records[i].key, bytes_of("", 0));
+        if (records[i].time == FAR)
+            tally_add(&ahead.taken, 1);
+    }
+    weir_timer_set(context, WEIR_TIMER_EVENT, 0, 0);
+    weir_timer_set(context, WEIR_TIMER_EVENT, NEAR, 0);
+    return count;
+}
+
+static enum weir_result behind_one(void *self, struct weir_context *context, unsigned input,
+                                   const struct weir_record *record)
+{
+    behind_many(self, context, input, record, 1);
+    return WEIR_OK;
+}
+
+static enum weir_result behind_timer(void *self, struct weir_context *context, enum weir_timer kind,
+                                     int64_t time, uint64_t tag)
+{
+    struct weir_bytes key, value;
+    (void)self;
+    (void)kind;
+    (void)tag;
+    weir_scan_rewind(context, 0);
+    while (time == NEAR && weir_scan_next(context, 0, &key, &value))
+        ahead.there++;
+    tally_add(time == NEAR ? &ahead.looked : &ahead.begun, 1);
+    return WEIR_OK;
+}
+
+static void look_from_behind(struct weir_operator table)
+{
+    struct flow flow;
+    const struct weir_state lives = {WEIR_SIZED(struct weir_state), .name = "lives",
+                                     .ttl_ns = LIVES};
+    table.timer = behind_timer;
+    memset(&ahead, 0, sizeof ahead);
+    tally_init(&ahead.begun);
+    tally_init(&ahead.taken);
+    tally_init(&ahead.looked);
+    flow_init(&flow);
+    weir_node source = flow_add(&flow, "ahead", &ahead_table, NULL, 2);
+    weir_connect(flow.graph, source, add(&flow, &table, NULL, &lives, 1, 1), WEIR_BY_KEY);
+    flow_finish(&flow);
+    cr_expect_eq(ahead.there, 2);
+    cr_expect_eq(ahead.mixed, 0);
+    flow_free(&flow);
+    tally_free(&ahead.begun);
+    tally_free(&ahead.taken);
+    tally_free(&ahead.looked);
+}
+
+Test(job_keyed, what_a_fast_input_brings_does_not_die_behind_a_slow_one)
+{
+    look_from_behind((struct weir_operator){WEIR_SIZED(struct weir_operator), .kind = "behind",
+                                            .process_many = behind_many});
+    look_from_behind((struct weir_operator){WEIR_SIZED(struct weir_operator), .kind = "behind",
+                                            .process = behind_one});
 }

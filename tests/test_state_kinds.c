@@ -89,6 +89,7 @@ struct node {
     struct state *tasks[TASKS];
     uint32_t parallelism;
     int64_t now;
+    int64_t written; /* what is written now, at that time */
     struct cut cuts[CUTS];
 };
 
@@ -116,6 +117,21 @@ static struct state *task_of(struct node *node, struct weir_bytes key, uint64_t 
     *hash = state_hash(key);
     struct state *state = node->tasks[owner_of(node, *hash)];
     state_set_time(state, node->now);
+    return state;
+}
+
+/* The same for a write, at `now` or for a record that is ahead or late. */
+static struct state *task_to_write(struct node *node, int64_t now, struct weir_bytes key,
+                                   uint64_t *hash)
+{
+    struct state *state = task_of(node, key, hash);
+    node->written = now;
+    if (chance(4) > 0)
+        return state;
+    int64_t time = now == INT64_MIN ? (int64_t)chance(2000) : now + (int64_t)chance(300) - 100;
+    state_write_at(state, time);
+    if (time > now)
+        node->written = time;
     return state;
 }
 
@@ -273,10 +289,11 @@ static void node_tick(struct node *node, int64_t *now)
         state_set_time(node->tasks[i], *now);
 }
 
-static int64_t expiry_at(const struct node *node, int64_t now)
+static int64_t expiry_next(const struct node *node)
 {
-    return node->type.ttl_ns == 0 || now == INT64_MIN ? INT64_MAX
-                                                      : now + (int64_t)node->type.ttl_ns;
+    return node->type.ttl_ns == 0 || node->written == INT64_MIN
+               ? INT64_MAX
+               : node->written + (int64_t)node->type.ttl_ns;
 }
 
 /* --- maps, and plain values: maps of one sub key ------------------------------------------ */
@@ -309,12 +326,12 @@ static void map_write(struct node *node, struct map_twin *twin, uint32_t k, uint
     unsigned char value[600];
     uint64_t hash;
     struct map_entry *entry = &twin->entries[k][s];
-    struct state *state = task_of(node, key_fill(&key, k), &hash);
+    struct state *state = task_to_write(node, twin->now, key_fill(&key, k), &hash);
     key_fill(&sub, s);
     bool was = lives(twin, k, s);
     uint32_t size = node->type.value_size, old = entry->size, version = entry->version;
     *entry = (struct map_entry){++twin->versions, size > 0 ? size : (uint32_t)chance(600),
-                                expiry_at(node, twin->now), true};
+                                expiry_next(node), true};
     if (size == 0 || chance(2) == 0) {
         value_fill(value, entry->size, entry->version);
         cr_assert_eq(state_map_put(state, key.bytes, hash, sub.bytes,
@@ -523,14 +540,14 @@ static void list_append(struct node *node, struct list_twin *twin, uint32_t k)
     uint64_t hash;
     unsigned char room[64];
     struct list *list = &twin->lists[k];
-    struct state *state = task_of(node, key_fill(&key, k), &hash);
+    struct state *state = task_to_write(node, twin->now, key_fill(&key, k), &hash);
     list->length = length_of(twin, k);
     if (list->length == LIST_MAX)
         return;
     struct weir_bytes value = list_value(node, room, ++twin->versions);
     cr_assert_eq(state_list_append(state, key.bytes, hash, value), WEIR_OK);
     list->versions[list->length++] = twin->versions;
-    list->expiry = expiry_at(node, twin->now);
+    list->expiry = expiry_next(node);
 }
 
 static void list_put(struct node *node, struct list_twin *twin, uint32_t k)
@@ -538,7 +555,7 @@ static void list_put(struct node *node, struct list_twin *twin, uint32_t k)
     struct key key;
     uint64_t hash, index = chance(LIST_MAX);
     unsigned char room[64];
-    struct state *state = task_of(node, key_fill(&key, k), &hash);
+    struct state *state = task_to_write(node, twin->now, key_fill(&key, k), &hash);
     struct weir_bytes value = list_value(node, room, ++twin->versions);
     bool there = index < length_of(twin, k);
     cr_assert_eq(state_list_put(state, key.bytes, hash, index, value),
@@ -546,19 +563,19 @@ static void list_put(struct node *node, struct list_twin *twin, uint32_t k)
     if (!there)
         return;
     twin->lists[k].versions[index] = twin->versions;
-    twin->lists[k].expiry = expiry_at(node, twin->now);
+    twin->lists[k].expiry = expiry_next(node);
 }
 
 static void list_truncate(struct node *node, struct list_twin *twin, uint32_t k)
 {
     struct key key;
     uint64_t hash, count = chance(2) == 0 ? 0 : chance(LIST_MAX);
-    struct state *state = task_of(node, key_fill(&key, k), &hash);
+    struct state *state = task_to_write(node, twin->now, key_fill(&key, k), &hash);
     cr_assert_eq(state_list_truncate(state, key.bytes, hash, count), WEIR_OK);
     if (count >= length_of(twin, k))
         return;
     twin->lists[k].length = (uint32_t)count;
-    twin->lists[k].expiry = expiry_at(node, twin->now);
+    twin->lists[k].expiry = expiry_next(node);
 }
 
 static void list_check(struct node *node, const struct list_twin *twin, uint32_t k)
