@@ -68,7 +68,8 @@ killed_children() { # MOST_MS [OPTION...]
     fresh
     supervised "$program" run "${at[@]}" "${quick[@]}" --max-restarts 1000 "${@:2}"
     for ((i = 0; i < kills; i++)); do
-        until_true 20 has_child "$pid" "$before" || fail "no child after $i kills"
+        # Who is killed again and again before it has a checkpoint waits for up to 30 s.
+        until_true 60 has_child "$pid" "$before" || fail "no child after $i kills"
         before=$child
         sleep "$(printf '0.%03d' $((RANDOM % most)))"
         kill -KILL "$child" || fail "it had ended after $i kills"
