@@ -304,24 +304,58 @@ enum weir_result store_open(const struct store_options *options, struct store **
     return result;
 }
 
+/* *file: LOCK, opened for reading, to be closed by the caller; -1 after a failure. */
+static enum weir_result read_lock(struct store *store, int *file, struct lock_content *content,
+                                  struct weir_error *error)
+{
+    int opened = disk_open(store->root, NAME_LOCK, DISK_READ);
+    *file = -1;
+    if (opened == -ENOENT)
+        return error_set(error, WEIR_NOT_FOUND, 0, "%s is not a store: it has no " NAME_LOCK,
+                         store->path);
+    if (opened < 0)
+        return store_unusable(store, opened, "opening " NAME_LOCK, error);
+    enum weir_result result = lock_read(opened, content, error);
+    if (result != WEIR_OK)
+        result = error_within(error, "store %s", store->path);
+    else if (content->sound_count == 0)
+        result = error_set(error, WEIR_DAMAGED, 0,
+                           "store %s: " NAME_LOCK " holds no sound record: damaged, or not a store",
+                           store->path);
+    if (result == WEIR_OK)
+        *file = opened;
+    else
+        disk_close(opened);
+    return result;
+}
+
 static enum weir_result read_identity(struct store *store, struct weir_error *error)
 {
     struct lock_content content;
-    int file = disk_open(store->root, NAME_LOCK, DISK_READ);
-    if (file == -ENOENT)
-        return error_set(error, WEIR_NOT_FOUND, 0, "%s is not a store: it has no " NAME_LOCK,
-                         store->path);
-    if (file < 0)
-        return store_unusable(store, file, "opening " NAME_LOCK, error);
-    enum weir_result result = lock_read(file, &content, error);
-    disk_close(file);
+    int file;
+    enum weir_result result = read_lock(store, &file, &content, error);
     if (result != WEIR_OK)
-        return error_within(error, "store %s", store->path);
-    if (content.sound_count == 0)
-        return error_set(error, WEIR_DAMAGED, 0,
-                         "store %s: " NAME_LOCK " holds no sound record: damaged, or not a store",
-                         store->path);
+        return result;
+    disk_close(file);
     store->record = content.record;
+    return WEIR_OK;
+}
+
+enum weir_result store_run(struct store *store, bool *alive, uint32_t *epoch, uint32_t *process,
+                           struct weir_error *error)
+{
+    struct lock_content content;
+    int file;
+    enum weir_result result = read_lock(store, &file, &content, error);
+    if (result != WEIR_OK)
+        return result;
+    int locked = disk_locked(file);
+    disk_close(file);
+    if (locked < 0)
+        return store_unusable(store, locked, "asking who holds " NAME_LOCK, error);
+    *alive = locked > 0;
+    *epoch = content.record.epoch;
+    *process = content.record.process;
     return WEIR_OK;
 }
 

@@ -11,6 +11,7 @@
 #include "duration.h"
 #include "exit_code.h"
 #include "options.h"
+#include "quantity.h"
 
 static const struct weir_parameter declared[] = {
     {"input", WEIR_TEXT, NULL, "file of text", NULL},

@@ -7,9 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bytes.h"
-#include "duration.h"
 #include "exit_code.h"
+#include "quantity.h"
 
 enum { SECOND_NS = 1000000000, TEXT_ROOM = 1400, WHERE_ROOM = 500 };
 enum { LONG = 160 }; /* bytes: a line of that many is still read as one */
