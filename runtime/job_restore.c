@@ -96,13 +96,13 @@ static void call_by_kind(const struct weir_job *job, struct weir_error *error)
                     rest + sizeof begins - 1);
 }
 
-/* What is restored from stays as it is: it is read, and that is all. */
-static enum weir_result open_savepoint(struct weir_job *job, struct weir_error *error)
+/* What is restored from stays as it is: it is read, and that is all. 0: its newest checkpoint. */
+static enum weir_result open_view(struct weir_job *job, const char *path, uint64_t id,
+                                  struct weir_error *error)
 {
-    const char *path = job->options.restore_path;
     enum weir_result result = store_view(path, job->run.allocator, &job->savepoint, error);
     if (!result)
-        result = store_recover(job->savepoint, 0, &job->restored, error);
+        result = store_recover(job->savepoint, id, &job->restored, error);
     if (result)
         call_by_kind(job, error);
     else
@@ -122,7 +122,10 @@ static enum weir_result check_groups(const struct weir_job *job, uint32_t there,
         "%s %s has %u key groups, and job option key_groups says %u: their number is fixed when a "
         "store is begun, so leave the option out or begin a store from nothing",
         job->savepoint ? kind_of(job) : "store",
-        job->savepoint ? job->options.restore_path : job->options.store, there, wanted);
+        job->replayed    ? job->replayed
+        : job->savepoint ? job->options.restore_path
+                         : job->options.store,
+        there, wanted);
 }
 
 /* Before there is a store, which would stand in the next attempt's way. */
@@ -144,7 +147,7 @@ static enum weir_result adopt_savepoint(struct weir_job *job, struct store_optio
                                         struct weir_error *error)
 {
     struct weir_error trouble = {0};
-    enum weir_result result = open_savepoint(job, &trouble);
+    enum weir_result result = open_view(job, job->options.restore_path, 0, &trouble);
     if (!result)
         result = check_groups(job, job->restored.graph.key_groups, &trouble);
     if (!result)
@@ -206,6 +209,29 @@ enum weir_result job_open_store(struct weir_job *job, struct weir_error *error)
     if (savepoint || job->options.restore == WEIR_RESTORE_NONE)
         return WEIR_OK;
     return find_checkpoint(job, error);
+}
+
+/* It has the identity of the run that it goes on from, and would be its next. */
+enum weir_result job_open_replayed(struct weir_job *job, struct weir_error *error)
+{
+    const struct weir_job_options *options = &job->options;
+    const char *path =
+        options->restore == WEIR_RESTORE_PATH ? options->restore_path : job->replayed;
+    struct weir_error trouble = {0};
+    if (!path || options->restore == WEIR_RESTORE_NONE)
+        return WEIR_OK;
+    enum weir_result result = open_view(
+        job, path, options->restore == WEIR_RESTORE_ID ? options->restore_id : 0, &trouble);
+    if (!result)
+        result = check_groups(job, job->restored.graph.key_groups, &trouble);
+    if (result && error)
+        *error = trouble;
+    if (result)
+        return result;
+    job->run.epoch = job->restored.epoch + 1;
+    job->run.key_groups = job->restored.graph.key_groups;
+    print_id(job->run.store_id, store_id(job->savepoint));
+    return WEIR_OK;
 }
 
 enum weir_result job_open_scratch(struct weir_job *job, struct weir_error *error)

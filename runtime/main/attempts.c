@@ -149,7 +149,10 @@ static void heed_questions(struct attempts *attempts, struct weir_job *job)
 
     if (attempts->checkpoints < signals_checkpoints()) {
         attempts->checkpoints = signals_checkpoints();
-        if (attempts->options->job.store == NULL)
+        if (attempts->options->job.no_publish)
+            report_say(attempts->report, WEIR_LOG_WARNING,
+                       "SIGUSR1: no checkpoint: none is taken with --no-publish");
+        else if (attempts->options->job.store == NULL)
             report_say(attempts->report, WEIR_LOG_WARNING,
                        "SIGUSR1: no checkpoint: it needs --store DIR");
         else if (weir_job_checkpoint(job, &error) != WEIR_OK)
@@ -224,7 +227,10 @@ static void prepare(struct attempts *attempts)
 
 static bool has_control(const struct attempts *attempts)
 {
-    return attempts->options->job.store != NULL && !attempts->options->no_control;
+    const struct options *options = attempts->options;
+
+    /* The socket is that of whoever has the store's lock. */
+    return options->job.store != NULL && !options->no_control && !options->job.no_publish;
 }
 
 /* A job that nobody can ask is better than none. */
