@@ -859,9 +859,9 @@ struct weir_job_options {
      * running on it - and the job itself has no store: it takes no checkpoint. Where a branch of
      * the graph ends, in a sink or whatever is there, its operator is not opened, and what it is
      * given is discarded: nothing is staged, sent or committed, neither what the checkpoint holds
-     * of that, nor dead letters. A node that publishes in two phases and leads on is refused, a source that
-     * has `commit` too, and so is what keeps a folder in the store (weir_store_folder). What
-     * operators in the middle write by themselves, outside weir, they write. */
+     * of that, nor dead letters. A node that publishes in two phases and leads on is refused, a
+     * source that has `commit` too, and so is what keeps a folder in the store (weir_store_folder).
+     * What operators in the middle write by themselves, outside weir, they write. */
     bool no_publish;
     /* Of such a job: it ends by itself when each subtask of each source has given so many records,
      * counted from this start; 0: no limit. */

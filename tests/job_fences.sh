@@ -255,9 +255,9 @@ a_store_that_is_removed_ends_the_run() {
 
 # A store in which nothing can be made is like a full disk: rounds come to nothing, data flows.
 a_store_that_can_not_be_written_for_a_while() {
-    fresh
+    fresh $((rate / 4))
     held="$store/data $store/checkpoints"
-    background "$log" "$program" run "${at[@]}" --set emit=updates
+    background "$log" "$program" run "${at[@]}" --set emit=updates --timeout 100ms
     until_true 20 has_checkpoints "$store" 2 || fail "no checkpoints"
     if ! chattr +i $held 2>"$work/null"; then # as root, where the file system knows that
         held=
@@ -267,6 +267,9 @@ a_store_that_can_not_be_written_for_a_while() {
     fi
     until_true 20 grep -q 'came to nothing.*not permitted' "$log" ||
         fail "it does not tell"$'\n'"$(tail "$log")"
+    expect 5 'no savepoint: checkpoints have come to nothing for 200.0 ms .*not permitted' \
+        "$program" savepoint --store "$store" --to "$work/no_savepoint"
+    [[ ! -e $work/no_savepoint ]] || fail "it has made a folder for a savepoint that is none"
     chattr -i $held
     held=
     ends_with 0

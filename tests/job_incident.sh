@@ -12,7 +12,8 @@ build=$(realpath "$1")
 
 the_story_is_told() {
     TMPDIR=$work "$story" --build "$build" >"$work/story.log" 2>&1 || fail "it exits with $?"
-    for words in 'are not the [0-9]+ that were there at first' '^[0-9]+ are right, the last of them' \
+    for words in 'are not the [0-9]+ that were there at first' \
+        '^[0-9]+ are right, the last of them' \
         'one of them by more than anybody owns: account [0-9]+' \
         '^order [0-9]+: [0-9]+ from account [0-9]+, between ' \
         '^account [0-9]+: order .* is received: has [0-9]{5}' 'There it is'; do
