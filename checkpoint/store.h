@@ -57,6 +57,7 @@ struct store_options {
     uint32_t above_epoch; /* the run's is above that: of a savepoint it begins with */
     uint64_t begun_with;  /* that savepoint's id, noted when the store's id is new_id; 0: none */
     bool afresh;          /* the note is taken back */
+    bool existing;        /* refused when it would have to be made */
     const struct weir_allocator *allocator;
     void (*warn)(void *context, const char *text); /* odd files and leftovers; may be NULL */
     void *warn_context;

@@ -170,7 +170,8 @@ for one in lines:
     value = one['value']
     if isinstance(value, dict) and one['to'] in ('accounts', 'clearing') \
             and one['input'] != 'orders' and value['to'] == $account:
-        print(value['position'], value['from'], value['to'], value['amount'], one['from'], one['to'])
+        print(value['position'], value['from'], value['to'], value['amount'],
+              one['from'], one['to'])
 " >"$work/flying"
     grep -q "^$order $payer $payee $amount " "$work/flying" ||
         fail "order $order is not among them: $(cat "$work/flying")"

@@ -46,21 +46,37 @@ static enum weir_result refuse_begun(struct weir_job *job, struct weir_error *er
         job->options.store, (unsigned long long)id);
 }
 
+/* What was there has been removed: `found` (0: nothing) is not where the job was. */
+static enum weir_result check_again(const struct weir_job *job, uint64_t found,
+                                    struct weir_error *error)
+{
+    const struct weir_job_options *options = &job->options;
+    if (!options->again || options->restore != WEIR_RESTORE_LATEST || found >= options->again_from)
+        return WEIR_OK;
+    return error_set(error, WEIR_REFUSED, 0,
+                     "store %s has lost checkpoint %llu, which was there: a restart goes on from "
+                     "no older one, for what was published since would be published again. Bring "
+                     "it back; or say with --restore what to go on from",
+                     options->store, (unsigned long long)options->again_from);
+}
+
 static enum weir_result find_checkpoint(struct weir_job *job, struct weir_error *error)
 {
     bool named = job->options.restore == WEIR_RESTORE_ID;
     uint64_t wanted = named ? job->options.restore_id : 0;
     struct weir_error trouble = {0};
     enum weir_result result = store_recover(job->store, wanted, &job->restored, &trouble);
-    if (result == WEIR_NOT_FOUND && !named)
-        return refuse_begun(job, error); /* a first start */
+    if (result == WEIR_NOT_FOUND && !named) {
+        result = check_again(job, 0, error);
+        return result ? result : refuse_begun(job, error); /* a first start */
+    }
     if (result) {
         if (error)
             *error = trouble;
         return result;
     }
     note_restored(job);
-    return WEIR_OK;
+    return check_again(job, job->restored.id, error);
 }
 
 /* A path may name a savepoint or a store, and is a savepoint until it has shown to be a store. */
@@ -183,6 +199,7 @@ enum weir_result job_open_store(struct weir_job *job, struct weir_error *error)
         .warn = warn,
         .warn_context = &job->run,
         .afresh = job->options.restore == WEIR_RESTORE_NONE,
+        .existing = job->options.again,
     };
     enum weir_result result = WEIR_OK;
     int status = clock_random(options.new_id, sizeof options.new_id);

@@ -854,6 +854,12 @@ struct weir_job_options {
      * is tgkill). weir never sends it. A system call in which an operator waits may be cut short by
      * it (EINTR). 0: they block all but those of faults. */
     int open_signal;
+    /* A restart: the job has run on `store` before. A store that is gone is refused (WEIR_REFUSED)
+     * then, rather than made anew as at a first start; and with WEIR_RESTORE_LATEST one whose
+     * newest checkpoint is older than `again_from`, which is known to have been there (0: none is).
+     */
+    bool again;
+    uint64_t again_from;
     /* TIME TRAVEL: an earlier stretch once more, under a debugger say. The start goes on from what
      * `restore` names as ever, but `store` is only read - no lock, no new file, a job may be
      * running on it - and the job itself has no store: it takes no checkpoint. Where a branch of

@@ -201,6 +201,8 @@ static void on_event(void *context, const struct weir_event *event)
 
     if (event->kind == WEIR_EVENT_COMMITTED)
         atomic_fetch_add(&attempts->slate->commits, 1);
+    if (event->kind == WEIR_EVENT_COMMITTED || event->kind == WEIR_EVENT_STARTED)
+        atomic_store(&attempts->slate->known, event->id);
     if ((event->kind == WEIR_EVENT_SAVED || event->kind == WEIR_EVENT_UNSAVED) &&
         savepoints_told(&attempts->savepoints, event))
         atomic_fetch_or(&attempts->slate->stops, 1u << WEIR_STOP_SUSPEND); /* A6 */
@@ -218,6 +220,8 @@ static void prepare(struct attempts *attempts)
         job->restore_id = 0;
         job->restore_path = NULL;
     }
+    job->again = attempts->memory.ran && job->store != NULL; /* A7 */
+    job->again_from = atomic_load(&attempts->slate->known);
     job->careful = suspects_careful(&attempts->memory.suspects);
     job->poison = attempts->poison;
     job->poison_count = job->dead_letters != NULL
