@@ -66,6 +66,9 @@ int disk_rename_new(int at, const char *from, const char *to);
 /* Tries to take the exclusive lock that belongs to the open file description: -EAGAIN when another
  * one holds it. Freed by close or death. */
 int disk_lock(int file);
+/* 1 when another open file description holds it, 0 when none does. Takes nothing, so nobody who
+ * tries to is turned away; `file` may be open for reading only. */
+int disk_locked(int file);
 /* Lets go of it, also where a forked child still has the description open. */
 int disk_unlock(int file);
 /* Calls `each` for every entry but "." and ".."; order is the file system's. Stops when it returns

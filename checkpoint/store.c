@@ -109,7 +109,7 @@ static enum weir_result check_lock_file(struct store *store, struct weir_error *
     return store_check_owner(store, NAME_LOCK, &status, error);
 }
 
-static enum weir_result take_lock(struct store *store, struct weir_error *error)
+static enum weir_result take_lock(struct store *store, bool existing, struct weir_error *error)
 {
     struct store_census census;
     enum weir_result result = store_take_census(store, false, &census, error);
@@ -122,6 +122,8 @@ static enum weir_result take_lock(struct store *store, struct weir_error *error)
         result = store_refuse_foreign(store, &census, error);
     if (result != WEIR_OK)
         return result;
+    if (!census.lock && existing)
+        return store_refuse_gone(store, error);
     if (!census.lock && census.folders)
         return error_set(error, WEIR_DAMAGED, 0, "store %s: " NAME_LOCK " is missing", store->path);
     store->lock = disk_open(store->root, NAME_LOCK, DISK_UPDATE);
@@ -228,7 +230,9 @@ static enum weir_result begin(struct store *store, const struct store_options *o
     enum weir_result result = lock_read(store->lock, &content, error);
     if (result != WEIR_OK)
         return error_within(error, "store %s", store->path);
-    if (content.sound_count == 0) {
+    if (content.sound_count == 0 && options->existing) {
+        result = store_refuse_gone(store, error); /* LOCK has gone since it was looked for */
+    } else if (content.sound_count == 0) {
         result = begin_new(store, options, error);
     } else {
         store->record = content.record;
@@ -293,9 +297,9 @@ enum weir_result store_open(const struct store_options *options, struct store **
     if (result == WEIR_OK)
         result = store_check_place(made, error);
     if (result == WEIR_OK)
-        result = store_open_root(made, true, error);
+        result = store_open_root(made, true, !options->existing, error);
     if (result == WEIR_OK)
-        result = take_lock(made, error);
+        result = take_lock(made, options->existing, error);
     if (result == WEIR_OK)
         result = begin(made, options, error);
     if (result != WEIR_OK)
@@ -304,24 +308,58 @@ enum weir_result store_open(const struct store_options *options, struct store **
     return result;
 }
 
+/* *file: LOCK, opened for reading, to be closed by the caller; -1 after a failure. */
+static enum weir_result read_lock(struct store *store, int *file, struct lock_content *content,
+                                  struct weir_error *error)
+{
+    int opened = disk_open(store->root, NAME_LOCK, DISK_READ);
+    *file = -1;
+    if (opened == -ENOENT)
+        return error_set(error, WEIR_NOT_FOUND, 0, "%s is not a store: it has no " NAME_LOCK,
+                         store->path);
+    if (opened < 0)
+        return store_unusable(store, opened, "opening " NAME_LOCK, error);
+    enum weir_result result = lock_read(opened, content, error);
+    if (result != WEIR_OK)
+        result = error_within(error, "store %s", store->path);
+    else if (content->sound_count == 0)
+        result = error_set(error, WEIR_DAMAGED, 0,
+                           "store %s: " NAME_LOCK " holds no sound record: damaged, or not a store",
+                           store->path);
+    if (result == WEIR_OK)
+        *file = opened;
+    else
+        disk_close(opened);
+    return result;
+}
+
 static enum weir_result read_identity(struct store *store, struct weir_error *error)
 {
     struct lock_content content;
-    int file = disk_open(store->root, NAME_LOCK, DISK_READ);
-    if (file == -ENOENT)
-        return error_set(error, WEIR_NOT_FOUND, 0, "%s is not a store: it has no " NAME_LOCK,
-                         store->path);
-    if (file < 0)
-        return store_unusable(store, file, "opening " NAME_LOCK, error);
-    enum weir_result result = lock_read(file, &content, error);
-    disk_close(file);
+    int file;
+    enum weir_result result = read_lock(store, &file, &content, error);
     if (result != WEIR_OK)
-        return error_within(error, "store %s", store->path);
-    if (content.sound_count == 0)
-        return error_set(error, WEIR_DAMAGED, 0,
-                         "store %s: " NAME_LOCK " holds no sound record: damaged, or not a store",
-                         store->path);
+        return result;
+    disk_close(file);
     store->record = content.record;
+    return WEIR_OK;
+}
+
+enum weir_result store_run(struct store *store, bool *alive, uint32_t *epoch, uint32_t *process,
+                           struct weir_error *error)
+{
+    struct lock_content content;
+    int file;
+    enum weir_result result = read_lock(store, &file, &content, error);
+    if (result != WEIR_OK)
+        return result;
+    int locked = disk_locked(file);
+    disk_close(file);
+    if (locked < 0)
+        return store_unusable(store, locked, "asking who holds " NAME_LOCK, error);
+    *alive = locked > 0;
+    *epoch = content.record.epoch;
+    *process = content.record.process;
     return WEIR_OK;
 }
 
@@ -346,7 +384,7 @@ enum weir_result store_view(const char *path, const struct weir_allocator *alloc
         return WEIR_NO_MEMORY;
     enum weir_result result = store_open_parent(made, path, error);
     if (result == WEIR_OK)
-        result = store_open_root(made, false, error);
+        result = store_open_root(made, false, false, error);
     if (result == WEIR_OK)
         result = read_identity(made, error);
     if (result == WEIR_OK)

@@ -57,6 +57,7 @@ struct store_options {
     uint32_t above_epoch; /* the run's is above that: of a savepoint it begins with */
     uint64_t begun_with;  /* that savepoint's id, noted when the store's id is new_id; 0: none */
     bool afresh;          /* the note is taken back */
+    bool existing;        /* refused when it would have to be made */
     const struct weir_allocator *allocator;
     void (*warn)(void *context, const char *text); /* odd files and leftovers; may be NULL */
     void *warn_context;
@@ -79,6 +80,10 @@ void store_close(struct store **store);
 /* The id of the savepoint that the store was begun with; 0: with none. */
 uint64_t store_begun_with(const struct store *store);
 bool store_is_savepoint(const struct store *store); /* of a view */
+/* Of a view: what LOCK says now - *epoch and *process of the newest run - and whether that run
+ * still holds it. Locks nothing. */
+enum weir_result store_run(struct store *store, bool *alive, uint32_t *epoch, uint32_t *process,
+                           struct weir_error *error) WEIR_MUST_USE;
 uint32_t store_epoch(const struct store *store);
 uint32_t store_key_groups(const struct store *store);
 const unsigned char *store_id(const struct store *store); /* STORE_ID_SIZE bytes */

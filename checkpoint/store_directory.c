@@ -177,6 +177,16 @@ enum weir_result store_check_owner(const struct store *store, const char *name,
     return WEIR_OK;
 }
 
+enum weir_result store_refuse_gone(const struct store *store, struct weir_error *error)
+{
+    return error_set(
+        error, WEIR_REFUSED, 0,
+        "store %s is gone, or something of it is: a restart makes no new one, for what "
+        "was published already would be published again. Bring it back; or begin "
+        "anew, with another store and another place for the output",
+        store->path);
+}
+
 static enum weir_result find_root(struct store *store, bool make, struct weir_error *error)
 {
     store->root = disk_open(store->parent, store->base, DISK_DIRECTORY);
@@ -198,10 +208,12 @@ static enum weir_result find_root(struct store *store, bool make, struct weir_er
     return WEIR_OK;
 }
 
-enum weir_result store_open_root(struct store *store, bool own, struct weir_error *error)
+enum weir_result store_open_root(struct store *store, bool own, bool make, struct weir_error *error)
 {
     struct disk_status status;
-    enum weir_result result = find_root(store, own, error);
+    enum weir_result result = find_root(store, make, error);
+    if (result == WEIR_NOT_FOUND && own)
+        return store_refuse_gone(store, error);
     if (result != WEIR_OK)
         return result;
     int failure = disk_status(store->root, &status);

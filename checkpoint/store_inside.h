@@ -127,8 +127,11 @@ enum weir_result store_refuse_nested(const struct store *store,
 /* The same, when the store would be made. */
 enum weir_result store_check_place(const struct store *store,
                                    struct weir_error *error) WEIR_MUST_USE;
-/* Opens the directory. `own`: makes it when it is missing; it must be ours alone. */
-enum weir_result store_open_root(struct store *store, bool own,
+/* Of a store that had to be there. */
+enum weir_result store_refuse_gone(const struct store *store,
+                                   struct weir_error *error) WEIR_MUST_USE;
+/* Opens the directory. `own`: it must be ours alone; `make`: makes it when it is missing. */
+enum weir_result store_open_root(struct store *store, bool own, bool make,
                                  struct weir_error *error) WEIR_MUST_USE;
 int store_sync_root(struct store *store); /* 0 or -errno */
 enum weir_result store_check_owner(const struct store *store, const char *name,

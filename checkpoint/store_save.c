@@ -96,7 +96,7 @@ static enum weir_result open_place(struct saving *saving, const char *path,
     saving->made = failure == 0;
     if (failure < 0 && failure != -EEXIST)
         return store_unusable(to, failure, "making the directory", error);
-    result = store_open_root(to, true, error);
+    result = store_open_root(to, true, true, error);
     if (result == WEIR_OK && !saving->made)
         result = refuse_taken(to, error);
     saving->begun = saving->made || result == WEIR_OK;

@@ -53,6 +53,17 @@ const char *weir_store_identity(const struct weir_store *store)
     return store->identity;
 }
 
+enum weir_result weir_store_get_run(struct weir_store *store, struct weir_store_run *run,
+                                    struct weir_error *error)
+{
+    struct weir_store_run got = {WEIR_SIZED(struct weir_store_run),
+                                 .savepoint = store_is_savepoint(store->store)};
+    enum weir_result result = store_run(store->store, &got.alive, &got.epoch, &got.process, error);
+    if (result == WEIR_OK)
+        view_give(run, &got, sizeof got);
+    return result;
+}
+
 void weir_store_close(struct weir_store **store)
 {
     struct weir_store *gone = *store;

@@ -57,6 +57,20 @@ WEIR_API void weir_store_close(struct weir_store **store);
  * new store at the same path. Lives as long as *store. */
 WEIR_API const char *weir_store_identity(const struct weir_store *store);
 
+/* The newest run that had the store, as of now. */
+struct weir_store_run {
+    size_t size;      /* WEIR_SIZED(struct weir_store_run), set before the call */
+    bool alive;       /* it still has it: the lock is held */
+    bool savepoint;   /* the store is one: no run ever has it, and what follows is of the run that
+                         wrote it */
+    uint32_t epoch;   /* runs are counted; 0: there was none */
+    uint32_t process; /* id of its process, on its machine */
+};
+/* Asks who holds the lock, and takes none. WEIR_NOT_FOUND: the store has gone; WEIR_DAMAGED,
+ * WEIR_UNSUPPORTED, WEIR_IO. */
+WEIR_API enum weir_result weir_store_get_run(struct weir_store *store, struct weir_store_run *run,
+                                             struct weir_error *error) WEIR_MUST_USE;
+
 /* Ids of the committed checkpoints, ascending; not all of them need be sound. *ids lives until the
  * next weir_store_list or the close. */
 WEIR_API enum weir_result weir_store_list(struct weir_store *store, const uint64_t **ids,

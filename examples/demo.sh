@@ -46,6 +46,8 @@ done
 RANDOM=$((seed % 32768))
 
 root=$(realpath -- "$(dirname -- "$0")/..")
+# shellcheck source=tests/tools/packages.bash
+source "$root/tests/tools/packages.bash"
 work=$(mktemp -d "${TMPDIR:-/tmp}/weir-demo.XXXXXX")
 text=$work/text store=$work/store output=$work/output log=$work/log
 pid=''
@@ -82,39 +84,9 @@ now_ms() { date +%s%3N; }
 
 # ------------------------------------------------------------------------------ what is needed --
 
-as_root() {
-    if ((EUID == 0)); then
-        "$@"
-    else
-        sudo "$@"
-    fi
-}
-
-update() {
-    [[ -n ${updated:-} ]] && return
-    say "reading the package lists (apt-get update)"
-    as_root apt-get -qq update >"$work/apt.log" 2>&1 ||
-        { cat "$work/apt.log"; fail "apt-get update"; }
-    updated=yes
-}
-
 install() {
-    local needed=(gcc libc6-dev make cmake pkg-config libzmq3-dev libczmq-dev liblz4-dev
-        libxxhash-dev libjansson-dev libcsv-dev libcriterion-dev mawk)
-    local missing=() package
-
-    for package in "${needed[@]}"; do
-        [[ $(dpkg-query -W -f '${Status}' "$package" 2>/dev/null) == 'install ok installed' ]] ||
-            missing+=("$package")
-    done
-    if ((${#missing[@]} == 0)); then
-        say "everything is installed already: ${needed[*]}"
-        return
-    fi
-    update
-    say "installing: ${missing[*]}"
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends \
-        "${missing[@]}" >"$work/apt.log" 2>&1 || { tail "$work/apt.log"; fail "apt-get install"; }
+    install_missing gcc libc6-dev make cmake pkg-config libzmq3-dev libczmq-dev liblz4-dev \
+        libxxhash-dev libjansson-dev libcsv-dev libcriterion-dev mawk || fail "apt-get install"
 }
 
 build() {
@@ -129,7 +101,7 @@ build() {
 make_text() {
     apt-cache dumpavail >"$work/once" 2>/dev/null || true
     if (($(stat -c %s "$work/once") < 1000000)); then
-        update
+        renew_packages || fail "apt-get update"
         apt-cache dumpavail >"$work/once"
     fi
     (($(stat -c %s "$work/once") >= 1000000)) || fail "apt-cache dumpavail gave no text"

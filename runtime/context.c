@@ -36,6 +36,28 @@ static bool make_states(struct weir_context *context)
     return context->states;
 }
 
+static size_t discard(void *self, struct weir_context *context, unsigned input,
+                      const struct weir_record *records, size_t count)
+{
+    (void)self, (void)context, (void)input, (void)records;
+    return count;
+}
+
+/* What stands at the end of a branch when nothing is to be published. */
+static const struct weir_operator discarding = {WEIR_SIZED(struct weir_operator), .kind = "discard",
+                                                .process_many = discard};
+
+static void limit(struct weir_context *context)
+{
+    const struct run *run = context->run;
+    context->discards = run->no_publish && !context->table->poll &&
+                        !graph_leads_on(run->plan.graph, context->node_index);
+    if (context->discards)
+        context->table = &discarding;
+    context->limited = run->until_time != WEIR_END_OF_TIME ||
+                       (context->table->poll && run->until_records != UINT64_MAX);
+}
+
 bool context_init(struct weir_context *context, struct task *task, const struct run *run,
                   uint32_t node, uint32_t subtask)
 {
@@ -58,6 +80,7 @@ bool context_init(struct weir_context *context, struct task *task, const struct 
         .restored = run->restored_id != 0,
         .wake_fd = -1,
     };
+    limit(context);
     size_t self_size = graph_node->table->self_size;
     context->self = memory_zeroed(run->allocator, 1, self_size ? self_size : 1);
     context->outputs =
@@ -322,6 +345,11 @@ enum weir_result weir_store_folder(struct weir_context *context, char *path, siz
                                    struct weir_error *error)
 {
     const char *store = context->run->store, *node = context->node->name;
+    if (context->run->no_publish)
+        return error_set(error, WEIR_INVALID, 0,
+                         "%s keeps a folder in the store, which is left alone when nothing is to "
+                         "be published: what it reads can't be given again so",
+                         node);
     if (!store)
         return error_set(error, WEIR_INVALID, 0,
                          "%s keeps a folder in the store, and the job has none: give it a store",
@@ -344,6 +372,11 @@ uint64_t weir_hash(struct weir_bytes bytes)
 }
 
 /* ---------------------------------------------------------------------------- emitting -- */
+
+bool context_spent(const struct weir_context *context)
+{
+    return context->spent || context->emitted >= context->run->until_records;
+}
 
 static enum weir_result emit_refused(struct weir_context *context, unsigned output, size_t key_size,
                                      size_t value_size)
@@ -370,11 +403,23 @@ static bool may_emit(const struct weir_context *context, unsigned output, size_t
            value_size <= WEIR_VALUE_LIMIT && !context->task->mute;
 }
 
+/* Beyond what the run may go: it is as if it had not been given. */
+static bool is_beyond(struct weir_context *context, const struct weir_record *record)
+{
+    bool source = context->table->poll;
+    bool late = record->time != WEIR_NO_TIME && record->time > context->run->until_time;
+    bool beyond = late || (source && context_spent(context));
+    context->spent |= source && beyond;
+    return beyond;
+}
+
 static __attribute__((noinline)) enum weir_result
 emit_anyhow(struct weir_context *context, unsigned output, const struct weir_record *record)
 {
     if (!may_emit(context, output, record->key.size, record->value.size))
         return emit_refused(context, output, record->key.size, record->value.size);
+    if (context->limited && is_beyond(context, record))
+        return WEIR_OK;
     struct task *task = context->task;
     const struct context_output *to = &context->outputs[output];
     context->reserve.open = false;
@@ -435,7 +480,7 @@ void *weir_emit_reserve(struct weir_context *context, unsigned output, struct we
     const struct context_output *to = &context->outputs[output];
     reserve->record = (struct weir_record){.key = key, .value = {NULL, value_size}, .time = time};
     reserve->output = output;
-    reserve->in_place = to->count == 1 && !to->targets[0].direct;
+    reserve->in_place = to->count == 1 && !to->targets[0].direct && !context->limited;
     unsigned char *value = reserve->in_place
                                ? outlet_reserve(&context->task->outlet, to->targets[0].edge,
                                                 &reserve->record, &reserve->place)
@@ -482,6 +527,10 @@ void weir_emit_watermark(struct weir_context *context, int64_t time)
     struct task *task = context->task;
     if (!may_speak_of_time(context))
         return;
+    if (time > context->run->until_time) {
+        time = context->run->until_time;
+        task->operators[0].spent = true; /* what follows would be late, or beyond */
+    }
     if (time > task->watermark)
         task->watermark = time;
     task->idle_wanted = false;

@@ -72,6 +72,9 @@ struct weir_context {
     uint64_t preparing;             /* the id prepare is called for; 0: it is not */
     bool opened;                    /* open was called: close must be */
     bool finished;                  /* a source that ended, or finish answered END */
+    bool discards;                  /* in the place of an operator that would publish */
+    bool limited;                   /* what it emits is looked at: until_records, until_time */
+    bool spent;                     /* a source that has given what it may */
     const struct weir_record *span; /* records in hand */
     uint32_t span_count;            /* 0: none */
     uint32_t cursor;                /* the one whose key will most likely be asked for next */
@@ -103,6 +106,9 @@ struct weir_context {
 bool context_init(struct weir_context *context, struct task *task, const struct run *run,
                   uint32_t node, uint32_t subtask);
 void context_free(struct weir_context *context);
+
+/* Has it given all that it may: until_records, until_time? */
+bool context_spent(const struct weir_context *context);
 
 /* For the functions that use keyed state. The state of that index, if it is of one of the kinds
  * (STATE_OF, or'ed) and may be used now, told what time it is; NULL: the run has failed. */

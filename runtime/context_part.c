@@ -205,9 +205,20 @@ static enum weir_result load_letter(struct weir_context *context, struct snapsho
     return letters_load(&context->letters, section, error);
 }
 
+/* Nobody will publish it, or go on with it. */
+static bool is_discarded(const struct weir_context *context, enum snapshot_tag tag)
+{
+    if (tag == SNAPSHOT_LETTER)
+        return context->run->no_publish;
+    return context->discards &&
+           (tag == SNAPSHOT_HANDLE || tag == SNAPSHOT_TIMER || tag == SNAPSHOT_ITEM);
+}
+
 static enum weir_result load_section(struct weir_context *context, struct snapshot_section *section,
                                      struct logs *logs, uint32_t *version, struct weir_error *error)
 {
+    if (is_discarded(context, section->tag))
+        return WEIR_OK;
     switch (section->tag) {
     case SNAPSHOT_OPERATOR: {
         struct weir_bytes name = snapshot_get_text(section);

@@ -16,6 +16,9 @@
  * C4  a loop has come to rest when a cut shows it (loops.h); then its tasks are told, once.
  * C5  what the writer was told to copy is awaited also when the job is over, and told of before its
  *     end is: a savepoint that is said to be unsaved is not there.
+ * C6  a savepoint, also a stop's, whose rounds have all come to nothing for COORDINATOR_SAVE_LIMITS
+ *     times their limit, with no other commit meanwhile, is told to be unsaved; a stop that depends
+ *     on no other is off then.
  *
  * coordinator.c is the switch, coordinator_round.c carries out what rounds want,
  * coordinator_save.c minds savepoints, coordinator_watch.c watches who comes back.
@@ -94,6 +97,10 @@ struct coordinator_round {
 
 #define COORDINATOR_HEAVY_TRIES 3 /* of a round that is too big for memory and must be */
 #define COORDINATOR_SAVES 8
+/* So many times the limit of a round nothing may be committed while a savepoint waits for one: then
+ * it is given up, for who asked would wait for ever. Rounds that fail are not counted: for a moment
+ * many may. */
+#define COORDINATOR_SAVE_LIMITS 2
 
 /* A savepoint that was asked for. */
 struct coordinator_save {
@@ -102,6 +109,7 @@ struct coordinator_save {
     enum request request; /* SAVEPOINT, or the stop that waits for it */
     bool sent;            /* the writer has been told */
     uint32_t heavy;       /* so often there was no room for its checkpoint */
+    int64_t asked_ns;
 };
 
 struct coordinator {
@@ -125,9 +133,10 @@ struct coordinator {
     struct loops loops;
     struct coordinator_save saves[COORDINATOR_SAVES];
     uint32_t save_count;
-    uint32_t paused; /* C3: purposes of the round that savepoints of a stop are written of */
-    bool stop_plain; /* a stop was asked for that depends on no savepoint */
-    bool stop_saved; /* one of those that are written now is there */
+    int64_t committed_ns; /* the last commit; 0: none yet */
+    uint32_t paused;      /* C3: purposes of the round that savepoints of a stop are written of */
+    bool stop_plain;      /* a stop was asked for that depends on no savepoint */
+    bool stop_saved;      /* one of those that are written now is there */
     uint32_t ready_count, ended_count;
     bool over; /* with: */
     enum weir_outcome outcome;
@@ -189,9 +198,9 @@ bool coordinator_save_add(struct coordinator *coordinator, enum request request,
                           const struct batch *path);
 void coordinator_save_claimed(struct coordinator *coordinator, uint64_t id, uint32_t purposes);
 void coordinator_save_committed(struct coordinator *coordinator, uint64_t id);
-/* too_big: why the round did not fit into memory, or NULL: it came to nothing for another reason.
- * True: it has to be asked for again. */
-bool coordinator_save_aborted(struct coordinator *coordinator, uint64_t id, const char *too_big);
+/* Why it came to nothing. Answers the purposes it has to be asked for again with. */
+uint32_t coordinator_save_aborted(struct coordinator *coordinator, const struct round_action *round,
+                                  const char *why);
 void coordinator_save_done(struct coordinator *coordinator, uint64_t id, enum weir_result result,
                            const char *text);
 /* Is one being written whose end will be heard of? */

@@ -189,6 +189,7 @@ static void on_told(struct coordinator *coordinator, const struct round_action *
     if (coordinator->run->durable)
         tell_committed(coordinator, action);
     coordinator->told = action->id;
+    coordinator->committed_ns = clock_now_ns();
     if (coordinator_save_stops(coordinator, action->id)) /* C3 */
         coordinator->paused = action->purposes;
     else if (action->purposes & (ROUND_STOP | ROUND_FINAL))
@@ -267,10 +268,7 @@ static void on_aborted(struct coordinator *coordinator, const struct round_actio
                                    .id = action->id,
                                    .duration_ns = clock_now_ns() - action->triggered_ns,
                                    .text = words.text});
-    bool saves = coordinator_save_aborted(coordinator, action->id,
-                                          action->reason == ROUND_MEMORY ? words.text : NULL);
-    ask_again(coordinator, (action->purposes & (ROUND_STOP | ROUND_FINAL)) |
-                               (saves ? (uint32_t)ROUND_SAVEPOINT : 0));
+    ask_again(coordinator, coordinator_save_aborted(coordinator, action, words.text));
     close_round(coordinator, action->id);
     look_at_loops(coordinator, NULL);
 }

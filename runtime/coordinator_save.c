@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "clock.h"
 #include "coordinator.h"
 #include "memory.h"
+#include "waits.h"
 
 static void tell(struct coordinator *coordinator, enum weir_event_kind kind, uint64_t id,
                  const char *path, const char *text)
@@ -41,7 +43,7 @@ bool coordinator_save_add(struct coordinator *coordinator, enum request request,
         return false;
     }
     coordinator->saves[coordinator->save_count++] =
-        (struct coordinator_save){.path = copy, .request = request};
+        (struct coordinator_save){.path = copy, .request = request, .asked_ns = clock_now_ns()};
     return true;
 }
 
@@ -66,25 +68,65 @@ static struct coordinator_save take_save(struct coordinator *coordinator, uint32
     return save;
 }
 
-/* Tried for ever, it would cost a copy of the state each time. A stop has its own deadline. */
-bool coordinator_save_aborted(struct coordinator *coordinator, uint64_t id, const char *too_big)
+/* C6 */
+static bool is_hopeless(const struct coordinator *coordinator, const struct coordinator_save *save)
 {
-    bool again = false;
+    int64_t limit_ns = coordinator->rounds.options.timeout_ns;
+    int64_t since_ns =
+        save->asked_ns > coordinator->committed_ns ? save->asked_ns : coordinator->committed_ns;
+    int64_t passed_ns = clock_now_ns() - since_ns;
+    return passed_ns / COORDINATOR_SAVE_LIMITS >= limit_ns;
+}
+
+static void give_up(struct coordinator *coordinator, uint32_t at, const char *why)
+{
+    struct coordinator_save gone = take_save(coordinator, at);
+    tell(coordinator, WEIR_EVENT_UNSAVED, 0, gone.path, why);
+    memory_release(coordinator->run->allocator, gone.path);
+}
+
+/* A stop that depends on savepoints alone, and has none left. */
+static bool is_off(const struct coordinator *coordinator)
+{
+    if (coordinator->stop_plain)
+        return false;
+    for (uint32_t i = 0; i < coordinator->save_count; i++)
+        if (coordinator->saves[i].request == REQUEST_SUSPEND)
+            return false;
+    return true;
+}
+
+/* Tried for ever, it would cost a copy of the state each time. A stop without one has its own
+ * deadline. */
+uint32_t coordinator_save_aborted(struct coordinator *coordinator, const struct round_action *round,
+                                  const char *why)
+{
+    uint32_t again = round->purposes & (ROUND_STOP | ROUND_FINAL);
+    bool stopped = false;
+    struct words words = {.size = 0};
+    words_add(&words, "checkpoints have come to nothing for ");
+    words_time(&words, COORDINATOR_SAVE_LIMITS * coordinator->rounds.options.timeout_ns);
+    words_add(&words, " and more since it was asked for, the last one: %s", why);
     for (uint32_t i = coordinator->save_count; i-- > 0;) {
         struct coordinator_save *save = &coordinator->saves[i];
-        if (save->id != id)
+        if (save->id != round->id)
             continue;
         save->id = 0;
-        if (save->request != REQUEST_SAVEPOINT)
-            continue;
-        save->heavy += too_big != NULL;
-        if (save->heavy < COORDINATOR_HEAVY_TRIES) {
-            again = true;
-            continue;
+        bool plain = save->request == REQUEST_SAVEPOINT;
+        save->heavy += round->reason == ROUND_MEMORY;
+        if (plain && save->heavy >= COORDINATOR_HEAVY_TRIES) {
+            give_up(coordinator, i, why);
+        } else if (round->reason != ROUND_CANCELLED && is_hopeless(coordinator, save)) {
+            stopped = stopped || save->request == REQUEST_SUSPEND;
+            give_up(coordinator, i, words.text);
+        } else if (plain) {
+            again |= ROUND_SAVEPOINT;
         }
-        struct coordinator_save gone = take_save(coordinator, i);
-        tell(coordinator, WEIR_EVENT_UNSAVED, 0, gone.path, too_big);
-        memory_release(coordinator->run->allocator, gone.path);
+    }
+    if (stopped && is_off(coordinator)) {
+        again &= ~(uint32_t)ROUND_STOP;
+        run_log(coordinator->run, WEIR_LOG_ERROR,
+                "no savepoint could be written, so the job is not stopped");
     }
     return again;
 }

@@ -508,6 +508,14 @@ static char *borrow(const char *text)
     return both.taken;
 }
 
+bool graph_leads_on(const struct weir_graph *graph, uint32_t node)
+{
+    for (uint32_t e = 0; e < graph->edge_count; e++)
+        if (graph->edges[e].from == node)
+            return true;
+    return false;
+}
+
 enum state_kind graph_state_kind(const struct graph_node *node, uint32_t index)
 {
     static const enum state_kind kinds[] = {STATE_VALUE, STATE_LIST, STATE_MAP};

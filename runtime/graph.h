@@ -58,6 +58,8 @@ void graph_reach(const struct weir_graph *graph, uint32_t node, bool forward, bo
                  unsigned char *marks);
 /* How many edges lead to the node, and the index of the last of them. */
 uint32_t graph_edges_into(const struct weir_graph *graph, uint32_t node, uint32_t *last);
+/* Does an edge lead from it? */
+bool graph_leads_on(const struct weir_graph *graph, uint32_t node);
 /* Of one of the node's states, the timers of keys included. */
 enum state_kind graph_state_kind(const struct graph_node *node, uint32_t index);
 uint32_t graph_parallelism(const struct weir_graph *graph, uint32_t node, uint32_t standard);

@@ -59,6 +59,25 @@ static enum weir_result check_scratch(const struct weir_job *job, struct weir_er
     return WEIR_OK;
 }
 
+/* Where a branch ends its operator is left out; one in the middle can't be. */
+static enum weir_result check_publishers(const struct weir_job *job, struct weir_error *error)
+{
+    for (uint32_t i = 0; job->options.no_publish && i < job->graph->node_count; i++) {
+        const struct graph_node *node = &job->graph->nodes[i];
+        if (node->table->commit && node->table->poll)
+            return error_set(error, WEIR_INVALID, 0,
+                             "node %s is a source that confirms what it has read, with what is "
+                             "published: without that it can't be given again",
+                             node->name);
+        if (node->table->commit && graph_leads_on(job->graph, i))
+            return error_set(error, WEIR_INVALID, 0,
+                             "node %s publishes, and others go on from it: it can't be left out, "
+                             "so there is no such job without publishing",
+                             node->name);
+    }
+    return WEIR_OK;
+}
+
 /* Before tasks are made, for they make the states. */
 static enum weir_result open_annex(struct weir_job *job, struct weir_error *error)
 {
@@ -92,12 +111,18 @@ static enum weir_result make_run(struct weir_job *job, struct weir_error *error)
     if (result)
         return result;
     result = check_scratch(job, error);
+    if (!result)
+        result = check_publishers(job, error);
     if (result)
         return result;
     run->allocator = options->allocator;
     run->epoch = 1;
     run->key_groups = options->key_groups ? options->key_groups : 128;
     run->careful = options->careful;
+    run->no_publish = options->no_publish;
+    run->open_ended = options->until_records || options->until_time;
+    run->until_records = options->until_records ? options->until_records : UINT64_MAX;
+    run->until_time = options->until_time ? options->until_time : WEIR_END_OF_TIME;
     run->batch_bytes = options->batch_bytes;
     run->window_batches = options->window_batches;
     run->window_bytes = options->window_bytes;
@@ -176,6 +201,8 @@ static enum weir_result build(struct weir_job *job, struct weir_error *error)
         result = poison_take(&job->run, &job->options, error);
     if (!result && job->options.store)
         result = job_open_store(job, error);
+    if (!result && job->options.no_publish)
+        result = job_open_replayed(job, error);
     if (!result)
         result = poison_check_folder(&job->run, error);
     if (!result)
@@ -278,6 +305,10 @@ enum weir_result weir_job_start(struct weir_graph *graph, const struct weir_job_
     if (!mine)
         return error_memory(error, "a job", sizeof *mine);
     mine->options = resolved;
+    if (resolved.no_publish) {
+        mine->replayed = resolved.store;
+        mine->options.store = NULL;
+    }
     mine->graph = graph;
     mine->run.began_ns = clock_now_ns();
     result = build(mine, error);

@@ -19,6 +19,7 @@ struct weir_job {
     struct run run;
     _Atomic uint64_t recorded, sealed, held; /* see struct run */
     struct annex annex;                      /* zeroed without state_memory */
+    const char *replayed;                    /* the store, of a job that only reads it; else NULL */
     struct store *store;                     /* NULL without */
     struct store *savepoint;                 /* restored from, while it is read; else NULL */
     struct manifest_graph description;
@@ -45,6 +46,8 @@ enum weir_result job_take_options(const struct weir_job_options *given,
  * and what was in flight.
  */
 enum weir_result job_open_store(struct weir_job *job, struct weir_error *error) WEIR_MUST_USE;
+/* The same for a job that publishes nothing: the store is read, and that is all. */
+enum weir_result job_open_replayed(struct weir_job *job, struct weir_error *error) WEIR_MUST_USE;
 /* A folder for what cycles spill, if there is a cycle, and for state beyond state_memory. */
 enum weir_result job_open_scratch(struct weir_job *job, struct weir_error *error) WEIR_MUST_USE;
 enum weir_result job_read_parts(struct weir_job *job, struct weir_error *error) WEIR_MUST_USE;

@@ -60,7 +60,8 @@ static enum weir_result check(const struct weir_job_options *options, struct wei
     else if ((unsigned)options->restore > WEIR_RESTORE_PATH)
         what = "restore: latest, none, an id or a path";
     else if (options->restore == WEIR_RESTORE_PATH &&
-             (!options->restore_path || !*options->restore_path || !options->store))
+             (!options->restore_path || !*options->restore_path ||
+              (!options->store && !options->no_publish)))
         what = "restore_path: the directory of a savepoint; and a store, for what comes after it";
     else if ((unsigned)options->mode > WEIR_UNALIGNED)
         what = "mode: adaptive, aligned or unaligned";
@@ -78,6 +79,12 @@ static enum weir_result check(const struct weir_job_options *options, struct wei
         what = "open_signal: the number of a signal, 1 to 64; 0: none";
     else if (options->restore == WEIR_RESTORE_ID && (!options->restore_id || !options->store))
         what = "restore_id: an id above 0 needs a store";
+    else if (options->no_publish && (options->poison_count || options->dead_letters))
+        what = "no_publish: there are no dead letters then, and no poison";
+    else if (options->until_time < 0)
+        what = "until_time: after 1970";
+    else if (!options->no_publish && (options->until_records || options->until_time))
+        what = "until_records and until_time: they go with no_publish alone";
     else if (strcmp(options->endpoint, "inproc") != 0 &&
              strcmp(options->endpoint, "tcp://127.0.0.1") != 0)
         what = "endpoint: \"inproc\" or \"tcp://127.0.0.1\"";

@@ -46,21 +46,37 @@ static enum weir_result refuse_begun(struct weir_job *job, struct weir_error *er
         job->options.store, (unsigned long long)id);
 }
 
+/* What was there has been removed: `found` (0: nothing) is not where the job was. */
+static enum weir_result check_again(const struct weir_job *job, uint64_t found,
+                                    struct weir_error *error)
+{
+    const struct weir_job_options *options = &job->options;
+    if (!options->again || options->restore != WEIR_RESTORE_LATEST || found >= options->again_from)
+        return WEIR_OK;
+    return error_set(error, WEIR_REFUSED, 0,
+                     "store %s has lost checkpoint %llu, which was there: a restart goes on from "
+                     "no older one, for what was published since would be published again. Bring "
+                     "it back; or say with --restore what to go on from",
+                     options->store, (unsigned long long)options->again_from);
+}
+
 static enum weir_result find_checkpoint(struct weir_job *job, struct weir_error *error)
 {
     bool named = job->options.restore == WEIR_RESTORE_ID;
     uint64_t wanted = named ? job->options.restore_id : 0;
     struct weir_error trouble = {0};
     enum weir_result result = store_recover(job->store, wanted, &job->restored, &trouble);
-    if (result == WEIR_NOT_FOUND && !named)
-        return refuse_begun(job, error); /* a first start */
+    if (result == WEIR_NOT_FOUND && !named) {
+        result = check_again(job, 0, error);
+        return result ? result : refuse_begun(job, error); /* a first start */
+    }
     if (result) {
         if (error)
             *error = trouble;
         return result;
     }
     note_restored(job);
-    return WEIR_OK;
+    return check_again(job, job->restored.id, error);
 }
 
 /* A path may name a savepoint or a store, and is a savepoint until it has shown to be a store. */
@@ -96,13 +112,13 @@ static void call_by_kind(const struct weir_job *job, struct weir_error *error)
                     rest + sizeof begins - 1);
 }
 
-/* What is restored from stays as it is: it is read, and that is all. */
-static enum weir_result open_savepoint(struct weir_job *job, struct weir_error *error)
+/* What is restored from stays as it is: it is read, and that is all. 0: its newest checkpoint. */
+static enum weir_result open_view(struct weir_job *job, const char *path, uint64_t id,
+                                  struct weir_error *error)
 {
-    const char *path = job->options.restore_path;
     enum weir_result result = store_view(path, job->run.allocator, &job->savepoint, error);
     if (!result)
-        result = store_recover(job->savepoint, 0, &job->restored, error);
+        result = store_recover(job->savepoint, id, &job->restored, error);
     if (result)
         call_by_kind(job, error);
     else
@@ -122,7 +138,10 @@ static enum weir_result check_groups(const struct weir_job *job, uint32_t there,
         "%s %s has %u key groups, and job option key_groups says %u: their number is fixed when a "
         "store is begun, so leave the option out or begin a store from nothing",
         job->savepoint ? kind_of(job) : "store",
-        job->savepoint ? job->options.restore_path : job->options.store, there, wanted);
+        job->replayed    ? job->replayed
+        : job->savepoint ? job->options.restore_path
+                         : job->options.store,
+        there, wanted);
 }
 
 /* Before there is a store, which would stand in the next attempt's way. */
@@ -144,7 +163,7 @@ static enum weir_result adopt_savepoint(struct weir_job *job, struct store_optio
                                         struct weir_error *error)
 {
     struct weir_error trouble = {0};
-    enum weir_result result = open_savepoint(job, &trouble);
+    enum weir_result result = open_view(job, job->options.restore_path, 0, &trouble);
     if (!result)
         result = check_groups(job, job->restored.graph.key_groups, &trouble);
     if (!result)
@@ -180,6 +199,7 @@ enum weir_result job_open_store(struct weir_job *job, struct weir_error *error)
         .warn = warn,
         .warn_context = &job->run,
         .afresh = job->options.restore == WEIR_RESTORE_NONE,
+        .existing = job->options.again,
     };
     enum weir_result result = WEIR_OK;
     int status = clock_random(options.new_id, sizeof options.new_id);
@@ -206,6 +226,29 @@ enum weir_result job_open_store(struct weir_job *job, struct weir_error *error)
     if (savepoint || job->options.restore == WEIR_RESTORE_NONE)
         return WEIR_OK;
     return find_checkpoint(job, error);
+}
+
+/* It has the identity of the run that it goes on from, and would be its next. */
+enum weir_result job_open_replayed(struct weir_job *job, struct weir_error *error)
+{
+    const struct weir_job_options *options = &job->options;
+    const char *path =
+        options->restore == WEIR_RESTORE_PATH ? options->restore_path : job->replayed;
+    struct weir_error trouble = {0};
+    if (!path || options->restore == WEIR_RESTORE_NONE)
+        return WEIR_OK;
+    enum weir_result result = open_view(
+        job, path, options->restore == WEIR_RESTORE_ID ? options->restore_id : 0, &trouble);
+    if (!result)
+        result = check_groups(job, job->restored.graph.key_groups, &trouble);
+    if (result && error)
+        *error = trouble;
+    if (result)
+        return result;
+    job->run.epoch = job->restored.epoch + 1;
+    job->run.key_groups = job->restored.graph.key_groups;
+    print_id(job->run.store_id, store_id(job->savepoint));
+    return WEIR_OK;
 }
 
 enum weir_result job_open_scratch(struct weir_job *job, struct weir_error *error)

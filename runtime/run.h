@@ -29,6 +29,10 @@ struct run {
     int64_t began_ns;        /* monotonic; weir_job_start was called */
     char store_id[2 * STORE_ID_SIZE + 1];
     bool careful; /* see weir_job_options */
+    bool no_publish;
+    bool open_ended;        /* with until_...: the end of input is not told as such */
+    uint64_t until_records; /* of each source subtask; UINT64_MAX: no limit */
+    int64_t until_time;     /* WEIR_END_OF_TIME: no limit */
     struct weir_poison *poison;
     size_t poison_count;
     const char *dead_letters; /* directory; NULL: none */

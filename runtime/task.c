@@ -353,6 +353,8 @@ static void tell_idleness(struct task *task)
 static void raise_watermark(struct task *task)
 {
     int64_t least = gate_watermark(&task->gate), last;
+    if (least == WEIR_END_OF_TIME && task->run->open_ended)
+        least = gate_last_watermark(&task->gate);
     if (least <= task->watermark)
         return;
     last = least == WEIR_END_OF_TIME ? gate_last_watermark(&task->gate) : least;
@@ -675,6 +677,8 @@ static struct step follow(struct task *task, struct weir_context *context,
 {
     if (context->table->poll)
         atomic_store_explicit(&task->pulse.records_emitted, context->emitted, memory_order_relaxed);
+    if (context->table->poll && context_spent(context))
+        progress = WEIR_END;
     if (progress == WEIR_IDLE && !task->failed)
         return rest(task, context->idle_until, context->idle_fd);
     if (progress == WEIR_END)
@@ -692,7 +696,8 @@ static struct step poll_source(struct task *task)
     struct weir_context *source = &task->operators[0];
     if (source->finished) {
         task->input_done = true;
-        task->watermark = WEIR_END_OF_TIME;
+        if (!task->run->open_ended)
+            task->watermark = WEIR_END_OF_TIME;
         return again;
     }
     if (source->idle_until && still_idle(source))
@@ -710,6 +715,13 @@ static struct step poll_source(struct task *task)
     return follow(task, source, progress);
 }
 
+/* Who waits for something beside its input gives in `finish` what it has taken and not emitted yet;
+ * of others it says that the input is at its end, which is not so of a run that is cut short. */
+static bool finishes(const struct task *task, const struct weir_context *context)
+{
+    return context->table->finish && (!task->run->open_ended || context->table->wake);
+}
+
 /* All input has ended: operators finish in the chain's order, then END goes out. */
 static struct step finish(struct task *task)
 {
@@ -717,7 +729,7 @@ static struct step finish(struct task *task)
         struct weir_context *context = &task->operators[i];
         if (context->finished)
             continue;
-        if (!context->table->finish) {
+        if (!finishes(task, context)) {
             context->finished = true;
             if (i == 0 && task->limit != WEIR_END_OF_TIME)
                 return again; /* what lies behind it may see the end of time now: timers first */

@@ -135,7 +135,8 @@ static void note_only_lanes(struct task *task)
         struct weir_context *context = &task->operators[i];
         for (uint32_t o = 0; o < context->output_count; o++) {
             const struct context_target *target = context->outputs[o].targets;
-            if (context->outputs[o].count == 1 && !target->direct && target->edge->lane_count == 1)
+            if (context->outputs[o].count == 1 && !target->direct &&
+                target->edge->lane_count == 1 && !context->limited)
                 context->outputs[o].only = &task->outlet.lanes[target->edge->first_lane];
         }
     }

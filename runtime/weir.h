@@ -857,6 +857,31 @@ struct weir_job_options {
      * is tgkill). weir never sends it. A system call in which an operator waits may be cut short by
      * it (EINTR). 0: they block all but those of faults. */
     int open_signal;
+    /* A restart: the job has run on `store` before. A store that is gone is refused (WEIR_REFUSED)
+     * then, rather than made anew as at a first start; and with WEIR_RESTORE_LATEST one whose
+     * newest checkpoint is older than `again_from`, which is known to have been there (0: none is).
+     */
+    bool again;
+    uint64_t again_from;
+    /* TIME TRAVEL: an earlier stretch once more, under a debugger say. The start goes on from what
+     * `restore` names as ever, but `store` is only read - no lock, no new file, a job may be
+     * running on it - and the job itself has no store: it takes no checkpoint. Where a branch of
+     * the graph ends, in a sink or whatever is there, its operator is not opened, and what it is
+     * given is discarded: nothing is staged, sent or committed, neither what the checkpoint holds
+     * of that, nor dead letters. A node that publishes in two phases and leads on is refused, a
+     * source that has `commit` too, and so is what keeps a folder in the store (weir_store_folder).
+     * What operators in the middle write by themselves, outside weir, they write. */
+    bool no_publish;
+    /* Of such a job: it ends by itself when each subtask of each source has given so many records,
+     * counted from this start; 0: no limit. */
+    uint64_t until_records;
+    /* The same by event time: no record later than this goes on, nor does the watermark; a source
+     * ends at its first such record, or when an operator in its chain says that time has passed it.
+     * 0: no limit. With either limit all that was given is processed, also what travels in cycles,
+     * but the input is not at its end, whatever ends the run: the end of time is not reached, and
+     * `finish` is called of operators alone that have `wake`, which give what they hold. So what
+     * operators have been given does not depend on when the job was stopped. */
+    int64_t until_time;
 };
 
 enum weir_outcome {

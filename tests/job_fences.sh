@@ -19,10 +19,10 @@ lines=9000
 sanitized=no
 (($(nm -D "$1/libweir.so" | grep -Ec '__[at]san_init') == 0)) || sanitized=yes
 
-fresh() { # [RATE]: another store, output and log
+fresh() { # [RATE [RESTART_DELAY]]: another store, output and log
     store=$work/store.$((++stores)) out=$work/out.$stores log=$work/run.$stores.log
     at=(--store "$store" --set "input=$work/text" --set "output=$out" --interval 15ms
-        --restart-delay 10ms --set "rate=${1:-$rate}")
+        --restart-delay "${2:-10ms}" --set "rate=${1:-$rate}")
 }
 stores=0
 
@@ -253,11 +253,45 @@ a_store_that_is_removed_ends_the_run() {
     parts | cmp - "$work/before" || fail "what was published has changed"
 }
 
+# The job fails, and while it waits to be started again something takes the store away: HOW. It is
+# refused, and what was published is left as it was; nobody makes a store in its place.
+gone_when_restarted() { # PATTERN RUN_OPTION FAULT HOW...
+    local pattern=$1 option=$2 fault=$3
+    shift 3
+    fresh $((rate / 2)) 1s
+    background "$log" "$faulty" run "${at[@]}" "$option" --set "every=$((lines / 2))" \
+        --set "fault=$fault"
+    until_true 30 grep -q 'starting again in' "$log" || fail "it does not fail: $(tail "$log")"
+    has_checkpoints "$store" 1 || fail "it had no checkpoint: a poor test"
+    parts >"$work/before"
+    "$@" 2>"$work/null"
+    ends_with 3
+    says "store $store $pattern"
+    parts | cmp - "$work/before" || fail "what was published has changed"
+    (($(grep -c 'started anew\|first start' "$log") == 1)) || fail "it was begun anew"
+}
+
+a_restart_makes_no_store() {
+    gone_when_restarted 'is gone, or something of it is: a restart makes no new one' --quiet=no \
+        error take_all
+    [[ ! -e $store ]] || fail "there is a store again"
+    gone_when_restarted 'is gone, or something of it is' --supervise segfault take_all
+    [[ ! -e $store ]] || fail "there is a store again"
+    gone_when_restarted 'is gone, or something of it is' --quiet=no error take_files
+    [[ -z $(ls -A "$store") ]] || fail "there is a store again: $(ls "$store")"
+    gone_when_restarted 'has lost checkpoint [0-9]+' --quiet=no error take_checkpoints
+    gone_when_restarted 'has lost checkpoint [0-9]+' --quiet=no error take_newest
+}
+take_all() { rm -rf "$store"; }
+take_files() { find "$store" -mindepth 1 -delete; }
+take_checkpoints() { rm -rf "$store"/checkpoints/*; }
+take_newest() { rm -rf "$store/checkpoints/$(printf '%020d' "$(newest "$store")")"; }
+
 # A store in which nothing can be made is like a full disk: rounds come to nothing, data flows.
 a_store_that_can_not_be_written_for_a_while() {
-    fresh
+    fresh $((rate / 4))
     held="$store/data $store/checkpoints"
-    background "$log" "$program" run "${at[@]}" --set emit=updates
+    background "$log" "$program" run "${at[@]}" --set emit=updates --timeout 100ms
     until_true 20 has_checkpoints "$store" 2 || fail "no checkpoints"
     if ! chattr +i $held 2>"$work/null"; then # as root, where the file system knows that
         held=
@@ -267,6 +301,9 @@ a_store_that_can_not_be_written_for_a_while() {
     fi
     until_true 20 grep -q 'came to nothing.*not permitted' "$log" ||
         fail "it does not tell"$'\n'"$(tail "$log")"
+    expect 5 'no savepoint: checkpoints have come to nothing for 200.0 ms .*not permitted' \
+        "$program" savepoint --store "$store" --to "$work/no_savepoint"
+    [[ ! -e $work/no_savepoint ]] || fail "it has made a folder for a savepoint that is none"
     chattr -i $held
     held=
     ends_with 0
@@ -300,5 +337,6 @@ try_properties one_that_wakes_too_late_changes_nothing \
     one_that_wakes_too_late_leaves_a_database_alone a_child_that_comes_back_is_ended \
     a_child_that_stays_keeps_no_other_run_away a_child_that_outlives_a_killed_run_is_named \
     copies_of_store_and_output_are_two_runs copies_with_one_output_never_double_it \
-    a_store_that_is_removed_ends_the_run a_store_that_can_not_be_written_for_a_while \
+    a_store_that_is_removed_ends_the_run a_restart_makes_no_store \
+    a_store_that_can_not_be_written_for_a_while \
     a_read_only_store_is_refused

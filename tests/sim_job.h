@@ -14,7 +14,8 @@
  *   J6  a round ends in time, also when a marker is lost.
  *   J7  a round that may overtake waits for no operator that takes nothing.
  *   J8  when a job has ended, no byte is in flight, recorded, or saved and not written.
- *   J9  a savepoint that was asked for fails only when disk or memory do, or the job is over.
+ *   J9  a savepoint that was asked for fails only when disk or memory do, or the job is over, or
+ *       nothing was committed for twice the limit of a round since it was asked for.
  *   J10 whatever is changed in the newest checkpoint, whoever verifies it finds that.
  */
 #ifndef SIM_JOB_H

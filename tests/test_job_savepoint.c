@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <semaphore.h>
+#include <time.h>
 
 #include "weir_checkpoint.h"
 
@@ -59,8 +60,41 @@ static enum weir_result process(void *self, struct weir_context *context, unsign
     return weir_emit(context, 0, record);
 }
 
+static atomic_bool refuses; /* to be saved: every round comes to nothing */
+
+static enum weir_result save_middle(void *self, struct weir_context *context,
+                                    struct weir_saver *saver)
+{
+    (void)self, (void)context, (void)saver;
+    return atomic_load(&refuses) ? WEIR_TOO_LARGE : WEIR_OK;
+}
+
+static enum weir_result load_middle(void *self, struct weir_context *context,
+                                    struct weir_loader *loader, uint32_t version)
+{
+    (void)self, (void)context, (void)loader, (void)version;
+    return WEIR_OK;
+}
+
 static const struct weir_operator middle = {WEIR_SIZED(struct weir_operator), .kind = "middle",
-                                            .process = process};
+                                            .process = process, .save = save_middle,
+                                            .load = load_middle};
+
+static void draw(uint64_t count)
+{
+    weir_node source = flow_times(&flow, "numbers", count, 20000, 0);
+    weir_node odd = flow_add(&flow, "middle", &middle, NULL, 1);
+    weir_connect(flow.graph, source, odd, WEIR_SPREAD);
+    weir_connect(flow.graph, odd, ledger_sink(flow.graph, "sink", &ledger, 2), WEIR_SPREAD);
+}
+
+/* The input does not end meanwhile, however slow the machine is. */
+static void draw_endless(void)
+{
+    weir_graph_free(&flow.graph);
+    flow.graph = weir_graph_new(NULL);
+    draw(UINT64_MAX);
+}
 
 static void setup(void)
 {
@@ -69,10 +103,7 @@ static void setup(void)
     sem_init(&stuck, 0, 0);
     sem_init(&go_on, 0, 0);
     flow_init(&flow);
-    weir_node source = flow_times(&flow, "numbers", COUNT, 20000, 0);
-    weir_node odd = flow_add(&flow, "middle", &middle, NULL, 1);
-    weir_connect(flow.graph, source, odd, WEIR_SPREAD);
-    weir_connect(flow.graph, odd, ledger_sink(flow.graph, "sink", &ledger, 2), WEIR_SPREAD);
+    draw(COUNT);
     flow.options.store = scratch_join(scratch.path, "store");
     flow.options.interval_ns = -1;
     flow.options.event = note;
@@ -520,5 +551,53 @@ Test(job_savepoint, told_to_begin_from_nothing_such_a_store_is_a_new_one)
     flow_start(&flow);
     cr_expect_eq(flow.watch.restored_from, 0);
     flow_stop(&flow, WEIR_STOP_NOW);
+    flow_ends(&flow, WEIR_OUTCOME_STOPPED);
+}
+
+/* A job whose rounds all fail: who asked does not wait for ever, and is told why. */
+Test(job_savepoint, one_whose_checkpoints_all_come_to_nothing_is_given_up)
+{
+    struct timespec before, after;
+    draw_endless();
+    flow.options.timeout_ns = 150 * 1000000;
+    atomic_store(&refuses, true);
+    flow_start(&flow);
+    clock_gettime(CLOCK_MONOTONIC, &before);
+    save(place("never"));
+    watch_until(&flow.watch, &flow.watch.unsaved, 1);
+    clock_gettime(CLOCK_MONOTONIC, &after);
+    is_unsaved(place("never"), "checkpoints have come to nothing for 300.0 ms");
+    is_unsaved(place("never"), "can't save itself");
+    cr_expect(after.tv_sec * 1000 + after.tv_nsec / 1000000 >=
+                  before.tv_sec * 1000 + before.tv_nsec / 1000000 + 300,
+              "it was given up too soon");
+    /* A stop that depends on one is off; what is asked later is not given up with it. */
+    cr_assert_eq(weir_job_stop_at(flow.job, WEIR_STOP_SUSPEND, place("stop"), &flow.error),
+                 WEIR_OK);
+    watch_until(&flow.watch, &flow.watch.unsaved, 2);
+    is_unsaved(place("stop"), "checkpoints have come to nothing for 300.0 ms");
+    atomic_store(&refuses, false);
+    save(place("later"));
+    watch_until(&flow.watch, &flow.watch.saved, 1);
+    is_saved(place("later"));
+    struct weir_status status = {WEIR_SIZED(struct weir_status)};
+    weir_job_status(flow.job, &status);
+    cr_expect_eq(status.outcome, WEIR_OUTCOME_RUNNING, "the stop was not off");
+    flow_stop(&flow, WEIR_STOP_NOW);
+    flow_ends(&flow, WEIR_OUTCOME_STOPPED);
+}
+
+/* A plain stop that was asked for meanwhile is heeded all the same. */
+Test(job_savepoint, a_stop_that_was_asked_for_in_any_case_is_not_off)
+{
+    draw_endless();
+    flow.options.timeout_ns = 50 * 1000000;
+    atomic_store(&refuses, true);
+    flow_start(&flow);
+    cr_assert_eq(weir_job_stop_at(flow.job, WEIR_STOP_SUSPEND, place("stop"), &flow.error),
+                 WEIR_OK);
+    flow_stop(&flow, WEIR_STOP_SUSPEND);
+    watch_until(&flow.watch, &flow.watch.unsaved, 1);
+    atomic_store(&refuses, false);
     flow_ends(&flow, WEIR_OUTCOME_STOPPED);
 }

@@ -11,6 +11,7 @@
 #include "duration.h"
 #include "exit_code.h"
 #include "options.h"
+#include "quantity.h"
 
 static const struct weir_parameter declared[] = {
     {"input", WEIR_TEXT, NULL, "file of text", NULL},
@@ -78,6 +79,47 @@ Test(options, every_option_lands_in_its_field)
     cr_expect_eq(options.job.full_every, 8);
     cr_expect_eq(options.job.timeout_ns, 120 * (int64_t)1000000000);
     cr_expect_str_eq(options.job.endpoint, "tcp://127.0.0.1");
+}
+
+Test(options, until_is_a_count_or_a_time)
+{
+    cr_assert_eq(parse_run("--no-publish --until 17"), WEIR_OK, "%s", error.text);
+    cr_expect(options.job.no_publish && options.job.until_records == 17);
+    cr_expect_eq(options.max_restarts, 0);
+    cr_expect_eq(options.job.until_time, 0);
+    static const struct {
+        const char *text;
+        int64_t seconds, ns;
+    } times[] = {
+        {"1970-01-01T00:00:01Z", 1, 0},          {"2000-02-29T12:00:00.5Z", 951825600, 500000000},
+        {"2026-01-31T14:03:00Z", 1769868180, 0}, {"2024-12-31T23:59:59.000000001Z", 1735689599, 1},
+        {"2100-03-01T00:00:00Z", 4107542400, 0},
+    };
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+        char rest[80];
+        snprintf(rest, sizeof rest, "--no-publish --until %s", times[i].text);
+        cr_assert_eq(parse_run(rest), WEIR_OK, "%s: %s", rest, error.text);
+        cr_expect_eq(options.job.until_time, times[i].seconds * 1000000000 + times[i].ns, "%s",
+                     times[i].text);
+        cr_expect_eq(options.job.until_records, 0);
+    }
+    static const char *const wrong[] = {"-1",
+                                        "0",
+                                        "5x",
+                                        "2026-13-01T00:00:00Z",
+                                        "2026-01-32T00:00:00Z",
+                                        "2026-01-31T24:00:00Z",
+                                        "2026-01-31T14:03:00",
+                                        "2026-01-31T14:03:00.Z",
+                                        "2026-01-31T14:03:00.1234567890Z",
+                                        "1970-01-01T00:00:00Z",
+                                        "2026-1-31T14:03:00Z",
+                                        "20260131T140300Z"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        char rest[80];
+        snprintf(rest, sizeof rest, "--no-publish --until %s", wrong[i]);
+        cr_expect_eq(parse_run(rest), WEIR_INVALID, "%s", wrong[i]);
+    }
 }
 
 Test(options, of_restarts_and_what_is_said_land_in_theirs)

@@ -10,6 +10,7 @@
 #include "bytes.h"
 #include "duration.h"
 #include "parameters.h"
+#include "quantity.h"
 
 static const struct weir_parameter declared[] = {
     {"path", WEIR_TEXT, "here", "a path", NULL},

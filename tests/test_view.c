@@ -291,6 +291,25 @@ static void look_away(void)
     cr_assert(view == NULL && checkpoint == NULL);
 }
 
+Test(view, tells_of_the_run_that_has_the_store)
+{
+    struct weir_store_run run = {WEIR_SIZED(struct weir_store_run)};
+    struct store_options options = {.path = path, .key_groups = 128};
+    struct weir_error error;
+    struct store *store;
+    make(1, 0);
+    look(0);
+    cr_assert_eq(weir_store_get_run(view, &run, &error), WEIR_OK);
+    cr_assert(!run.alive && !run.savepoint && run.epoch == 1);
+    cr_assert_eq(run.process, (uint32_t)getpid());
+    cr_assert_eq(store_open(&options, &store, &error), WEIR_OK, "%s", error.text);
+    cr_assert_eq(weir_store_get_run(view, &run, &error), WEIR_OK);
+    cr_assert(run.alive && run.epoch == 2, "as of now, not of the view's begin");
+    store_close(&store);
+    cr_assert_eq(weir_store_get_run(view, &run, &error), WEIR_OK);
+    cr_assert(!run.alive && run.epoch == 2);
+}
+
 Test(view, lists_and_describes_checkpoints)
 {
     struct weir_checkpoint_info info = {WEIR_SIZED(struct weir_checkpoint_info)};

@@ -28,7 +28,7 @@ endif()
 # ---- what tests are linked with ------------------------------------------------------------------
 
 set(all_folders ${private_folders} "SHELL:-iquote ${PROJECT_SOURCE_DIR}/operators"
-    "SHELL:-iquote ${PROJECT_SOURCE_DIR}/runtime/main"
+    "SHELL:-iquote ${PROJECT_SOURCE_DIR}/runtime/main" ${control_folder}
     "SHELL:-iquote ${PROJECT_SOURCE_DIR}/tests" "SHELL:-iquote ${PROJECT_SOURCE_DIR}/tests/sim")
 # All of libweir and libweir_main as an archive: a test takes the files it needs, and may bring its
 # own instead of some.
@@ -36,8 +36,9 @@ add_library(weir_parts STATIC EXCLUDE_FROM_ALL ${all_objects})
 set_target_properties(weir_parts PROPERTIES LINKER_LANGUAGE C)
 target_link_libraries(weir_parts PUBLIC ${foreign})
 if(TARGET weir_main_objects)
-    target_sources(weir_parts PRIVATE $<TARGET_OBJECTS:weir_main_objects>)
-    target_link_libraries(weir_parts PUBLIC ${main_foreign})
+    target_sources(weir_parts PRIVATE $<TARGET_OBJECTS:weir_main_objects>
+        $<TARGET_OBJECTS:weir_control_objects>)
+    target_link_libraries(weir_parts PUBLIC ${control_foreign})
 endif()
 
 # ---- libweir in the simulator --------------------------------------------------------------------
@@ -213,6 +214,7 @@ set(fuzz_helpers tests/fuzz_bytes.c tests/rich_store.c tests/samples.c)
 set(fuzz_main bytes config control digits duration options parameters refusal reply savepoints)
 list(TRANSFORM fuzz_main PREPEND runtime/main/)
 list(TRANSFORM fuzz_main APPEND .c)
+list(APPEND fuzz_main checkpoint/control/control_store.c)
 function(add_fuzz name front)
     add_executable(${name} tests/fuzz/${front}.c ${fuzz_sources} ${fuzz_helpers} ${fuzz_main})
     set_target_properties(${name} PROPERTIES

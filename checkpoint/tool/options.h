@@ -14,6 +14,8 @@ struct options {
     const char *words[OPTIONS_WORDS]; /* what is no option; NULL behind the last */
     int word_count;
     bool json, no_pager, help, all;
+    bool drain, now; /* of stop */
+    const char *savepoint;
     const char *key, *prefix, *edge, *invariant, *key_format, *value_format;
     uint64_t limit; /* UINT64_MAX: none */
 };
@@ -26,7 +28,9 @@ enum {
     OPTION_EDGE = 8,
     OPTION_ALL = 16,
     OPTION_INVARIANT = 32,
-    OPTION_FORMATS = 64, /* --key-format, --value-format */
+    OPTION_FORMATS = 64,   /* --key-format, --value-format */
+    OPTION_STOP = 1 << 16, /* --drain, --now, --savepoint */
+    OPTION_LIVE = 1 << 17, /* no option: the verb asks a running job, and never through a pager */
 };
 
 /* argv[0] is the verb. False, and says why on the standard error, when it has not `least` to `most`

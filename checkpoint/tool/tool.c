@@ -27,7 +27,11 @@ int tool_complain(const struct tool *tool, int code, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    complain(tool, weir_result_name(code == EXIT_USAGE ? WEIR_INVALID : WEIR_NOT_FOUND), text);
+    complain(tool,
+             weir_result_name(code == EXIT_USAGE     ? WEIR_INVALID
+                              : code == EXIT_REFUSED ? WEIR_REFUSED
+                                                     : WEIR_NOT_FOUND),
+             text);
     return code;
 }
 

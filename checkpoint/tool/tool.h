@@ -19,9 +19,10 @@
  *   EXIT_USAGE  2  the command line is wrong                     change the command
  *   EXIT_STORE  3  a store or checkpoint that is not there, is   look at the store
  *                  damaged or can't be read
+ *   EXIT_REFUSED 5 a running job says no, or could not, and why
  * What jobs answer as well means the same as there.
  */
-enum exit_code { EXIT_DONE = 0, EXIT_NO = 1, EXIT_USAGE = 2, EXIT_STORE = 3 };
+enum exit_code { EXIT_DONE = 0, EXIT_NO = 1, EXIT_USAGE = 2, EXIT_STORE = 3, EXIT_REFUSED = 5 };
 
 struct tool {
     struct options options;
@@ -60,5 +61,10 @@ int tool_state(struct tool *tool);
 int tool_inflight(struct tool *tool);
 int tool_diff(struct tool *tool);
 int tool_verify(struct tool *tool);
+int tool_status(struct tool *tool);
+int tool_snapshot(struct tool *tool);
+int tool_savepoint(struct tool *tool);
+int tool_stop(struct tool *tool);
+int tool_dump(struct tool *tool);
 
 #endif

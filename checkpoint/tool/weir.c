@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * weir: looks into stores, offline and read-only.
+ * weir: looks into stores, offline and read-only; and asks the job that runs on one.
  */
 #include <string.h>
 
@@ -48,6 +48,24 @@ static const struct verb verbs[] = {
      "  --all              all checkpoints of the store\n"
      "  --invariant LIB.so also call its weir_invariant, see weir_checkpoint.h\n",
      1, 2, OPTION_ALL | OPTION_INVARIANT, tool_verify},
+    {"status", "STORE", "does a job run on it, and how is it",
+     "What the job says of itself, and what is in the store. The answer is 0 when a run is alive,\n"
+     "also one that can't be asked, and 1 when none is.\n",
+     1, 1, OPTION_LIVE, tool_status},
+    {"snapshot", "STORE", "have the job take a checkpoint now",
+     "Waits until it is durable, and says its number.\n", 1, 1, OPTION_LIVE, tool_snapshot},
+    {"savepoint", "STORE DEST", "have the job write a savepoint",
+     "Of the next checkpoint, in the directory DEST, which is not there yet or empty; waits until\n"
+     "it is durable. The job goes on.\n",
+     2, 2, OPTION_LIVE, tool_savepoint},
+    {"stop", "STORE", "stop the job, after a last checkpoint",
+     "Answers as soon as the job has heard it; with --savepoint, when that is durable.\n"
+     "  --drain          end the input here, for good, and publish everything\n"
+     "  --now            do not wait for a last checkpoint\n"
+     "  --savepoint DIR  keep the last checkpoint there; if that fails, the job goes on\n",
+     1, 1, OPTION_LIVE | OPTION_STOP, tool_stop},
+    {"dump", "STORE", "who waits for what in the job",
+     "A line a task: what it is at, and what it waits for.\n", 1, 1, OPTION_LIVE, tool_dump},
 };
 #define VERBS (sizeof verbs / sizeof verbs[0])
 
@@ -55,15 +73,17 @@ static int help(void)
 {
     printf("usage: weir VERB STORE ... [OPTION...]\n\n"
            "Looks into the store of a job, or a savepoint, whether or not the job runs. It only\n"
-           "reads. ID is a checkpoint's number, or newest.\n\n");
+           "reads. ID is a checkpoint's number, or newest. snapshot, savepoint, stop and dump ask\n"
+           "the job that runs on the store.\n\n");
     for (size_t i = 0; i < VERBS; i++)
-        printf("  %-8s %-25s %s\n", verbs[i].name, verbs[i].words, verbs[i].about);
+        printf("  %-9s %-25s %s\n", verbs[i].name, verbs[i].words, verbs[i].about);
     printf("\n  --json        JSON, one object a line\n"
            "  --no-pager    on a terminal too\n"
            "  --help        this, or behind a verb more of it\n"
            "  --version     which weir it is\n\n"
            "The answer is 0 when it is done, 1 when what was asked is not so, 2 when the command\n"
-           "line is wrong, 3 when a store or checkpoint is not there, damaged or not readable.\n");
+           "line is wrong, 3 when a store or checkpoint is not there, damaged or not readable, or\n"
+           "no job is there to be asked, 5 when the job says no.\n");
     return EXIT_DONE;
 }
 
@@ -82,7 +102,8 @@ static int run(const struct verb *verb, int argc, char **argv)
         return EXIT_USAGE;
     if (tool.options.help)
         return help_of(verb);
-    paper_open(&tool.paper, !tool.options.json && !tool.options.no_pager);
+    paper_open(&tool.paper,
+               !tool.options.json && !tool.options.no_pager && (verb->allowed & OPTION_LIVE) == 0);
     int code = verb->run(&tool);
     if (paper_close(&tool.paper))
         return code;

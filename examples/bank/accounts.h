@@ -44,6 +44,11 @@ struct entry {
 };
 enum { PAID, REFUSED, RECEIVED, CLOSING };
 
-weir_node accounts(struct weir_graph *graph, const char *name);
+struct accounts_options {
+    uint64_t bug;   /* position of an order whose credit is entered a hundredfold; 0: of none */
+    uint64_t watch; /* an account: what happens to it is logged; 0: of none */
+};
+weir_node accounts(struct weir_graph *graph, const char *name,
+                   const struct accounts_options *options); /* copied */
 
 #endif

@@ -73,7 +73,10 @@ static enum weir_result build(struct weir_graph *graph, const struct weir_parame
                                                .rate = weir_parameter_count(parameters, "rate")});
     weir_node ordered = orders(graph, "orders", weir_parameter_count(parameters, "seed"),
                                weir_parameter_count(parameters, "accounts"));
-    weir_node holders = accounts(graph, "accounts");
+    weir_node holders =
+        accounts(graph, "accounts",
+                 &(struct accounts_options){.bug = weir_parameter_count(parameters, "bug"),
+                                            .watch = weir_parameter_count(parameters, "watch")});
     weir_node clearing = weir_throttle(
         graph, "clearing",
         &(struct weir_throttle_options){WEIR_SIZED(struct weir_throttle_options),
@@ -110,6 +113,8 @@ int main(int argc, char **argv)
         {"seed", WEIR_COUNT, "1", "another one, other orders", NULL},
         {"rate", WEIR_COUNT, "0", "orders a second, 0: no limit", NULL},
         {"clearing", WEIR_COUNT, "10000", "credits a second from one house to the other", NULL},
+        {"bug", WEIR_COUNT, "0", "order whose credit is entered a hundredfold, 0: none", NULL},
+        {"watch", WEIR_COUNT, "0", "account of which all is told, 0: none", NULL},
         {"journal", WEIR_TEXT, NULL, "directory for what happened to the accounts", NULL},
         {0}};
 

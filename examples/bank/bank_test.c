@@ -61,7 +61,8 @@ static bool try_accounts(struct weir_graph *graph)
         steps[i].record =
             (struct weir_record){{key, sizeof *key}, {&told[i], sizeof told[i]}, WEIR_NO_TIME};
     }
-    return passed("accounts", graph, accounts(graph, "accounts"), steps);
+    return passed("accounts", graph, accounts(graph, "accounts", &(struct accounts_options){0}),
+                  steps);
 }
 
 /* ----------------------------------------------------------------------------- the audit -- */
@@ -82,7 +83,7 @@ static void draw(struct weir_graph *graph, bool leaks)
         &(struct weir_sequence_source_options){WEIR_SIZED(struct weir_sequence_source_options),
                                                .count = MANY_ORDERS});
     weir_node ordered = orders(graph, "orders", 1, MANY_ACCOUNTS);
-    weir_node holders = accounts(graph, "accounts");
+    weir_node holders = accounts(graph, "accounts", &(struct accounts_options){0});
     weir_node clearing =
         weir_throttle(graph, "clearing",
                       &(struct weir_throttle_options){WEIR_SIZED(struct weir_throttle_options),

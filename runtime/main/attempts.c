@@ -149,7 +149,10 @@ static void heed_questions(struct attempts *attempts, struct weir_job *job)
 
     if (attempts->checkpoints < signals_checkpoints()) {
         attempts->checkpoints = signals_checkpoints();
-        if (attempts->options->job.store == NULL)
+        if (attempts->options->job.no_publish)
+            report_say(attempts->report, WEIR_LOG_WARNING,
+                       "SIGUSR1: no checkpoint: none is taken with --no-publish");
+        else if (attempts->options->job.store == NULL)
             report_say(attempts->report, WEIR_LOG_WARNING,
                        "SIGUSR1: no checkpoint: it needs --store DIR");
         else if (weir_job_checkpoint(job, &error) != WEIR_OK)
@@ -198,6 +201,8 @@ static void on_event(void *context, const struct weir_event *event)
 
     if (event->kind == WEIR_EVENT_COMMITTED)
         atomic_fetch_add(&attempts->slate->commits, 1);
+    if (event->kind == WEIR_EVENT_COMMITTED || event->kind == WEIR_EVENT_STARTED)
+        atomic_store(&attempts->slate->known, event->id);
     if ((event->kind == WEIR_EVENT_SAVED || event->kind == WEIR_EVENT_UNSAVED) &&
         savepoints_told(&attempts->savepoints, event))
         atomic_fetch_or(&attempts->slate->stops, 1u << WEIR_STOP_SUSPEND); /* A6 */
@@ -215,6 +220,8 @@ static void prepare(struct attempts *attempts)
         job->restore_id = 0;
         job->restore_path = NULL;
     }
+    job->again = attempts->memory.ran && job->store != NULL; /* A7 */
+    job->again_from = atomic_load(&attempts->slate->known);
     job->careful = suspects_careful(&attempts->memory.suspects);
     job->poison = attempts->poison;
     job->poison_count = job->dead_letters != NULL
@@ -224,7 +231,10 @@ static void prepare(struct attempts *attempts)
 
 static bool has_control(const struct attempts *attempts)
 {
-    return attempts->options->job.store != NULL && !attempts->options->no_control;
+    const struct options *options = attempts->options;
+
+    /* The socket is that of whoever has the store's lock. */
+    return options->job.store != NULL && !options->no_control && !options->job.no_publish;
 }
 
 /* A job that nobody can ask is better than none. */

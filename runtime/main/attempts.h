@@ -25,6 +25,9 @@
  *       the attempt it was asked of: a job that fails at once, again and again, can be stopped.
  *   A6  A stop that leaves a savepoint is promised when that is written, and not before: until then
  *       nothing is stopping, no deadline runs, and a failure is followed by a restart as ever.
+ *   A7  A restart makes no store, and goes on from no checkpoint that is older than the newest one
+ *       that was there: a store that was removed meanwhile would be begun anew, and what was
+ *       published come twice.
  */
 #ifndef ATTEMPTS_H
 #define ATTEMPTS_H

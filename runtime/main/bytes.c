@@ -54,21 +54,3 @@ enum weir_result bytes_parse(const char *what, const char *text, uint64_t *bytes
     *bytes = count * unit;
     return WEIR_OK;
 }
-
-const char *bytes_print(uint64_t bytes, char text[BYTES_TEXT])
-{
-    static const char *const names[] = {"kB", "MB", "GB", "TB", "PB", "EB"};
-    double size = (double)bytes / 1000;
-    size_t i = 0;
-
-    if (bytes < 1000) {
-        snprintf(text, BYTES_TEXT, "%" PRIu64 " B", bytes);
-        return text;
-    }
-    while (size >= 999.5 && i + 1 < sizeof names / sizeof names[0]) {
-        size /= 1000;
-        i++;
-    }
-    snprintf(text, BYTES_TEXT, size < 99.95 ? "%.1f %s" : "%.0f %s", size, names[i]);
-    return text;
-}

@@ -13,8 +13,4 @@
 enum weir_result bytes_parse(const char *what, const char *text, uint64_t *bytes,
                              struct weir_error *error) WEIR_MUST_USE;
 
-#define BYTES_TEXT 32
-/* "850 B", "12.3 kB", "4.2 MB": three digits are enough for people. Returns `text`. */
-const char *bytes_print(uint64_t bytes, char text[BYTES_TEXT]);
-
 #endif

@@ -15,7 +15,6 @@
 
 #include "endpoint.h"
 #include "reply.h"
-#include "weir_checkpoint.h"
 
 enum { SECOND_NS = 1000000000, MILLISECOND_NS = 1000000 };
 enum { PATIENCE_MS = 60000, PATIENCE_MAX_MS = 3600000, PATH_LIMIT = 4000 };
@@ -395,18 +394,6 @@ static char *on_later(void *context, uint32_t ticket)
 void control_prepare(void)
 {
     endpoint_prepare();
-}
-
-enum weir_result control_store_of(const char *path, struct control_store *store,
-                                  struct weir_error *error)
-{
-    struct weir_store *view = NULL;
-    enum weir_result result = weir_store_open(path, NULL, &view, error);
-
-    if (result == WEIR_OK)
-        snprintf(store->id, sizeof store->id, "%s", weir_store_identity(view));
-    weir_store_close(&view);
-    return result == WEIR_OK ? control_name(path, store->id, store->name, error) : result;
 }
 
 static enum weir_result start_endpoint(struct control *control, struct weir_error *error)

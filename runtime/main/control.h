@@ -14,17 +14,10 @@
 #ifndef CONTROL_H
 #define CONTROL_H
 
-#include "control_folder.h"
+#include "control_store.h"
 #include "options.h"
 #include "report.h"
 #include "savepoints.h"
-
-/* Names of a store. */
-struct control_store {
-    char id[33];                  /* 32 hex digits: of its history, which another may share that
-                                      began with a savepoint of it, or is a copy */
-    char name[CONTROL_NAME_ROOM]; /* its own: the socket's */
-};
 
 struct control;
 
@@ -51,9 +44,6 @@ enum weir_result control_start(struct control **control, struct weir_job *job,
  * accepted; *control becomes NULL. */
 void control_stop(struct control **control);
 
-/* What the store at that path is called. WEIR_NOT_FOUND: there is none. */
-enum weir_result control_store_of(const char *path, struct control_store *store,
-                                  struct weir_error *error) WEIR_MUST_USE;
 /* The other side: the verbs that ask a running program. Prints the answer, for people or
  * with --json as it came; answers the exit code. */
 int control_ask(const char *program, const struct options *options);

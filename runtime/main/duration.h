@@ -13,11 +13,4 @@
 enum weir_result duration_parse(const char *what, const char *text, bool zero, int64_t *ns,
                                 struct weir_error *error) WEIR_MUST_USE;
 
-#define DURATION_TEXT 32
-/* "850 us", "12.3 ms", "4.2 s", "2 min 5 s", "3 h 12 min": two or three digits are enough for
- * people. Returns `text`. */
-const char *duration_print(int64_t ns, char text[DURATION_TEXT]);
-/* Whole seconds at the least: for estimates. */
-const char *duration_round(int64_t ns, char text[DURATION_TEXT]);
-
 #endif

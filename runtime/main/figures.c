@@ -5,8 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "bytes.h"
-#include "duration.h"
+#include "quantity.h"
 
 #define SECOND_NS ((int64_t)1000 * 1000 * 1000)
 

@@ -7,9 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "bytes.h"
-#include "duration.h"
 #include "exit_code.h"
+#include "quantity.h"
 
 enum { SECOND_NS = 1000000000, TEXT_ROOM = 1400, WHERE_ROOM = 500 };
 enum { LONG = 160 }; /* bytes: a line of that many is still read as one */
@@ -157,7 +156,9 @@ static void say_interval(struct report *report)
 
     if (interval_ns > 0)
         duration_print(interval_ns, interval);
-    if (interval_ns < 0)
+    if (report->options->job.no_publish)
+        lines_say(report, WEIR_LOG_INFO, "nothing is published, and the store is only read");
+    else if (interval_ns < 0)
         lines_say(report, WEIR_LOG_INFO, "checkpoints only at the end and when stopped");
     else
         lines_say(report, WEIR_LOG_INFO, "a checkpoint every %s", interval);
@@ -184,11 +185,25 @@ static bool is_store(const char *path)
     return access(lock, F_OK) == 0 && access(savepoint, F_OK) != 0;
 }
 
+/* Of a job that publishes nothing. */
+static void say_replayed(struct report *report, uint64_t checkpoint)
+{
+    const struct weir_job_options *job = &report->options->job;
+
+    if (checkpoint == 0)
+        lines_say(report, WEIR_LOG_INFO, "from the beginning");
+    else
+        lines_say(report, WEIR_LOG_INFO, "from checkpoint %" PRIu64 " of %s", checkpoint,
+                  job->restore == WEIR_RESTORE_PATH ? job->restore_path : job->store);
+}
+
 void lines_started(struct report *report, const struct weir_event *event, int64_t recovery_ns)
 {
     const char *store = report->options->job.store;
 
-    if (store == NULL)
+    if (report->options->job.no_publish)
+        say_replayed(report, event->id);
+    else if (store == NULL)
         lines_say(report, WEIR_LOG_INFO,
                   "started without --store: no checkpoints, a crash starts over");
     else if (event->id > 0 && report->options->job.restore == WEIR_RESTORE_PATH)
@@ -358,7 +373,9 @@ static void say_stopped(struct report *report, const struct weir_status *status)
 {
     uint64_t id = status->checkpoint > 0 ? status->checkpoint : report->restored_from;
 
-    if (report->options->job.store == NULL)
+    if (report->options->job.no_publish)
+        lines_say(report, WEIR_LOG_INFO, "stopped on request; nothing was published");
+    else if (report->options->job.store == NULL)
         lines_say(report, WEIR_LOG_INFO,
                   "stopped on request; without --store the next start begins anew");
     else if (id == 0)
@@ -375,7 +392,11 @@ static void say_outcome(struct report *report, enum weir_outcome outcome,
 {
     switch (outcome) {
     case WEIR_OUTCOME_ENDED:
-        lines_say(report, WEIR_LOG_INFO, "ended: all input is processed, all output is published");
+        lines_say(
+            report, WEIR_LOG_INFO,
+            report->options->job.no_publish
+                ? "ended, and has published nothing: the store and all output are as they were"
+                : "ended: all input is processed, all output is published");
         break;
     case WEIR_OUTCOME_ALREADY_ENDED:
         lines_say(report, WEIR_LOG_INFO,

@@ -89,6 +89,72 @@ static enum weir_result take_restore(struct options *options, const char *value,
     return WEIR_OK;
 }
 
+/* Days from 1970 to that day of the proleptic Gregorian calendar, from 1970 on. */
+static int64_t days_to(int64_t year, int64_t month, int64_t day)
+{
+    static const int before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
+    int64_t last = year - 1, leaps = last / 4 - last / 100 + last / 400 - 477;
+    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+
+    return (year - 1970) * 365 + leaps + before[month - 1] + (leap && month > 2) + day - 1;
+}
+
+/* What follows the dot of a second, up to nine digits. NULL: not that. */
+static const char *take_fraction(const char *text, int64_t *ns)
+{
+    int64_t unit = 100000000;
+
+    *ns = 0;
+    for (; *text >= '0' && *text <= '9'; text++, unit /= 10) {
+        if (unit == 0)
+            return NULL;
+        *ns += (*text - '0') * unit;
+    }
+    return unit == 100000000 ? NULL : text;
+}
+
+/* 2026-01-31T14:03:00Z, also with a fraction of the second. UTC, as all times are. */
+static bool read_time(const char *text, int64_t *ns)
+{
+    static const int days[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    unsigned year, month, day, hour, minute, second;
+    int64_t fraction = 0;
+    int used = 0;
+
+    if (strspn(text, "0123456789") != 4 ||
+        sscanf(text, "%4u-%2u-%2uT%2u:%2u:%2u%n", &year, &month, &day, &hour, &minute, &second,
+               &used) != 6 ||
+        used != 19 || strspn(text, "0123456789-T:") < 19 || year < 1970 || year > 2200 ||
+        month < 1 || month > 12 || day < 1 || day > (unsigned)days[month - 1] || hour > 23 ||
+        minute > 59 || second > 59)
+        return false;
+    const char *rest = text + used;
+    if (*rest == '.' && (rest = take_fraction(rest + 1, &fraction)) == NULL)
+        return false;
+    int64_t seconds = ((days_to(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
+    *ns = seconds * 1000 * MILLISECOND_NS + fraction;
+    return strcmp(rest, "Z") == 0 && *ns > 0;
+}
+
+static enum weir_result take_until(struct options *options, const char *value,
+                                   struct weir_error *error)
+{
+    struct weir_job_options *job = &options->job;
+    uint64_t records = 0;
+    const char *rest = digits_take(value, &records);
+
+    job->until_records = 0;
+    job->until_time = 0;
+    if (rest != NULL && *rest == '\0' && records > 0)
+        job->until_records = records;
+    else if (!read_time(value, &job->until_time))
+        return refuse(error,
+                      "--until %s: say how many records, from 1 on, or an event time: "
+                      "2026-01-31T14:03:00Z",
+                      value);
+    return WEIR_OK;
+}
+
 static enum weir_result take_mode(struct options *options, const char *value,
                                   struct weir_error *error)
 {
@@ -253,6 +319,7 @@ static const struct option {
     take *take;
     bool repeatable;
     bool needs_store;
+    bool replays; /* needs_store, but has a meaning too where the store is only read */
 } known[] = {
     {.heading = "the job:",
      .name = "store", .value = "DIR", .verbs = JOB | ASK, .kind = OWN, .take = take_store,
@@ -277,14 +344,20 @@ static const struct option {
      .help = "how tasks reach each other (default inproc)"},
     {.name = "restore", .value = "latest|none|ID|PATH", .verbs = JOB, .kind = OWN,
      .take = take_restore,
-     .needs_store = true,
+     .needs_store = true, .replays = true,
      .help = "the checkpoint, or the savepoint, to go on from (default latest)"},
     {.name = "allow-dropped-state", .verbs = JOB, .kind = FLAG, .needs_store = true,
+     .replays = true,
      .offset = AT(job.allow_dropped_state),
      .help = "drop what of the checkpoint the graph has no place for"},
     {.name = "key-groups", .value = "N", .verbs = JOB, .kind = NUMBER, .least = 1,
      .most = KEY_GROUP_LIMIT, .needs_store = true, .offset = AT(job.key_groups),
      .help = "of a new store, for ever: keys move in groups (default 128)"},
+
+    {.name = "no-publish", .verbs = JOB, .kind = FLAG, .offset = AT(job.no_publish),
+     .help = "go on from a checkpoint and publish nothing; the store is only read"},
+    {.name = "until", .value = "COUNT|TIME", .verbs = JOB, .kind = OWN, .take = take_until,
+     .help = "of --no-publish: end after so many records of each source, or there"},
 
     {.heading = "checkpoints:",
      .name = "interval", .value = "100ms|1s|off", .verbs = JOB, .kind = OWN,
@@ -616,7 +689,8 @@ static enum weir_result check_each(const struct options *options, struct weir_er
         if (on_line && !meant)
             return refuse(error, "--%s means nothing to \"%s\": leave it out", known[i].name,
                           verb_name(options->verb));
-        if (meant && known[i].needs_store && options->job.store == NULL &&
+        bool elsewhere = options->job.no_publish && options->job.restore == WEIR_RESTORE_PATH;
+        if (meant && known[i].needs_store && options->job.store == NULL && !elsewhere &&
             given(options, known[i].name))
             return refuse(error, "--%s needs --store DIR: that is where checkpoints are",
                           known[i].name);
@@ -635,11 +709,37 @@ static bool same_path(const char *one, const char *other)
     return size == other_size && memcmp(one, other, size) == 0;
 }
 
+/* A job that publishes nothing takes no checkpoint, so nothing is restarted either. What a file
+ * says of that is meant for other runs. */
+static void pass_over(struct options *options)
+{
+    options->supervise = options->hang_restarts = false;
+    options->max_restarts = 0;
+    options->job.dead_letters = NULL;
+    options->job.key_groups = 0;
+}
+
+static enum weir_result check_replay(const struct options *options, struct weir_error *error)
+{
+    if (!options->job.no_publish && given(options, "until"))
+        return refuse(error, "--until needs --no-publish: a job that was cut off there would have "
+                             "published what it has; to stop one, say stop");
+    for (size_t i = 0; options->job.no_publish && i < KNOWN_COUNT; i++)
+        if (known[i].needs_store && !known[i].replays && (options->given >> i & 1) != 0)
+            return refuse(error,
+                          "--%s means nothing with --no-publish, which takes no checkpoint and "
+                          "restarts nothing: leave it out",
+                          known[i].name);
+    return WEIR_OK;
+}
+
 /* Of a job's options, those that another one leaves without effect. */
 static enum weir_result check_job(const struct options *options, struct weir_error *error)
 {
     const struct weir_job_options *job = &options->job;
 
+    if (check_replay(options, error) != WEIR_OK)
+        return error->code;
     if (given(options, "alignment-max") && job->mode != WEIR_ADAPTIVE)
         return refuse(error,
                       "--alignment-max means nothing with --mode %s: it says when an "
@@ -701,7 +801,7 @@ static void fill_defaults(struct options *options)
         options->log_level = options->quiet ? WEIR_LOG_WARNING : WEIR_LOG_INFO;
     /* Without a checkpoint there is nothing to go on from: a restart would double the output. */
     if (!given(options, "max-restarts"))
-        options->max_restarts = options->job.store != NULL ? 3 : 0;
+        options->max_restarts = options->job.store != NULL && !options->job.no_publish ? 3 : 0;
     if (!given(options, "restart-delay"))
         options->restart_delay_ns = 100 * MILLISECOND_NS;
     if (!given(options, "poison-after"))
@@ -710,6 +810,8 @@ static void fill_defaults(struct options *options)
         options->stop_deadline_ns = 30000 * MILLISECOND_NS;
     options->maps = options->verb == OPTIONS_PLAN && given(options, "restore") &&
                     options->job.restore != WEIR_RESTORE_NONE;
+    if (options->job.no_publish)
+        pass_over(options);
     options->elsewhere = options->job.restore != WEIR_RESTORE_LATEST;
 }
 

@@ -41,6 +41,7 @@ struct slate {
     struct slate_place places[2]; /* Z1 */
     _Atomic uint32_t turn;        /* its lowest bit says which place counts */
     _Atomic uint64_t commits;     /* checkpoints committed, by all attempts; any thread */
+    _Atomic uint64_t known;       /* the newest checkpoint that was in the store; any thread */
     _Atomic int finished;         /* 1 + exit code: the child's work is done; 0: it is not */
     /* 1 << enum weir_stop, each that was asked for through the control endpoint; added to by any
      * thread, and never taken back: whoever asked was told that it would be. */

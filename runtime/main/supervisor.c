@@ -12,9 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "duration.h"
 #include "exit_code.h"
 #include "judge.h"
+#include "quantity.h"
 #include "report.h"
 #include "signals.h"
 #include "trace.h"

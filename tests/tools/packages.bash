@@ -2,7 +2,26 @@
 #
 # packages.bash: installs what a script needs, on a Debian, and tells it by the script's own `say`.
 
-# install_missing PACKAGE...: as root, or by sudo without a password. Nothing elsewhere.
+# as_root COMMAND...: by sudo, which may ask for a password where there is somebody to be asked.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif [ -t 0 ]; then
+        sudo "$@"
+    else
+        sudo -n "$@"
+    fi
+}
+
+# renew_packages: the list of them, once.
+renew_packages() {
+    [ -z "${packages_renewed:-}" ] || return 0
+    packages_renewed=yes
+    say "reading the package lists (apt-get update)"
+    as_root apt-get -qq update
+}
+
+# install_missing PACKAGE...: those that are not there yet. Nothing elsewhere.
 install_missing() {
     local package missing=()
     if ! command -v dpkg-query >/dev/null; then
@@ -18,11 +37,9 @@ install_missing() {
         say "every package is there"
         return
     fi
-    say "installing: ${missing[*]}"
-    local root=()
-    [ "$(id -u)" = 0 ] || root=(sudo -n)
-    export DEBIAN_FRONTEND=noninteractive
     # An old list of packages may still do.
-    "${root[@]}" apt-get update -qq || echo "the list of packages could not be renewed"
-    "${root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    renew_packages || say "the list of packages could not be renewed"
+    say "installing: ${missing[*]}"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        "${missing[@]}" >/dev/null
 }
