@@ -18,6 +18,7 @@
 #include "counting.h"
 #include "die.h"
 #include "folder.h"
+#include "machine.h"
 #include "results.h"
 #include "plain.h"
 #include "spread.h"
@@ -242,6 +243,7 @@ int main(int argc, char **argv)
 {
     static struct bench bench = {
         .settings = {.seconds = 5, .rounds = 5, .keys = 1000000, .longest_ms = 10000}};
+    struct machine_time began = machine_read();
     if (argc % 2 == 0)
         usage();
     for (int i = 1; i < argc; i += 2)
@@ -251,5 +253,6 @@ int main(int argc, char **argv)
         run_round(&bench, round);
     say_all(&bench);
     end(&bench);
+    results_use(machine_use(began, machine_read()));
     return 0;
 }

@@ -55,6 +55,22 @@ Test(results, a_text_comes_out_as_it_went_in)
     json_decref(said);
 }
 
+Test(results, noise_is_said_where_there_was_some)
+{
+    int before;
+    FILE *file = listen_to_stdout(&before);
+    results_use((struct machine_use){.steal = 0.5, .others = 0.01});
+    json_t *said = heard(file, before);
+    cr_assert_eq(json_real_value(json_object_get(said, "steal")), 0.5);
+    cr_assert(strstr(text_of(said, "noise"), "stolen"));
+    json_decref(said);
+    file = listen_to_stdout(&before);
+    results_use((struct machine_use){.steal = 0.001});
+    said = heard(file, before);
+    cr_assert_not(json_object_get(said, "noise"));
+    json_decref(said);
+}
+
 Test(results, a_row_has_its_labels_figures_and_histograms)
 {
     static struct histogram histogram, empty;

@@ -20,6 +20,7 @@
 #define RAMP_NS 50000000 /* queues fill before a flood is measured */
 #define REST_NS 2000000  /* between two looks whether all is counted */
 #define THIRDS 3
+#define LAG_NS 10000000 /* less of it is jitter, whichever way it went */
 
 enum { FILLING, WAITING, FLOOD, PACED, ENDING };
 
@@ -403,8 +404,9 @@ static double lag_growth(const struct counting *counting)
     const struct lag *middle = &counting->lags[1], *last = &counting->lags[2];
     if (middle->count == 0 || last->count == 0)
         return 0;
-    double grown = last->sum_ns / (double)last->count - middle->sum_ns / (double)middle->count;
-    return grown / (double)counting->third_ns;
+    double before_ns = middle->sum_ns / (double)middle->count;
+    double lag_ns = last->sum_ns / (double)last->count;
+    return lag_ns < LAG_NS ? 0 : (lag_ns - before_ns) / (double)counting->third_ns;
 }
 
 static void paced(struct counting *counting, const struct counting_turn *turn,

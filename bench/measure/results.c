@@ -43,6 +43,18 @@ void results_note(const char *format, ...)
     fflush(stdout);
 }
 
+void results_use(struct machine_use use)
+{
+    char text[200];
+    printf("{\"line\": \"use\", \"steal\": %.4f, \"others\": %.4f", use.steal, use.others);
+    if (machine_noise(use, text, sizeof text)[0]) {
+        fputs(", \"noise\": ", stdout);
+        results_text(text, stdout);
+    }
+    fputs("}\n", stdout);
+    fflush(stdout);
+}
+
 /* Opens the list if it is not open, and ends the one before. */
 static void section(struct results_row *row, const char *name)
 {

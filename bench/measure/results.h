@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "histogram.h"
+#include "machine.h"
 
 /* What is better: then --compare can say which way a figure went. */
 enum results_better { RESULTS_LESS, RESULTS_MORE, RESULTS_NEITHER };
@@ -30,6 +31,9 @@ void results_note(const char *format, ...) __attribute__((format(printf, 1, 2)))
 struct results_row {
     const char *section; /* which list is open; NULL: none */
 };
+
+/* How much of the machine others had while all that was measured, and whether that was too much. */
+void results_use(struct machine_use use);
 
 /* `name` tells the row apart from others of its scenario; it is for people. */
 void results_row(struct results_row *row, const char *name);
