@@ -20,7 +20,7 @@
 
 #define ROUNDS_MOST 15
 #define INTERVALS 5
-#define PATIENCE_NS INT64_C(60000000000) /* for the first line */
+#define PATIENCE_NS INT64_C(60000000000) /* for the first line, and for the last */
 
 static const int64_t intervals_ms[INTERVALS] = {10, 30, 100, 300, 1000};
 
@@ -38,8 +38,8 @@ struct interval {
 
 /* A round in hand. */
 struct turn {
-    bool began, never;
-    int64_t measured_from;
+    bool began, over, never;
+    int64_t measured_from, measured_to; /* of what is due; 0: not yet */
     struct histogram delay_ns;
     uint64_t checkpoints;
 };
@@ -54,8 +54,12 @@ static void on_event(void *context, const struct outside_event *event)
 static void on_line(void *context, int64_t due_ns, int64_t seen_ns)
 {
     struct turn *turn = context;
-    if (turn->measured_from && due_ns >= turn->measured_from)
+    if (turn->measured_from == 0 || due_ns < turn->measured_from)
+        return;
+    if (due_ns < turn->measured_to)
         histogram_add(&turn->delay_ns, (uint64_t)(seen_ns - due_ns), 1);
+    else
+        turn->over = true; /* all that was due before is there: lines keep their order */
 }
 
 static void on_part(void *context, int64_t oldest_due_ns, int64_t newest_due_ns, int64_t seen_ns)
@@ -68,7 +72,6 @@ static void run_turn(const struct settings *settings, int at, int round, struct 
 {
     static struct turn turn;
     static struct outside outside;
-    double interval_s = (double)intervals_ms[at] / 1e3;
     memset(&turn, 0, sizeof turn);
     outside_start(&outside,
                   &(struct outside_options){.keys = settings->keys,
@@ -80,13 +83,14 @@ static void run_turn(const struct settings *settings, int at, int round, struct 
     if (!turn.began)
         die("delay", "no line has come in a minute");
     outside_pass(&outside, now_ns() + (int64_t)(settings->warm_seconds * 1e9), &turn.never);
+    turn.measured_to = now_ns() + (int64_t)(settings->seconds * 1e9);
     turn.measured_from = now_ns();
-    /* What is due last is published an interval later, and a little. */
-    double seconds = settings->seconds + interval_s;
-    outside_pass(&outside, turn.measured_from + (int64_t)(seconds * 1e9), &turn.never);
+    outside_pass(&outside, turn.measured_to + PATIENCE_NS, &turn.over);
     outside_stop(&outside);
+    if (!turn.over)
+        die("delay", "what was due is not published a minute later: give it a lower --rate");
     if (turn.delay_ns.count == 0)
-        die("delay", "nothing was published while it was measured");
+        die("delay", "nothing was due: give it a higher --rate, or a lower --every");
     interval->p50_ms[round] = (double)histogram_at(&turn.delay_ns, 0.5) / 1e6;
     interval->p99_ms[round] = (double)histogram_at(&turn.delay_ns, 0.99) / 1e6;
     interval->intervals[round] = interval->p99_ms[round] / (double)intervals_ms[at];

@@ -146,6 +146,7 @@ static void read_part(struct outside *outside, const char *name, int64_t seen_ns
         die_of(path, strerror(errno));
     while (fgets(line, sizeof line, file)) {
         uint64_t number, count;
+        line[strcspn(line, "\n")] = 0;
         if (sscanf(line, "%" SCNu64 " %" SCNd64 " %" SCNu64, &number, &due_ns, &count) != 3)
             die_of(path, "no such line is written");
         check_line(outside, path, line, number, count);
