@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """aims: what weir means to cost at most, beside what was measured."""
-from report.figures import figure, histogram, quantity
+from report.figures import figure, histogram, named, quantity, tick
 
 
 def aims():
@@ -23,15 +23,17 @@ def aims():
 
 
 def judged(result):
-    """For each aim that was measured: what, the figure, its limit in words, whether it is met."""
+    """For each aim that was measured: what, the figure, its limit in words, and whether it is
+    "met", "missed", or was measured when it was "too noisy" to tell."""
     if result["size"] == "trial":
         return
     for what, scenario, name, labels, limit, unit, more in aims():
         found = figure(result, scenario, name, **labels)
         if found:
             met = found["median"] >= limit if more else found["median"] <= limit
-            words = f"{'at least' if more else 'at most'} {quantity(limit, unit)}"
-            yield what, found, words, met
+            words = f"{'at least' if more else 'at most'} {tick(limit, unit)}"
+            noisy = "noise" in named(result["scenarios"], scenario)
+            yield what, found, words, "too noisy" if noisy else "met" if met else "missed"
 
 
 def claims(result):

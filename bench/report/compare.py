@@ -45,6 +45,6 @@ def doubts(new, old):
     if new["size"] != old["size"]:
         yield f"the sizes differ: {new['size']}, and {old['size']}"
     for which, result in (("this run", new), ("the old run", old)):
-        for scenario in result["scenarios"]:
-            if "noise" in scenario:
-                yield f"{which} was noisy: {scenario['name']}: {scenario['noise']}"
+        noisy = [s["name"] for s in result["scenarios"] if "noise" in s]
+        if noisy:
+            yield f"{which} was too noisy: {', '.join(noisy)}"

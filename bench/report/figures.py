@@ -47,14 +47,19 @@ def digits(value):
     return f"{value:.{places}f}"
 
 
-def quantity(value, unit):
-    """"1.25 ms": times in the unit that reads best."""
+def scaled(size, unit):
+    """What a value in `unit` is divided by, and the unit that reads best for one of that size."""
     factor = dict(TIMES).get(unit)
-    if factor and value != 0:
-        unit, scale = [(u, f) for u, f in TIMES if f == 1 or abs(value * factor) >= f][-1]
-        value = value * factor / scale
-    unit = SHORT.get(unit, unit)
-    return f"{digits(value)} {unit}".rstrip()
+    if factor and size:
+        best, scale = [(u, f) for u, f in TIMES if f == 1 or abs(size * factor) >= f][-1]
+        return scale / factor, SHORT.get(best, best)
+    return 1, SHORT.get(unit, unit)
+
+
+def quantity(value, unit):
+    """"1.25 ms"."""
+    divisor, unit = scaled(value, unit)
+    return f"{digits(value / divisor)} {unit}".rstrip()
 
 
 def tick(value, unit):
@@ -67,9 +72,10 @@ def spread(item):
     """"1.2 (0.9 .. 1.4) ms", or the one round there was."""
     if len(item["rounds"]) == 1:
         return quantity(item["median"], item["unit"])
-    unit = SHORT.get(item["unit"], item["unit"])
-    return (f"{digits(item['median'])} ({digits(item['least'])} .. {digits(item['most'])}) "
-            f"{unit}").rstrip()
+    ends = (item["median"], item["least"], item["most"])
+    divisor, unit = scaled(max(abs(end) for end in ends), item["unit"])
+    median, least, most = (digits(end / divisor) for end in ends)
+    return f"{median} ({least} .. {most}) {unit}".rstrip()
 
 
 def title(name):

@@ -29,7 +29,7 @@ def table(heading, lines, last=False):
     """What is wider than the page scrolls by itself. `last`: the last cell is a verdict."""
     def row(cells, kind):
         return tag("tr", "".join(tag(kind, escape(cell)) for cell in cells),
-                   **({"class_": f"is-{cells[-1]}"} if last and kind == "td" else {}))
+                   **({"class_": "is-" + cells[-1].replace(" ", "-")} if last and kind == "td" else {}))
     body = "".join(row(line, "td") for line in lines)
     return tag("div", tag("table", tag("thead", row(heading, "th")) + tag("tbody", body)),
                class_="scroll", tabindex="0")
@@ -154,8 +154,8 @@ def tiles(result):
 
 
 def aims_table(result):
-    lines = [[what, words, spread(found), "met" if met else "missed"]
-             for what, found, words, met in judged(result)]
+    lines = [[what, words, spread(found), said]
+             for what, found, words, said in judged(result)]
     if not lines:
         return ""
     return tag("section", tag("h2", "Aims") +
@@ -168,7 +168,9 @@ def compare_table(result, old):
     lines = [[f"{name}: {row}", title(figure_["name"]), spread(was), spread(figure_),
               said] for name, row, figure_, was, said in changes(result, old)
              if said in ("better", "worse", "changed")]
-    body = "".join(tag("p", escape(doubt), class_="warning") for doubt in doubts(result, old))
+    doubted = list(doubts(result, old))
+    lines_of_doubt = "<br/>".join(escape(doubt) for doubt in doubted)
+    body = tag("p", lines_of_doubt, class_="warning") if doubted else ""
     body += table(["", "what", "was", "is", ""], lines, last=True) if lines else tag(
         "p", "Nothing has changed by more than the spread of the rounds.")
     return tag("section", tag("h2", escape(f"Beside {old['time']}, commit {old['commit']}")) + body)

@@ -47,8 +47,8 @@ def scenario_lines(scenario):
 
 
 def aim_lines(result):
-    lines = [[what, words, spread(found), "met" if met else "MISSED"]
-             for what, found, words, met in judged(result)]
+    lines = [[what, words, spread(found), said]
+             for what, found, words, said in judged(result)]
     if lines:
         yield ""
         yield "aims"
