@@ -11,7 +11,8 @@
  *
  *     NUMBER DUE_NS COUNT      when it was due by CLOCK_MONOTONIC; the how-manieth of its key
  *
- * So a reader knows which line has to come next, and what must be in it: COUNT is NUMBER / keys + 1.
+ * So a reader knows which line has to come next, and what must be in it: COUNT is NUMBER / keys,
+ * and 1.
  */
 #include <inttypes.h>
 #include <stdio.h>

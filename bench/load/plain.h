@@ -7,7 +7,8 @@
  *             ZeroMQ, in messages of the size, of records of the size, and with a high-water mark
  *             of the window that weir's channels have by default
  *
- * All keys are there from the start (of plain: if it is `filled`). A turn takes `seconds`, and answers records a second; an end
+ * All keys are there from the start (of plain: if it is `filled`). A turn takes `seconds`, and
+ * answers records a second; an end
  * checks that what was counted adds up. What goes wrong ends the process, by die.h. One thread.
  */
 #ifndef PLAIN_H

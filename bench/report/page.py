@@ -28,8 +28,8 @@ def panel(svg, caption=""):
 def table(heading, lines, last=False):
     """What is wider than the page scrolls by itself. `last`: the last cell is a verdict."""
     def row(cells, kind):
-        return tag("tr", "".join(tag(kind, escape(cell)) for cell in cells),
-                   **({"class_": "is-" + cells[-1].replace(" ", "-")} if last and kind == "td" else {}))
+        given = {"class_": "is-" + cells[-1].replace(" ", "-")} if last and kind == "td" else {}
+        return tag("tr", "".join(tag(kind, escape(cell)) for cell in cells), **given)
     body = "".join(row(line, "td") for line in lines)
     return tag("div", tag("table", tag("thead", row(heading, "th")) + tag("tbody", body)),
                class_="scroll", tabindex="0")

@@ -29,7 +29,7 @@ RUNS = {
         run("delay", "--seconds 0.2 --warm-seconds 0.1 --rounds 1 --keys 10000", 8),
         recovery(1, 50, "--kills 1 --rate 20000", 3),
         run("throughput", "--seconds 0.05 --rounds 1 --only 1k", 1),
-        run("backpressure", "--rounds 1 --aligned-rounds 0 --record-ms 0.1", 3),
+        run("backpressure", "--rounds 1 --aligned-rounds 0 --record-ms 2", 3),
     ],
     "quick": [
         run("limits", "--seconds 0.3 --rounds 3", 4),

@@ -68,8 +68,8 @@ def compare_lines(result, old):
         yield from table(["", "what", "was", "is", ""], lines)
     counts = [sum(f[4] == said for f in found)
               for said in ("no difference seen", "too few rounds")]
-    yield f"  {len(lines)} changed; of {counts[0]} no difference is seen; {counts[1]} have too few" \
-          " rounds to say"
+    yield (f"  {len(lines)} changed; of {counts[0]} no difference is seen; {counts[1]} have too"
+           " few rounds to say")
 
 
 def lines(result, old=None):
