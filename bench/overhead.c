@@ -177,6 +177,7 @@ static void say_variant(const struct bench *bench, int interval, int mode)
     const struct counting_result *result = &variant->result;
     int rounds = bench->settings.rounds;
     double mib = (double)result->bytes / (double)result->checkpoints / 1048576;
+    double aborted = (double)result->aborted;
     char name[80];
     struct results_row row;
     snprintf(name, sizeof name, "%s, %s", modes[mode].name, intervals[interval].name);
@@ -189,7 +190,7 @@ static void say_variant(const struct bench *bench, int interval, int mode)
     results_figure(&row, "of_plain", "", RESULTS_MORE, variant->of_plain, rounds);
     results_figure(&row, "of_raw_zmq", "", RESULTS_MORE, variant->of_zmq, rounds);
     results_figure(&row, "checkpoint", "MiB", RESULTS_LESS, &mib, 1);
-    results_figure(&row, "aborted", "", RESULTS_LESS, &(double){(double)result->aborted}, 1);
+    results_figure(&row, "aborted", "", RESULTS_LESS, &aborted, 1);
     results_histogram(&row, "cut", "ns", &result->cut_ns);
     results_histogram(&row, "cut_cpu", "ns", &result->cut_cpu_ns);
     results_histogram(&row, "durable", "ns", &result->durable_ns);

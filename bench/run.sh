@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# run.sh [--quick | --full | --trial] [--scenario S]... [--compare OLD.json] [--out FOLDER] - what
-# weir costs on this machine.
+# run.sh [--quick | --full | --trial] [--scenario S]... [--compare OLD.json] [--out FOLDER]
+#     [-- JOB run OPTION...] - what weir costs on this machine; or what checkpoints cost a job of
+# your own, any program on libweir_main.
 #
 # Installs what is missing, builds with gcc as users do, runs the scenarios of README.md, prints a
 # table and, as the last line, key=value. All that was measured is in a JSON file (RESULTS.md) and
@@ -10,6 +11,7 @@
 # processors; --full takes about an hour. Nothing else should run meanwhile: a run that was too
 # noisy says so.
 set -euo pipefail
+from=$PWD
 cd "$(dirname "$0")/.."
 
 say() {
@@ -23,7 +25,7 @@ packages=(gcc libc6-dev cmake make pkg-config python3 libzmq3-dev libczmq-dev li
 
 build() {
     local at=$SECONDS log=build/bench.log target targets=()
-    for target in limits overhead latency delay recovery paced throughput backpressure; do
+    for target in limits overhead latency delay recovery paced during throughput backpressure; do
         targets+=(--target "bench_$target")
     done
     mkdir -p build
@@ -38,13 +40,13 @@ build() {
     say "built in $((SECONDS - at)) s"
 }
 
-# What is wrong is said before anything is built.
+# What is wrong is said before anything is built. Paths are as the caller means them.
 install_missing "${packages[@]}"
+run=(python3 "$PWD/bench/run" "$PWD/build/bench")
 case " $* " in
-*" --help "* | *" -h "*) ;;
-*)
-    python3 bench/run build/bench --check "$@"
-    build
-    ;;
+*" --help "* | *" -h "*) exec "${run[@]}" --help ;;
 esac
-exec python3 bench/run build/bench "$@"
+(cd "$from" && "${run[@]}" --check "$@")
+build
+cd "$from"
+exec "${run[@]}" "$@"

@@ -101,6 +101,57 @@ a_job_that_ends_too_early_is_told() {
     grep -q 'paced: planted' "$work/said.log" || fail "its own words are lost"
 }
 
+nothing_is_left() {
+    [[ -z $(pgrep -f "$work" | grep -v "^$$\$") && -z $(find "$work" -maxdepth 1 -name 'weir-bench*') ]]
+}
+an_interrupted_run_leaves_nothing() {
+    local scenario
+    for scenario in delay recovery; do
+        background "$work/interrupted.log" python3 "$bench/run" "$build" --quick \
+            --scenario $scenario --out "$work/none"
+        until_true 60 eval 'compgen -G "$work/weir-bench-run-*/weir-bench-*/output/part-*" \
+            >/dev/null' || fail "no output of $scenario in a minute"
+        kill -TERM "$pid"
+        code_of wait "$pid"
+        ((code == 143)) || fail "interrupted, and exit $code"
+        until_true 60 nothing_is_left ||
+            fail "left over: $(pgrep -af "$work"; find "$work" -maxdepth 1 -name 'weir-bench*')"
+    done
+}
+
+own_result() { # PYTHON: of the scenario `own`
+    python3 -c 'import json, sys
+own = json.load(open(sys.argv[1]))["scenarios"][1]
+names = [row["name"] for row in own["rows"]]
+assert eval(sys.argv[2]), own' "$work/own/trial.json" "$1" || fail "$1"
+}
+a_job_of_ones_own_is_measured() {
+    python3 "$bench/run" "$build" --trial --out "$work/own" -- "$build/bench/paced" run \
+        --set keys=1000 --set output={dir}/out >"$work/own.log" 2>&1 ||
+        fail "exit $?"$'\n'"$(cat "$work/own.log")"
+    own_result 'names == ["off", "every 100ms", "kill -9, every 100ms"]'
+    own_result '{"overhead", "rate"} <= {f["name"] for f in own["rows"][1]["figures"]}'
+    own_result '"steal" in own and "failed" not in own'
+    grep -q '<h2>Your job</h2>' "$work/own/trial.html" || fail "the report does not have it"
+    # One whose input ends at once.
+    text "$work/text" 50
+    python3 "$bench/run" "$build" --trial --out "$work/own" -- "$program" run \
+        --set input="$work/text" --set output={dir}/out >"$work/own.log" 2>&1 ||
+        fail "exit $?"$'\n'"$(cat "$work/own.log")"
+    own_result 'any("whole runs" in note for note in own["notes"])'
+    own_result '"ended after 0 kills" in str(own["notes"])'
+}
+
+a_job_of_ones_own_that_fails_is_told() {
+    expect 1 'FAILED: own: .*output' python3 "$bench/run" "$build" --trial --out "$work/own" -- \
+        "$program" run --set input="$work"
+    expect 2 'no such program' python3 "$bench/run" "$build" --trial -- "$work/none" run
+    expect 2 'behind -- comes JOB run' python3 "$bench/run" "$build" --trial -- "$program" plan
+    expect 2 '--store: leave it out' python3 "$bench/run" "$build" --trial -- "$program" run \
+        --store x
+    expect 2 'not for a job' python3 "$bench/run" "$build" --scenario delay -- "$program" run
+}
+
 a_wrong_command_line_is_refused() {
     local wrong program
     for wrong in --hours "--scenario nothing" "--quick --full" "--compare" "--out"; do
@@ -122,5 +173,7 @@ shift
 properties=(a_wrong_command_line_is_refused every_scenario_ends_and_says_what_is_documented
     damaged_results_are_refused results_are_compared
     a_program_that_fails_is_told_and_the_others_are_measured
-    lost_and_doubled_and_miscounted_output_is_noticed a_job_that_ends_too_early_is_told)
+    lost_and_doubled_and_miscounted_output_is_noticed a_job_that_ends_too_early_is_told
+    an_interrupted_run_leaves_nothing a_job_of_ones_own_is_measured
+    a_job_of_ones_own_that_fails_is_told)
 try_properties "${@:-${properties[@]}}"

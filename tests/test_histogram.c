@@ -94,20 +94,32 @@ Test(histogram, percentiles_are_never_less_than_the_sorted_ones_nor_a_128th_more
     }
 }
 
-Test(histogram, what_is_merged_is_as_if_all_were_added_to_one)
+/* In either order, with an empty one among them; the least and the most are in different parts. */
+static void merges(const int order[3])
 {
     static struct histogram one, parts[3], merged;
     uint64_t state = 7;
+    memset(&one, 0, sizeof one);
+    memset(parts, 0, sizeof parts);
+    memset(&merged, 0, sizeof merged);
     for (int i = 0; i < VALUES; i++) {
-        uint64_t value = some_value(&state) >> 8; /* sums of doubles stay whole */
-        histogram_add(&one, value >> 16, 2);
-        histogram_add(&parts[i % 2], value >> 16, 2); /* the third stays empty */
+        /* sums of doubles stay whole */
+        uint64_t value = (some_value(&state) >> 24) + (i % 2 ? 1 : 1000);
+        histogram_add(&one, value, 2);
+        histogram_add(&parts[i % 2], value, 2); /* the third stays empty */
     }
-    for (int i = 2; i >= 0; i--)
-        histogram_merge(&merged, &parts[i]);
+    cr_assert_neq(parts[0].least, parts[1].least);
+    for (int i = 0; i < 3; i++)
+        histogram_merge(&merged, &parts[order[i]]);
     cr_assert_float_eq(merged.sum / one.sum, 1, 1e-12);
     merged.sum = one.sum;
     cr_assert_eq(memcmp(&merged, &one, sizeof one), 0);
+}
+
+Test(histogram, what_is_merged_is_as_if_all_were_added_to_one)
+{
+    merges((const int[3]){0, 1, 2});
+    merges((const int[3]){2, 1, 0});
 }
 
 Test(histogram, percentiles_are_told_from_ten_samples_beyond_them_on)

@@ -8,8 +8,8 @@
  *             of the window that weir's channels have by default
  *
  * All keys are there from the start (of plain: if it is `filled`). A turn takes `seconds`, and
- * answers records a second; an end
- * checks that what was counted adds up. What goes wrong ends the process, by die.h. One thread.
+ * answers records a second; an end checks that what was counted adds up. What goes wrong ends the
+ * process, by die.h. One thread.
  */
 #ifndef PLAIN_H
 #define PLAIN_H

@@ -71,6 +71,10 @@ def last_line(result):
         wanted.append((f"delay_p99_{interval_ms}ms", "delay", "p99", {"interval_ms": interval_ms}))
     wanted += [("recovery_output_ms", "recovery", "output", {}),
                ("recovery_caught_up_ms", "recovery", "caught_up", {})]
+    for interval in ("1s", "100ms", "10ms"):
+        wanted.append((f"own_overhead_{interval}_percent", "own", "overhead",
+                       {"interval": interval}))
+    wanted.append(("own_output_ms", "own", "output", {}))
     for key, scenario, name, labels in wanted:
         found = figure(result, scenario, name, **labels)
         if found:

@@ -144,6 +144,25 @@ def recovery_charts(result):
     return tag("div", panels, class_="charts")
 
 
+def own_charts(result):
+    """Of a job of one's own: what it loses by interval, and its kills."""
+    with_ = [r for r in rows(result, "own") if named(r["figures"], "overhead")]
+    lost = [named(r["figures"], "overhead") for r in with_]
+    panels = ""
+    if lost:
+        panels += panel(chart.ranges(
+            "throughput lost, percent", [r["labels"]["interval"] for r in with_],
+            [("lost", [(f["median"], f["least"], f["most"], spread(f)) for f in lost])],
+            lambda v: f"{v:g} %", "time between checkpoints"), "throughput lost")
+    for row in rows(result, "own"):
+        found = [named(row["figures"], step) for step in ("running", "output")]
+        if all(found):
+            panels += panel(chart.strips(
+                row["name"], ["running", "output"], [(f["median"], f["rounds"]) for f in found],
+                lambda v: tick(v, "ms"), lambda v: quantity(v, "ms")), row["name"])
+    return tag("div", panels, class_="charts")
+
+
 # ---- the rest -----------------------------------------------------------------------------------
 
 def tiles(result):
@@ -203,6 +222,11 @@ def body(result, old):
     return "".join([
         tag("header", tag("h1", "What checkpoints cost") + tag("p", escape(where), class_="meta")),
         warning_of(result), tiles(result), aims_table(result), compare_table(result, old),
+        section(result, "own", "Your job",
+                "Runs of it without checkpoints and with them, in turns, each in a new store; and"
+                " kills of it, supervised. Output: the first checkpoint after the kill is durable,"
+                " and what it covers is published. Longest delay: from a trigger to the commit"
+                " after the next, as long as a record waits at most.", own_charts(result)),
         section(result, "overhead", "Throughput",
                 "A keyed count, by the time between checkpoints and their mode, beside the same job"
                 " without, in turns. Dots are medians of the rounds, lines reach from the least to"

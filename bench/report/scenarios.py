@@ -5,14 +5,16 @@ trial tries the tool in seconds, and its figures mean nothing; quick ends within
 processors; full takes about an hour.
 """
 import collections
+import os
+import sys
 
 # options: of the program; seconds: about, to tell the time left
-Run = collections.namedtuple("Run", "scenario program options seconds prefix")
+Run = collections.namedtuple("Run", "scenario program options seconds")
 SIZES = ("trial", "quick", "full")
 
 
-def run(scenario, options, seconds, program=None, prefix=""):
-    return Run(scenario, program or scenario, options.split(), seconds, prefix)
+def run(scenario, options, seconds):
+    return Run(scenario, scenario, options.split(), seconds)
 
 
 def recovery(mib, interval_ms, options, seconds):
@@ -59,6 +61,20 @@ LEFT_OUT = {
               "backpressure: aligned checkpoints"],
     "full": [],
 }
+# A job of one's own: seconds, rounds, kills, intervals, and how long it takes about.
+OWN = {"trial": ("0.5", "1", "1", "100ms", 6),
+       "quick": ("2.5", "3", "8", "1s,100ms,10ms", 110),
+       "full": ("12", "5", "20", "10s,1s,100ms,10ms", 750)}
+
+
+def own(size, seed, command):
+    """The run of such a job, by own.py, in bench/during."""
+    seconds, rounds, kills, intervals, guess = OWN[size]
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "own.py")
+    return Run("own", "during", [sys.executable, os.path.normpath(script), seconds, rounds, kills,
+                                 str(seed), intervals, *command], guess)
+
+
 NAMES = list(dict.fromkeys(r.scenario for r in RUNS["full"]))
 
 # Programs that say one line of key=value: unit and which way is better, by the key's end.
