@@ -70,7 +70,8 @@ class Job:
         """What it said last on standard error."""
         self.log.seek(0)
         lines = self.log.read().strip().splitlines()
-        return " / ".join(lines[-3:]) if lines else f"exit code {self.process.poll()}, and not a word"
+        silent = f"exit code {self.process.poll()}, and not a word"
+        return " / ".join(lines[-3:]) if lines else silent
 
     def wait(self, kinds, after=0, seconds=PATIENCE):
         """The next event of these kinds behind the first `after` ones: (index, time, event)."""

@@ -8,7 +8,7 @@
 # Installs what is missing, builds with gcc as users do, runs the scenarios of README.md, prints a
 # table and, as the last line, key=value. All that was measured is in a JSON file (RESULTS.md) and
 # in an HTML report; it says where. --quick, the default, ends within five minutes on two
-# processors; --full takes about an hour. Nothing else should run meanwhile: a run that was too
+# processors; --full takes more than an hour. Nothing else should run meanwhile: a run that was too
 # noisy says so.
 set -euo pipefail
 from=$PWD
@@ -25,7 +25,8 @@ packages=(gcc libc6-dev cmake make pkg-config python3 libzmq3-dev libczmq-dev li
 
 build() {
     local at=$SECONDS log=build/bench.log target targets=()
-    for target in limits overhead latency delay recovery paced during throughput backpressure; do
+    for target in limits overhead latency delay recovery shape paced during throughput \
+        backpressure; do
         targets+=(--target "bench_$target")
     done
     mkdir -p build

@@ -102,11 +102,12 @@ a_job_that_ends_too_early_is_told() {
 }
 
 nothing_is_left() {
-    [[ -z $(pgrep -f "$work" | grep -v "^$$\$") && -z $(find "$work" -maxdepth 1 -name 'weir-bench*') ]]
+    [[ -z $(pgrep -f "$work" | grep -v "^$$\$") ]] &&
+        [[ -z $(find "$work" -maxdepth 1 -name 'weir-bench*') ]]
 }
 an_interrupted_run_leaves_nothing() {
     local scenario
-    for scenario in delay recovery; do
+    for scenario in exactly_once_delay recovery; do
         background "$work/interrupted.log" python3 "$bench/run" "$build" --quick \
             --scenario $scenario --out "$work/none"
         until_true 60 eval 'compgen -G "$work/weir-bench-run-*/weir-bench-*/output/part-*" \
@@ -149,7 +150,7 @@ a_job_of_ones_own_that_fails_is_told() {
     expect 2 'behind -- comes JOB run' python3 "$bench/run" "$build" --trial -- "$program" plan
     expect 2 '--store: leave it out' python3 "$bench/run" "$build" --trial -- "$program" run \
         --store x
-    expect 2 'not for a job' python3 "$bench/run" "$build" --scenario delay -- "$program" run
+    expect 2 'not for a job' python3 "$bench/run" "$build" --scenario recovery -- "$program" run
 }
 
 a_wrong_command_line_is_refused() {
@@ -159,7 +160,7 @@ a_wrong_command_line_is_refused() {
         expect 2 'usage: bench/run.sh' python3 "$bench/run" "$build" $wrong
     done
     expect 2 'not built there' python3 "$bench/run" "$work" --trial
-    for program in limits overhead latency delay recovery; do
+    for program in limits overhead latency delay recovery shape; do
         expect 2 "usage: $program" "$build/bench/$program" --rounds
         expect 2 "usage: $program" "$build/bench/$program" --nothing 1
         expect 2 "usage: $program" "$build/bench/$program" --seconds 0

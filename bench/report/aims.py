@@ -16,7 +16,7 @@ def aims():
     yield ("added latency at p99.9, half load", "latency", "added_p99_9",
            {"load": 0.5, "checkpoints": "on"}, 1000, "us", False)
     for interval_ms in (10, 30, 100, 300, 1000):
-        yield (f"exactly-once delay at p99, every {interval_ms} ms", "delay", "p99",
+        yield (f"exactly-once delay at p99, every {interval_ms} ms", "exactly_once_delay", "p99",
                {"interval_ms": interval_ms}, 3 * interval_ms + 5, "ms", False)
     yield ("first correct output after kill -9, 64 MiB, every 100 ms", "recovery", "output",
            {"state_mib": 64, "interval_ms": 100}, 250, "ms", False)
@@ -68,7 +68,8 @@ def last_line(result):
     wanted.append(("added_p99_9_us", "latency", "added_p99_9",
                    {"load": 0.5, "checkpoints": "on"}))
     for interval_ms in (10, 100, 1000):
-        wanted.append((f"delay_p99_{interval_ms}ms", "delay", "p99", {"interval_ms": interval_ms}))
+        wanted.append((f"delay_p99_{interval_ms}ms", "exactly_once_delay", "p99",
+                       {"interval_ms": interval_ms}))
     wanted += [("recovery_output_ms", "recovery", "output", {}),
                ("recovery_caught_up_ms", "recovery", "caught_up", {})]
     for interval in ("1s", "100ms", "10ms"):

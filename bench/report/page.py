@@ -12,6 +12,10 @@ from report.figures import (curve, figure, histogram, named, percentiles, quanti
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MODES = ("aligned", "unaligned", "adaptive")
+SHAPES = (("fanout", "Many tasks", "As many sources as sinks, a channel between any two.",
+           "sources x sinks"),
+          ("chain", "Many steps", "Tasks that pass each record on, one behind the other.", "tasks"),
+          ("record_size", "Large records", "A source and a sink.", "bytes of a value"))
 
 
 def legend(names):
@@ -116,7 +120,7 @@ def latency_charts(result):
 
 
 def delay_charts(result):
-    found = rows(result, "delay")
+    found = rows(result, "exactly_once_delay")
     names = [tick(r["labels"]["interval_ms"], "ms") for r in found]
     items, limits = [], []
     for row in found:
@@ -142,6 +146,34 @@ def recovery_charts(result):
                              [(f["median"], f["rounds"]) for f in found],
                              lambda v: tick(v, "ms"), lambda v: quantity(v, "ms")), row["name"])
     return tag("div", panels, class_="charts")
+
+
+def of_figure(item, name):
+    """For chart.ranges."""
+    return item and (item["median"], item["least"], item["most"], f"{name}: {spread(item)}")
+
+
+def shape_charts(result, name, axis):
+    """fanout, chain, record_size: rates, rounds and memory by shape."""
+    found = rows(result, name)
+    names = [r["name"].removesuffix(" tasks") for r in found]
+
+    def line(of, words):
+        return words, [of_figure(named(r["figures"], of), words) for r in found]
+    durable = [named(r["histograms"], "durable") for r in found]
+    panels = panel(chart.ranges(
+        f"{name}: rate", names, [line("rate_off", "checkpoints off"), line("rate", "on")],
+        lambda v: f"{v:g} M/s", axis, log=name == "record_size"), "records a second")
+    if any(durable):
+        panels += panel(chart.ranges(
+            f"{name}: rounds", names,
+            [("durable", [h and (h.get("p50", h["least"]), h["least"], h["most"], percentiles(h))
+                          for h in durable])],
+            lambda v: tick(v, "ns"), axis, log=True),
+            "from a checkpoint's trigger until it is durable: least, median, most")
+    panels += panel(chart.ranges(f"{name}: memory", names, [line("memory", "most")],
+                                 lambda v: f"{v:g} MiB", axis), "the most that weir had allocated")
+    return legend(("checkpoints off", "every 100 ms")) + tag("div", panels, class_="charts")
 
 
 def own_charts(result):
@@ -218,7 +250,8 @@ def body(result, old):
     where = (f"{machine['processors']} × {machine['cpu']}, Linux {machine['kernel']}, stores on "
              f"{machine['file_system']}; commit {result['commit']}, {result['time']}, "
              f"{result['size']}")
-    has = {name: scenario(result, name) is not None for name in ("delay", "latency", "overhead")}
+    has = {name: scenario(result, name) is not None
+           for name in ("exactly_once_delay", "latency", "overhead")}
     return "".join([
         tag("header", tag("h1", "What checkpoints cost") + tag("p", escape(where), class_="meta")),
         warning_of(result), tiles(result), aims_table(result), compare_table(result, old),
@@ -234,15 +267,17 @@ def body(result, old):
         section(result, "latency", "Latency",
                 "An open loop: from when a record was due until it was counted, so what waits"
                 " behind a stall counts too.", latency_charts(result) if has["latency"] else ""),
-        section(result, "delay", "Delay of exactly-once output",
+        section(result, "exactly_once_delay", "Delay of exactly-once output",
                 "From when a record was due at the source until another process sees the line made"
                 " of it. It is published with the checkpoint that covers it.",
-                delay_charts(result) if has["delay"] else ""),
+                delay_charts(result) if has["exactly_once_delay"] else ""),
         section(result, "recovery", "After kill -9",
                 "A supervised job is killed. Running: it says so again. Output: a record due after"
                 " the kill is published, and right. Caught up: output is as fresh as before."
                 " Replayed: input processed again. A dot is a kill, the line their median.",
                 recovery_charts(result)),
+        *[section(result, name, title_, text, shape_charts(result, name, axis)
+                  if scenario(result, name) else "") for name, title_, text, axis in SHAPES],
         section(result, "limits", "Limits of the machine",
                 "The same machine without weir: copying, LZ4 on such state, and what a commit can't"
                 " do without.", ""),

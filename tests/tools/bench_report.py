@@ -18,7 +18,8 @@ import sys
 import xml.dom.minidom
 
 sys.dont_write_bytecode = True
-SCENARIOS = {"limits", "overhead", "latency", "delay", "recovery", "throughput", "backpressure"}
+SCENARIOS = {"limits", "overhead", "latency", "exactly_once_delay", "recovery", "fanout", "chain",
+             "record_size", "throughput", "backpressure"}
 
 
 def expect(true, what):
