@@ -107,8 +107,12 @@ class Job:
         self.wait((), seconds=2)  # has it ended meanwhile?
         raise Failed(f"status: {run.stdout.strip() or run.stderr.strip()}")
 
+    def has_ended(self):
+        with self.news:
+            return any(event["event"] == "end" for _, event in self.events)
+
     def close(self):
-        if self.process.poll() is None:
+        if self.process.poll() is None and not self.has_ended():
             self.process.send_signal(signal.SIGTERM)
         try:
             code = self.process.wait(PATIENCE)
@@ -116,7 +120,9 @@ class Job:
             self.process.kill()
             code = self.process.wait()
         self.listener.join(PATIENCE)
-        words = self.words() if code not in STOPPED else ""
+        # Who is asked to stop on the last steps of its own end does not hear of it any more.
+        sound = code in STOPPED or (code == -signal.SIGTERM and self.has_ended())
+        words = "" if sound else self.words()
         self.process.stdout.close()
         self.log.close()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -114,7 +114,7 @@ an_interrupted_run_leaves_nothing() {
             >/dev/null' || fail "no output of $scenario in a minute"
         kill -TERM "$pid"
         code_of wait "$pid"
-        ((code == 143)) || fail "interrupted, and exit $code"
+        ((code == 143)) || fail "interrupted, and exit $code"$'\n'"$(cat "$work/interrupted.log")"
         until_true 60 nothing_is_left ||
             fail "left over: $(pgrep -af "$work"; find "$work" -maxdepth 1 -name 'weir-bench*')"
     done
