@@ -22,4 +22,12 @@ static inline int64_t now_ns(void)
     return read_clock(CLOCK_MONOTONIC);
 }
 
+/* A deadline as now_ns tells the time. */
+static inline void sleep_until(int64_t until_ns)
+{
+    struct timespec until = {.tv_sec = until_ns / 1000000000, .tv_nsec = until_ns % 1000000000};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) != 0)
+        continue;
+}
+
 #endif

@@ -96,13 +96,6 @@ struct figures {
     uint64_t memory; /* most of it, bytes */
 };
 
-static void sleep_until(int64_t until_ns)
-{
-    struct timespec until = {.tv_sec = until_ns / 1000000000, .tv_nsec = until_ns % 1000000000};
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) != 0)
-        ;
-}
-
 static _Noreturn void die(const char *what)
 {
     fprintf(stderr, "state: %s\n", what);

@@ -10,15 +10,16 @@
  * machine hits all alike; the figures are medians. Every run checks its own result: the counts add
  * up to the records. Last line: weir / plain for each number of keys.
  */
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "clocks.h"
+#include "die.h"
+#include "draws.h"
+#include "folder.h"
+#include "plain.h"
+#include "spread.h"
 #include "weir.h"
 
 #define ROUNDS_MAX 15
@@ -27,8 +28,8 @@
 struct settings {
     int64_t run_ns;
     int rounds;
-    char store[256];
-    uint64_t keys;    /* of the run in hand */
+    char store[FOLDER_ROOM];
+    uint32_t keys;    /* of the run in hand */
     const char *only; /* label of the one key count to measure; NULL: all */
 };
 
@@ -38,62 +39,13 @@ struct result {
     int64_t cut_max_ns;
 };
 
-static uint64_t xorshift(uint64_t *state)
-{
-    uint64_t x = *state;
-    x ^= x << 13;
-    x ^= x >> 7;
-    x ^= x << 17;
-    return *state = x;
-}
-
-/* A number below `keys` (less than 2^32) without a division: the upper half of a product. */
-static uint64_t draw(uint64_t *state, uint64_t keys)
-{
-    return (xorshift(state) >> 32) * keys >> 32;
-}
-
-static void die(const char *what)
-{
-    fprintf(stderr, "throughput: %s\n", what);
-    exit(1);
-}
-
-/* ------------------------------------------------------------------------ the plain loop -- */
-
-struct slot {
-    uint64_t key; /* + 1; 0: empty */
-    uint64_t count;
-};
-
 static struct result run_plain(const struct settings *settings)
 {
-    size_t slots = 1024;
-    while (slots < 2 * settings->keys)
-        slots *= 2;
-    struct slot *table = calloc(slots, sizeof *table);
-    if (!table)
-        die("out of memory");
-    uint64_t state = 88172645463325252u, records = 0, sum = 0;
-    int64_t began = now_ns(), ended;
-    do {
-        for (int i = 0; i < BURST; i++) {
-            uint64_t key = draw(&state, settings->keys);
-            size_t at = XXH3_64bits(&key, sizeof key) & (slots - 1);
-            while (table[at].key && table[at].key != key + 1)
-                at = (at + 1) & (slots - 1);
-            table[at].key = key + 1;
-            table[at].count++;
-        }
-        records += BURST;
-        ended = now_ns();
-    } while (ended - began < settings->run_ns);
-    for (size_t i = 0; i < slots; i++)
-        sum += table[i].count;
-    free(table);
-    if (sum != records)
-        die("the plain loop has miscounted");
-    return (struct result){.records_per_second = (double)records * 1e9 / (double)(ended - began)};
+    struct plain plain;
+    plain_begin(&plain, settings->keys, false);
+    double rate = plain_turn(&plain, settings->keys, (double)settings->run_ns / 1e9);
+    plain_end(&plain);
+    return (struct result){.records_per_second = rate};
 }
 
 /* ------------------------------------------------------------------------------- weir -- */
@@ -116,7 +68,7 @@ static enum weir_result source_open(void *self, struct weir_context *context, co
     (void)context;
     struct source *source = self;
     source->report = *(struct report *const *)config;
-    source->state = 88172645463325252u;
+    source->state = DRAWS_SEED;
     source->report->began = now_ns();
     return WEIR_OK;
 }
@@ -124,10 +76,11 @@ static enum weir_result source_open(void *self, struct weir_context *context, co
 static enum weir_progress source_poll(void *self, struct weir_context *context)
 {
     struct source *source = self;
-    uint64_t key, keys = source->report->settings->keys, value = 1;
+    uint64_t key, value = 1;
+    uint32_t keys = source->report->settings->keys;
     struct weir_record record = {{&key, 8}, {&value, 8}, WEIR_NO_TIME};
     for (int i = 0; i < BURST; i++) {
-        key = draw(&source->state, keys);
+        key = draws_below(&source->state, keys);
         weir_emit(context, 0, &record);
     }
     source->report->emitted += BURST;
@@ -207,7 +160,7 @@ static struct weir_graph *make_graph(struct report **report)
                                            .value_size = 8, .format = "u64"};
     struct weir_graph *graph = weir_graph_new(NULL);
     if (!graph)
-        die("out of memory");
+        die("throughput", "out of memory");
     weir_node from = weir_graph_add(
         graph, &(struct weir_node_options){WEIR_SIZED(struct weir_node_options), .name = "source",
                                            .table = &source, .config = report});
@@ -230,15 +183,15 @@ static struct result run_weir(const struct settings *settings, bool checkpoints)
     struct weir_error error = {0};
     enum weir_outcome outcome = WEIR_OUTCOME_FAILED;
     if (weir_job_start(graph, &options, &job, &error) || weir_job_wait(job, -1, &outcome, &error))
-        die(error.text);
+        die("throughput", error.text);
     if (outcome != WEIR_OUTCOME_ENDED)
-        die(error.text);
+        die("throughput", error.text);
     struct weir_status status = {WEIR_SIZED(struct weir_status)};
     weir_job_status(job, &status);
     weir_job_close(&job);
     weir_graph_free(&graph);
     if (report.counted != report.emitted)
-        die("weir has miscounted");
+        die("throughput", "weir has miscounted");
     return (struct result){
         .records_per_second = (double)report.emitted * 1e9 / (double)(report.ended - report.began),
         .checkpoints = status.committed,
@@ -250,16 +203,9 @@ static struct result run_weir(const struct settings *settings, bool checkpoints)
 
 enum { PLAIN, OFF, EVERY_SECOND, VARIANTS };
 
-static int ascending(const void *a, const void *b)
+static double median(const double *values, int count)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *values, int count)
-{
-    qsort(values, (size_t)count, sizeof *values, ascending);
-    return values[count / 2];
+    return spread_of(values, count).median;
 }
 
 static void measure(struct settings *settings, const char *label, double *ratio,
@@ -324,27 +270,14 @@ static void take_arguments(int argc, char **argv, struct settings *settings)
         usage();
 }
 
-static void remove_store(const char *store)
-{
-    char command[300];
-    snprintf(command, sizeof command, "rm -rf -- '%s'", store);
-    if (system(command) != 0)
-        fprintf(stderr, "throughput: %s is left behind\n", store);
-}
-
 int main(int argc, char **argv)
 {
     struct settings settings = {.run_ns = 3500000000, .rounds = 3};
     take_arguments(argc, argv, &settings);
-    const char *folder = getenv("TMPDIR");
-    char root[200];
-    snprintf(root, sizeof root, "%.180s/weir-bench-XXXXXX", folder ? folder : "/tmp");
-    if (!mkdtemp(root))
-        die("can't make a folder for the store: set TMPDIR");
-    snprintf(settings.store, sizeof settings.store, "%s/store", root);
+    folder_path("store", settings.store);
     static const struct {
         const char *label;
-        uint64_t keys;
+        uint32_t keys;
     } sizes[] = {{"1k", 1000}, {"100k", 100000}, {"1m", 1000000}};
     double ratio[3] = {0}, ratio_checkpoints[3] = {0};
     printf("weir %s, %.1f s a run, %d rounds, medians; million records/s\n", weir_version(),
@@ -357,7 +290,6 @@ int main(int argc, char **argv)
         settings.keys = sizes[i].keys;
         measure(&settings, sizes[i].label, &ratio[i], &ratio_checkpoints[i]);
     }
-    remove_store(root);
     printf("ratio_1k=%.2f ratio_100k=%.2f ratio_1m=%.2f ratio_1k_ckpt=%.2f ratio_100k_ckpt=%.2f "
            "ratio_1m_ckpt=%.2f\n",
            ratio[0], ratio[1], ratio[2], ratio_checkpoints[0], ratio_checkpoints[1],

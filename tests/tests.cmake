@@ -16,6 +16,7 @@
 #     free           all of libweir with a simulated transport and real threads
 #     sqlite         libweir_sqlite's files too; without libsqlite3 there is no such test
 #     tool           the files of checkpoint/tool, but for its main
+#     measure        bench/measure
 #     any other      tests/WORD.c as well
 # A program prints lines that begin with "figure: " for what tests/LAST_FULL.md should keep, and
 # with "exercised: " for what FAULTS.md counts (exercised.h).
@@ -117,7 +118,7 @@ function(read_links source)
         foreach(word IN LISTS words)
             if(word MATCHES "^(operators|sim|free|zmq|main)$")
                 set(links ${word})
-            elseif(word MATCHES "^(sqlite|tool)$")
+            elseif(word MATCHES "^(sqlite|tool|measure)$")
                 set(extra ${word})
             else()
                 list(APPEND helpers ${word})
@@ -197,6 +198,10 @@ function(weir_test_program source criterion)
         target_compile_options(${file} PRIVATE
             "SHELL:-iquote ${PROJECT_SOURCE_DIR}/checkpoint/tool")
         target_link_libraries(${file} PRIVATE ${CMAKE_DL_LIBS} m)
+    elseif(extra STREQUAL "measure")
+        target_sources(${file} PRIVATE $<TARGET_OBJECTS:bench_measure>)
+        target_compile_options(${file} PRIVATE
+            "SHELL:-iquote ${PROJECT_SOURCE_DIR}/bench/measure")
     endif()
     weir_test(${name} 900 ${launcher} $<TARGET_FILE:${file}>)
 endfunction()
