@@ -833,6 +833,71 @@ Test(state_kinds, what_is_cut_off_a_list_is_removed_by_what_is_written)
     state_free(&state);
 }
 
+/* --- what none of them takes -------------------------------------------------------------- */
+
+/* One byte more than a key may have. Nothing of it is read. */
+static const struct weir_bytes too_large = {"", STATE_KEY_LIMIT + 1};
+
+Test(state_kinds, a_key_beyond_the_limit_is_refused_by_maps_and_not_there)
+{
+    struct state *state = state_new_of(NULL, &(struct state_type){STATE_MAP, 8, 0});
+    struct weir_bytes sound = {"key", 3}, value = {"8 bytes.", 8}, sub;
+    for (int which = 0; which < 2; which++) {
+        struct weir_bytes key = which ? sound : too_large, in_key = which ? too_large : sound;
+        cr_expect_eq(state_map_put(state, key, 1, in_key, value), WEIR_TOO_LARGE);
+        cr_expect_null(state_map_cell(state, key, 1, in_key));
+        cr_expect_not(state_map_get(state, key, 1, in_key, &value));
+        cr_expect_eq(state_map_remove(state, key, 1, in_key), WEIR_TOO_LARGE);
+    }
+    cr_expect_not(state_map_next(state, sound, NULL, &sub, &value));
+    cr_expect_eq(state_count(state), 0);
+    state_free(&state);
+}
+
+Test(state_kinds, a_key_beyond_the_limit_is_refused_by_lists_and_has_no_elements)
+{
+    struct state *state = state_new_of(NULL, &(struct state_type){STATE_LIST, 8, 0});
+    struct weir_bytes value = {"8 bytes.", 8};
+    cr_expect_eq(state_list_append(state, too_large, 1, value), WEIR_TOO_LARGE);
+    cr_expect_eq(state_list_put(state, too_large, 1, 0, value), WEIR_TOO_LARGE);
+    cr_expect_eq(state_list_truncate(state, too_large, 1, 0), WEIR_TOO_LARGE);
+    cr_expect_eq(state_list_count(state, too_large, 1), 0);
+    cr_expect_not(state_list_get(state, too_large, 1, 0, &value));
+    cr_expect_eq(state_count(state), 0);
+    state_free(&state);
+}
+
+Test(state_kinds, a_key_beyond_the_limit_is_refused_by_timers)
+{
+    struct state *state = state_new_of(NULL, &(struct state_type){STATE_TIMERS, 0, 0});
+    struct pair_timer timer = {0, 1, 2};
+    cr_expect_eq(state_timer_set(state, too_large, 1, timer), WEIR_TOO_LARGE);
+    cr_expect_eq(state_timer_cancel(state, too_large, 1, timer), WEIR_TOO_LARGE);
+    cr_expect_eq(state_count(state), 0);
+    state_free(&state);
+}
+
+Test(state_kinds, an_element_is_put_where_there_is_one_and_of_its_size)
+{
+    struct state *state = state_new_of(NULL, &(struct state_type){STATE_LIST, 8, 0});
+    struct weir_bytes key = {"key", 3}, first = {"1 of it.", 8}, other = {"another.", 8}, got;
+    uint64_t hash = state_hash(key);
+    cr_expect_eq(state_list_append(state, key, hash, (struct weir_bytes){"short", 5}),
+                 WEIR_INVALID);
+    cr_expect_eq(state_list_put(state, key, hash, 0, first), WEIR_NOT_FOUND);
+    cr_assert_eq(state_list_append(state, key, hash, first), WEIR_OK);
+    cr_expect_eq(state_list_put(state, key, hash, 0, (struct weir_bytes){"short", 5}),
+                 WEIR_INVALID);
+    cr_expect_eq(state_list_put(state, key, hash, 1, other), WEIR_NOT_FOUND);
+    cr_assert(state_list_get(state, key, hash, 0, &got));
+    cr_expect_eq(memcmp(got.data, first.data, 8), 0);
+    cr_expect_eq(state_list_put(state, key, hash, 0, other), WEIR_OK);
+    cr_assert(state_list_get(state, key, hash, 0, &got));
+    cr_expect_eq(memcmp(got.data, other.data, 8), 0);
+    cr_expect_eq(state_list_count(state, key, hash), 1);
+    state_free(&state);
+}
+
 /* --- no memory ---------------------------------------------------------------------------- */
 
 static uint32_t allocations_left = UINT32_MAX;
