@@ -992,3 +992,92 @@ Test(bad_bytes, files_that_are_not_weirs_are_left_alone_whatever_they_are_called
     rich_go_on(rich, &start, &end);
     cr_assert(end.result == WEIR_OK && end.exact, "%s", end.error.text);
 }
+
+/* ---- programs that have no place for what there is ---- */
+
+static void go_on(enum rich_change change, bool may_drop, uint32_t parallelism,
+                  struct rich_end *end)
+{
+    struct rich_start start = {.change = change,
+                               .may_drop = may_drop,
+                               .parallelism = parallelism,
+                               .allocator = fuzz_memory(MEMORY)};
+    rich_go_on(samples_store(false), &start, end);
+    cr_expect(end->left == 0 && fuzz_memory_taken() == 0, "%d: something is left", (int)change);
+}
+
+Test(bad_bytes, a_program_that_lacks_what_the_checkpoint_needs_is_refused_and_told)
+{
+    static const struct {
+        enum rich_change change;
+        const char *says;
+        bool droppable; /* with the user's leave it goes on */
+    } rows[] = {
+        {RICH_WORK_RENAMED, "state 'total' of node 'work': 12 keys", true},
+        {RICH_SINK_RENAMED, "sink 'sink' is not in the graph", false},
+        {RICH_EDGE_RENAMED, "edge work.out -> sink.in: ", true},
+        {RICH_STATE_RENAMED, "state 'words' of node 'work': ", true},
+        {RICH_NO_TIMER, "the operator has no timer callback any more", false},
+        {RICH_NO_KEY_TIMER, "state '_timers' of node 'work': ", true},
+        {RICH_NO_LOAD, "it holds operator state, and the operator has no load callback", false},
+        {RICH_NO_COMMIT, "no commit callback any more", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        for (uint32_t n = 0; n < 4; n++) { /* with leave or without, with three subtasks as well */
+            struct rich_end end;
+            samples_put(samples_desk(false));
+            go_on(rows[i].change, n % 2 > 0, n < 2 ? 0 : 3, &end);
+            if (rows[i].droppable && n % 2 > 0) {
+                cr_expect_eq(end.result, WEIR_OK, "%zu: %s", i, end.error.text);
+                continue;
+            }
+            cr_expect_eq(end.result, WEIR_MISMATCH, "%zu: %s", i, weir_result_name(end.result));
+            cr_expect(strstr(end.error.text, rows[i].says) != NULL, "%zu: %s", i, end.error.text);
+        }
+}
+
+static void foreign_state(struct samples_desk *desk)
+{
+    struct fuzz_bytes *part = samples_edit_blob(desk, BLOB_SNAPSHOT, 1);
+    little_put_u32(section_of(part, SNAPSHOT_STATE) + 4, 77);
+}
+
+static void short_state(struct samples_desk *desk)
+{
+    struct fuzz_bytes *part = samples_edit_blob(desk, BLOB_SNAPSHOT, 1);
+    unsigned char *state = section_of(part, SNAPSHOT_STATE);
+    part->size = (size_t)(state - part->data) + 16 + 8;
+    little_put_u64(state + 8, 8);
+}
+
+static void cut_piece(struct samples_desk *desk)
+{
+    samples_edit_blob(desk, BLOB_INFLIGHT, 0)->size -= 8;
+}
+
+/* What would be dropped is counted before it is, and only what is sound. */
+Test(bad_bytes, what_is_sealed_and_means_harm_is_refused_where_it_would_be_dropped)
+{
+    static const struct {
+        void (*make)(struct samples_desk *desk);
+        const char *says;
+    } rows[] = {
+        {long_section, "a part of node 'work' is not well-formed"},
+        {foreign_state, "a part of node 'work' is not well-formed"},
+        {short_state, "a part of node 'work' is not well-formed"},
+        {long_item, "what was in flight is not well-formed"},
+        {unknown_edge, "what was in flight is not well-formed"},
+        {cut_piece, "what was in flight is not well-formed"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        for (int may_drop = 0; may_drop < 2; may_drop++) {
+            struct samples_desk *desk = samples_desk(false);
+            struct rich_end end;
+            rows[i].make(desk);
+            samples_put(desk);
+            go_on(RICH_WORK_RENAMED, may_drop > 0, 0, &end);
+            cr_expect_eq(end.result, WEIR_DAMAGED, "%zu: %s", i, weir_result_name(end.result));
+            cr_expect(strstr(end.error.text, rows[i].says) != NULL, "%zu: %s", i, end.error.text);
+        }
+    exercised(2 * sizeof rows / sizeof rows[0]);
+}
