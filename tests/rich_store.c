@@ -9,7 +9,6 @@
 #include "memory.h"
 #include "sim.h"
 #include "store.h"
-#include "weir.h"
 
 #define US INT64_C(1000)
 #define PATIENCE_NS (60000000 * US) /* of virtual time */
@@ -317,7 +316,8 @@ static struct weir_operator sink_of(enum rich_change change)
     return table;
 }
 
-static weir_node add_work(struct weir_graph *graph, uint32_t parallelism, enum rich_change change)
+static weir_node add_work(struct weir_graph *graph, uint32_t parallelism, enum rich_change change,
+                          const struct weir_state *newer)
 {
     const struct weir_operator table = work_of(change);
     const char *output = change == RICH_EDGE_RENAMED ? "results" : "out";
@@ -325,6 +325,9 @@ static weir_node add_work(struct weir_graph *graph, uint32_t parallelism, enum r
     memcpy(states, work_states, sizeof states);
     if (change == RICH_STATE_RENAMED)
         states[WORDS].name = "terms";
+    for (size_t i = 0; newer != NULL && i < WORK_STATES; i++)
+        if (strcmp(states[i].name, newer->name) == 0)
+            states[i] = *newer;
     return weir_graph_add(
         graph, &(struct weir_node_options){WEIR_SIZED(struct weir_node_options),
                                            .name = change == RICH_WORK_RENAMED ? "toil" : "work",
@@ -333,16 +336,17 @@ static weir_node add_work(struct weir_graph *graph, uint32_t parallelism, enum r
                                            .outputs = &output, .output_count = 1});
 }
 
-static struct weir_graph *build(uint32_t parallelism, enum rich_change change,
-                                const struct weir_allocator *allocator)
+static struct weir_graph *build(const struct rich_start *start, uint32_t parallelism)
 {
+    const struct weir_allocator *allocator = start->allocator;
+    enum rich_change change = start->change;
     const struct weir_operator sink_operator = sink_of(change);
     struct weir_graph *graph = weir_graph_new(allocator);
     must(graph != NULL, "no memory for a graph");
     weir_node numbers = weir_graph_add(
         graph, &(struct weir_node_options){WEIR_SIZED(struct weir_node_options), .name = "numbers",
                                            .table = &numbers_table, .parallelism = 1});
-    weir_node work = add_work(graph, parallelism, change);
+    weir_node work = add_work(graph, parallelism, change, start->newer);
     weir_node sink = weir_graph_add(
         graph, &(struct weir_node_options){WEIR_SIZED(struct weir_node_options),
                                            .name = change == RICH_SINK_RENAMED ? "drain" : "sink",
@@ -413,7 +417,8 @@ static bool live(uint64_t seed, bool large)
     sim_step_cost(500);
     sim_slow_actors(40 * US);
     published = (struct rich_published){0};
-    struct weir_graph *graph = build(usual_parallelism(large), RICH_AS_IT_WAS, NULL);
+    struct weir_graph *graph =
+        build(&(struct rich_start){.may_drop = false}, usual_parallelism(large));
     must(weir_job_start(graph, &options, &job, &error) == WEIR_OK, error.text);
     bool well = true;
     for (uint64_t i = 1; well && i <= 3; i++) {
@@ -594,8 +599,7 @@ void rich_go_on(const struct rich *rich, const struct rich_start *start, struct 
     sim_step_limit(STEPS);
     options.allow_dropped_state = start->may_drop;
     key_timers = start->change != RICH_NO_KEY_TIMER;
-    struct weir_graph *graph =
-        build(start->parallelism > 0 ? start->parallelism : usual, start->change, start->allocator);
+    struct weir_graph *graph = build(start, start->parallelism > 0 ? start->parallelism : usual);
     end->result = weir_job_start(graph, &options, &job, &end->error);
     if (end->result == WEIR_OK)
         end->result = watch(job, &end->error);

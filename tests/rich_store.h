@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "weir_base.h"
+#include "weir.h"
 
 #define RICH_STORE "/store"
 #define RICH_SAVED "/saved" /* the savepoint */
@@ -64,9 +64,10 @@ enum rich_change {
 /* A job's start on what lies on the disk, to its end. */
 struct rich_start {
     enum rich_change change;
-    bool may_drop;        /* what has no place */
-    bool from_savepoint;  /* on a new store */
-    uint32_t parallelism; /* of `work`; 0: what it was */
+    bool may_drop;                  /* what has no place */
+    const struct weir_state *newer; /* in the place of work's state of that name; NULL: none */
+    bool from_savepoint;            /* on a new store */
+    uint32_t parallelism;           /* of `work`; 0: what it was */
     const struct weir_allocator *allocator;
 };
 struct rich_end {

@@ -1081,3 +1081,100 @@ Test(bad_bytes, what_is_sealed_and_means_harm_is_refused_where_it_would_be_dropp
         }
     exercised(2 * sizeof rows / sizeof rows[0]);
 }
+
+/* ---- values of an older version ---- */
+
+/* In some bytes more, each time others; or in a fixed size, that begins with what there was. */
+static enum weir_result grows(const void *config, uint32_t version, struct weir_bytes key,
+                              struct weir_bytes value, struct weir_migration *to,
+                              struct weir_error *error)
+{
+    static size_t more;
+    size_t fixed = config ? *(const size_t *)config : 0;
+    (void)version, (void)key, (void)error;
+    more = (more + 1) % 40;
+    void *room = weir_migrate_room(to, fixed > 0 ? fixed : value.size + more);
+    if (room != NULL)
+        memcpy(room, value.data, value.size);
+    return WEIR_OK;
+}
+
+static enum weir_result empties(const void *config, uint32_t version, struct weir_bytes key,
+                                struct weir_bytes value, struct weir_migration *to,
+                                struct weir_error *error)
+{
+    (void)config, (void)version, (void)key, (void)value, (void)error;
+    return weir_migrate_room(to, 0) != NULL ? WEIR_OK : WEIR_FAILED;
+}
+
+static enum weir_result drops(const void *config, uint32_t version, struct weir_bytes key,
+                              struct weir_bytes value, struct weir_migration *to,
+                              struct weir_error *error)
+{
+    (void)config, (void)version, (void)key, (void)value, (void)to, (void)error;
+    return WEIR_OK;
+}
+
+static enum weir_result asks_for_too_much(const void *config, uint32_t version,
+                                          struct weir_bytes key, struct weir_bytes value,
+                                          struct weir_migration *to, struct weir_error *error)
+{
+    (void)config, (void)version, (void)key, (void)value, (void)error;
+    cr_expect_null(weir_migrate_room(to, ((size_t)16 << 20) + 1));
+    return WEIR_OK;
+}
+
+static enum weir_result says_no(const void *config, uint32_t version, struct weir_bytes key,
+                                struct weir_bytes value, struct weir_migration *to,
+                                struct weir_error *error)
+{
+    (void)version, (void)key, (void)value, (void)to;
+    if (config != NULL)
+        snprintf(error->text, sizeof error->text, "no luck with %s", (const char *)config);
+    return WEIR_REFUSED;
+}
+
+/* With as many subtasks, and with others. */
+static void migrates(const struct weir_state *newer, enum weir_result result, const char *says)
+{
+    for (uint32_t parallelism = 0; parallelism < 4; parallelism += 3) {
+        struct rich_start start = {
+            .newer = newer, .parallelism = parallelism, .allocator = fuzz_memory(MEMORY)};
+        struct rich_end end;
+        samples_put(samples_desk(false));
+        rich_go_on(samples_store(false), &start, &end);
+        cr_expect_eq(end.result, result, "%s: %s: %s", newer->name, weir_result_name(end.result),
+                     end.error.text);
+        cr_expect(strstr(end.error.text, says) != NULL, "%s: %s", newer->name, end.error.text);
+        cr_expect(result != WEIR_OK || end.exact, "%s: it is not exact", newer->name);
+        cr_expect(end.left == 0 && fuzz_memory_taken() == 0, "%s: something is left", newer->name);
+    }
+}
+
+Test(bad_bytes, values_of_an_older_version_become_what_migrate_makes_of_them_or_it_says_why_not)
+{
+    static const size_t sixteen = 16, nine = 9;
+    const struct weir_state total = {WEIR_SIZED(struct weir_state), .name = "total", .version = 1,
+                                     .value_size = 16},
+                            words = {WEIR_SIZED(struct weir_state), .name = "words", .version = 1,
+                                     .kind = WEIR_STATE_MAP},
+                            trail = {WEIR_SIZED(struct weir_state), .name = "trail", .version = 1,
+                                     .kind = WEIR_STATE_LIST, .value_size = 8};
+    struct weir_state newer[] = {total, words, words, words, trail, total, words, words, words};
+    newer[0].migrate = grows, newer[0].migrate_config = &sixteen;
+    newer[1].migrate = grows;
+    newer[2].migrate = empties;
+    newer[3].migrate = drops;
+    for (size_t i = 0; i < 4; i++)
+        migrates(&newer[i], WEIR_OK, "");
+    newer[4].migrate = drops;
+    migrates(&newer[4], WEIR_INVALID, "migrate drops an element of a list");
+    newer[5].migrate = grows, newer[5].migrate_config = &nine;
+    migrates(&newer[5], WEIR_INVALID, "asked for room of a size that the state does not have");
+    newer[6].migrate = asks_for_too_much;
+    migrates(&newer[6], WEIR_INVALID, "asked for room of a size that the state does not have");
+    newer[7].migrate = says_no;
+    migrates(&newer[7], WEIR_REFUSED, "a value of version 0 can't become one of version 1");
+    newer[8].migrate = says_no, newer[8].migrate_config = "words";
+    migrates(&newer[8], WEIR_REFUSED, "can't become one of version 1: no luck with words");
+}
