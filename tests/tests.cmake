@@ -201,14 +201,19 @@ endfunction()
 
 # tests/fuzz/*.c are one program: with libFuzzer in the preset `fuzz`, which has nothing else; in
 # the others without, as the test `fuzz_replay`. All of it is on the simulated doors, and with it
-# what of runtime/main reads what people and programs say.
+# what of runtime/main and of the tool reads what people and programs say.
 find_files(fuzz_sources tests/fuzz/*.c)
 set(fuzz_targets ${fuzz_sources})
 list(FILTER fuzz_targets EXCLUDE REGEX "/(engine|replay|fuzz)\\.c$")
 list(FILTER fuzz_sources EXCLUDE REGEX "/(engine|replay)\\.c$")
-set(fuzz_helpers tests/fuzz_bytes.c tests/rich_store.c tests/samples.c)
+set(fuzz_helpers tests/fuzz_bytes.c tests/fuzz_node.c tests/rich_store.c tests/samples.c)
 set(fuzz_main bytes config control digits duration options parameters refusal reply savepoints)
 list(TRANSFORM fuzz_main PREPEND runtime/main/)
+set(fuzz_tool format format_parse format_show number utf8)
+list(TRANSFORM fuzz_tool PREPEND checkpoint/tool/)
+list(APPEND fuzz_main ${fuzz_tool})
+set_source_files_properties(tests/fuzz/format.c PROPERTIES # both have an options.h
+    COMPILE_OPTIONS "-iquote;${PROJECT_SOURCE_DIR}/checkpoint/tool")
 list(TRANSFORM fuzz_main APPEND .c)
 function(add_fuzz name front)
     add_executable(${name} tests/fuzz/${front}.c ${fuzz_sources} ${fuzz_helpers} ${fuzz_main})
@@ -216,7 +221,7 @@ function(add_fuzz name front)
         RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
     target_compile_definitions(${name} PRIVATE _GNU_SOURCE=)
     target_include_directories(${name} PRIVATE ${public_folder})
-    target_link_libraries(${name} PRIVATE weir_flags weir_sim)
+    target_link_libraries(${name} PRIVATE weir_flags weir_sim m)
 endfunction()
 if(WEIR_FUZZ)
     add_fuzz(fuzz engine)
