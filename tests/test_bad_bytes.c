@@ -635,6 +635,49 @@ static void state_twice(struct samples_desk *desk)
     fuzz_put(part, copy, size);
 }
 
+/* Of the first state's section: u32 size of the name, "total", and four numbers behind it. */
+static void change_state(struct samples_desk *desk, size_t at, unsigned char to)
+{
+    section_of(samples_edit_blob(desk, BLOB_SNAPSHOT, 1), SNAPSHOT_STATE)[16 + at] = to;
+}
+
+static void state_of_another_name(struct samples_desk *desk)
+{
+    change_state(desk, 4, 'T');
+}
+
+static void state_of_a_shorter_name(struct samples_desk *desk)
+{
+    change_state(desk, 0, 4);
+}
+
+static void state_of_another_size(struct samples_desk *desk)
+{
+    change_state(desk, 9 + 4, 16);
+}
+
+static void state_of_another_kind(struct samples_desk *desk)
+{
+    change_state(desk, 9 + 8, 2);
+}
+
+static void state_that_expires(struct samples_desk *desk)
+{
+    change_state(desk, 9 + 12, 1);
+}
+
+static void short_handle(struct samples_desk *desk)
+{
+    struct fuzz_bytes *part = samples_edit_blob(desk, BLOB_SNAPSHOT, 3);
+    unsigned char *handle = section_of(part, SNAPSHOT_HANDLE);
+    size_t size = ((size_t)little_u64(handle + 8) + 7) / 8 * 8;
+    memmove(handle + 24, handle + 16 + size,
+            part->size - (size_t)(handle + 16 + size - part->data));
+    part->size -= size - 8;
+    memset(handle + 16, 0, 8);
+    little_put_u64(handle + 8, 4);
+}
+
 static void long_entry(struct samples_desk *desk)
 {
     little_put_u32(samples_edit_blob(desk, BLOB_STATE, 0)->data + 4, 0x7fffffffu);
@@ -820,6 +863,17 @@ static const struct hostile {
     {"a state without its section", no_section_of_state, WEIR_DAMAGED, "not what the manifest says",
      "no section"},
     {"a state with two sections", state_twice, WEIR_DAMAGED, "twice", NULL},
+    {"a state of another name", state_of_another_name, WEIR_DAMAGED, "not what the manifest says",
+     NULL},
+    {"a state of a shorter name", state_of_a_shorter_name, WEIR_DAMAGED,
+     "not what the manifest says", NULL},
+    {"a state of another size", state_of_another_size, WEIR_DAMAGED, "not what the manifest says",
+     NULL},
+    {"a state of another kind", state_of_another_kind, WEIR_DAMAGED, "not what the manifest says",
+     NULL},
+    {"a state that expires now", state_that_expires, WEIR_DAMAGED, "not what the manifest says",
+     NULL},
+    {"a handle of four bytes", short_handle, WEIR_DAMAGED, "well-formed", NULL},
     {"an entry of 2 GiB", long_entry, WEIR_DAMAGED, "well-formed", NULL},
     {"an entry whose key has 4 GiB", long_key, WEIR_DAMAGED, "well-formed", NULL},
     {"a record of 2 GiB in flight", long_item, WEIR_DAMAGED, "well-formed", NULL},

@@ -13,8 +13,11 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "chart.h"
 #include "exercised.h"
 #include "explore.h"
+#include "files.h"
+#include "name.h"
 #include "samples.h"
 #include "sim.h"
 #include "tool.h"
@@ -80,6 +83,8 @@ static int run_verb(const struct verb *verb, int count, char **words, FILE *to, 
 }
 
 /* The line's words are separated by single spaces. */
+static uint64_t fail_at, takes; /* of weir's allocations, which fails; how many there were */
+
 static struct answer ask_in(const char *line, bool colour)
 {
     char *copy = strdup(line), *words[12], *rest = NULL;
@@ -94,7 +99,10 @@ static struct answer ask_in(const char *line, bool colour)
     FILE *to = open_memstream(&answer.said, &size);
     int file = divert(&kept);
     sim_start(1);
+    sim_memory_start(0, 0);
+    sim_memory_fail(fail_at, 1);
     answer.code = run_verb(&verbs[verb], count, words, to, colour);
+    takes = sim_memory_takes();
     uint64_t left = sim_end();
     answer.complained = put_back(file, kept);
     fclose(to);
@@ -148,6 +156,7 @@ static const struct {
     {"state /store newest work/total", EXIT_DONE, "\t"},
     {"state /store newest work/total --key-format u64 --key 7", EXIT_DONE, "7\t"},
     {"state /store newest work/total --key-format u64 --prefix 1", EXIT_DONE, "10\t"},
+    {"state /store newest work/total --key-format u64 --prefix 1234567", EXIT_DONE, ""},
     {"state /store newest work/words --key-format u64 --key 3", EXIT_DONE, "3\t"},
     {"state /store newest work/words --limit 2", EXIT_DONE, "\t"},
     {"state /store newest work/trail --key-format u64", EXIT_DONE, "\t0\t"},
@@ -326,6 +335,187 @@ Test(verbs, an_answer_that_lacks_memory_is_not_taken_for_a_whole_one)
     }
     cr_expect_gt(tried, 100);
     exercised(tried);
+}
+
+/* The same of what the library takes. */
+Test(verbs, a_library_that_lacks_memory_says_so)
+{
+    unsigned tried = 0;
+    put_sound();
+    for (size_t i = 0; i<QUESTIONS; i += explore_share()> 1 ? 3 : 1) {
+        struct answer whole = ask(questions[i].line);
+        const uint64_t all = takes, step = 1 + all / 150;
+        for (uint64_t k = 1; k <= all; k += step, tried++) {
+            fail_at = k;
+            struct answer answer = ask(questions[i].line);
+            fail_at = 0;
+            bool complete = answer.code == whole.code && strcmp(answer.said, whole.said) == 0;
+            cr_expect(complete || answer.code == EXIT_STORE, "%s: %llu of %llu: %d: %s",
+                      questions[i].line, (unsigned long long)k, (unsigned long long)all,
+                      answer.code, answer.complained);
+            const char *told = strstr(answer.complained, "memory");
+            told = told != NULL ? told : strstr(answer.said, "NO_MEMORY");
+            told = told != NULL ? told : strstr(answer.said, "memory");
+            cr_expect(complete || told != NULL, "%s: %llu: %s", questions[i].line,
+                      (unsigned long long)k, answer.complained);
+            answer_free(&answer);
+        }
+        answer_free(&whole);
+    }
+    cr_expect_gt(tried, 100);
+    exercised(tried);
+}
+
+/* ---- an answer that can't be written ---- */
+
+/* They come to an end, and the paper knows. */
+Test(verbs, who_can_not_write_goes_on_no_further)
+{
+    put_sound();
+    for (size_t i = 0; i < QUESTIONS; i++) {
+        for (size_t verb = 0; verb < sizeof verbs / sizeof verbs[0]; verb++) {
+            char *copy = strdup(questions[i].line), *words[12], *rest = NULL;
+            int count = 0;
+            for (char *word = strtok_r(copy, " ", &rest); word != NULL;
+                 word = strtok_r(NULL, " ", &rest))
+                words[count++] = word;
+            words[count] = NULL;
+            FILE *full = fopen("/dev/full", "w");
+            cr_assert_not_null(full);
+            setvbuf(full, NULL, _IONBF, 0);
+            sim_start(1);
+            if (strcmp(verbs[verb].name, words[0]) == 0) {
+                (void)run_verb(&verbs[verb], count, words, full, false);
+                cr_expect(ferror(full) || questions[i].says[0] == 0, "%s", questions[i].line);
+            }
+            cr_expect_eq(sim_end(), 0);
+            fclose(full);
+            free(copy);
+        }
+    }
+}
+
+/* ---- checkpoints of programs that were others ---- */
+
+static void replace(struct fuzz_bytes *text, const char *from, const char *to)
+{
+    struct fuzz_bytes made = {0};
+    const unsigned char *at = memmem(text->data, text->size, from, strlen(from));
+    cr_assert_not_null(at, "%s is not there", from);
+    size_t before = (size_t)(at - text->data);
+    fuzz_put(&made, text->data, before);
+    fuzz_put(&made, to, strlen(to));
+    fuzz_put(&made, at + strlen(from), text->size - before - strlen(from));
+    fuzz_drop(text);
+    *text = made;
+}
+
+/* The newest manifest says it otherwise; the older ones do not. */
+Test(verbs, what_another_program_has_saved_is_shown_and_compared_as_it_is)
+{
+    static const struct {
+        const char *from, *to, *line;
+        int code;
+        const char *says;
+    } rows[] = {
+        {"\"name\": \"words\"", "\"name\": \"terms\"", "diff /store 2 3 work/words", EXIT_NO,
+         "# work/words: only in checkpoint 2"},
+        {"\"name\": \"words\"", "\"name\": \"terms\"", "diff /store 2 3 work/terms", EXIT_NO,
+         "# work/terms: only in checkpoint 3"},
+        {"\"name\": \"words\"", "\"name\": \"terms\"", "diff /store 2 3 work/terms --json", EXIT_NO,
+         "\"change\":\"only\""},
+        {"\"name\": \"work\"", "\"name\": \"toil\"", "diff /store 2 3", EXIT_NO,
+         "# toil/total: only in checkpoint 3"},
+        {"\"name\": \"work\"", "\"name\": \"toil\"", "diff /store 3 2", EXIT_NO,
+         "# toil/total: only in checkpoint 3"},
+        {"\"kind\": \"map\"", "\"kind\": \"list\"", "diff /store 2 3 work/words", EXIT_USAGE,
+         "words"},
+        {"\"value_size\": 8", "\"value_size\": 0", "diff /store 2 3 work/total", EXIT_STORE,
+         "not what the manifest says"},
+        {"\"key_groups\": 128", "\"key_groups\": 64", "diff /store 2 3 work/total", EXIT_NO,
+         "# work/total"},
+        {"\"key_format\": \"\"", "\"key_format\": \"u64\"", "show /store", EXIT_DONE, "u64"},
+        {"\"key_format\": \"\"", "\"key_format\": \"u64\"",
+         "state /store newest work/total --key 11", EXIT_DONE, "11\t"},
+        {"\"value_format\": \"\"", "\"value_format\": \"hex\"", "inflight /store newest", EXIT_DONE,
+         "\t0x"},
+        {"\"feedback\": false", "\"feedback\": true", "show /store", EXIT_DONE, "by_key, feedback"},
+        {"\"restored_from\": 0", "\"restored_from\": 2", "show /store", EXIT_DONE, "checkpoint 2"},
+        {"\"ended\": false", "\"ended\": true", "show /store", EXIT_DONE, "ended"},
+        {"\"ended\": false", "\"ended\": true", "show /store --json", EXIT_DONE, "\"ended\":true"},
+        {"\"note\": \"", "\"note\": \"\\u0085\\u00a7\\u001b[31m", "show /store", EXIT_DONE,
+         "??\xc2\xa7?[31mnumber"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct samples_desk *desk = samples_desk(false);
+        replace(samples_edit_text(desk), rows[i].from, rows[i].to);
+        samples_put(desk);
+        struct answer answer = ask(rows[i].line);
+        cr_expect_eq(answer.code, rows[i].code, "%s: %d: %s", rows[i].line, answer.code,
+                     answer.complained);
+        cr_expect(strstr(answer.said, rows[i].says) != NULL ||
+                      strstr(answer.complained, rows[i].says) != NULL,
+                  "%s: %s%s", rows[i].line, answer.said, answer.complained);
+        answer_free(&answer);
+    }
+}
+
+/* As a job leaves it that was killed before its first. */
+Test(verbs, a_store_without_checkpoints_is_one_and_has_nothing_to_show)
+{
+    static const struct {
+        const char *line;
+        int code;
+        const char *says;
+    } rows[] = {
+        {"list /store", EXIT_DONE, "no checkpoint"},
+        {"verify /store", EXIT_STORE, "the store holds no checkpoint"},
+        {"verify /store --all", EXIT_DONE, "# 0 checkpoints"},
+        {"show /store", EXIT_STORE, "`weir list` shows those there are"},
+    };
+    put_sound();
+    struct file_node *checkpoints = files_find(files_find(files_root(), "store"), NAME_CHECKPOINTS);
+    while (checkpoints->names.count > 0)
+        files_remove(checkpoints, checkpoints->names.list[0].name);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct answer answer = ask(rows[i].line);
+        cr_expect_eq(answer.code, rows[i].code, "%s: %d: %s", rows[i].line, answer.code,
+                     answer.complained);
+        cr_expect(strstr(answer.said, rows[i].says) != NULL ||
+                      strstr(answer.complained, rows[i].says) != NULL,
+                  "%s: %s%s", rows[i].line, answer.said, answer.complained);
+        answer_free(&answer);
+    }
+}
+
+Test(verbs, a_chart_has_its_width_whatever_the_times_say)
+{
+    static const struct {
+        int64_t wait, align, cut, record, write, whole;
+        const char *line;
+    } rows[] = {
+        {50, 20, 10, 20, 20, 100, NULL},
+        {-1, -1, -1, -1, -1, 100, "|"},
+        {50, 200, 0, 0, 0, 100, NULL},
+        {50, 20, 10, 20, 20, 0, "|"},
+        {INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX, 1, NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct weir_checkpoint_task task = {.wait_ns = rows[i].wait,
+                                            .align_ns = rows[i].align,
+                                            .record_ns = rows[i].record,
+                                            .write_ns = rows[i].write};
+        char line[CHART_WIDTH + 1], wanted[CHART_WIDTH + 1];
+        task.cut_ns = rows[i].cut;
+        chart_line(&task, rows[i].whole, line);
+        cr_expect_eq(strlen(line), CHART_WIDTH);
+        cr_expect_not_null(strchr(line, '|'), "%s", line);
+        cr_expect_geq(chart_end(&task), 0);
+        if (rows[i].line == NULL)
+            continue;
+        snprintf(wanted, sizeof wanted, "%-*s", (int)CHART_WIDTH, rows[i].line);
+        cr_expect_str_eq(line, wanted);
+    }
 }
 
 /* ---- stores that are not sound ---- */
