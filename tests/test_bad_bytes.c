@@ -549,6 +549,11 @@ static void unknown_kind(struct samples_desk *desk)
     change_header(desk, 13, 99, true);
 }
 
+static void unused_byte(struct samples_desk *desk)
+{
+    change_header(desk, 15, 1, true);
+}
+
 static void swapped_magic(struct samples_desk *desk)
 {
     struct fuzz_bytes frame = make_frame(1000, 1000);
@@ -852,6 +857,7 @@ static const struct hostile {
     {"a blob of a newer version", newer_blob, WEIR_UNSUPPORTED, "newer", NULL},
     {"a blob of another byte order", foreign_blob, WEIR_UNSUPPORTED, "byte order", NULL},
     {"a blob of an unknown kind", unknown_kind, WEIR_UNSUPPORTED, "unknown kind", NULL},
+    {"a blob whose unused byte is used", unused_byte, WEIR_DAMAGED, "impossible", NULL},
     {"a blob with its magic swapped", swapped_magic, WEIR_DAMAGED, "magic", NULL},
     {"a LOCK of a newer version", newer_lock, WEIR_UNSUPPORTED, "newer", NULL},
     {"a LOCK of another byte order", foreign_lock, WEIR_UNSUPPORTED, "byte order", NULL},

@@ -915,6 +915,46 @@ static void give_memory(void *context, void *memory)
 }
 
 /* What was taken over has no room for a key yet when its first timer is due. */
+/* Each key once, also when every step is refused memory first. */
+Test(state_kinds, a_scan_that_is_refused_memory_goes_on_where_it_stood)
+{
+    static const struct weir_allocator allocator = {take_memory, give_memory, NULL};
+    static const enum state_kind kinds[] = {STATE_VALUE, STATE_MAP, STATE_LIST};
+    for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
+        struct state_type type = {kinds[k], 8, 0};
+        struct state *state = state_new_of(&allocator, &type);
+        struct weir_bytes key, value;
+        unsigned seen[40] = {0}, refused = 0;
+        for (uint64_t i = 0; i < 40; i++) {
+            struct weir_bytes own = {&i, sizeof i};
+            uint64_t hash = kinds[k] == STATE_VALUE ? 7 : state_hash(own); /* all alike */
+            enum weir_result put = kinds[k] == STATE_VALUE ? state_put(state, own, hash, own)
+                                   : kinds[k] == STATE_MAP
+                                       ? state_map_put(state, own, hash, own, own)
+                                       : state_list_append(state, own, hash, own);
+            cr_assert_eq(put, WEIR_OK);
+        }
+        for (enum weir_result result = WEIR_OK; result != WEIR_NOT_FOUND;) {
+            for (int with = 0; with < 2; with++) {
+                allocations_left = with ? UINT32_MAX : 0;
+                result = kinds[k] == STATE_VALUE ? state_scan_next(state, &key, &value)
+                                                 : state_scan_next_key(state, &key);
+                allocations_left = UINT32_MAX;
+                refused += result == WEIR_NO_MEMORY;
+                if (result != WEIR_NO_MEMORY)
+                    break;
+            }
+            cr_assert(result == WEIR_OK || result == WEIR_NOT_FOUND);
+            if (result == WEIR_OK)
+                seen[*(const uint64_t *)key.data]++;
+        }
+        for (size_t i = 0; i < 40; i++)
+            cr_expect_eq(seen[i], 1, "%zu: key %zu: %u times", k, i, seen[i]);
+        cr_expect_gt(refused, 0, "%zu", k);
+        state_free(&state);
+    }
+}
+
 Test(state_kinds, a_timer_that_is_due_without_memory_is_due_again)
 {
     const struct weir_allocator allocator = {take_memory, give_memory, NULL};

@@ -241,6 +241,43 @@ Test(store, refuses_what_is_not_a_store)
     cr_assert_not(scratch_exists(scratch_join(path, "data")));
 }
 
+Test(store, has_a_number_of_key_groups_that_there_can_be)
+{
+    static const uint32_t wrong[] = {0, 65537};
+    for (size_t i = 0; i < 2; i++) {
+        struct store_options options;
+        struct store *store;
+        struct weir_error error;
+        sample_options(&options, path);
+        options.key_groups = wrong[i];
+        cr_assert_eq(store_open(&options, &store, &error), WEIR_INVALID);
+        cr_assert_not_null(strstr(error.text, "1 to 65536 key groups"), "%s", error.text);
+        cr_assert_null(store);
+    }
+    cr_assert_not(scratch_exists(path));
+}
+
+/* Of a store that was one: no link is followed, nothing is waited for, nothing removed. */
+Test(store, a_LOCK_that_is_no_file_is_refused)
+{
+    const char *lock = scratch_join(path, "LOCK");
+    struct weir_error error;
+    make_with(1);
+    for (int kind = 0; kind < 3; kind++) {
+        cr_assert_eq(kind == 1 ? rmdir(lock) : unlink(lock), 0);
+        if (kind == 0)
+            cr_assert_eq(mkdir(lock, 0700), 0);
+        else if (kind == 1)
+            cr_assert_eq(symlink("elsewhere", lock), 0);
+        else
+            cr_assert_eq(mkfifo(lock, 0600), 0);
+        cr_assert_neq(open_once(&error), WEIR_OK);
+        cr_assert_not_null(strstr(error.text, "LOCK"), "%s", error.text);
+        cr_assert_not(scratch_exists(scratch_join(path, "elsewhere")));
+    }
+    cr_assert(scratch_exists(manifest_of(1)));
+}
+
 Test(store, says_clearly_why_a_path_can_not_be_used)
 {
     struct weir_error error;
@@ -528,8 +565,15 @@ Test(store, steps_out_of_order_are_refused)
     manifest.tasks[1].channel_bytes = 1000;
     cr_assert_eq(store_commit(store, &manifest, &error), WEIR_INVALID, "more than there is");
     manifest.tasks[1].channel_bytes = 30;
+    manifest.epoch++;
+    cr_assert_eq(store_commit(store, &manifest, &error), WEIR_INVALID, "of a later run");
+    manifest.epoch--;
+    manifest.store_id[0]++;
+    cr_assert_eq(store_commit(store, &manifest, &error), WEIR_INVALID, "of another store");
+    manifest.store_id[0]--;
     strcpy(manifest.graph.edges[0].routing, "x");
     cr_assert_eq(store_commit(store, &manifest, &error), WEIR_INVALID, "no reader would take it");
+    cr_assert_eq(store_claim(store, NAME_NUMBER_LIMIT + 1, &error), WEIR_INVALID, "no number");
     cr_assert_not(scratch_exists(manifest_of(1)));
     manifest_free(&manifest);
     store_close(&store);
@@ -1553,6 +1597,38 @@ Test(store, a_damaged_newest_checkpoint_stops_and_names_the_older_sound_ones)
     cr_assert_eq(store_explain(store, 1, &error), WEIR_DAMAGED);
     cr_assert_not_null(strstr(error.text, "--restore none"), "%s", error.text);
     store_close(&store);
+}
+
+Test(store, no_checkpoint_has_a_number_that_there_is_not)
+{
+    static const uint64_t wrong[] = {0, NAME_NUMBER_LIMIT + 1, UINT64_MAX};
+    struct weir_error error;
+    struct manifest manifest;
+    make_with(1);
+    struct store *store = sample_store(path);
+    for (size_t i = 0; i < 3; i++)
+        cr_assert_eq(store_manifest(store, wrong[i], &manifest, &error), WEIR_NOT_FOUND);
+    store_retain(store, 0, 0);
+    expect_newest(store, 1); /* the newest always stays */
+    store_close(&store);
+}
+
+Test(store, only_names_of_ours_are_taken_for_ids_and_segments)
+{
+    uint64_t number = 0;
+    uint32_t epoch = 0;
+    cr_assert(name_is_id("00000000000000000007", &number) && number == 7);
+    cr_assert_not(name_is_id("00000000000000000000", &number));
+    cr_assert_not(name_is_id("000000000000000000070", &number));
+    cr_assert_not(name_is_id("0000000000000000007", &number));
+    cr_assert_not(name_is_id("09223372036854775808", &number));
+    cr_assert(name_is_segment("0000000003-00000000000000000007.seg", &epoch, &number));
+    cr_assert(epoch == 3 && number == 7);
+    cr_assert_not(name_is_segment("0000000003-00000000000000000007.sex", &epoch, &number));
+    cr_assert_not(name_is_segment("0000000003-0000000000000000000x.seg", &epoch, &number));
+    cr_assert_not(name_is_segment("0000000003_00000000000000000007.seg", &epoch, &number));
+    cr_assert_not(name_is_segment("4294967296-00000000000000000007.seg", &epoch, &number));
+    cr_assert_not(name_is_segment("0000000003-00000000000000000007.seg~", &epoch, &number));
 }
 
 Test(store, an_id_asked_for_of_an_empty_store_is_told_that_there_is_none)
