@@ -229,7 +229,7 @@ if(WEIR_FUZZ)
     foreach(source IN LISTS fuzz_targets)
         cmake_path(GET source STEM name)
         set(run bash ${PROJECT_SOURCE_DIR}/tests/fuzz/run --build ${PROJECT_BINARY_DIR})
-        weir_test(${name} 120 ${run} --seconds 4 ${name})
+        weir_test(${name} 120 ${run} --seconds 3 ${name})
         weir_test(${name}_full 30 ${run} --seconds 120 ${name})
         set_tests_properties(${WEIR_TEST_PREFIX}${name} ${WEIR_TEST_PREFIX}${name}_full PROPERTIES
             RESOURCE_LOCK ${name}_corpus)
