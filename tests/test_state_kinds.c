@@ -155,10 +155,10 @@ static void saved_free(struct saved *saved)
     *saved = (struct saved){0};
 }
 
-static struct state *load(const struct node *node, const struct saved *saved, uint32_t task,
-                          uint32_t parallelism)
+static struct state *load_with(const struct weir_allocator *allocator, const struct node *node,
+                               const struct saved *saved, uint32_t task, uint32_t parallelism)
 {
-    struct state *state = state_new_of(NULL, &node->type);
+    struct state *state = state_new_of(allocator, &node->type);
     struct state_range range = {state_first_group(task, parallelism, GROUPS),
                                 state_first_group(task + 1, parallelism, GROUPS), GROUPS};
     struct weir_error error = {0};
@@ -177,6 +177,12 @@ static struct state *load(const struct node *node, const struct saved *saved, ui
     struct snapshot_section section = {.body = saved->body.data, .left = saved->body.size};
     cr_assert_eq(state_load(state, &section, NULL, &error), WEIR_OK, "%s", error.text);
     return state;
+}
+
+static struct state *load(const struct node *node, const struct saved *saved, uint32_t task,
+                          uint32_t parallelism)
+{
+    return load_with(NULL, node, saved, task, parallelism);
 }
 
 static void cut_free(struct cut *cut)
@@ -955,29 +961,65 @@ Test(state_kinds, a_scan_that_is_refused_memory_goes_on_where_it_stood)
     }
 }
 
-Test(state_kinds, a_timer_that_is_due_without_memory_is_due_again)
+/* A state that has the same, without any of it having been put there by key: loaded, or entry by
+ * entry. */
+static struct state *take_over(const struct weir_allocator *allocator, struct node *node,
+                               bool by_entry)
 {
-    const struct weir_allocator allocator = {take_memory, give_memory, NULL};
-    struct state_type type = {.kind = STATE_TIMERS};
-    struct state *from = state_new_of(NULL, &type), *state = state_new_of(&allocator, &type);
-    struct weir_bytes key = {"key", 3}, found;
-    struct pair_timer timer = {5, 7, 1}, due;
-    struct state_entry entry;
-    cr_assert(from && state);
-    cr_assert_eq(state_timer_set(from, key, state_hash(key), timer), WEIR_OK);
-    state_scan_rewind(from);
-    cr_assert_eq(state_scan_entry(from, &entry), WEIR_OK);
-    cr_assert_eq(state_enter(state, &entry), WEIR_OK);
-    allocations_left = 0;
-    cr_expect_eq(state_timer_take(state, 1, 5, &found, &due), WEIR_NO_MEMORY);
-    allocations_left = UINT32_MAX;
-    cr_expect_eq(state_timer_next(state, 1), 5);
-    cr_assert_eq(state_timer_take(state, 1, 5, &found, &due), WEIR_OK);
-    cr_expect(due.time == 5 && due.tag == 7 && found.size == 3);
-    cr_expect_eq(memcmp(found.data, "key", 3), 0);
-    cr_expect_eq(state_timer_count(state, 1), 0);
-    state_free(&state);
-    state_free(&from);
+    struct saved saved = save(node->tasks[0]);
+    struct state *state;
+    if (by_entry) {
+        struct state_entry entry;
+        state = state_new_of(allocator, &node->type);
+        state_scan_rewind(node->tasks[0]);
+        while (state_scan_entry(node->tasks[0], &entry) == WEIR_OK)
+            cr_assert_eq(state_enter(state, &entry), WEIR_OK);
+    } else {
+        state = load_with(allocator, node, &saved, 0, 1);
+    }
+    saved_free(&saved);
+    return state;
+}
+
+/* Nothing looks as if it were not there, because its key had to be put together first. */
+Test(state_kinds, what_was_taken_over_is_found_without_memory)
+{
+    static const struct weir_allocator allocator = {take_memory, give_memory, NULL};
+    static char name[3000], part[500];
+    const struct weir_bytes key = {name, sizeof name}, sub = {part, sizeof part}, first = {"1", 1};
+    const struct pair_timer timer = {5, 7, 1};
+    uint64_t hash = state_hash(key);
+    for (int which = 0; which < 6; which++) {
+        static const enum state_kind kinds[] = {STATE_MAP, STATE_LIST, STATE_TIMERS};
+        struct node node;
+        struct weir_bytes value = {NULL, 0};
+        struct pair_timer due;
+        enum state_kind kind = kinds[which % 3];
+        node_begin(&node, (struct state_type){kind, 0, 0});
+        cr_assert_eq(kind == STATE_MAP    ? state_map_put(node.tasks[0], key, hash, sub, first)
+                     : kind == STATE_LIST ? state_list_append(node.tasks[0], key, hash, first)
+                                          : state_timer_set(node.tasks[0], key, hash, timer),
+                     WEIR_OK);
+        struct state *state = take_over(&allocator, &node, which > 2);
+        allocations_left = 0;
+        if (kind == STATE_MAP) {
+            cr_expect(state_map_get(state, key, hash, sub, &value) && value.size == 1);
+        } else if (kind == STATE_LIST) {
+            cr_expect_eq(state_list_count(state, key, hash), 1);
+            cr_expect(state_list_get(state, key, hash, 0, &value) && value.size == 1);
+        } else {
+            enum weir_result result = state_timer_take(state, 1, 5, &value, &due);
+            allocations_left = UINT32_MAX;
+            if (result == WEIR_NO_MEMORY) /* for the note that it is gone: it is due again */
+                result = state_timer_take(state, 1, 5, &value, &due);
+            cr_expect_eq(result, WEIR_OK);
+            cr_expect(value.size == sizeof name && due.time == 5 && due.tag == 7);
+            cr_expect_eq(state_timer_count(state, 1), 0);
+        }
+        allocations_left = UINT32_MAX;
+        state_free(&state);
+        node_free(&node);
+    }
 }
 
 /* --- memory that is refused once ---------------------------------------------------------- */

@@ -269,6 +269,7 @@ Test(verbs, what_is_not_there_or_no_question_is_told_by_name)
         {"list /store --limit 3", EXIT_USAGE, "this verb has no such option: limit"},
         {"state /store newest work --limit 0", EXIT_USAGE, "wants a number from 1 on, not: 0"},
         {"state /store newest work --limit 3x", EXIT_USAGE, "wants a number from 1 on, not: 3x"},
+        {"state /store newest work --limit 99999999999999999999", EXIT_USAGE, "from 1 on, not"},
         {"state /store newest work --key 1 --prefix 1", EXIT_USAGE, "exclude each other"},
         {"state /store newest", EXIT_USAGE, "too few arguments"},
         {"list /store 3", EXIT_USAGE, "too many arguments, the first is: 3"},
@@ -344,7 +345,7 @@ Test(verbs, a_library_that_lacks_memory_says_so)
     put_sound();
     for (size_t i = 0; i<QUESTIONS; i += explore_share()> 1 ? 3 : 1) {
         struct answer whole = ask(questions[i].line);
-        const uint64_t all = takes, step = 1 + all / 150;
+        const uint64_t all = takes, step = 1 + all / 300;
         for (uint64_t k = 1; k <= all; k += step, tried++) {
             fail_at = k;
             struct answer answer = ask(questions[i].line);
@@ -447,6 +448,7 @@ Test(verbs, what_another_program_has_saved_is_shown_and_compared_as_it_is)
          "state /store newest work/total --key 11", EXIT_DONE, "11\t"},
         {"\"value_format\": \"\"", "\"value_format\": \"hex\"", "inflight /store newest", EXIT_DONE,
          "\t0x"},
+        {"\"value_format\": \"\"", "\"value_format\": \"hex\"", "show /store", EXIT_DONE, "  hex"},
         {"\"feedback\": false", "\"feedback\": true", "show /store", EXIT_DONE, "by_key, feedback"},
         {"\"restored_from\": 0", "\"restored_from\": 2", "show /store", EXIT_DONE, "checkpoint 2"},
         {"\"ended\": false", "\"ended\": true", "show /store", EXIT_DONE, "ended"},
