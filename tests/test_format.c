@@ -246,6 +246,35 @@ Test(format, values_that_are_cut_or_mixed_up_are_refused)
     shows("{u8 a-b}", bytes, 1, "{a-b: 1}", "{\"a-b\":1}");
 }
 
+Test(format, a_struct_has_as_many_members_as_there_is_room_for)
+{
+    char text[16 * FORMAT_FIELDS + 32] = "{";
+    struct format format;
+    for (unsigned i = 0; i < FORMAT_FIELDS; i++)
+        snprintf(text + strlen(text), 16, "u8 a%u;", i);
+    size_t size = strlen(text);
+    snprintf(text + size, 16, "}");
+    cr_expect(format_read(&format, text));
+    cr_expect_eq(format.size, FORMAT_FIELDS);
+    snprintf(text + size, 16, "u8 b}");
+    cr_expect_not(format_read(&format, text));
+    cr_expect_eq(format.kind, FORMAT_NONE);
+}
+
+Test(format, digits_of_either_case_are_taken)
+{
+    shows("hex", "\xab\xcd", 2, "0xabcd", "{\"hex\":\"abcd\"}");
+    struct format utf8 = read_format("utf8"), hex = read_format("hex");
+    void *data;
+    size_t size;
+    cr_assert(format_parse(&utf8, "\\x4A\\x4a", &data, &size));
+    cr_expect(size == 2 && memcmp(data, "JJ", 2) == 0);
+    free(data);
+    cr_assert(format_parse(&hex, "0XABcd", &data, &size));
+    cr_expect(size == 2 && memcmp(data, "\xab\xcd", 2) == 0);
+    free(data);
+}
+
 Test(format, json_that_a_terminal_should_not_have_is_escaped)
 {
     shows("json", "\"\xc2\x85\xc2\xa7\x7f\"", 7, "\"\\u0085\xc2\xa7\\u007f\"",

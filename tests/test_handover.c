@@ -296,6 +296,24 @@ Test(handover, a_part_that_is_not_well_formed_is_damage)
     world_close(&world);
 }
 
+static unsigned char *grow_never(void *context, unsigned char *data, size_t size, size_t capacity)
+{
+    (void)context, (void)data, (void)size, (void)capacity;
+    return NULL;
+}
+
+Test(handover, a_part_that_has_no_memory_is_told)
+{
+    struct world world;
+    struct snapshot_writer writer = {.grow = grow_never};
+    struct weir_error error = {0};
+    world_open(&world, 2, 1);
+    world_map(&world);
+    cr_expect_eq(handover_write(&world.handover, 0, &writer, &error), WEIR_NO_MEMORY);
+    cr_expect_not_null(strstr(error.text, "a part handed over"), "%s", error.text);
+    world_close(&world);
+}
+
 static void add_operator(struct world *world, const char *name, uint32_t version)
 {
     struct snapshot_writer *part = &world->parts[1];
