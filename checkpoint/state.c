@@ -99,20 +99,27 @@ uint64_t state_entry_hash(enum state_kind kind, struct weir_bytes key)
     return pair_hash(state_hash(pair.key), pair.sub);
 }
 
+bool pair_reserve(struct state *state, size_t size)
+{
+    if (size <= state->pair_room)
+        return true;
+    unsigned char *room = memory_take(state->allocator, 2 * size);
+    if (room == NULL)
+        return false;
+    memory_release(state->allocator, state->pair);
+    state->pair = room;
+    state->pair_room = 2 * size;
+    return true;
+}
+
 enum weir_result pair_make(struct state *state, struct pair pair, uint64_t key_hash,
                            struct weir_bytes *bytes, uint64_t *hash)
 {
     if (pair.key.size > STATE_KEY_LIMIT || pair.sub.size > STATE_KEY_LIMIT)
         return WEIR_TOO_LARGE;
     size_t size = pair_size(pair);
-    if (size > state->pair_room) {
-        unsigned char *room = memory_take(state->allocator, 2 * size);
-        if (room == NULL)
-            return WEIR_NO_MEMORY;
-        memory_release(state->allocator, state->pair);
-        state->pair = room;
-        state->pair_room = 2 * size;
-    }
+    if (!pair_reserve(state, size))
+        return WEIR_NO_MEMORY;
     pair_write(state->pair, pair);
     *bytes = (struct weir_bytes){state->pair, size};
     *hash = pair_hash(key_hash, pair.sub);
@@ -145,7 +152,8 @@ static __attribute__((noinline)) enum weir_result key_create(struct state *state
         value_size > STATE_VALUE_LIMIT + state->head)
         return WEIR_TOO_LARGE;
     enum weir_result result = index_grow(state, state->count + 1);
-    if (result == WEIR_OK && state->places != NULL && !ordered_prepare(state, key))
+    if (result == WEIR_OK && state->places != NULL &&
+        (!pair_reserve(state, key.size) || !ordered_prepare(state, key)))
         result = WEIR_NO_MEMORY;
     if (result == WEIR_OK)
         result = entry_create(state, key, value_size, place);

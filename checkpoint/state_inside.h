@@ -375,7 +375,11 @@ struct ordered_key {
 };
 uint32_t ordered_find(const struct state *state, const struct ordered_key *key, bool behind);
 uint64_t ordered_before(const struct state *state, const struct ordered_key *key);
-/* A pair's bytes, valid until the next one, and their hash. WEIR_TOO_LARGE, WEIR_NO_MEMORY. */
+/* Room for the bytes of a pair; every pair that is in the state has had it, so that none of them
+ * looks as if it were not there when memory is out. False: no memory. */
+bool pair_reserve(struct state *state, size_t size);
+/* A pair's bytes, valid until the next one, and their hash. WEIR_TOO_LARGE; WEIR_NO_MEMORY: then it
+ * is not there. */
 enum weir_result pair_make(struct state *state, struct pair pair, uint64_t key_hash,
                            struct weir_bytes *bytes, uint64_t *hash);
 

@@ -78,6 +78,7 @@ struct finding {
     uint32_t first;    /* its chunks' numbers begin there */
     size_t bytes;      /* of sound entries before the first that is not, or all */
     size_t tombs;      /* bytes of those */
+    size_t key_most;   /* bytes of their largest key */
     const char *wrong; /* NULL: nothing */
     bool no_memory;
 };
@@ -154,6 +155,8 @@ static void block_read(void *work, uint32_t index, uint32_t hand)
         if (found.no_memory)
             break;
         found.tombs += tomb ? size : 0;
+        found.key_most =
+            entry_key(entry).size > found.key_most ? entry_key(entry).size : found.key_most;
     }
     chunk_set(chunks, number, block, begin, found.bytes);
     loading->findings[index] = found;
@@ -181,6 +184,8 @@ static enum weir_result link_read(struct state *state, struct link *link,
                                findings[i].bytes, findings[i].wrong);
         else if (findings[i].no_memory)
             result = error_memory(error, "the index of a state", segment->blocks[i].used);
+        else if (is_ordered(state->kind) && !pair_reserve(state, findings[i].key_most))
+            result = error_memory(error, "keys of a state", findings[i].key_most);
     }
     memory_release(state->allocator, findings);
     return result;

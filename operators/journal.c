@@ -464,13 +464,16 @@ static enum weir_result remove_copied(struct journal *journal, struct weir_conte
     return result;
 }
 
-/* Reads every segment's head, for the offsets. */
+/* Reads every segment's head, for the offsets: journal_seek counts on their order. */
 static enum weir_result read_heads(const struct journal *journal, struct weir_context *context)
 {
     struct journal_cursor cursor = {0};
     enum weir_result result = WEIR_OK;
-    for (size_t i = 0; result == WEIR_OK && i < segment_count(journal); i++)
+    for (size_t i = 0; result == WEIR_OK && i < segment_count(journal); i++) {
         result = enter(journal, context, &cursor, i);
+        if (result == WEIR_OK && i > 0 && cursor.offset < segment_at(journal, i - 1)->offset)
+            result = damaged(journal, context, &cursor, "it begins before the one before it");
+    }
     journal_leave(&cursor, weir_memory(context));
     return result;
 }

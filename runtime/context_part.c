@@ -184,10 +184,14 @@ static enum weir_result load_passed(struct weir_context *context, struct snapsho
 static enum weir_result load_handle(struct weir_context *context, struct snapshot_section *section,
                                     struct weir_error *error)
 {
+    if (!context->table->commit)
+        return error_set(error, WEIR_MISMATCH, 0,
+                         "it holds output that is not published yet, and the operator has no "
+                         "commit callback any more");
     context->preparing = snapshot_get_u64(section);
     struct weir_bytes handle = snapshot_get_rest(section);
     enum weir_result result = WEIR_OK;
-    if (section->failed || !context->preparing || !context->table->commit)
+    if (section->failed || !context->preparing)
         result = error_set(error, WEIR_DAMAGED, 0, "a sink handle is not well-formed");
     else if (weir_handle(context, handle))
         result = error_set(error, WEIR_NO_MEMORY, 0, "a sink handle can't be taken over");

@@ -125,6 +125,11 @@ static bool is_gone(const struct mapping *mapping, uint32_t edge_then)
     return mapping->edge_now[edge_then] == MAPPING_NONE;
 }
 
+static enum weir_result unsound(struct weir_error *error)
+{
+    return error_set(error, WEIR_DAMAGED, 0, "what was in flight is not well-formed");
+}
+
 static enum weir_result count_piece(const struct mapping *mapping, const struct blob_buffer *piece,
                                     uint64_t *records, struct weir_error *error)
 {
@@ -134,18 +139,18 @@ static enum weir_result count_piece(const struct mapping *mapping, const struct 
     while (snapshot_next(&reader, &section)) {
         if (!snapshot_get_inflight(&section, &inflight) ||
             inflight.edge >= mapping->then->edge_count)
-            return error_set(error, WEIR_DAMAGED, 0, "what was in flight is not well-formed");
+            return unsound(error);
         const unsigned char *at = inflight.items.data;
         size_t left = inflight.items.size, size;
         struct item item;
         for (; is_gone(mapping, inflight.edge) && left; at += size, left -= size) {
             size = item_next(at, left, &item);
             if (!size)
-                return error_set(error, WEIR_DAMAGED, 0, "what was in flight is not well-formed");
+                return unsound(error);
             records[inflight.edge] += item.mark == 0;
         }
     }
-    return WEIR_OK;
+    return reader.failed ? unsound(error) : WEIR_OK;
 }
 
 static bool note_edges(struct losses *losses, const struct mapping *mapping,

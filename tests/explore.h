@@ -117,6 +117,13 @@ static inline bool explore_full(void)
     return getenv("WEIR_FULL") != NULL;
 }
 
+/* Trials of weir_operator_torture: an eighth, but enough for each of its courses. */
+static inline uint32_t explore_trials(uint32_t count)
+{
+    uint32_t few = count < 8 * 12 ? 12 : count / 8;
+    return explore_share() > 1 ? few : count;
+}
+
 /* So many of what is drawn at random, at least a third of COUNT: fewer would miss too much. */
 static inline uint32_t explore_part(uint32_t count)
 {

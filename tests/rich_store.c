@@ -9,7 +9,6 @@
 #include "memory.h"
 #include "sim.h"
 #include "store.h"
-#include "weir.h"
 
 #define US INT64_C(1000)
 #define PATIENCE_NS (60000000 * US) /* of virtual time */
@@ -38,7 +37,7 @@ struct rich_published {
 };
 
 static struct rich_published published, at_savepoint;
-static bool bulky;
+static bool bulky, key_timers = true;
 
 struct result {
     uint64_t number; /* of the record */
@@ -143,7 +142,8 @@ static void keep_more(struct weir_context *context, const struct weir_record *re
     if (number % 4 == 0)
         weir_remove(context, RECENT, key);
     (void)!weir_put(context, RECENT, key, text);
-    (void)!weir_timer_set_key(context, WEIR_TIMER_EVENT, key, (int64_t)number + 40, number % 3);
+    if (key_timers)
+        (void)!weir_timer_set_key(context, WEIR_TIMER_EVENT, key, (int64_t)number + 40, number % 3);
     (void)!weir_timer_set(context, WEIR_TIMER_EVENT, (int64_t)number + 60, number % 2);
 }
 
@@ -292,20 +292,65 @@ static const struct weir_operator sink_table = {
 
 /* ---- the job ---- */
 
-static struct weir_graph *build(uint32_t parallelism, const struct weir_allocator *allocator)
+static struct weir_operator work_of(enum rich_change change)
 {
+    struct weir_operator table = work_table;
+    if (change == RICH_NO_TIMER)
+        table.timer = NULL;
+    if (change == RICH_NO_KEY_TIMER)
+        table.key_timer = NULL;
+    if (change == RICH_NO_LOAD) {
+        table.load = NULL;
+        table.save = NULL;
+    }
+    return table;
+}
+
+static struct weir_operator sink_of(enum rich_change change)
+{
+    struct weir_operator table = sink_table;
+    if (change == RICH_NO_COMMIT) {
+        table.prepare = NULL;
+        table.commit = NULL;
+    }
+    return table;
+}
+
+static weir_node add_work(struct weir_graph *graph, uint32_t parallelism, enum rich_change change,
+                          const struct weir_state *newer)
+{
+    const struct weir_operator table = work_of(change);
+    const char *output = change == RICH_EDGE_RENAMED ? "results" : "out";
+    struct weir_state states[WORK_STATES];
+    memcpy(states, work_states, sizeof states);
+    if (change == RICH_STATE_RENAMED)
+        states[WORDS].name = "terms";
+    for (size_t i = 0; newer != NULL && i < WORK_STATES; i++)
+        if (strcmp(states[i].name, newer->name) == 0)
+            states[i] = *newer;
+    return weir_graph_add(
+        graph, &(struct weir_node_options){WEIR_SIZED(struct weir_node_options),
+                                           .name = change == RICH_WORK_RENAMED ? "toil" : "work",
+                                           .table = &table, .parallelism = parallelism,
+                                           .states = states, .state_count = WORK_STATES,
+                                           .outputs = &output, .output_count = 1});
+}
+
+static struct weir_graph *build(const struct rich_start *start, uint32_t parallelism)
+{
+    const struct weir_allocator *allocator = start->allocator;
+    enum rich_change change = start->change;
+    const struct weir_operator sink_operator = sink_of(change);
     struct weir_graph *graph = weir_graph_new(allocator);
     must(graph != NULL, "no memory for a graph");
     weir_node numbers = weir_graph_add(
         graph, &(struct weir_node_options){WEIR_SIZED(struct weir_node_options), .name = "numbers",
                                            .table = &numbers_table, .parallelism = 1});
-    weir_node work = weir_graph_add(
-        graph, &(struct weir_node_options){WEIR_SIZED(struct weir_node_options), .name = "work",
-                                           .table = &work_table, .parallelism = parallelism,
-                                           .states = work_states, .state_count = WORK_STATES});
+    weir_node work = add_work(graph, parallelism, change, start->newer);
     weir_node sink = weir_graph_add(
-        graph, &(struct weir_node_options){WEIR_SIZED(struct weir_node_options), .name = "sink",
-                                           .table = &sink_table, .parallelism = 1});
+        graph, &(struct weir_node_options){WEIR_SIZED(struct weir_node_options),
+                                           .name = change == RICH_SINK_RENAMED ? "drain" : "sink",
+                                           .table = &sink_operator, .parallelism = 1});
     weir_connect(graph, numbers, work, WEIR_BY_KEY);
     weir_connect(graph, work, sink, WEIR_SPREAD);
     return graph;
@@ -372,7 +417,8 @@ static bool live(uint64_t seed, bool large)
     sim_step_cost(500);
     sim_slow_actors(40 * US);
     published = (struct rich_published){0};
-    struct weir_graph *graph = build(usual_parallelism(large), NULL);
+    struct weir_graph *graph =
+        build(&(struct rich_start){.may_drop = false}, usual_parallelism(large));
     must(weir_job_start(graph, &options, &job, &error) == WEIR_OK, error.text);
     bool well = true;
     for (uint64_t i = 1; well && i <= 3; i++) {
@@ -551,8 +597,9 @@ void rich_go_on(const struct rich *rich, const struct rich_start *start, struct 
     }
     sim_start(1);
     sim_step_limit(STEPS);
-    struct weir_graph *graph =
-        build(start->parallelism > 0 ? start->parallelism : usual, start->allocator);
+    options.allow_dropped_state = start->may_drop;
+    key_timers = start->change != RICH_NO_KEY_TIMER;
+    struct weir_graph *graph = build(start, start->parallelism > 0 ? start->parallelism : usual);
     end->result = weir_job_start(graph, &options, &job, &end->error);
     if (end->result == WEIR_OK)
         end->result = watch(job, &end->error);
@@ -560,4 +607,5 @@ void rich_go_on(const struct rich *rich, const struct rich_start *start, struct 
     weir_graph_free(&graph);
     end->left = sim_end();
     count_published(end);
+    key_timers = true;
 }

@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "weir_base.h"
+#include "weir.h"
 
 #define RICH_STORE "/store"
 #define RICH_SAVED "/saved" /* the savepoint */
@@ -47,10 +47,27 @@ void rich_free(struct rich *rich);
 /* Wipes the disk, and puts the store and the savepoint there as they are in `files`. */
 void rich_put_back(const struct rich *rich);
 
+/* What is another in the program that goes on. */
+enum rich_change {
+    RICH_AS_IT_WAS,
+    RICH_WORK_RENAMED,
+    RICH_SINK_RENAMED,
+    RICH_EDGE_RENAMED, /* the output of `work` */
+    RICH_STATE_RENAMED,
+    RICH_NO_TIMER,     /* `work` has no timer callback */
+    RICH_NO_KEY_TIMER, /* nor for those of keys */
+    RICH_NO_LOAD,
+    RICH_NO_COMMIT, /* the sink publishes nothing */
+    RICH_CHANGES
+};
+
 /* A job's start on what lies on the disk, to its end. */
 struct rich_start {
-    bool from_savepoint;  /* on a new store */
-    uint32_t parallelism; /* of `work`; 0: what it was */
+    enum rich_change change;
+    bool may_drop;                  /* what has no place */
+    const struct weir_state *newer; /* in the place of work's state of that name; NULL: none */
+    bool from_savepoint;            /* on a new store */
+    uint32_t parallelism;           /* of `work`; 0: what it was */
     const struct weir_allocator *allocator;
 };
 struct rich_end {

@@ -549,6 +549,11 @@ static void unknown_kind(struct samples_desk *desk)
     change_header(desk, 13, 99, true);
 }
 
+static void unused_byte(struct samples_desk *desk)
+{
+    change_header(desk, 15, 1, true);
+}
+
 static void swapped_magic(struct samples_desk *desk)
 {
     struct fuzz_bytes frame = make_frame(1000, 1000);
@@ -633,6 +638,49 @@ static void state_twice(struct samples_desk *desk)
     cr_assert_leq(size, sizeof copy);
     memcpy(copy, state, size);
     fuzz_put(part, copy, size);
+}
+
+/* Of the first state's section: u32 size of the name, "total", and four numbers behind it. */
+static void change_state(struct samples_desk *desk, size_t at, unsigned char to)
+{
+    section_of(samples_edit_blob(desk, BLOB_SNAPSHOT, 1), SNAPSHOT_STATE)[16 + at] = to;
+}
+
+static void state_of_another_name(struct samples_desk *desk)
+{
+    change_state(desk, 4, 'T');
+}
+
+static void state_of_a_shorter_name(struct samples_desk *desk)
+{
+    change_state(desk, 0, 4);
+}
+
+static void state_of_another_size(struct samples_desk *desk)
+{
+    change_state(desk, 9 + 4, 16);
+}
+
+static void state_of_another_kind(struct samples_desk *desk)
+{
+    change_state(desk, 9 + 8, 2);
+}
+
+static void state_that_expires(struct samples_desk *desk)
+{
+    change_state(desk, 9 + 12, 1);
+}
+
+static void short_handle(struct samples_desk *desk)
+{
+    struct fuzz_bytes *part = samples_edit_blob(desk, BLOB_SNAPSHOT, 3);
+    unsigned char *handle = section_of(part, SNAPSHOT_HANDLE);
+    size_t size = ((size_t)little_u64(handle + 8) + 7) / 8 * 8;
+    memmove(handle + 24, handle + 16 + size,
+            part->size - (size_t)(handle + 16 + size - part->data));
+    part->size -= size - 8;
+    memset(handle + 16, 0, 8);
+    little_put_u64(handle + 8, 4);
 }
 
 static void long_entry(struct samples_desk *desk)
@@ -809,6 +857,7 @@ static const struct hostile {
     {"a blob of a newer version", newer_blob, WEIR_UNSUPPORTED, "newer", NULL},
     {"a blob of another byte order", foreign_blob, WEIR_UNSUPPORTED, "byte order", NULL},
     {"a blob of an unknown kind", unknown_kind, WEIR_UNSUPPORTED, "unknown kind", NULL},
+    {"a blob whose unused byte is used", unused_byte, WEIR_DAMAGED, "impossible", NULL},
     {"a blob with its magic swapped", swapped_magic, WEIR_DAMAGED, "magic", NULL},
     {"a LOCK of a newer version", newer_lock, WEIR_UNSUPPORTED, "newer", NULL},
     {"a LOCK of another byte order", foreign_lock, WEIR_UNSUPPORTED, "byte order", NULL},
@@ -820,6 +869,17 @@ static const struct hostile {
     {"a state without its section", no_section_of_state, WEIR_DAMAGED, "not what the manifest says",
      "no section"},
     {"a state with two sections", state_twice, WEIR_DAMAGED, "twice", NULL},
+    {"a state of another name", state_of_another_name, WEIR_DAMAGED, "not what the manifest says",
+     NULL},
+    {"a state of a shorter name", state_of_a_shorter_name, WEIR_DAMAGED,
+     "not what the manifest says", NULL},
+    {"a state of another size", state_of_another_size, WEIR_DAMAGED, "not what the manifest says",
+     NULL},
+    {"a state of another kind", state_of_another_kind, WEIR_DAMAGED, "not what the manifest says",
+     NULL},
+    {"a state that expires now", state_that_expires, WEIR_DAMAGED, "not what the manifest says",
+     NULL},
+    {"a handle of four bytes", short_handle, WEIR_DAMAGED, "well-formed", NULL},
     {"an entry of 2 GiB", long_entry, WEIR_DAMAGED, "well-formed", NULL},
     {"an entry whose key has 4 GiB", long_key, WEIR_DAMAGED, "well-formed", NULL},
     {"a record of 2 GiB in flight", long_item, WEIR_DAMAGED, "well-formed", NULL},
@@ -991,4 +1051,190 @@ Test(bad_bytes, files_that_are_not_weirs_are_left_alone_whatever_they_are_called
               look.error.text);
     rich_go_on(rich, &start, &end);
     cr_assert(end.result == WEIR_OK && end.exact, "%s", end.error.text);
+}
+
+/* ---- programs that have no place for what there is ---- */
+
+static void go_on(enum rich_change change, bool may_drop, uint32_t parallelism,
+                  struct rich_end *end)
+{
+    struct rich_start start = {.change = change,
+                               .may_drop = may_drop,
+                               .parallelism = parallelism,
+                               .allocator = fuzz_memory(MEMORY)};
+    rich_go_on(samples_store(false), &start, end);
+    cr_expect(end->left == 0 && fuzz_memory_taken() == 0, "%d: something is left", (int)change);
+}
+
+Test(bad_bytes, a_program_that_lacks_what_the_checkpoint_needs_is_refused_and_told)
+{
+    static const struct {
+        enum rich_change change;
+        const char *says;
+        bool droppable; /* with the user's leave it goes on */
+    } rows[] = {
+        {RICH_WORK_RENAMED, "state 'total' of node 'work': 12 keys", true},
+        {RICH_SINK_RENAMED, "sink 'sink' is not in the graph", false},
+        {RICH_EDGE_RENAMED, "edge work.out -> sink.in: ", true},
+        {RICH_STATE_RENAMED, "state 'words' of node 'work': ", true},
+        {RICH_NO_TIMER, "the operator has no timer callback any more", false},
+        {RICH_NO_KEY_TIMER, "state '_timers' of node 'work': ", true},
+        {RICH_NO_LOAD, "it holds operator state, and the operator has no load callback", false},
+        {RICH_NO_COMMIT, "no commit callback any more", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        for (uint32_t n = 0; n < 4; n++) { /* with leave or without, with three subtasks as well */
+            struct rich_end end;
+            samples_put(samples_desk(false));
+            go_on(rows[i].change, n % 2 > 0, n < 2 ? 0 : 3, &end);
+            if (rows[i].droppable && n % 2 > 0) {
+                cr_expect_eq(end.result, WEIR_OK, "%zu: %s", i, end.error.text);
+                continue;
+            }
+            cr_expect_eq(end.result, WEIR_MISMATCH, "%zu: %s", i, weir_result_name(end.result));
+            cr_expect(strstr(end.error.text, rows[i].says) != NULL, "%zu: %s", i, end.error.text);
+        }
+}
+
+static void foreign_state(struct samples_desk *desk)
+{
+    struct fuzz_bytes *part = samples_edit_blob(desk, BLOB_SNAPSHOT, 1);
+    little_put_u32(section_of(part, SNAPSHOT_STATE) + 4, 77);
+}
+
+static void short_state(struct samples_desk *desk)
+{
+    struct fuzz_bytes *part = samples_edit_blob(desk, BLOB_SNAPSHOT, 1);
+    unsigned char *state = section_of(part, SNAPSHOT_STATE);
+    part->size = (size_t)(state - part->data) + 16 + 8;
+    little_put_u64(state + 8, 8);
+}
+
+static void cut_piece(struct samples_desk *desk)
+{
+    samples_edit_blob(desk, BLOB_INFLIGHT, 0)->size -= 8;
+}
+
+/* What would be dropped is counted before it is, and only what is sound. */
+Test(bad_bytes, what_is_sealed_and_means_harm_is_refused_where_it_would_be_dropped)
+{
+    static const struct {
+        void (*make)(struct samples_desk *desk);
+        const char *says;
+    } rows[] = {
+        {long_section, "a part of node 'work' is not well-formed"},
+        {foreign_state, "a part of node 'work' is not well-formed"},
+        {short_state, "a part of node 'work' is not well-formed"},
+        {long_item, "what was in flight is not well-formed"},
+        {unknown_edge, "what was in flight is not well-formed"},
+        {cut_piece, "what was in flight is not well-formed"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        for (int may_drop = 0; may_drop < 2; may_drop++) {
+            struct samples_desk *desk = samples_desk(false);
+            struct rich_end end;
+            rows[i].make(desk);
+            samples_put(desk);
+            go_on(RICH_WORK_RENAMED, may_drop > 0, 0, &end);
+            cr_expect_eq(end.result, WEIR_DAMAGED, "%zu: %s", i, weir_result_name(end.result));
+            cr_expect(strstr(end.error.text, rows[i].says) != NULL, "%zu: %s", i, end.error.text);
+        }
+    exercised(2 * sizeof rows / sizeof rows[0]);
+}
+
+/* ---- values of an older version ---- */
+
+/* In some bytes more, each time others; or in a fixed size, that begins with what there was. */
+static enum weir_result grows(const void *config, uint32_t version, struct weir_bytes key,
+                              struct weir_bytes value, struct weir_migration *to,
+                              struct weir_error *error)
+{
+    static size_t more;
+    size_t fixed = config ? *(const size_t *)config : 0;
+    (void)version, (void)key, (void)error;
+    more = (more + 1) % 40;
+    void *room = weir_migrate_room(to, fixed > 0 ? fixed : value.size + more);
+    if (room != NULL)
+        memcpy(room, value.data, value.size);
+    return WEIR_OK;
+}
+
+static enum weir_result empties(const void *config, uint32_t version, struct weir_bytes key,
+                                struct weir_bytes value, struct weir_migration *to,
+                                struct weir_error *error)
+{
+    (void)config, (void)version, (void)key, (void)value, (void)error;
+    return weir_migrate_room(to, 0) != NULL ? WEIR_OK : WEIR_FAILED;
+}
+
+static enum weir_result drops(const void *config, uint32_t version, struct weir_bytes key,
+                              struct weir_bytes value, struct weir_migration *to,
+                              struct weir_error *error)
+{
+    (void)config, (void)version, (void)key, (void)value, (void)to, (void)error;
+    return WEIR_OK;
+}
+
+static enum weir_result asks_for_too_much(const void *config, uint32_t version,
+                                          struct weir_bytes key, struct weir_bytes value,
+                                          struct weir_migration *to, struct weir_error *error)
+{
+    (void)config, (void)version, (void)key, (void)value, (void)error;
+    cr_expect_null(weir_migrate_room(to, ((size_t)16 << 20) + 1));
+    return WEIR_OK;
+}
+
+static enum weir_result says_no(const void *config, uint32_t version, struct weir_bytes key,
+                                struct weir_bytes value, struct weir_migration *to,
+                                struct weir_error *error)
+{
+    (void)version, (void)key, (void)value, (void)to;
+    if (config != NULL)
+        snprintf(error->text, sizeof error->text, "no luck with %s", (const char *)config);
+    return WEIR_REFUSED;
+}
+
+/* With as many subtasks, and with others. */
+static void migrates(const struct weir_state *newer, enum weir_result result, const char *says)
+{
+    for (uint32_t parallelism = 0; parallelism < 4; parallelism += 3) {
+        struct rich_start start = {
+            .newer = newer, .parallelism = parallelism, .allocator = fuzz_memory(MEMORY)};
+        struct rich_end end;
+        samples_put(samples_desk(false));
+        rich_go_on(samples_store(false), &start, &end);
+        cr_expect_eq(end.result, result, "%s: %s: %s", newer->name, weir_result_name(end.result),
+                     end.error.text);
+        cr_expect(strstr(end.error.text, says) != NULL, "%s: %s", newer->name, end.error.text);
+        cr_expect(result != WEIR_OK || end.exact, "%s: it is not exact", newer->name);
+        cr_expect(end.left == 0 && fuzz_memory_taken() == 0, "%s: something is left", newer->name);
+    }
+}
+
+Test(bad_bytes, values_of_an_older_version_become_what_migrate_makes_of_them_or_it_says_why_not)
+{
+    static const size_t sixteen = 16, nine = 9;
+    const struct weir_state total = {WEIR_SIZED(struct weir_state), .name = "total", .version = 1,
+                                     .value_size = 16},
+                            words = {WEIR_SIZED(struct weir_state), .name = "words", .version = 1,
+                                     .kind = WEIR_STATE_MAP},
+                            trail = {WEIR_SIZED(struct weir_state), .name = "trail", .version = 1,
+                                     .kind = WEIR_STATE_LIST, .value_size = 8};
+    struct weir_state newer[] = {total, words, words, words, trail, total, words, words, words};
+    newer[0].migrate = grows, newer[0].migrate_config = &sixteen;
+    newer[1].migrate = grows;
+    newer[2].migrate = empties;
+    newer[3].migrate = drops;
+    for (size_t i = 0; i < 4; i++)
+        migrates(&newer[i], WEIR_OK, "");
+    newer[4].migrate = drops;
+    migrates(&newer[4], WEIR_INVALID, "migrate drops an element of a list");
+    newer[5].migrate = grows, newer[5].migrate_config = &nine;
+    migrates(&newer[5], WEIR_INVALID, "asked for room of a size that the state does not have");
+    newer[6].migrate = asks_for_too_much;
+    migrates(&newer[6], WEIR_INVALID, "asked for room of a size that the state does not have");
+    newer[7].migrate = says_no;
+    migrates(&newer[7], WEIR_REFUSED, "a value of version 0 can't become one of version 1");
+    newer[8].migrate = says_no, newer[8].migrate_config = "words";
+    migrates(&newer[8], WEIR_REFUSED, "can't become one of version 1: no luck with words");
 }

@@ -183,6 +183,18 @@ static size_t pack(unsigned char *frame, bool checksums, size_t content_size, un
     return LZ4F_compressFrame(frame, 4096, "hello hello", 11, &how);
 }
 
+/* Nothing of it is read. */
+Test(blob, more_than_the_limit_is_not_sealed)
+{
+    struct blob blob = {.kind = BLOB_STATE, .epoch = 1, .id = 1};
+    struct blob_buffer out = {0};
+    struct weir_error error = {0};
+    cr_assert_eq(blob_seal(&blob, (struct weir_bytes){"", BLOB_RAW_LIMIT + 1}, &out, NULL, &error),
+                 WEIR_TOO_LARGE);
+    cr_assert_not_null(strstr(error.text, "over the limit"), "%s", error.text);
+    cr_assert_null(out.data);
+}
+
 Test(blob, accepts_only_frames_that_weir_would_write)
 {
     unsigned char frame[8192];

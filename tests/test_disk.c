@@ -55,6 +55,18 @@ Test(disk, reads_what_was_written_and_stops_at_the_end)
     disk_close(file);
 }
 
+Test(disk, takes_no_place_that_a_file_can_not_have)
+{
+    char byte = 0;
+    int file = disk_open(at, "a", DISK_CREATE);
+    cr_expect_eq(disk_read(file, &byte, 1, (uint64_t)INT64_MAX + 1), -EINVAL);
+    cr_expect_eq(disk_write(file, &byte, 1, (uint64_t)INT64_MAX + 1), -EFBIG);
+    struct disk_status status;
+    cr_assert_eq(disk_status(file, &status), 0);
+    cr_expect_eq(status.size, 0);
+    disk_close(file);
+}
+
 Test(disk, follows_no_link_unless_asked)
 {
     scratch_write(scratch_join(scratch.path, "a"), "x", 1);

@@ -221,6 +221,66 @@ Test(format, what_declares_none_is_text_in_quotes_or_hex)
     refuses("hex", "616");
 }
 
+/* Somewhere short of its end, or in another order. */
+Test(format, values_that_are_cut_or_mixed_up_are_refused)
+{
+    static const char two[] = "{u8 a[2];\n\ti16 b_c}";
+    refuses(two, "{[1, 2], 3");
+    refuses(two, "{1, 2, 3}");
+    refuses(two, "{[1 2], 3}");
+    refuses(two, "{[1, 2, 3}");
+    refuses(two, "[1, 2], 3}");
+    refuses(two, "{a [1, 2], 3}");
+    refuses(two, "{a: [1, 2], b: 3}");
+    refuses("u16[2]", "[1, 2] 3");
+    refuses("u16[2]", "1, 2");
+    refuses("u16[2]", "");
+    refuses("utf8", "\\");
+    refuses("utf8", "\\x");
+    refuses("utf8", "\\x4");
+    refuses("utf8", "\\xg0");
+    refuses("utf8", "\\x0g");
+    refuses("utf8", "\\y00");
+    const unsigned char bytes[] = {1, 2, 3, 0};
+    shows("{u8 a[2];\n\ti16 b_c}", bytes, 4, "{a: [1, 2], b_c: 3}", "{\"a\":[1,2],\"b_c\":3}");
+    shows("{u8 a-b}", bytes, 1, "{a-b: 1}", "{\"a-b\":1}");
+}
+
+Test(format, a_struct_has_as_many_members_as_there_is_room_for)
+{
+    char text[16 * FORMAT_FIELDS + 32] = "{";
+    struct format format;
+    for (unsigned i = 0; i < FORMAT_FIELDS; i++)
+        snprintf(text + strlen(text), 16, "u8 a%u;", i);
+    size_t size = strlen(text);
+    snprintf(text + size, 16, "}");
+    cr_expect(format_read(&format, text));
+    cr_expect_eq(format.size, FORMAT_FIELDS);
+    snprintf(text + size, 16, "u8 b}");
+    cr_expect_not(format_read(&format, text));
+    cr_expect_eq(format.kind, FORMAT_NONE);
+}
+
+Test(format, digits_of_either_case_are_taken)
+{
+    shows("hex", "\xab\xcd", 2, "0xabcd", "{\"hex\":\"abcd\"}");
+    struct format utf8 = read_format("utf8"), hex = read_format("hex");
+    void *data;
+    size_t size;
+    cr_assert(format_parse(&utf8, "\\x4A\\x4a", &data, &size));
+    cr_expect(size == 2 && memcmp(data, "JJ", 2) == 0);
+    free(data);
+    cr_assert(format_parse(&hex, "0XABcd", &data, &size));
+    cr_expect(size == 2 && memcmp(data, "\xab\xcd", 2) == 0);
+    free(data);
+}
+
+Test(format, json_that_a_terminal_should_not_have_is_escaped)
+{
+    shows("json", "\"\xc2\x85\xc2\xa7\x7f\"", 7, "\"\\u0085\xc2\xa7\\u007f\"",
+          "\"\\u0085\\u00A7\x7f\"");
+}
+
 Test(format, what_is_no_format_is_refused)
 {
     static const char *const wrong[] = {"u63",

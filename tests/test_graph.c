@@ -221,6 +221,64 @@ Test(graph, edges_name_what_exists)
     refused("does not exist");
     weir_connect(graph, source("a"), sink("b", NULL, 0), (enum weir_routing)9);
     refused("does not exist");
+    weir_connect(graph, (weir_node){7}, sink("b", NULL, 0), WEIR_SPREAD);
+    refused("does not exist");
+    cr_expect_str_eq(graph_routing_text((enum weir_routing)9), "?");
+}
+
+Test(graph, nothing_and_what_is_gone_is_freed)
+{
+    struct weir_graph *none = NULL;
+    weir_graph_free(NULL);
+    weir_graph_free(&none);
+    cr_expect_null(none);
+}
+
+/* Each by itself: what a state can't be. */
+Test(graph, states_are_of_a_kind_a_clock_a_size_and_a_time)
+{
+    static const struct weir_state sound = {WEIR_SIZED(struct weir_state), .name = "s"};
+    struct weir_state wrong[] = {sound, sound, sound, sound, sound};
+    static const char *const says[] = {"is of no kind", "is of no kind", "over 292 years",
+                                       "can't be called", "values over 16 MiB"};
+    wrong[0].kind = (enum weir_state_kind)(WEIR_STATE_MAP + 1);
+    wrong[1].ttl_clock = (enum weir_timer)(WEIR_TIMER_CLOCK + 1);
+    wrong[2].ttl_ns = (uint64_t)INT64_MAX + 1;
+    wrong[3].name = GRAPH_TIMERS;
+    wrong[4].value_size = (16 << 20) + 1;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        sink("k", &wrong[i], 1);
+        refused(says[i]);
+    }
+    const struct weir_state twice[] = {sound, sound};
+    sink("k", twice, 2);
+    refused("state s is there twice");
+}
+
+static enum weir_result save_nothing(void *self, struct weir_context *context,
+                                     struct weir_saver *saver)
+{
+    (void)self, (void)context, (void)saver;
+    return WEIR_OK;
+}
+static enum weir_result wake(void *self, struct weir_context *context)
+{
+    (void)self, (void)context;
+    return WEIR_OK;
+}
+
+Test(graph, callbacks_that_go_together_or_never_are_told)
+{
+    struct weir_operator table = source_table;
+    struct weir_node_options options = {WEIR_SIZED(struct weir_node_options), .name = "n",
+                                        .table = &table};
+    table.save = save_nothing;
+    weir_graph_add(graph, &options);
+    refused("node n: it can save itself but not load");
+    table.save = NULL;
+    table.wake = wake;
+    weir_graph_add(graph, &options);
+    refused("node n is a source (it polls): it waits with weir_idle, not wake");
 }
 
 Test(graph, keyed_state_needs_by_key_on_every_edge)
@@ -271,6 +329,16 @@ Test(graph, limits)
     options.output_count = 65;
     weir_graph_add(graph, &options);
     refused("64");
+    options.output_count = 0;
+    options.inputs = names;
+    options.input_count = 65;
+    weir_graph_add(graph, &options);
+    refused("node a: at most");
+    options.input_count = 0;
+    options.state_count = 65;
+    options.name = NULL;
+    weir_graph_add(graph, &options);
+    refused("node : at most");
     struct weir_state large = {WEIR_SIZED(struct weir_state), .name = "s",
                                .value_size = (16 << 20) + 1};
     sink("k", &large, 1);

@@ -296,6 +296,109 @@ Test(handover, a_part_that_is_not_well_formed_is_damage)
     world_close(&world);
 }
 
+static unsigned char *grow_never(void *context, unsigned char *data, size_t size, size_t capacity)
+{
+    (void)context, (void)data, (void)size, (void)capacity;
+    return NULL;
+}
+
+Test(handover, a_part_that_has_no_memory_is_told)
+{
+    struct world world;
+    struct snapshot_writer writer = {.grow = grow_never};
+    struct weir_error error = {0};
+    world_open(&world, 2, 1);
+    world_map(&world);
+    cr_expect_eq(handover_write(&world.handover, 0, &writer, &error), WEIR_NO_MEMORY);
+    cr_expect_not_null(strstr(error.text, "a part handed over"), "%s", error.text);
+    world_close(&world);
+}
+
+static void add_operator(struct world *world, const char *name, uint32_t version)
+{
+    struct snapshot_writer *part = &world->parts[1];
+    snapshot_begin(part, SNAPSHOT_OPERATOR, 0);
+    snapshot_text(part, name);
+    snapshot_u32(part, version);
+    snapshot_u32(part, 0);
+    snapshot_end(part);
+}
+
+static void add_mark(struct world *world, uint32_t state, uint32_t end, uint32_t groups)
+{
+    const struct passed_mark mark = {0, end, groups, 7, true, {"key", 3}};
+    passed_mark_save(&mark, state, &world->parts[1]);
+}
+
+/* Each kind of section that can lie, in the second of two parts. */
+static void add_lie(struct world *world, size_t which)
+{
+    switch (which) {
+    case 0:
+        add(world, 1, SNAPSHOT_ITEM, 3, "7 bytes");
+        break;
+    case 1:
+        add(world, 1, SNAPSHOT_TIMER, 0, "short");
+        break;
+    case 2:
+        add(world, 1, SNAPSHOT_STATE, 1, "");
+        break;
+    case 3:
+        add(world, 1, SNAPSHOT_STATE, 0, "short");
+        break;
+    case 4:
+        add(world, 1, SNAPSHOT_SCAN, 0, "short");
+        break;
+    case 5:
+        add_mark(world, 0, 64, 64);
+        break;
+    case 6:
+        add_mark(world, 1, 64, GROUPS);
+        break;
+    case 7:
+        add_operator(world, "counts", 7);
+        break;
+    case 8:
+        add_operator(world, "Count", 7);
+        break;
+    case 9:
+        add_operator(world, "count", 8);
+        break;
+    default:
+        add(world, 1, SNAPSHOT_OPERATOR, 0, "short");
+        break;
+    }
+}
+
+Test(handover, whatever_lies_in_a_part_is_named_with_its_subtask)
+{
+    static const char *const says[] = {"without its key's hash",
+                                       "a timer is not well-formed",
+                                       "a state that is not in the manifest",
+                                       "a scan's place is not well-formed",
+                                       "a mark of a scan is not well-formed",
+                                       "a mark of a scan is not well-formed",
+                                       "a state that is not in the manifest",
+                                       "it is another node's",
+                                       "it is another node's",
+                                       "it is another node's",
+                                       "it is another node's"};
+    for (size_t i = 0; i < sizeof says / sizeof says[0]; i++) {
+        struct world world;
+        struct snapshot_writer writer = {.grow = grow};
+        struct weir_error error = {0};
+        world_open(&world, 2, 1);
+        add_lie(&world, i);
+        world_map(&world);
+        world.handover.timers_shared = true;
+        cr_expect_eq(handover_write(&world.handover, 0, &writer, &error), WEIR_DAMAGED, "%zu", i);
+        cr_expect(strstr(error.text, "count[1]") && strstr(error.text, says[i]), "%zu: %s", i,
+                  error.text);
+        free(writer.data);
+        world_close(&world);
+    }
+}
+
 /* ------------------------------------------------------------------------------- scans -- */
 
 static void add_state(struct world *world, uint32_t subtask, const struct state *state)

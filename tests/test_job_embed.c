@@ -62,6 +62,16 @@ CHANGE(id_without_store, restore = WEIR_RESTORE_ID; options->restore_id = 3)
 CHANGE(id_zero, restore = WEIR_RESTORE_ID; options->store = scratch.path)
 CHANGE(odd_restore, restore = (enum weir_restore)9)
 CHANGE(past_timeout, timeout_ns = -1)
+CHANGE(past_pause, min_pause_ns = -1)
+CHANGE(path_without_one, restore = WEIR_RESTORE_PATH; options->store = scratch.path)
+CHANGE(path_of_nothing, restore = WEIR_RESTORE_PATH; options->store = scratch.path;
+       options->restore_path = "")
+CHANGE(path_without_store, restore = WEIR_RESTORE_PATH; options->restore_path = scratch.path)
+CHANGE(odd_mode, mode = (enum weir_mode)3)
+CHANGE(past_alignment, alignment_max_ns = -1)
+CHANGE(many_rounds, rounds_at_once = 9)
+CHANGE(many_groups, key_groups = 32769)
+CHANGE(scratch_nowhere, scratch = ""; options->store = scratch.path)
 CHANGE(scratch_for_nothing, scratch = scratch.path)
 
 Test(job_embed, options_out_of_range_are_refused_by_name)
@@ -77,6 +87,15 @@ Test(job_embed, options_out_of_range_are_refused_by_name)
     refused(id_zero, "restore_id");
     refused(odd_restore, "restore");
     refused(past_timeout, "timeout_ns");
+    refused(past_pause, "min_pause_ns");
+    refused(path_without_one, "restore_path: the directory of a savepoint");
+    refused(path_of_nothing, "restore_path: the directory of a savepoint");
+    refused(path_without_store, "and a store, for what comes after it");
+    refused(odd_mode, "mode: adaptive, aligned or unaligned");
+    refused(past_alignment, "alignment_max_ns");
+    refused(many_rounds, "rounds_at_once: 1 to 8");
+    refused(many_groups, "key_groups: 1 to 32768");
+    refused(scratch_nowhere, "scratch: it names no directory");
     refused(scratch_for_nothing, "job option scratch: ");
 }
 

@@ -246,6 +246,294 @@ Test(job_keyed, what_a_state_can_not_do_fails_the_run_with_its_name_and_the_func
     }
 }
 
+/* --- what is too large, or somebody else's ------------------------------------------------ */
+
+/* Of what no key and no kind of timer may be. */
+static char giant_data[(16 << 20) + 1];
+static const struct weir_bytes giant = {giant_data, sizeof giant_data};
+static const struct weir_bytes eight = {"8 bytes.", 8};
+
+static void giant_cell(struct weir_context *context, const struct weir_bytes *key)
+{
+    (void)key;
+    cr_expect_null(weir_cell(context, 0, &giant));
+}
+
+static void giant_put(struct weir_context *context, const struct weir_bytes *key)
+{
+    (void)key;
+    cr_expect_eq(weir_put(context, 0, &giant, eight), WEIR_TOO_LARGE);
+}
+
+static void giant_map_cell(struct weir_context *context, const struct weir_bytes *key)
+{
+    cr_expect_null(weir_map_cell(context, 1, key, giant));
+}
+
+static void giant_map_put(struct weir_context *context, const struct weir_bytes *key)
+{
+    cr_expect_eq(weir_map_put(context, 1, key, giant, eight), WEIR_TOO_LARGE);
+}
+
+static void giant_map_remove(struct weir_context *context, const struct weir_bytes *key)
+{
+    cr_expect_not(weir_map_remove(context, 1, key, giant));
+}
+
+static void giant_list_append(struct weir_context *context, const struct weir_bytes *key)
+{
+    (void)key;
+    cr_expect_eq(weir_list_append(context, 2, &giant, eight), WEIR_TOO_LARGE);
+}
+
+static void giant_list_put(struct weir_context *context, const struct weir_bytes *key)
+{
+    (void)key;
+    cr_expect_not(weir_list_put(context, 2, &giant, 0, eight));
+}
+
+static void giant_list_truncate(struct weir_context *context, const struct weir_bytes *key)
+{
+    (void)key;
+    weir_list_truncate(context, 2, &giant, 0);
+}
+
+static void giant_timer(struct weir_context *context, const struct weir_bytes *key)
+{
+    (void)key;
+    cr_expect_eq(weir_timer_set_key(context, WEIR_TIMER_EVENT, &giant, 1, 1), WEIR_TOO_LARGE);
+}
+
+static void giant_timer_cancel(struct weir_context *context, const struct weir_bytes *key)
+{
+    (void)key;
+    cr_expect_not(weir_timer_cancel_key(context, WEIR_TIMER_EVENT, &giant, 1, 1));
+}
+
+static void odd_timer(struct weir_context *context, const struct weir_bytes *key)
+{
+    cr_expect_eq(weir_timer_set_key(context, (enum weir_timer)7, key, 1, 1), WEIR_INVALID);
+    cr_expect_not(weir_timer_cancel_key(context, (enum weir_timer)7, key, 1, 1));
+}
+
+/* What is only read is not there; and neither is an element behind the end. */
+static void giant_reads(struct weir_context *context, const struct weir_bytes *key)
+{
+    struct weir_bytes value;
+    bool found =
+        weir_get(context, 0, &giant, &value) || weir_map_get(context, 1, key, giant, &value) ||
+        weir_list_get(context, 2, &giant, 0, &value) || weir_list_count(context, 2, &giant) > 0 ||
+        weir_list_get(context, 2, key, 0, &value) || weir_list_put(context, 2, key, 0, eight) ||
+        weir_remove(context, 0, key) || weir_map_remove(context, 1, key, eight);
+    weir_fail(context, WEIR_OK, found ? "something is there" : "nothing is there");
+}
+
+static void fails_with(const struct misuse *misuse, enum weir_result code, uint32_t parallelism)
+{
+    static const struct weir_state states[] = {
+        {WEIR_SIZED(struct weir_state), .name = "plain", .value_size = 8},
+        {WEIR_SIZED(struct weir_state), .name = "maps", .value_size = 8, .kind = WEIR_STATE_MAP},
+        {WEIR_SIZED(struct weir_state), .name = "lists", .value_size = 8, .kind = WEIR_STATE_LIST},
+    };
+    struct weir_operator table = misuse_table;
+    struct flow flow;
+    table.key_timer = desk_timer;
+    flow_init(&flow);
+    weir_node source = numbers(&flow, 100, 50, 0);
+    weir_node node = add(&flow, &table, misuse, states, 3, parallelism);
+    weir_connect(flow.graph, source, node, WEIR_BY_KEY);
+    flow_run(&flow, WEIR_OUTCOME_FAILED);
+    cr_expect_eq(flow.error.code, code, "%s", flow.error.text);
+    cr_expect_not_null(strstr(flow.error.text, misuse->text), "%s", flow.error.text);
+    cr_expect_not_null(strstr(flow.error.text, misuse->also), "%s", flow.error.text);
+    flow_free(&flow);
+}
+
+Test(job_keyed, what_is_over_the_limits_fails_the_run_with_its_size_or_is_not_there)
+{
+    static const struct {
+        struct misuse of;
+        enum weir_result code;
+    } cases[] = {
+        {{giant_cell, "state plain has no cell", "16777217 bytes"}, WEIR_NO_MEMORY},
+        {{giant_put, "state plain: a key of 16777217", "a value of 8 bytes"}, WEIR_TOO_LARGE},
+        {{giant_map_cell, "state maps has no cell", "a sub key of 16777217"}, WEIR_NO_MEMORY},
+        {{giant_map_put, "weir_map_put", "state maps"}, WEIR_TOO_LARGE},
+        {{giant_map_remove, "weir_map_remove", "state maps"}, WEIR_TOO_LARGE},
+        {{giant_list_append, "weir_list_append", "state lists"}, WEIR_TOO_LARGE},
+        {{giant_list_put, "weir_list_put", "state lists"}, WEIR_TOO_LARGE},
+        {{giant_list_truncate, "weir_list_truncate", "state lists"}, WEIR_TOO_LARGE},
+        {{giant_timer, "a timer of a key of", "16777217 bytes"}, WEIR_TOO_LARGE},
+        {{giant_timer_cancel, "a timer of a key of", "16777217 bytes"}, WEIR_TOO_LARGE},
+        {{odd_timer, "it uses a timer of a key", "of an unknown kind"}, WEIR_INVALID},
+        {{giant_reads, "keyed[0]", "nothing is there"}, WEIR_FAILED},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        fails_with(&cases[i].of, cases[i].code, 1);
+}
+
+static void foreign_cell(struct weir_context *context, const struct weir_bytes *key)
+{
+    (void)key;
+    weir_cell(context, 0, &eight);
+}
+
+static void foreign_get(struct weir_context *context, const struct weir_bytes *key)
+{
+    struct weir_bytes value;
+    (void)key;
+    weir_get(context, 0, &eight, &value);
+}
+
+static void foreign_put(struct weir_context *context, const struct weir_bytes *key)
+{
+    (void)key;
+    weir_put(context, 0, &eight, eight);
+}
+
+static void foreign_remove(struct weir_context *context, const struct weir_bytes *key)
+{
+    (void)key;
+    weir_remove(context, 0, &eight);
+}
+
+static void foreign_map(struct weir_context *context, const struct weir_bytes *key)
+{
+    struct weir_bytes sub, value;
+    (void)key;
+    weir_map_next(context, 1, &eight, NULL, &sub, &value);
+}
+
+static void foreign_list(struct weir_context *context, const struct weir_bytes *key)
+{
+    (void)key;
+    weir_list_count(context, 2, &eight);
+}
+
+static void foreign_timer(struct weir_context *context, const struct weir_bytes *key)
+{
+    (void)key;
+    weir_timer_set_key(context, WEIR_TIMER_CLOCK, &eight, INT64_MAX, 1);
+}
+
+/* Both subtasks use one key; the one that does not have it fails. */
+Test(job_keyed, a_key_that_belongs_to_another_subtask_fails_the_run_and_names_it)
+{
+    static void (*const uses[])(struct weir_context * context, const struct weir_bytes *key) = {
+        foreign_cell, foreign_get,  foreign_put,  foreign_remove,
+        foreign_map,  foreign_list, foreign_timer};
+    for (size_t i = 0; i < sizeof uses / sizeof *uses; i++) {
+        const struct misuse misuse = {uses[i], "of a key that belongs to subtask", "keyed["};
+        fails_with(&misuse, WEIR_INVALID, 2);
+    }
+}
+
+/* --- cells of many records ---------------------------------------------------------------- */
+
+static atomic_uint other_cells;
+
+static void compare_cells(struct weir_context *context, unsigned state,
+                          const struct weir_record *records, size_t count)
+{
+    void *const *cells = weir_cells(context, state, records, count);
+    void *copy[256]; /* theirs are valid until the next call */
+    for (size_t i = 0; cells && i < count && i < 256; i++)
+        copy[i] = cells[i];
+    for (size_t i = 0; cells && i < count && i < 256; i++) {
+        uint64_t *cell = weir_cell(context, state, &records[i].key);
+        atomic_fetch_add(&other_cells, cell != copy[i]);
+        ++*cell;
+    }
+}
+
+/* Each state is asked for all of them, or for a half. */
+static size_t many_cells(void *self, struct weir_context *context, unsigned input,
+                         const struct weir_record *records, size_t count)
+{
+    size_t half = count / 2;
+    (void)self, (void)input;
+    count = count < 256 ? count : 256;
+    compare_cells(context, 0, records, count);
+    compare_cells(context, 1, records + half, count - half);
+    if (half > 0)
+        compare_cells(context, 1, records, half);
+    compare_cells(context, 2, records, count);
+    compare_cells(context, 0, records + count - 1, 1);
+    for (size_t i = 0; i < count; i++)
+        weir_emit(context, 0, &records[i]);
+    return count;
+}
+
+Test(job_keyed, the_cells_of_many_are_those_of_each_in_every_state)
+{
+    static const struct weir_operator table = {WEIR_SIZED(struct weir_operator), .kind = "cells",
+                                               .process_many = many_cells};
+    static const struct weir_state states[] = {
+        {WEIR_SIZED(struct weir_state), .name = "first", .value_size = 8},
+        {WEIR_SIZED(struct weir_state), .name = "second", .value_size = 16},
+        {WEIR_SIZED(struct weir_state), .name = "expires", .value_size = 8, .ttl_ns = 1000},
+    };
+    struct flow flow;
+    struct ledger ledger;
+    ledger_init(&ledger, 5000);
+    flow_init(&flow);
+    other_cells = 0;
+    weir_node node = add(&flow, &table, NULL, states, 3, 2);
+    weir_connect(flow.graph, numbers(&flow, 5000, 300, 0), node, WEIR_BY_KEY);
+    weir_connect(flow.graph, node, ledger_sink(flow.graph, "sink", &ledger, 1), WEIR_SPREAD);
+    flow_finish(&flow);
+    ledger_is(&ledger, 5000, 1);
+    cr_expect_eq(other_cells, 0);
+    flow_free(&flow);
+    ledger_free(&ledger);
+}
+
+static size_t beyond(void *self, struct weir_context *context, unsigned input,
+                     const struct weir_record *records, size_t count)
+{
+    const unsigned which = *(const unsigned *)*(void **)self;
+    const char *within = (const char *)records + 8;
+    (void)input;
+    const struct weir_record *odd;
+    memcpy(&odd, &within, sizeof odd);
+    void *const *cells = which == 0   ? weir_cells(context, 0, records, count + 1)
+                         : which == 1 ? weir_cells(context, 0, records + count, 1)
+                         : which == 2 ? weir_cells(context, 0, odd, 1)
+                         : which == 3 ? weir_cells(context, 1, records, count)
+                                      : weir_cells(context, 2, records, count);
+    cr_expect_null(cells);
+    return count;
+}
+
+Test(job_keyed, the_cells_of_other_records_and_states_fail_the_run)
+{
+    static const struct weir_operator table = {WEIR_SIZED(struct weir_operator), .kind = "beyond",
+                                               .self_size = sizeof(void *), .open = misuse_open,
+                                               .process_many = beyond};
+    static const struct weir_state states[] = {
+        {WEIR_SIZED(struct weir_state), .name = "cells", .value_size = 8},
+        {WEIR_SIZED(struct weir_state), .name = "texts"},
+        {WEIR_SIZED(struct weir_state), .name = "maps", .value_size = 8, .kind = WEIR_STATE_MAP},
+    };
+    static const char *const says[] = {
+        "weir_cells takes records that process_many was given",
+        "weir_cells takes records that process_many was given",
+        "weir_cells takes records that process_many was given",
+        "state texts has values of any size",
+        "it calls weir_cells with state maps, whose kind is map",
+    };
+    for (unsigned i = 0; i < sizeof says / sizeof *says; i++) {
+        struct flow flow;
+        flow_init(&flow);
+        weir_node node = add(&flow, &table, &i, states, 3, 1);
+        weir_connect(flow.graph, numbers(&flow, 100, 10, 0), node, WEIR_BY_KEY);
+        flow_run(&flow, WEIR_OUTCOME_FAILED);
+        cr_expect_eq(flow.error.code, WEIR_INVALID);
+        cr_expect_not_null(strstr(flow.error.text, says[i]), "%s", flow.error.text);
+        flow_free(&flow);
+    }
+}
+
 static enum weir_result nothing(void *self, struct weir_context *context, enum weir_timer kind,
                                 const struct weir_bytes *key, int64_t time, uint64_t tag)
 {

@@ -396,6 +396,12 @@ Test(manifest, a_seal_does_not_make_nonsense_true)
         {"\"last_task\": 1", "\"last_task\": -2"},
         {"\"last_task\": 1", "\"last_task\": 4294967295"},
         {"\"last_task\": 1", "\"last_task\": null"},
+        {"\"last_task\": 1", "\"other\": 1"},
+        {"\"kind\": \"value\"", "\"kind\": 0"},
+        {"\"kind\": \"value\"", "\"kind\": \"heap\""},
+        {"\"expires\": false", "\"expires\": false},{\"name\": \"total\", \"format\": \"\", "
+                               "\"version\": 1, \"value_size\": 8, \"kind\": \"value\", "
+                               "\"expires\": false"}, /* the same name again */
         {"\"feedback\": false", "\"feedback\": 0"},
         {"\"feedback\": false", "\"other\": false"},
         {"\"inflight\": []", "\"inflight\": {}"},
@@ -519,6 +525,12 @@ Test(manifest, deep_and_wide_json_is_refused)
     cr_assert_eq(parse_sealed(body, depth, &error), WEIR_DAMAGED);
     cr_assert_eq(parse_sealed("[1", 2, &error), WEIR_DAMAGED);
     cr_assert_eq(parse_sealed("{}", 2, &error), WEIR_DAMAGED);
+    for (const char *wide = "{[,"; *wide != 0; wide++) { /* M3: each by itself */
+        memset(body, ' ', depth);
+        memset(body, *wide, depth / 5);
+        cr_assert_eq(parse_sealed(body, depth, &error), WEIR_DAMAGED);
+        cr_assert_not_null(strstr(error.text, "which no manifest has"), "%s", error.text);
+    }
     free(body);
     cr_assert_eq(parse(text, MANIFEST_LIMIT + 1, &error), WEIR_DAMAGED, "over the limit");
 }
@@ -604,6 +616,60 @@ Test(manifest, refuses_to_print_state_that_could_not_be_read)
                      i);
         cr_assert_not_null(strstr(error.text, "\"state\""), "%s", error.text);
     }
+    manifest_free(&manifest);
+}
+
+Test(manifest, refuses_to_print_a_segment_that_could_not_be_read)
+{
+    const struct manifest_blob single = {{BLOB_STATE, 1, 9, 5, 1000, 360, 1}, 2, 4, 4096, 0, 1};
+    const struct manifest_blob list = {{BLOB_LIST, 1, 9, 5, 144, 99, 1}, 2, 4, 4096, 0, 1};
+    const struct manifest_blob one = {{BLOB_LIST, 1, 9, 5, 48, 99, 1}, 2, 4, 4096, 0, 1};
+    const uint64_t large = (uint64_t)INT64_MAX + 1, most = 65537;
+    struct manifest_blob many = list;
+    many.blob.raw_size = most * 48;
+    const struct manifest_segment wrong[] = {
+        {single, 0, 2, 4, 1000, 360}, {single, 0, 1, 3, 1000, 360}, {single, 4096, 1, 4, 1000, 360},
+        {one, 0, 1, 4, 1000, 360},    {many, 0, most, 4, 1000, 9},  {list, 0, 3, 5, 1000, 9},
+        {list, 0, 3, 0, 1000, 9},     {list, 0, 3, 4, large, 9},    {list, 0, 3, 4, 1000, large},
+    };
+    struct manifest manifest;
+    struct weir_error error;
+    char *other;
+    size_t other_size;
+    sample_manifest(&manifest, 3, 7);
+    sample_add_segment(&manifest.tasks[2], &(struct manifest_segment){list, 0, 3, 4, 1000, 360});
+    cr_assert_eq(manifest_print(&manifest, &other, &other_size, &error), WEIR_OK, "%s", error.text);
+    memory_release(NULL, other);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        manifest.tasks[2].state[0] = wrong[i];
+        cr_assert_eq(manifest_print(&manifest, &other, &other_size, &error), WEIR_INVALID, "%zu",
+                     i);
+        cr_assert_not_null(strstr(error.text, "\"state\""), "%s", error.text);
+    }
+    manifest_free(&manifest);
+}
+
+Test(manifest, refuses_to_print_what_is_no_name_or_is_too_much)
+{
+    struct manifest manifest;
+    struct weir_error error;
+    char *other;
+    size_t other_size;
+    sample_manifest(&manifest, 3, 7);
+    memory_release(NULL, manifest.job);
+    manifest.job = sample_text("../words");
+    cr_assert_eq(manifest_print(&manifest, &other, &other_size, &error), WEIR_INVALID);
+    cr_assert_not_null(strstr(error.text, "\"job\""), "%s", error.text);
+    strcpy(manifest.job, "words");
+    memory_release(NULL, manifest.reason);
+    manifest.reason = memory_take(NULL, MANIFEST_LIMIT + 1);
+    memset(manifest.reason, 'x', MANIFEST_LIMIT);
+    manifest.reason[MANIFEST_LIMIT] = 0;
+    cr_assert_eq(manifest_print(&manifest, &other, &other_size, &error), WEIR_TOO_LARGE);
+    cr_assert_not_null(strstr(error.text, "the limit is 16777216"), "%s", error.text);
+    manifest.reason[MANIFEST_LIMIT - size] = 0; /* as the rest has less than the sample's text */
+    cr_assert_eq(manifest_print(&manifest, &other, &other_size, &error), WEIR_OK, "%s", error.text);
+    memory_release(NULL, other);
     manifest_free(&manifest);
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "mapping.h"
+#include "state.h"
 
 #define MOST 9u /* subtasks tried */
 
@@ -277,6 +278,9 @@ static const struct {
     {{"'total'", "8 bytes and has 16", "migrate"}, true, false},
     {{"'lines'", "parallelism 2 and has 4", "it reads one stream"}, false, true},
     {{"128 key groups", "64", "--restore none"}, false, false},
+    {{"'total'", "was a value and is a map", "call it otherwise"}, true, false},
+    {{"'total'", "was a value and is a value with a time to live", "otherwise"}, true, false},
+    {{"'last'", "was a value with a time to live and is a list", "otherwise"}, true, false},
 };
 
 static void change(struct sample *now, size_t what)
@@ -289,8 +293,14 @@ static void change(struct sample *now, size_t what)
         now->states[0].value_size = 16;
     else if (what == 3)
         now->nodes[0].parallelism = 4;
-    else
+    else if (what == 4)
         now->graph.key_groups = 64;
+    else if (what == 5)
+        now->states[0].kind = STATE_MAP;
+    else if (what == 6)
+        now->states[0].expires = true;
+    else
+        now->states[1].kind = STATE_LIST;
 }
 
 Test(mapping, what_does_not_fit_is_named_with_what_to_do)
@@ -300,6 +310,7 @@ Test(mapping, what_does_not_fit_is_named_with_what_to_do)
         struct weir_error error = {0};
         make(&then);
         make(&now);
+        then.states[1].expires = what == 7;
         change(&now, what);
         struct mapping_traits traits[3] = {
             {problems[what].fixed ? "it reads one stream" : NULL, NULL},

@@ -162,3 +162,20 @@ Test(operator_item, a_text_must_fit_and_have_no_zero)
         cr_expect_eq(weir_load_failed(&loader), i > 0);
     }
 }
+
+Test(operator_item, a_text_of_nothing_is_one)
+{
+    char text[1] = {'x'};
+    weir_save_begin(&saved, WEIR_ITEM_SPLIT);
+    weir_save_text(&saved, "");
+    weir_save_u32(&saved, 100);
+    weir_save_end(&saved);
+    cr_assert(weir_load_item(&loader, NULL));
+    cr_expect(weir_load_text(&loader, text, sizeof text));
+    cr_expect_str_eq(text, "");
+    cr_expect_not(weir_load_text(&loader, text, sizeof text));
+    cr_expect(strstr(loader.item.failed, "100 bytes are expected there, and 0 are left"), "%s",
+              loader.item.failed);
+    cr_expect_not(weir_load_text(&loader, text, sizeof text)); /* and once more */
+    cr_expect_not(weir_load_item(&loader, NULL));
+}

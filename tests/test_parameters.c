@@ -195,6 +195,81 @@ Test(parameters, find_the_programs_own_mistakes)
            "a type that does not exist");
 }
 
+Test(parameters, are_not_more_than_there_is_room_for)
+{
+    struct weir_parameter many[PARAMETERS_LIMIT + 2] = {0};
+    char names[PARAMETERS_LIMIT + 1][8];
+
+    for (unsigned i = 0; i <= PARAMETERS_LIMIT; i++) {
+        snprintf(names[i], sizeof names[i], "p%u", i);
+        many[i] = (struct weir_parameter){names[i], WEIR_TEXT, "", NULL, NULL};
+    }
+    cr_expect_eq(parameters_begin(&parameters, many, &error), WEIR_INVALID);
+    cr_expect_not_null(strstr(error.text, "declares more than"), "%s", error.text);
+    many[PARAMETERS_LIMIT].name = NULL;
+    cr_expect_eq(parameters_begin(&parameters, many, &error), WEIR_OK, "%s", error.text);
+    faulty(&(struct weir_parameter){"", WEIR_TEXT, "", NULL, NULL}, "names are of letters");
+}
+
+Test(parameters, tell_an_unknown_name_of_those_there_are)
+{
+    static const struct weir_parameter none[] = {{0}};
+
+    refused("quite_another", "1", "unknown parameter; --help lists them");
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(parameters_begin(&parameters, i ? none : NULL, &error), WEIR_OK);
+        cr_expect_eq(parameters_set(&parameters, PARAMETERS_LINE, "rate", 4, "1", &error),
+                     WEIR_INVALID);
+        cr_expect_str_eq(error.text, "--set rate: this program has no parameters");
+    }
+}
+
+/* All of them are named at once, as far as there is room. */
+Test(parameters, that_are_required_are_asked_for_by_name)
+{
+    char names[30][24];
+    struct weir_parameter list[31] = {{"path", WEIR_TEXT, NULL, "where it is", NULL},
+                                      {"rate", WEIR_COUNT, NULL, NULL, NULL}};
+
+    cr_assert_eq(parameters_begin(&parameters, list, &error), WEIR_OK, "%s", error.text);
+    cr_expect_str_eq(weir_parameter_text(&parameters, "path"), "");
+    cr_expect_eq(parameters_set(&parameters, PARAMETERS_LINE, "path", 4, "", &error), WEIR_INVALID);
+    cr_expect_str_eq(error.text, "--set path: the value is empty");
+    cr_expect_eq(parameters_set(&parameters, PARAMETERS_FILE, "path", 4, NULL, &error),
+                 WEIR_INVALID);
+    cr_expect_str_eq(error.text, "--set path has no value: say --set path=VALUE");
+    cr_assert_eq(parameters_begin(&parameters, list, &error), WEIR_OK);
+    cr_expect_eq(parameters_end(&parameters, &error), WEIR_INVALID);
+    cr_expect_str_eq(error.text,
+                     "missing: --set path=... (where it is) and --set rate=... (required)");
+    for (size_t i = 2; i < 30; i++) {
+        snprintf(names[i], sizeof names[i], "a_long_name_of_it_%zu", i);
+        list[i] = (struct weir_parameter){names[i], WEIR_TEXT, NULL, "what it is for", NULL};
+    }
+    cr_assert_eq(parameters_begin(&parameters, list, &error), WEIR_OK);
+    cr_expect_eq(parameters_end(&parameters, &error), WEIR_INVALID);
+    cr_expect_null(strstr(error.text, "a_long_name_of_it_29"), "%s", error.text);
+}
+
+Test(parameters, are_listed_with_what_they_lack)
+{
+    const struct weir_parameter list[] = {
+        {"needed", WEIR_TEXT, NULL, NULL, NULL},
+        {"a_name_that_is_too_long_for_any_column", WEIR_TEXT, "", "odd", NULL},
+        {0}};
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+
+    parameters_print(list, out);
+    parameters_print(NULL, out);
+    fclose(out);
+    cr_expect_not_null(strstr(text, "required"), "%s", text);
+    cr_expect_not_null(strstr(text, "\"\""), "%s", text);
+    cr_expect_leq(strstr(text, "TYPE") - text, 30, "%s", text);
+    free(text);
+}
+
 Test(parameters, are_listed_in_columns)
 {
     char *text = NULL;

@@ -500,6 +500,34 @@ Test(plan, broadcast_channels_alone_are_aligned_only_in_a_loop_too)
     cr_expect_eq(channel_of(2)->loop, 1);
 }
 
+/* Each of these is fed as the name says. What comes along a forward edge was dealt before it. */
+Test(plan, dealt_by_key_is_what_every_edge_deals_by_key_or_brings_along)
+{
+    weir_node a = numbers("a", 2), spread = node("spread", 2), key = node("key", 2),
+              along = node("along", 2), both = node("both", 2), mixed = node("mixed", 2),
+              bare = node("bare", 2), loop = node("loop", 2), round = node("round", 2);
+    weir_connect(graph, a, spread, WEIR_SPREAD);
+    weir_connect(graph, a, key, WEIR_BY_KEY);
+    weir_connect(graph, key, along, WEIR_FORWARD);
+    weir_connect(graph, along, both, WEIR_FORWARD);
+    weir_connect(graph, a, both, WEIR_BY_KEY);
+    weir_connect(graph, a, mixed, WEIR_BY_KEY);
+    weir_connect(graph, key, mixed, WEIR_BROADCAST);
+    weir_connect(graph, spread, bare, WEIR_FORWARD);
+    weir_connect(graph, key, loop, WEIR_FORWARD);
+    weir_connect(graph, loop, round, WEIR_FORWARD);
+    weir_feedback(graph, round, loop, WEIR_FORWARD);
+    make(1);
+    const weir_node yes[] = {key, along, both}, no[] = {a, spread, mixed, bare};
+    for (size_t i = 0; i < sizeof yes / sizeof *yes; i++)
+        cr_expect(plan_dealt_by_key(graph, yes[i].index), "node %u", yes[i].index);
+    for (size_t i = 0; i < sizeof no / sizeof *no; i++)
+        cr_expect_not(plan_dealt_by_key(graph, no[i].index), "node %u", no[i].index);
+    /* A cycle of forward edges alone comes to an end, and is on the safe side. */
+    cr_expect_not(plan_dealt_by_key(graph, loop.index));
+    cr_expect_not(plan_dealt_by_key(graph, round.index));
+}
+
 Test(plan, a_forward_edge_that_leads_back_needs_equal_parallelism)
 {
     weir_node a = numbers("a", 1), b = node("b", 2), c = node("c", 3);

@@ -237,3 +237,26 @@ Test(rehash, without_memory_it_says_so)
     }
     cr_assert_eq(result, WEIR_OK);
 }
+
+/* ---- the table of old channels, refused memory ---- */
+
+Test(rehash, a_channel_that_has_no_memory_is_found_later_and_the_others_stay)
+{
+    struct scarce scarce = {0};
+    struct weir_allocator allocator = {take_some, give_back, &scarce};
+    struct rehash_table table = {.allocator = &allocator};
+    for (uint32_t from = 0; from < 300; from++) {
+        struct rehash_channel *channel = NULL;
+        for (uint32_t left = 0; channel == NULL && left < 4; left++) {
+            scarce.left = left;
+            channel = rehash_find(&table, 1, 0, from, 2);
+        }
+        cr_assert_not_null(channel, "%u", from);
+        cr_assert_eq(channel->number, from);
+        for (uint32_t old = 0; old < from; old += 37) {
+            scarce.left = 4;
+            cr_assert_eq(rehash_find(&table, 1, 0, old, 2)->number, old);
+        }
+    }
+    rehash_forget(&table);
+}

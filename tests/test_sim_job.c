@@ -6,7 +6,8 @@
  * weir to test these tests are found by them.
  *
  *   WEIR_SIM_SEEDS=N   how many seeds of random lives, each lived twice (tests/sim/run --seeds N);
- *                      240, or with WEIR_TEST_SHARE a part, and then no planted bugs
+ *                      240, or with WEIR_TEST_SHARE a part, and then no planted bugs; without it
+ *                      each third of them is lived twice
  *   WEIR_SIM_FIRST=S   the first of them
  *   WEIR_TEST_SEED=S   that one alone, told at length
  *   WEIR_SIM_LIFE=...  what else a life is to be: see sim_plan.h
@@ -84,10 +85,17 @@ static void read_options(struct sim_plan *plan)
         cr_assert_fail("WEIR_SIM_LIFE: %s", why);
 }
 
-static bool live(const struct sim_plan *plan, struct sim_result *result)
+/* Memory that nobody has written, and an order that nobody has given, are seen in any life: in the
+ * few that are lived at every occasion some are enough. */
+static bool is_lived_twice(uint64_t seed)
+{
+    return getenv("WEIR_SIM_SEEDS") != NULL || seed % 3 == 0;
+}
+
+static bool live(const struct sim_plan *plan, bool twice, struct sim_result *result)
 {
     name_life(plan);
-    if (sim_job_live_twice(plan, result))
+    if (twice ? sim_job_live_twice(plan, result) : sim_job_live_planted(plan, result))
         return true;
     fprintf(stderr, "sim: seed %" PRIu64 ": %s\n%s", plan->seed, result->failure, replay);
     return false;
@@ -112,12 +120,12 @@ struct tally {
     uint32_t had[SIM_CONDITIONS]; /* lives */
 };
 
-static void live_and_count(struct tally *tally, const struct sim_plan *plan)
+static void live_and_count(struct tally *tally, const struct sim_plan *plan, bool twice)
 {
     struct sim_result result;
     double began = seconds(), took;
 
-    tally->failed += !live(plan, &result);
+    tally->failed += !live(plan, twice, &result);
     took = seconds() - began;
     sim_result_add(&tally->total, &result);
     tally->lives++;
@@ -135,12 +143,12 @@ static void print_tally(const struct tally *tally)
     const struct sim_result *total = &tally->total;
     const struct sim_network_counts *network = &total->network;
 
-    printf("figure: %" PRIu64 " simulated lives of random jobs, each lived twice the same way: %u "
+    printf("figure: %" PRIu64 " simulated lives of random jobs, some lived twice the same way: %u "
            "runs, %u checkpoints, %u aborted rounds, %" PRIu64 " events (hash %016" PRIx64
            "), %.0f virtual seconds, in %.1f s of processor time\n",
            tally->lives, total->runs, total->commits, total->aborts, total->events, total->hash,
            (double)total->virtual_ns / 1e9, tally->took);
-    printf("figure: the slowest life took %.2f s twice (seed %" PRIu64 "), the average %.3f s\n",
+    printf("figure: the slowest life took %.2f s (seed %" PRIu64 "), the average %.3f s\n",
            tally->slowest, tally->slowest_seed, tally->took / (double)tally->lives);
     printf("figure: troubles that came:");
     for (int i = SIM_FAULT_NONE + 1; i < SIM_FAULTS; i++)
@@ -179,7 +187,7 @@ static void live_kept(struct tally *tally, struct sim_plan *plan, const char *li
     if (plan->plant[0] != '\0')
         cr_assert(!sim_trial(plan, true, &result), "sim/seeds: its bug is not caught: %s", line);
     plan->plant[0] = '\0';
-    live_and_count(tally, plan);
+    live_and_count(tally, plan, true);
 }
 
 static void live_all_kept(struct tally *tally)
@@ -209,7 +217,7 @@ static void live_alone(uint64_t seed)
     read_options(&plan);
     if (getenv("WEIR_SIM_SHRINK") == NULL) {
         sim_job_verbose(true);
-        cr_assert(live(&plan, &result));
+        cr_assert(live(&plan, true, &result));
         return;
     }
     tries = sim_trial_shrink(&plan, &result);
@@ -234,7 +242,7 @@ Test(sim_job, random_lives)
     for (uint64_t seed = first; seed < first + seeds && tally.failed < 10; seed++) {
         struct sim_plan plan = sim_plan_of(seed);
         read_options(&plan);
-        live_and_count(&tally, &plan);
+        live_and_count(&tally, &plan, is_lived_twice(seed));
     }
     print_tally(&tally);
     print_exercised(&tally);

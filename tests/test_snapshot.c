@@ -127,6 +127,26 @@ Test(snapshot, a_writer_without_memory_fails_and_stays_failed)
     free(writer.data);
 }
 
+/* Also where only the padding of a section has no room. */
+Test(snapshot, a_section_that_has_no_room_at_its_end_fails_the_writer)
+{
+    static const unsigned char body[512];
+    for (size_t limit = 16; limit <= 512; limit *= 2)
+        for (size_t size = 0; size <= limit; size++) {
+            size_t most = limit;
+            struct snapshot_writer writer = writer_new(&most);
+            snapshot_bytes(&writer, body, 0);
+            snapshot_begin(&writer, SNAPSHOT_ITEM, 0);
+            snapshot_bytes(&writer, body, size);
+            snapshot_end(&writer);
+            size_t whole = 16 + (size + 7) / 8 * 8;
+            cr_expect(writer.failed || writer.size == whole, "%zu of %zu", size, limit);
+            cr_expect(whole <= limit || writer.failed, "%zu of %zu", size, limit);
+            cr_expect_leq(writer.size, writer.capacity);
+            free(writer.data);
+        }
+}
+
 Test(snapshot, a_size_that_overflows_fails)
 {
     struct snapshot_writer writer = writer_new(NULL);

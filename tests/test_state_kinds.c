@@ -171,10 +171,10 @@ static void saved_free(struct saved *saved)
     *saved = (struct saved){0};
 }
 
-static struct state *load(const struct node *node, const struct saved *saved, uint32_t task,
-                          uint32_t parallelism)
+static struct state *load_with(const struct weir_allocator *allocator, const struct node *node,
+                               const struct saved *saved, uint32_t task, uint32_t parallelism)
 {
-    struct state *state = state_new_of(NULL, &node->type);
+    struct state *state = state_new_of(allocator, &node->type);
     struct state_range range = {state_first_group(task, parallelism, GROUPS),
                                 state_first_group(task + 1, parallelism, GROUPS), GROUPS};
     struct weir_error error = {0};
@@ -193,6 +193,12 @@ static struct state *load(const struct node *node, const struct saved *saved, ui
     struct snapshot_section section = {.body = saved->body.data, .left = saved->body.size};
     cr_assert_eq(state_load(state, &section, NULL, &error), WEIR_OK, "%s", error.text);
     return state;
+}
+
+static struct state *load(const struct node *node, const struct saved *saved, uint32_t task,
+                          uint32_t parallelism)
+{
+    return load_with(NULL, node, saved, task, parallelism);
 }
 
 static void cut_free(struct cut *cut)
@@ -850,6 +856,71 @@ Test(state_kinds, what_is_cut_off_a_list_is_removed_by_what_is_written)
     state_free(&state);
 }
 
+/* --- what none of them takes -------------------------------------------------------------- */
+
+/* One byte more than a key may have. Nothing of it is read. */
+static const struct weir_bytes too_large = {"", STATE_KEY_LIMIT + 1};
+
+Test(state_kinds, a_key_beyond_the_limit_is_refused_by_maps_and_not_there)
+{
+    struct state *state = state_new_of(NULL, &(struct state_type){STATE_MAP, 8, 0});
+    struct weir_bytes sound = {"key", 3}, value = {"8 bytes.", 8}, sub;
+    for (int which = 0; which < 2; which++) {
+        struct weir_bytes key = which ? sound : too_large, in_key = which ? too_large : sound;
+        cr_expect_eq(state_map_put(state, key, 1, in_key, value), WEIR_TOO_LARGE);
+        cr_expect_null(state_map_cell(state, key, 1, in_key));
+        cr_expect_not(state_map_get(state, key, 1, in_key, &value));
+        cr_expect_eq(state_map_remove(state, key, 1, in_key), WEIR_TOO_LARGE);
+    }
+    cr_expect_not(state_map_next(state, sound, NULL, &sub, &value));
+    cr_expect_eq(state_count(state), 0);
+    state_free(&state);
+}
+
+Test(state_kinds, a_key_beyond_the_limit_is_refused_by_lists_and_has_no_elements)
+{
+    struct state *state = state_new_of(NULL, &(struct state_type){STATE_LIST, 8, 0});
+    struct weir_bytes value = {"8 bytes.", 8};
+    cr_expect_eq(state_list_append(state, too_large, 1, value), WEIR_TOO_LARGE);
+    cr_expect_eq(state_list_put(state, too_large, 1, 0, value), WEIR_TOO_LARGE);
+    cr_expect_eq(state_list_truncate(state, too_large, 1, 0), WEIR_TOO_LARGE);
+    cr_expect_eq(state_list_count(state, too_large, 1), 0);
+    cr_expect_not(state_list_get(state, too_large, 1, 0, &value));
+    cr_expect_eq(state_count(state), 0);
+    state_free(&state);
+}
+
+Test(state_kinds, a_key_beyond_the_limit_is_refused_by_timers)
+{
+    struct state *state = state_new_of(NULL, &(struct state_type){STATE_TIMERS, 0, 0});
+    struct pair_timer timer = {0, 1, 2};
+    cr_expect_eq(state_timer_set(state, too_large, 1, timer), WEIR_TOO_LARGE);
+    cr_expect_eq(state_timer_cancel(state, too_large, 1, timer), WEIR_TOO_LARGE);
+    cr_expect_eq(state_count(state), 0);
+    state_free(&state);
+}
+
+Test(state_kinds, an_element_is_put_where_there_is_one_and_of_its_size)
+{
+    struct state *state = state_new_of(NULL, &(struct state_type){STATE_LIST, 8, 0});
+    struct weir_bytes key = {"key", 3}, first = {"1 of it.", 8}, other = {"another.", 8}, got;
+    uint64_t hash = state_hash(key);
+    cr_expect_eq(state_list_append(state, key, hash, (struct weir_bytes){"short", 5}),
+                 WEIR_INVALID);
+    cr_expect_eq(state_list_put(state, key, hash, 0, first), WEIR_NOT_FOUND);
+    cr_assert_eq(state_list_append(state, key, hash, first), WEIR_OK);
+    cr_expect_eq(state_list_put(state, key, hash, 0, (struct weir_bytes){"short", 5}),
+                 WEIR_INVALID);
+    cr_expect_eq(state_list_put(state, key, hash, 1, other), WEIR_NOT_FOUND);
+    cr_assert(state_list_get(state, key, hash, 0, &got));
+    cr_expect_eq(memcmp(got.data, first.data, 8), 0);
+    cr_expect_eq(state_list_put(state, key, hash, 0, other), WEIR_OK);
+    cr_assert(state_list_get(state, key, hash, 0, &got));
+    cr_expect_eq(memcmp(got.data, other.data, 8), 0);
+    cr_expect_eq(state_list_count(state, key, hash), 1);
+    state_free(&state);
+}
+
 /* --- no memory ---------------------------------------------------------------------------- */
 
 static uint32_t allocations_left = UINT32_MAX;
@@ -867,29 +938,105 @@ static void give_memory(void *context, void *memory)
 }
 
 /* What was taken over has no room for a key yet when its first timer is due. */
-Test(state_kinds, a_timer_that_is_due_without_memory_is_due_again)
+/* Each key once, also when every step is refused memory first. */
+Test(state_kinds, a_scan_that_is_refused_memory_goes_on_where_it_stood)
 {
-    const struct weir_allocator allocator = {take_memory, give_memory, NULL};
-    struct state_type type = {.kind = STATE_TIMERS};
-    struct state *from = state_new_of(NULL, &type), *state = state_new_of(&allocator, &type);
-    struct weir_bytes key = {"key", 3}, found;
-    struct pair_timer timer = {5, 7, 1}, due;
-    struct state_entry entry;
-    cr_assert(from && state);
-    cr_assert_eq(state_timer_set(from, key, state_hash(key), timer), WEIR_OK);
-    state_scan_rewind(from);
-    cr_assert_eq(state_scan_entry(from, &entry), WEIR_OK);
-    cr_assert_eq(state_enter(state, &entry), WEIR_OK);
-    allocations_left = 0;
-    cr_expect_eq(state_timer_take(state, 1, 5, &found, &due), WEIR_NO_MEMORY);
-    allocations_left = UINT32_MAX;
-    cr_expect_eq(state_timer_next(state, 1), 5);
-    cr_assert_eq(state_timer_take(state, 1, 5, &found, &due), WEIR_OK);
-    cr_expect(due.time == 5 && due.tag == 7 && found.size == 3);
-    cr_expect_eq(memcmp(found.data, "key", 3), 0);
-    cr_expect_eq(state_timer_count(state, 1), 0);
-    state_free(&state);
-    state_free(&from);
+    static const struct weir_allocator allocator = {take_memory, give_memory, NULL};
+    static const enum state_kind kinds[] = {STATE_VALUE, STATE_MAP, STATE_LIST};
+    for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
+        struct state_type type = {kinds[k], 8, 0};
+        struct state *state = state_new_of(&allocator, &type);
+        struct weir_bytes key, value;
+        unsigned seen[40] = {0}, refused = 0;
+        for (uint64_t i = 0; i < 40; i++) {
+            struct weir_bytes own = {&i, sizeof i};
+            uint64_t hash = kinds[k] == STATE_VALUE ? 7 : state_hash(own); /* all alike */
+            enum weir_result put = kinds[k] == STATE_VALUE ? state_put(state, own, hash, own)
+                                   : kinds[k] == STATE_MAP
+                                       ? state_map_put(state, own, hash, own, own)
+                                       : state_list_append(state, own, hash, own);
+            cr_assert_eq(put, WEIR_OK);
+        }
+        for (enum weir_result result = WEIR_OK; result != WEIR_NOT_FOUND;) {
+            for (int with = 0; with < 2; with++) {
+                allocations_left = with ? UINT32_MAX : 0;
+                result = kinds[k] == STATE_VALUE ? state_scan_next(state, &key, &value)
+                                                 : state_scan_next_key(state, &key);
+                allocations_left = UINT32_MAX;
+                refused += result == WEIR_NO_MEMORY;
+                if (result != WEIR_NO_MEMORY)
+                    break;
+            }
+            cr_assert(result == WEIR_OK || result == WEIR_NOT_FOUND);
+            if (result == WEIR_OK)
+                seen[*(const uint64_t *)key.data]++;
+        }
+        for (size_t i = 0; i < 40; i++)
+            cr_expect_eq(seen[i], 1, "%zu: key %zu: %u times", k, i, seen[i]);
+        cr_expect_gt(refused, 0, "%zu", k);
+        state_free(&state);
+    }
+}
+
+/* A state that has the same, without any of it having been put there by key: loaded, or entry by
+ * entry. */
+static struct state *take_over(const struct weir_allocator *allocator, struct node *node,
+                               bool by_entry)
+{
+    struct saved saved = save(node->tasks[0]);
+    struct state *state;
+    if (by_entry) {
+        struct state_entry entry;
+        state = state_new_of(allocator, &node->type);
+        state_scan_rewind(node->tasks[0]);
+        while (state_scan_entry(node->tasks[0], &entry) == WEIR_OK)
+            cr_assert_eq(state_enter(state, &entry), WEIR_OK);
+    } else {
+        state = load_with(allocator, node, &saved, 0, 1);
+    }
+    saved_free(&saved);
+    return state;
+}
+
+/* Nothing looks as if it were not there, because its key had to be put together first. */
+Test(state_kinds, what_was_taken_over_is_found_without_memory)
+{
+    static const struct weir_allocator allocator = {take_memory, give_memory, NULL};
+    static char name[3000], part[500];
+    const struct weir_bytes key = {name, sizeof name}, sub = {part, sizeof part}, first = {"1", 1};
+    const struct pair_timer timer = {5, 7, 1};
+    uint64_t hash = state_hash(key);
+    for (int which = 0; which < 6; which++) {
+        static const enum state_kind kinds[] = {STATE_MAP, STATE_LIST, STATE_TIMERS};
+        struct node node;
+        struct weir_bytes value = {NULL, 0};
+        struct pair_timer due;
+        enum state_kind kind = kinds[which % 3];
+        node_begin(&node, (struct state_type){kind, 0, 0});
+        cr_assert_eq(kind == STATE_MAP    ? state_map_put(node.tasks[0], key, hash, sub, first)
+                     : kind == STATE_LIST ? state_list_append(node.tasks[0], key, hash, first)
+                                          : state_timer_set(node.tasks[0], key, hash, timer),
+                     WEIR_OK);
+        struct state *state = take_over(&allocator, &node, which > 2);
+        allocations_left = 0;
+        if (kind == STATE_MAP) {
+            cr_expect(state_map_get(state, key, hash, sub, &value) && value.size == 1);
+        } else if (kind == STATE_LIST) {
+            cr_expect_eq(state_list_count(state, key, hash), 1);
+            cr_expect(state_list_get(state, key, hash, 0, &value) && value.size == 1);
+        } else {
+            enum weir_result result = state_timer_take(state, 1, 5, &value, &due);
+            allocations_left = UINT32_MAX;
+            if (result == WEIR_NO_MEMORY) /* for the note that it is gone: it is due again */
+                result = state_timer_take(state, 1, 5, &value, &due);
+            cr_expect_eq(result, WEIR_OK);
+            cr_expect(value.size == sizeof name && due.time == 5 && due.tag == 7);
+            cr_expect_eq(state_timer_count(state, 1), 0);
+        }
+        allocations_left = UINT32_MAX;
+        state_free(&state);
+        node_free(&node);
+    }
 }
 
 /* --- memory that is refused once ---------------------------------------------------------- */

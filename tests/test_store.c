@@ -12,6 +12,8 @@
 #include <sys/wait.h>
 #include <xxhash.h>
 
+#include "name.h"
+
 TestSuite(store, .init = store_bed_open, .fini = store_bed_close, .timeout = 120);
 
 /* --- opening ------------------------------------------------------------------------------- */
@@ -145,6 +147,43 @@ Test(store, refuses_what_is_not_a_store)
                   0); /* other software has files of this name */
     cr_assert_eq(bed_open_once(&error), WEIR_REFUSED);
     cr_assert_not(scratch_exists(scratch_join(bed.path, "data")));
+}
+
+Test(store, has_a_number_of_key_groups_that_there_can_be)
+{
+    static const uint32_t wrong[] = {0, 65537};
+    for (size_t i = 0; i < 2; i++) {
+        struct store_options options;
+        struct store *store;
+        struct weir_error error;
+        sample_options(&options, bed.path);
+        options.key_groups = wrong[i];
+        cr_assert_eq(store_open(&options, &store, &error), WEIR_INVALID);
+        cr_assert_not_null(strstr(error.text, "1 to 65536 key groups"), "%s", error.text);
+        cr_assert_null(store);
+    }
+    cr_assert_not(scratch_exists(bed.path));
+}
+
+/* Of a store that was one: no link is followed, nothing is waited for, nothing removed. */
+Test(store, a_LOCK_that_is_no_file_is_refused)
+{
+    const char *lock = scratch_join(bed.path, "LOCK");
+    struct weir_error error;
+    bed_make_with(1);
+    for (int kind = 0; kind < 3; kind++) {
+        cr_assert_eq(kind == 1 ? rmdir(lock) : unlink(lock), 0);
+        if (kind == 0)
+            cr_assert_eq(mkdir(lock, 0700), 0);
+        else if (kind == 1)
+            cr_assert_eq(symlink("elsewhere", lock), 0);
+        else
+            cr_assert_eq(mkfifo(lock, 0600), 0);
+        cr_assert_neq(bed_open_once(&error), WEIR_OK);
+        cr_assert_not_null(strstr(error.text, "LOCK"), "%s", error.text);
+        cr_assert_not(scratch_exists(scratch_join(bed.path, "elsewhere")));
+    }
+    cr_assert(scratch_exists(bed_manifest_of(1)));
 }
 
 Test(store, says_clearly_why_a_path_can_not_be_used)
@@ -435,8 +474,15 @@ Test(store, steps_out_of_order_are_refused)
     manifest.tasks[1].channel_bytes = 1000;
     cr_assert_eq(store_commit(store, &manifest, &error), WEIR_INVALID, "more than there is");
     manifest.tasks[1].channel_bytes = 30;
+    manifest.epoch++;
+    cr_assert_eq(store_commit(store, &manifest, &error), WEIR_INVALID, "of a later run");
+    manifest.epoch--;
+    manifest.store_id[0]++;
+    cr_assert_eq(store_commit(store, &manifest, &error), WEIR_INVALID, "of another store");
+    manifest.store_id[0]--;
     strcpy(manifest.graph.edges[0].routing, "x");
     cr_assert_eq(store_commit(store, &manifest, &error), WEIR_INVALID, "no reader would take it");
+    cr_assert_eq(store_claim(store, NAME_NUMBER_LIMIT + 1, &error), WEIR_INVALID, "no number");
     cr_assert_not(scratch_exists(bed_manifest_of(1)));
     manifest_free(&manifest);
     store_close(&store);

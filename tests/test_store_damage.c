@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 
 #include "error.h"
+#include "name.h"
 
 TestSuite(store_damage, .init = store_bed_open, .fini = store_bed_close, .timeout = 120);
 
@@ -324,6 +325,38 @@ Test(store_damage, a_damaged_newest_checkpoint_stops_and_names_the_older_sound_o
     cr_assert_eq(store_explain(store, 1, &error), WEIR_DAMAGED);
     cr_assert_not_null(strstr(error.text, "--restore none"), "%s", error.text);
     store_close(&store);
+}
+
+Test(store_damage, no_checkpoint_has_a_number_that_there_is_not)
+{
+    static const uint64_t wrong[] = {0, NAME_NUMBER_LIMIT + 1, UINT64_MAX};
+    struct weir_error error;
+    struct manifest manifest;
+    bed_make_with(1);
+    struct store *store = sample_store(bed.path);
+    for (size_t i = 0; i < 3; i++)
+        cr_assert_eq(store_manifest(store, wrong[i], &manifest, &error), WEIR_NOT_FOUND);
+    store_retain(store, 0, 0);
+    bed_expect_newest(store, 1); /* the newest always stays */
+    store_close(&store);
+}
+
+Test(store_damage, only_names_of_ours_are_taken_for_ids_and_segments)
+{
+    uint64_t number = 0;
+    uint32_t epoch = 0;
+    cr_assert(name_is_id("00000000000000000007", &number) && number == 7);
+    cr_assert_not(name_is_id("00000000000000000000", &number));
+    cr_assert_not(name_is_id("000000000000000000070", &number));
+    cr_assert_not(name_is_id("0000000000000000007", &number));
+    cr_assert_not(name_is_id("09223372036854775808", &number));
+    cr_assert(name_is_segment("0000000003-00000000000000000007.seg", &epoch, &number));
+    cr_assert(epoch == 3 && number == 7);
+    cr_assert_not(name_is_segment("0000000003-00000000000000000007.sex", &epoch, &number));
+    cr_assert_not(name_is_segment("0000000003-0000000000000000000x.seg", &epoch, &number));
+    cr_assert_not(name_is_segment("0000000003_00000000000000000007.seg", &epoch, &number));
+    cr_assert_not(name_is_segment("4294967296-00000000000000000007.seg", &epoch, &number));
+    cr_assert_not(name_is_segment("0000000003-00000000000000000007.seg~", &epoch, &number));
 }
 
 Test(store_damage, an_id_asked_for_of_an_empty_store_is_told_that_there_is_none)

@@ -69,12 +69,12 @@ static void survives_as(weir_node node, struct weir_torture_options options)
 static void survives(weir_node node)
 {
     survives_as(node, (struct weir_torture_options){
-                          .steps = steps, .step_count = RECORDS, .trials = explore_part(100)});
+                          .steps = steps, .step_count = RECORDS, .trials = explore_trials(100)});
 }
 
 static void source_survives(weir_node node)
 {
-    survives_as(node, (struct weir_torture_options){.trials = 40});
+    survives_as(node, (struct weir_torture_options){.trials = explore_trials(40)});
 }
 
 /* -------------------------------------------------------------------------- sources -- */
@@ -99,12 +99,13 @@ Test(torture_operators, line_source)
     source_survives(weir_line_source(
         graph, "lines",
         &(struct weir_line_source_options){WEIR_SIZED(struct weir_line_source_options),
-                                           .path = lines_file(3000), .split_bytes = 65536}));
+                                           .path = lines_file(explore_part(3000)),
+                                           .split_bytes = 65536}));
 }
 
 Test(torture_operators, tail_source)
 {
-    const char *path = lines_file(2000), *end = scratch_join(folder.path, "end");
+    const char *path = lines_file(explore_part(2000)), *end = scratch_join(folder.path, "end");
     scratch_write(end, "", 0);
     source_survives(weir_tail_source(
         graph, "tail",
@@ -155,7 +156,7 @@ static void stdin_survives(bool journal)
                                   &(struct weir_stdin_source_options){
                                       WEIR_SIZED(struct weir_stdin_source_options), .fd = fd,
                                       .journal = journal}),
-                (struct weir_torture_options){.trials = 40,
+                (struct weir_torture_options){.trials = explore_trials(40),
                                               .store = store,
                                               .begin = empty_journal,
                                               .context = (void *)(uintptr_t)store});
@@ -178,7 +179,8 @@ Test(torture_operators, sequence_source)
     source_survives(weir_sequence_source(
         graph, "numbers",
         &(struct weir_sequence_source_options){WEIR_SIZED(struct weir_sequence_source_options),
-                                               .count = 5000, .keys = 11, .time_step = 1000}));
+                                               .count = explore_part(5000), .keys = 11,
+                                               .time_step = 1000}));
 }
 
 /* ------------------------------------------------------------------------ transforms -- */

@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "explore.h"
 #include "graph.h"
 #include "scratch.h"
 #include "weir_operators.h"
@@ -248,7 +249,7 @@ static void survives(void)
                                               .config = graph->nodes[node.index].config};
     enum weir_result result = weir_operator_torture(
         &(struct weir_torture_options){WEIR_SIZED(struct weir_torture_options), .node = &options,
-                                       .trials = 40, .unordered = client_count > 1,
+                                       .trials = explore_trials(40), .unordered = client_count > 1,
                                        .store = scratch_join(folder.path, "store"),
                                        .begin = empty_journal},
         &error);

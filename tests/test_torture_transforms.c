@@ -64,7 +64,7 @@ static void survives(weir_node node, bool unordered)
         .at = node,
         .steps = steps,
         .step_count = RECORDS,
-        .trials = explore_part(250),
+        .trials = explore_trials(250),
         .unordered = unordered,
     };
     cr_assert_eq(weir_operator_torture(&options, &error), WEIR_OK, "%s", error.text);

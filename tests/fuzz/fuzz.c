@@ -4,8 +4,9 @@
 #include <string.h>
 
 const struct fuzz_target *const fuzz_targets[FUZZ_TARGETS] = {
-    &fuzz_blob, &fuzz_lock,  &fuzz_frame,   &fuzz_items,   &fuzz_list, &fuzz_manifest,
-    &fuzz_part, &fuzz_state, &fuzz_options, &fuzz_control, &fuzz_view, &fuzz_restore,
+    &fuzz_blob,    &fuzz_lock,   &fuzz_frame,   &fuzz_items,   &fuzz_list,    &fuzz_manifest,
+    &fuzz_part,    &fuzz_state,  &fuzz_options, &fuzz_control, &fuzz_journal, &fuzz_history,
+    &fuzz_records, &fuzz_format, &fuzz_view,    &fuzz_restore,
 };
 
 const struct fuzz_target *fuzz_find(const char *name)

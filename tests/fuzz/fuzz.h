@@ -25,10 +25,11 @@ struct fuzz_target {
 };
 
 extern const struct fuzz_target fuzz_blob, fuzz_lock, fuzz_frame, fuzz_items, fuzz_list,
-    fuzz_manifest, fuzz_part, fuzz_state, fuzz_options, fuzz_control, fuzz_view, fuzz_restore;
+    fuzz_manifest, fuzz_part, fuzz_state, fuzz_options, fuzz_control, fuzz_journal, fuzz_history,
+    fuzz_records, fuzz_format, fuzz_view, fuzz_restore;
 
 /* All of them; how many. */
-#define FUZZ_TARGETS 12u
+#define FUZZ_TARGETS 16u
 extern const struct fuzz_target *const fuzz_targets[FUZZ_TARGETS];
 const struct fuzz_target *fuzz_find(const char *name); /* NULL: there is none */
 
