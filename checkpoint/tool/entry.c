@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "number.h"
+
 bool entry_format(const struct tool *tool, const char *option, const char *declared,
                   struct format *format)
 {
@@ -75,6 +77,12 @@ void entry_print(const struct entry_style *style, const struct entry *entry, FIL
     }
 }
 
+/* An operator may use all 64 bits of it. */
+static json_t *tag_json(uint64_t tag)
+{
+    return number_json(number_named("u64", 3), (const unsigned char *)&tag);
+}
+
 bool entry_json(const struct entry_style *style, const struct entry *entry, json_t *object)
 {
     int failed = json_object_set_new(object, "key", format_json(&style->key, entry->key));
@@ -84,7 +92,7 @@ bool entry_json(const struct entry_style *style, const struct entry *entry, json
         failed |= json_object_set_new(object, "index", json_integer((json_int_t)entry->id));
     if (style->kind == ENTRY_TIMERS) {
         failed |= json_object_set_new(object, "time", json_integer(entry->time));
-        failed |= json_object_set_new(object, "tag", json_integer((json_int_t)entry->id));
+        failed |= json_object_set_new(object, "tag", tag_json(entry->id));
         failed |= json_object_set_new(object, "timer", json_string(timer_kind(entry->kind)));
     }
     return failed == 0;
