@@ -10,7 +10,7 @@
 build=$(cd "$1" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
 source "$here/tools/job.bash"
-weir=$build/bin/weir
+source "$here/tools/weir.bash"
 words=$work/words bank=$work/bank
 
 # What differs between two runs: numbers, and how wide columns are because of them.
@@ -23,47 +23,6 @@ mask() {
 looks_like() {
     "$@" | mask >"$work/said.txt"
     diff - "$work/said.txt" || fail "it prints something else: $*"
-}
-
-# fits OBJECT FILE: each line of FILE has the documented members, of the documented types.
-fits() {
-    python3 - "$here/../checkpoint/tool/README.md" "$1" "$2" <<'PYTHON' || fail "JSON of $1"
-import json, re, sys
-document, name, path = sys.argv[1:]
-TYPES = {"number": lambda v: type(v) is int, "flag": lambda v: type(v) is bool,
-         "text": lambda v: type(v) is str, "array": lambda v: type(v) is list,
-         "value": lambda v: True}
-tables = {}
-for line in open(document, encoding="utf-8"):
-    row = re.match(r"\| `(\w+)` \| (`\w+` \w+.*) \|$", line)
-    if row:
-        members = re.findall(r"`(\w+)` (\w+)(\??)", row[2])
-        tables[row[1]] = {member: (kind, not maybe) for member, kind, maybe in members}
-
-def check(name, value):
-    table = tables[name]
-    for member, (kind, always) in table.items():
-        if member not in value:
-            assert not always, f"{name} has no {member}: {value}"
-        else:
-            assert TYPES[kind](value[member]), f"{member} is no {kind}: {value}"
-    for member, inner in value.items():
-        assert member in table, f"{member} of {name} is not documented: {value}"
-        for one in inner if type(inner) is list and member in tables else []:
-            check(member, one)
-
-lines = [json.loads(line) for line in open(path, encoding="utf-8")]
-assert lines, "nothing is said"
-for line in lines:
-    check(name, line)
-PYTHON
-}
-
-# json VERB WORD...: its lines, in $work/VERB.json, are as documented.
-json() {
-    code_of "$weir" "$@" --json >"$work/$1.json" 2>"$work/said.log"
-    ((code <= 1)) || fail "exit $code: $*: $(cat "$work/said.log")"
-    fits "$1" "$work/$1.json"
 }
 
 make_stores() {

@@ -18,7 +18,10 @@ enum {
     EDGE,
     INVARIANT,
     KEY_FORMAT,
-    VALUE_FORMAT
+    VALUE_FORMAT,
+    TO,
+    FORMAT,
+    FORCE
 };
 
 static const struct option known[] = {
@@ -33,6 +36,9 @@ static const struct option known[] = {
     {"invariant", required_argument, NULL, INVARIANT},
     {"key-format", required_argument, NULL, KEY_FORMAT},
     {"value-format", required_argument, NULL, VALUE_FORMAT},
+    {"to", required_argument, NULL, TO},
+    {"format", required_argument, NULL, FORMAT},
+    {"force", no_argument, NULL, FORCE},
     {NULL, 0, NULL, 0},
 };
 
@@ -54,6 +60,10 @@ static unsigned bit_of(int option)
     case KEY_FORMAT:
     case VALUE_FORMAT:
         return OPTION_FORMATS;
+    case TO:
+    case FORMAT:
+    case FORCE:
+        return OPTION_EXPORT;
     default:
         return 0;
     }
@@ -79,12 +89,15 @@ static void take(struct options *options, int option)
     options->no_pager |= option == NO_PAGER;
     options->help |= option == HELP;
     options->all |= option == ALL;
+    options->force |= option == FORCE;
     const char **text = option == KEY            ? &options->key
                         : option == PREFIX       ? &options->prefix
                         : option == EDGE         ? &options->edge
                         : option == INVARIANT    ? &options->invariant
                         : option == KEY_FORMAT   ? &options->key_format
                         : option == VALUE_FORMAT ? &options->value_format
+                        : option == TO           ? &options->to
+                        : option == FORMAT       ? &options->format
                                                  : NULL;
     if (text != NULL)
         *text = optarg;

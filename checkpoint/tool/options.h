@@ -16,6 +16,8 @@ struct options {
     bool json, no_pager, help, all;
     const char *key, *prefix, *edge, *invariant, *key_format, *value_format;
     uint64_t limit; /* UINT64_MAX: none */
+    const char *to, *format;
+    bool force;
 };
 
 /* Which a verb may have besides --json, --no-pager and --help: sums of these. */
@@ -27,6 +29,7 @@ enum {
     OPTION_ALL = 16,
     OPTION_INVARIANT = 32,
     OPTION_FORMATS = 64, /* --key-format, --value-format */
+    OPTION_EXPORT = 128, /* --to, --format, --force */
 };
 
 /* argv[0] is the verb. False, and says why on the standard error, when it has not `least` to `most`

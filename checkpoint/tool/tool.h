@@ -60,5 +60,6 @@ int tool_state(struct tool *tool);
 int tool_inflight(struct tool *tool);
 int tool_diff(struct tool *tool);
 int tool_verify(struct tool *tool);
+int tool_export(struct tool *tool);
 
 #endif

@@ -48,6 +48,14 @@ static const struct verb verbs[] = {
      "  --all              all checkpoints of the store\n"
      "  --invariant LIB.so also call its weir_invariant, see weir_checkpoint.h\n",
      1, 2, OPTION_ALL | OPTION_INVARIANT, tool_verify},
+    {"export", "STORE ID", "tables of all that a checkpoint holds, for SQL and others",
+     "One table a state, and of records in flight, tasks and handles. It is whole or not there,\n"
+     "and nothing that is there is replaced without --force.\n"
+     "  --format sqlite --to FILE     one database\n"
+     "  --format csv --to FOLDER      a file a table, with a line of names\n"
+     "  --format jsonl --to FOLDER    a file a table, an object a line\n"
+     "  --force                       replace an export that is there\n" OF_FORMATS,
+     2, 2, OPTION_EXPORT | OPTION_FORMATS, tool_export},
 };
 #define VERBS (sizeof verbs / sizeof verbs[0])
 
