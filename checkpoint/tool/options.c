@@ -112,8 +112,9 @@ static bool read_words(struct options *options, int argc, char **argv, int least
         return refuse(argv[0], "too few arguments", "");
     if (count > most)
         return refuse(argv[0], "too many arguments, the first is", argv[optind + most]);
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count && i < OPTIONS_WORDS; i++)
         options->words[i] = argv[optind + i];
+    options->every = argv + optind;
     options->word_count = count;
     return true;
 }

@@ -5,14 +5,17 @@
 #ifndef OPTIONS_H
 #define OPTIONS_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #define OPTIONS_WORDS 4
+#define OPTIONS_MANY INT_MAX /* words without end: those behind the fourth are in `every` alone */
 
 struct options {
     const char *words[OPTIONS_WORDS]; /* what is no option; NULL behind the last */
     int word_count;
+    char **every; /* every one of them, word_count; then NULL */
     bool json, no_pager, help, all;
     const char *key, *prefix, *edge, *invariant, *key_format, *value_format;
     uint64_t limit; /* UINT64_MAX: none */

@@ -61,5 +61,6 @@ int tool_inflight(struct tool *tool);
 int tool_diff(struct tool *tool);
 int tool_verify(struct tool *tool);
 int tool_export(struct tool *tool);
+int tool_explain(struct tool *tool);
 
 #endif

@@ -56,6 +56,12 @@ static const struct verb verbs[] = {
      "  --format jsonl --to FOLDER    a file a table, an object a line\n"
      "  --force                       replace an export that is there\n" OF_FORMATS,
      2, 2, OPTION_EXPORT | OPTION_FORMATS, tool_export},
+    {"explain", "STORE ID JOB [-- JOB OPTION...]", "would a job's program go on from a checkpoint",
+     "Asks the program JOB, which starts nothing: what of the checkpoint goes where in its graph,\n"
+     "and what has no place or does not fit. What stands behind -- is for JOB, as its `run` would\n"
+     "have it: --set name=value, --parallelism N, --allow-dropped-state. The answer is 1 when the\n"
+     "start would be refused.\n",
+     3, OPTIONS_MANY, 0, tool_explain},
 };
 #define VERBS (sizeof verbs / sizeof verbs[0])
 
