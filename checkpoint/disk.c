@@ -164,6 +164,12 @@ int disk_lock(int file)
     return errno == EACCES ? -EAGAIN : -errno; /* POSIX allows both for a conflict */
 }
 
+int disk_is_locked(int file)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    return fcntl(file, F_OFD_GETLK, &lock) == 0 ? lock.l_type != F_UNLCK : -errno;
+}
+
 int disk_unlock(int file)
 {
     struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET};

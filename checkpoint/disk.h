@@ -66,6 +66,8 @@ int disk_rename_new(int at, const char *from, const char *to);
 /* Tries to take the exclusive lock that belongs to the open file description: -EAGAIN when another
  * one holds it. Freed by close or death. */
 int disk_lock(int file);
+/* Has another open file description that lock? 1 or 0; nothing is taken, and reading is enough. */
+int disk_is_locked(int file);
 /* Lets go of it, also where a forked child still has the description open. */
 int disk_unlock(int file);
 /* Calls `each` for every entry but "." and ".."; order is the file system's. Stops when it returns

@@ -158,7 +158,7 @@ enum weir_result weir_store_verify_all(struct weir_store *store,
 
 /* --------------------------------------------------------------------------- a checkpoint -- */
 
-static enum weir_result newest(struct weir_store *store, uint64_t *id, struct weir_error *error)
+enum weir_result view_newest(struct weir_store *store, uint64_t *id, struct weir_error *error)
 {
     uint64_t *ids = NULL;
     size_t count = 0;
@@ -176,7 +176,7 @@ enum weir_result weir_checkpoint_open(struct weir_store *store, uint64_t id,
                                       struct weir_checkpoint **checkpoint, struct weir_error *error)
 {
     *checkpoint = NULL;
-    enum weir_result result = id == 0 ? newest(store, &id, error) : WEIR_OK;
+    enum weir_result result = id == 0 ? view_newest(store, &id, error) : WEIR_OK;
     if (result != WEIR_OK)
         return result;
     struct weir_checkpoint *made = memory_zeroed(store->allocator, 1, sizeof *made);

@@ -21,7 +21,10 @@ enum {
     VALUE_FORMAT,
     TO,
     FORMAT,
-    FORCE
+    FORCE,
+    KEEP,
+    DRY_RUN,
+    REPAIR
 };
 
 static const struct option known[] = {
@@ -39,6 +42,9 @@ static const struct option known[] = {
     {"to", required_argument, NULL, TO},
     {"format", required_argument, NULL, FORMAT},
     {"force", no_argument, NULL, FORCE},
+    {"keep", required_argument, NULL, KEEP},
+    {"dry-run", no_argument, NULL, DRY_RUN},
+    {"repair", no_argument, NULL, REPAIR},
     {NULL, 0, NULL, 0},
 };
 
@@ -62,8 +68,14 @@ static unsigned bit_of(int option)
         return OPTION_FORMATS;
     case TO:
     case FORMAT:
-    case FORCE:
         return OPTION_EXPORT;
+    case FORCE:
+        return OPTION_FORCE;
+    case KEEP:
+    case DRY_RUN:
+        return OPTION_GC;
+    case REPAIR:
+        return OPTION_REPAIR;
     default:
         return 0;
     }
@@ -75,12 +87,13 @@ static bool refuse(const char *verb, const char *what, const char *of)
     return false;
 }
 
-static bool read_limit(struct options *options)
+/* From 1 on. */
+static bool read_count(uint64_t *count)
 {
     char *end = optarg;
     errno = 0;
-    options->limit = strspn(optarg, "0123456789") > 0 ? strtoull(optarg, &end, 10) : 0;
-    return options->limit > 0 && *end == 0 && errno == 0;
+    *count = strspn(optarg, "0123456789") > 0 ? strtoull(optarg, &end, 10) : 0;
+    return *count > 0 && *end == 0 && errno == 0;
 }
 
 static void take(struct options *options, int option)
@@ -90,6 +103,8 @@ static void take(struct options *options, int option)
     options->help |= option == HELP;
     options->all |= option == ALL;
     options->force |= option == FORCE;
+    options->dry_run |= option == DRY_RUN;
+    options->repair |= option == REPAIR;
     const char **text = option == KEY            ? &options->key
                         : option == PREFIX       ? &options->prefix
                         : option == EDGE         ? &options->edge
@@ -133,7 +148,9 @@ bool options_read(struct options *options, int argc, char **argv, unsigned allow
             return refuse(argv[0], "an option without its value", word);
         if (bit_of(option) != 0 && (bit_of(option) & allowed) == 0)
             return refuse(argv[0], "this verb has no such option", known[option - JSON].name);
-        if (option == LIMIT && !read_limit(options))
+        if (option == KEEP && !read_count(&options->keep))
+            return refuse(argv[0], "--keep wants a number from 1 on, not", optarg);
+        if (option == LIMIT && !read_count(&options->limit))
             return refuse(argv[0], "--limit wants a number from 1 on, not", optarg);
         take(options, option);
     }

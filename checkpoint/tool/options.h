@@ -20,7 +20,8 @@ struct options {
     const char *key, *prefix, *edge, *invariant, *key_format, *value_format;
     uint64_t limit; /* UINT64_MAX: none */
     const char *to, *format;
-    bool force;
+    bool force, dry_run, repair;
+    uint64_t keep; /* 0: none */
 };
 
 /* Which a verb may have besides --json, --no-pager and --help: sums of these. */
@@ -32,7 +33,10 @@ enum {
     OPTION_ALL = 16,
     OPTION_INVARIANT = 32,
     OPTION_FORMATS = 64, /* --key-format, --value-format */
-    OPTION_EXPORT = 128, /* --to, --format, --force */
+    OPTION_EXPORT = 128, /* --to, --format */
+    OPTION_FORCE = 256,
+    OPTION_GC = 512, /* --keep, --dry-run */
+    OPTION_REPAIR = 1024,
 };
 
 /* argv[0] is the verb. False, and says why on the standard error, when it has not `least` to `most`

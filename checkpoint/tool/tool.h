@@ -18,7 +18,7 @@
  *                  an invariant that does not hold
  *   EXIT_USAGE  2  the command line is wrong                     change the command
  *   EXIT_STORE  3  a store or checkpoint that is not there, is   look at the store
- *                  damaged or can't be read
+ *                  damaged, can't be read or is in use
  * What jobs answer as well means the same as there.
  */
 enum exit_code { EXIT_DONE = 0, EXIT_NO = 1, EXIT_USAGE = 2, EXIT_STORE = 3 };
@@ -62,5 +62,9 @@ int tool_diff(struct tool *tool);
 int tool_verify(struct tool *tool);
 int tool_export(struct tool *tool);
 int tool_explain(struct tool *tool);
+int tool_copy(struct tool *tool);
+int tool_drop(struct tool *tool);
+int tool_gc(struct tool *tool);
+int tool_fsck(struct tool *tool);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * weir: looks into stores, offline and read-only.
+ * weir: looks into stores, offline, and cleans them.
  */
 #include <string.h>
 
@@ -55,13 +55,35 @@ static const struct verb verbs[] = {
      "  --format csv --to FOLDER      a file a table, with a line of names\n"
      "  --format jsonl --to FOLDER    a file a table, an object a line\n"
      "  --force                       replace an export that is there\n" OF_FORMATS,
-     2, 2, OPTION_EXPORT | OPTION_FORMATS, tool_export},
+     2, 2, OPTION_EXPORT | OPTION_FORCE | OPTION_FORMATS, tool_export},
     {"explain", "STORE ID JOB [-- JOB OPTION...]", "would a job's program go on from a checkpoint",
      "Asks the program JOB, which starts nothing: what of the checkpoint goes where in its graph,\n"
      "and what has no place or does not fit. What stands behind -- is for JOB, as its `run` would\n"
      "have it: --set name=value, --parallelism N, --allow-dropped-state. The answer is 1 when the\n"
      "start would be refused.\n",
      3, OPTIONS_MANY, 0, tool_explain},
+    {"copy", "STORE ID DEST", "a checkpoint as a savepoint: a directory of its own",
+     "All that it names, each checksum verified on its way; the store is only read. A job starts\n"
+     "from it with --store NEW --restore DEST.\n",
+     3, 3, 0, tool_copy},
+    {"drop", "STORE ID...", "remove checkpoints, and what they alone need",
+     "Not while a job runs. The newest only with --force: a start goes on from an older one then,\n"
+     "and sinks publish again what came behind that.\n"
+     "  --force       the newest too\n",
+     2, OPTIONS_MANY, OPTION_FORCE, tool_drop},
+    {"gc", "STORE", "remove what no checkpoint needs, and old checkpoints",
+     "Not while a job runs, which does so by itself.\n"
+     "  --keep N      of the readable checkpoints the newest N stay; without it, all\n"
+     "  --dry-run     only say what would go\n",
+     1, 1, OPTION_GC, tool_gc},
+    {"fsck", "STORE", "is the store as such in order",
+     "Looks for manifests that are not sound or name files that are missing, files that none\n"
+     "names, what aborted rounds have left, and what is not weir's; `weir verify --all` reads "
+     "what\n"
+     "is in the files. The answer is 3 when a checkpoint is damaged, 1 when there is anything "
+     "else.\n"
+     "  --repair      remove what no checkpoint names; not while a job runs\n",
+     1, 1, OPTION_REPAIR, tool_fsck},
 };
 #define VERBS (sizeof verbs / sizeof verbs[0])
 
@@ -69,7 +91,8 @@ static int help(void)
 {
     printf("usage: weir VERB STORE ... [OPTION...]\n\n"
            "Looks into the store of a job, or a savepoint, whether or not the job runs. It only\n"
-           "reads. ID is a checkpoint's number, or newest.\n\n");
+           "reads, but for drop, gc and fsck --repair, which refuse while a job runs. ID is a\n"
+           "checkpoint's number, or newest.\n\n");
     for (size_t i = 0; i < VERBS; i++)
         printf("  %-8s %-25s %s\n", verbs[i].name, verbs[i].words, verbs[i].about);
     printf("\n  --json        JSON, one object a line\n"
@@ -77,7 +100,8 @@ static int help(void)
            "  --help        this, or behind a verb more of it\n"
            "  --version     which weir it is\n\n"
            "The answer is 0 when it is done, 1 when what was asked is not so, 2 when the command\n"
-           "line is wrong, 3 when a store or checkpoint is not there, damaged or not readable.\n");
+           "line is wrong, 3 when a store or checkpoint is not there, damaged, not readable or\n"
+           "in use.\n");
     return EXIT_DONE;
 }
 

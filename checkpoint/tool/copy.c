@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * copy: a checkpoint in a directory of its own.
+ */
+#include <inttypes.h>
+
+#include "tool.h"
+
+static int tell(const struct tool *tool, const struct weir_checkpoint_info *info)
+{
+    const char *path = tool->options.words[2];
+    char bytes[PAPER_TEXT];
+    if (tool->options.json)
+        return tool_json(tool,
+                         json_pack("{s: I, s: s, s: I}", "checkpoint", (json_int_t)info->id, "path",
+                                   path, "stored_bytes", (json_int_t)info->stored_bytes))
+                   ? EXIT_DONE
+                   : tool_no_memory(tool);
+    paper_bytes(info->stored_bytes, bytes);
+    fprintf(tool->paper.to, "checkpoint %" PRIu64 ", %s, is a savepoint in %s\n", info->id, bytes,
+            path);
+    return EXIT_DONE;
+}
+
+static int copy(struct tool *tool, struct weir_store *store, struct weir_checkpoint *checkpoint)
+{
+    struct weir_checkpoint_info info = {WEIR_SIZED(struct weir_checkpoint_info)};
+    struct weir_error error = {0};
+    weir_checkpoint_describe(checkpoint, &info);
+    if (weir_store_copy(store, info.id, tool->options.words[2], &error) != WEIR_OK)
+        return tool_fail(tool, &error);
+    return tell(tool, &info);
+}
+
+int tool_copy(struct tool *tool)
+{
+    return tool_look(tool, copy);
+}
