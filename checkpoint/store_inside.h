@@ -4,7 +4,7 @@
  * and makes the directory, store_read.c reads and recovers, store_round.c writes rounds,
  * store_segment.c segments of state in them, store_hold.c keeps containers that are still in use,
  * store_retain.c removes what is no longer needed, store_clean.c does so without a run,
- * store_save.c copies one checkpoint.
+ * store_save.c copies one checkpoint, store_failed.c notes why rounds failed.
  */
 #ifndef STORE_INSIDE_H
 #define STORE_INSIDE_H

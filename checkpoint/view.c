@@ -75,6 +75,20 @@ enum weir_result weir_store_list(struct weir_store *store, const uint64_t **ids,
     return result;
 }
 
+bool weir_store_get_failed(struct weir_store *store, uint32_t index,
+                           struct weir_failed_round *failed)
+{
+    if (index == 0)
+        store->failure_count = store_list_failures(store->store, store->failures);
+    if (index >= store->failure_count)
+        return false;
+    const struct store_failure *from = &store->failures[index];
+    struct weir_failed_round full = {
+        .id = from->id, .epoch = from->epoch, .ended_ns = from->ended_ns, .text = from->text};
+    view_give(failed, &full, sizeof full);
+    return true;
+}
+
 /* ------------------------------------------------------------------------------ verifying -- */
 
 /* One blob: the part, or one piece of what was in flight. */

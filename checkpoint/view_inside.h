@@ -19,7 +19,9 @@
 struct weir_store {
     const struct weir_allocator *allocator;
     struct store *store;
-    uint64_t *ids; /* of the last weir_store_list */
+    uint64_t *ids;                                 /* of the last weir_store_list */
+    struct store_failure failures[STORE_FAILURES]; /* of the last weir_store_get_failed */
+    size_t failure_count;
     char identity[2 * STORE_ID_SIZE + 1];
 };
 

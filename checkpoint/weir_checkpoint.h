@@ -62,6 +62,20 @@ WEIR_API const char *weir_store_identity(const struct weir_store *store);
 WEIR_API enum weir_result weir_store_list(struct weir_store *store, const uint64_t **ids,
                                           size_t *count, struct weir_error *error) WEIR_MUST_USE;
 
+/* A round that came to nothing. */
+struct weir_failed_round {
+    size_t size;
+    uint64_t id;
+    uint32_t epoch;   /* of the run */
+    int64_t ended_ns; /* when it was given up: wall clock, since 1970 */
+    const char *text; /* why; lives until the next call or the close */
+};
+/* The last ones that the store keeps, 16 at most, oldest first: reads them when `index` is 0, and
+ * answers false when there is no such index. A power cut may have taken some. A round that ended
+ * with its process is not among them: it left nothing, or a folder (see weir_store_check). */
+WEIR_API bool weir_store_get_failed(struct weir_store *store, uint32_t index,
+                                    struct weir_failed_round *failed);
+
 /* Reads and checks all that checkpoint `id` names, down to the last entry of state and the last
  * record in flight. WEIR_DAMAGED names the first thing that is wrong. */
 WEIR_API enum weir_result weir_store_verify(struct weir_store *store, uint64_t id,

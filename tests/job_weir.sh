@@ -101,8 +101,8 @@ lines.out > split.in forward - -
 split.out > count.in by_key - -
 count.out > output.in forward - -
 
-STATE KIND FORMAT VERSION STORED DECOMPRESSED SEGMENTS
-count/cell value uN N N N N
+STATE KIND FORMAT VERSION ENTRIES STORED DECOMPRESSED SEGMENTS
+count/cell value uN N - N N N
 
 TASK STORED IN FLIGHT HANDLES LETTERS CUT STATUS POSITION
 lines.N N N N N N ended all read
@@ -128,6 +128,9 @@ output.N [CHART]
 handle of output.N, prepared for checkpoint N: ".staged-ID-N-N-N part-N-N"
 handle of output.N, prepared for checkpoint N: ".staged-ID-N-N-N part-N-N"
 TEXT
+    expect 0 "^count/cell +value +u64 +0 +$(wc -l <"$work/counts") " "$weir" show "$words" --counts
+    json show "$words" newest --counts
+    grep -q "\"entries\":$(wc -l <"$work/counts")[,}]" "$work/show.json" || fail "--counts"
     expect 3 'there is no such checkpoint; .weir list. shows' "$weir" show "$words" 4711
     expect 2 "'last' is no checkpoint's id" "$weir" show "$words" last
     expect 2 "'0' is no checkpoint's id" "$weir" show "$words" 0

@@ -24,7 +24,8 @@ enum {
     FORCE,
     KEEP,
     DRY_RUN,
-    REPAIR
+    REPAIR,
+    COUNTS
 };
 
 static const struct option known[] = {
@@ -45,6 +46,7 @@ static const struct option known[] = {
     {"keep", required_argument, NULL, KEEP},
     {"dry-run", no_argument, NULL, DRY_RUN},
     {"repair", no_argument, NULL, REPAIR},
+    {"counts", no_argument, NULL, COUNTS},
     {NULL, 0, NULL, 0},
 };
 
@@ -76,6 +78,8 @@ static unsigned bit_of(int option)
         return OPTION_GC;
     case REPAIR:
         return OPTION_REPAIR;
+    case COUNTS:
+        return OPTION_COUNTS;
     default:
         return 0;
     }
@@ -105,6 +109,7 @@ static void take(struct options *options, int option)
     options->force |= option == FORCE;
     options->dry_run |= option == DRY_RUN;
     options->repair |= option == REPAIR;
+    options->counts |= option == COUNTS;
     const char **text = option == KEY            ? &options->key
                         : option == PREFIX       ? &options->prefix
                         : option == EDGE         ? &options->edge

@@ -20,7 +20,7 @@ struct options {
     const char *key, *prefix, *edge, *invariant, *key_format, *value_format;
     uint64_t limit; /* UINT64_MAX: none */
     const char *to, *format;
-    bool force, dry_run, repair;
+    bool force, dry_run, repair, counts;
     uint64_t keep; /* 0: none */
 };
 
@@ -37,6 +37,7 @@ enum {
     OPTION_FORCE = 256,
     OPTION_GC = 512, /* --keep, --dry-run */
     OPTION_REPAIR = 1024,
+    OPTION_COUNTS = 2048,
 };
 
 /* argv[0] is the verb. False, and says why on the standard error, when it has not `least` to `most`

@@ -20,12 +20,14 @@ struct verb {
 static const struct verb verbs[] = {
     {"list", "STORE", "the checkpoints of a store",
      "One line each: when, how long it took, what it wrote (NEW) and what it shares with earlier\n"
-     "ones, and whether its manifest can be read; `weir verify` reads all the rest.\n",
+     "ones, and whether its manifest can be read; `weir verify` reads all the rest. Then the last\n"
+     "rounds that came to nothing (ABORTED), and why.\n",
      1, 1, 0, tool_list},
     {"show", "STORE [ID]", "one checkpoint: graph, states, tasks, handles, where the time went",
      "Of each task: where its source stood, output that was prepared and not confirmed (HANDLES),\n"
-     "dead letters, how long the cut held it, and a chart of the round's phases.\n",
-     1, 2, 0, tool_show},
+     "dead letters, how long the cut held it, and a chart of the round's phases.\n"
+     "  --counts      also how many entries each state has: reads all of it\n",
+     1, 2, OPTION_COUNTS, tool_show},
     {"state", "STORE ID NODE[/STATE]", "what a node's keyed state was",
      "A line an entry: its key, of a map the sub key, of a list the index, and the value, with a\n"
      "tabulator between.\n"
