@@ -392,6 +392,12 @@ void store_close(struct store **store)
     memory_release(gone->allocator, gone);
 }
 
+void store_watch(struct store *store, void (*read)(void *context, uint64_t bytes), void *context)
+{
+    store->read = read;
+    store->read_context = context;
+}
+
 uint64_t store_begun_with(const struct store *store)
 {
     return store->record.begun_with;

@@ -77,6 +77,9 @@ enum weir_result store_open(const struct store_options *options, struct store **
 enum weir_result store_view(const char *path, const struct weir_allocator *allocator,
                             struct store **store, struct weir_error *error) WEIR_MUST_USE;
 void store_close(struct store **store);
+/* `read` is told of each blob that is read, on the thread that reads it: its bytes, as stored.
+ * NULL: nobody is. */
+void store_watch(struct store *store, void (*read)(void *context, uint64_t bytes), void *context);
 
 /* The id of the savepoint that the store was begun with; 0: with none. */
 uint64_t store_begun_with(const struct store *store);

@@ -17,8 +17,8 @@
  *
  * It is never synced, nothing depends on it, and a slot that is not sound is as good as empty: what
  * a power cut takes of it is lost. It is made by the first round that fails, behind the removal of
- * what that has written, in full, so that later ones need no more room on a full disk; only what had
- * no room for it is told nowhere but in the run's log.
+ * what that has written, in full, so that later ones need no more room on a full disk. What had
+ * none is told nowhere but in the run's log.
  */
 #include "store_inside.h"
 

@@ -61,6 +61,8 @@ struct store {
     const struct weir_allocator *allocator;
     void (*warn)(void *context, const char *text);
     void *warn_context;
+    void (*read)(void *context, uint64_t bytes); /* store_watch */
+    void *read_context;
     char *path; /* as the user wrote it: for messages */
     char *base; /* its name as seen from `parent` */
     int parent; /* directory that holds the store, or DISK_CWD */

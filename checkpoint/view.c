@@ -48,6 +48,12 @@ enum weir_result weir_store_open(const char *path, const struct weir_allocator *
     return WEIR_OK;
 }
 
+void weir_store_watch(struct weir_store *store, void (*read)(void *context, uint64_t bytes),
+                      void *context)
+{
+    store_watch(store->store, read, context);
+}
+
 const char *weir_store_identity(const struct weir_store *store)
 {
     return store->identity;

@@ -53,6 +53,12 @@ WEIR_API enum weir_result weir_store_open(const char *path, const struct weir_al
 /* *store becomes NULL. NULL is accepted. */
 WEIR_API void weir_store_close(struct weir_store **store);
 
+/* For work that takes long: `read` is told of each piece that is read, its bytes as they are
+ * stored, on the thread that makes the call that reads. Pieces are about 1 MiB; those of a
+ * checkpoint add up to its stored_bytes, but some are read more than once. NULL: nobody is told. */
+WEIR_API void weir_store_watch(struct weir_store *store,
+                               void (*read)(void *context, uint64_t bytes), void *context);
+
 /* The store's 32 hex digits, as weir_store_id answers in a job; constant over runs, another for a
  * new store at the same path. Lives as long as *store. */
 WEIR_API const char *weir_store_identity(const struct weir_store *store);

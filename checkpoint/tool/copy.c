@@ -4,7 +4,7 @@
  */
 #include <inttypes.h>
 
-#include "tool.h"
+#include "progress.h"
 
 static int tell(const struct tool *tool, const struct weir_checkpoint_info *info)
 {
@@ -26,10 +26,12 @@ static int copy(struct tool *tool, struct weir_store *store, struct weir_checkpo
 {
     struct weir_checkpoint_info info = {WEIR_SIZED(struct weir_checkpoint_info)};
     struct weir_error error = {0};
+    struct progress progress;
     weir_checkpoint_describe(checkpoint, &info);
-    if (weir_store_copy(store, info.id, tool->options.words[2], &error) != WEIR_OK)
-        return tool_fail(tool, &error);
-    return tell(tool, &info);
+    progress_begin(&progress, store, info.stored_bytes);
+    enum weir_result result = weir_store_copy(store, info.id, tool->options.words[2], &error);
+    progress_end(&progress);
+    return result == WEIR_OK ? tell(tool, &info) : tool_fail(tool, &error);
 }
 
 int tool_copy(struct tool *tool)

@@ -17,6 +17,7 @@
 #include "book.h"
 #include "channels.h"
 #include "entry.h"
+#include "progress.h"
 #include "show.h"
 
 struct written {
@@ -470,6 +471,8 @@ static int export_it(struct tool *tool, struct weir_store *store,
                      struct weir_checkpoint *checkpoint)
 {
     struct out out = {.tool = tool, .checkpoint = checkpoint};
+    struct weir_checkpoint_info info = {WEIR_SIZED(struct weir_checkpoint_info)};
+    struct progress progress;
     enum book_format format = BOOK_SQLITE;
     int code = EXIT_DONE;
     if (tool->options.to == NULL || tool->options.format == NULL)
@@ -477,8 +480,11 @@ static int export_it(struct tool *tool, struct weir_store *store,
     if (!book_format_named(tool->options.format, &format))
         return tool_complain(tool, EXIT_USAGE, "--format is sqlite, csv or jsonl, not '%s'",
                              tool->options.format);
+    weir_checkpoint_describe(checkpoint, &info);
+    progress_begin(&progress, store, info.stored_bytes);
     if (book_open(&out.book, tool->options.to, format, tool->options.force))
         code = write_all(&out, store);
+    progress_end(&progress);
     bool kept = book_close(&out.book, code == EXIT_DONE);
     if (code == EXIT_DONE)
         code = kept ? conclude(&out)

@@ -38,6 +38,7 @@ enum {
     OPTION_GC = 512, /* --keep, --dry-run */
     OPTION_REPAIR = 1024,
     OPTION_COUNTS = 2048,
+    VERB_WORKS = 4096, /* no option: it may take long, and says little; no pager, but a bar */
 };
 
 /* argv[0] is the verb. False, and says why on the standard error, when it has not `least` to `most`

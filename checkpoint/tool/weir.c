@@ -4,14 +4,7 @@
  */
 #include <string.h>
 
-#include "tool.h"
-
-struct verb {
-    const char *name, *words, *about, *more;
-    int least, most; /* words */
-    unsigned allowed;
-    int (*run)(struct tool *tool);
-};
+#include "manual.h"
 
 #define OF_FORMATS                                                                                 \
     "  --key-format F, --value-format F   take these for the declared formats: u64, i64, f64,\n"   \
@@ -49,7 +42,7 @@ static const struct verb verbs[] = {
      "invariant is violated.\n"
      "  --all              all checkpoints of the store\n"
      "  --invariant LIB.so also call its weir_invariant, see weir_checkpoint.h\n",
-     1, 2, OPTION_ALL | OPTION_INVARIANT, tool_verify},
+     1, 2, OPTION_ALL | OPTION_INVARIANT | VERB_WORKS, tool_verify},
     {"export", "STORE ID", "tables of all that a checkpoint holds, for SQL and others",
      "One table a state, and of records in flight, tasks and handles. It is whole or not there,\n"
      "and nothing that is there is replaced without --force.\n"
@@ -57,7 +50,7 @@ static const struct verb verbs[] = {
      "  --format csv --to FOLDER      a file a table, with a line of names\n"
      "  --format jsonl --to FOLDER    a file a table, an object a line\n"
      "  --force                       replace an export that is there\n" OF_FORMATS,
-     2, 2, OPTION_EXPORT | OPTION_FORCE | OPTION_FORMATS, tool_export},
+     2, 2, OPTION_EXPORT | OPTION_FORCE | OPTION_FORMATS | VERB_WORKS, tool_export},
     {"explain", "STORE ID JOB [-- JOB OPTION...]", "would a job's program go on from a checkpoint",
      "Asks the program JOB, which starts nothing: what of the checkpoint goes where in its graph,\n"
      "and what has no place or does not fit. What stands behind -- is for JOB, as its `run` would\n"
@@ -67,7 +60,7 @@ static const struct verb verbs[] = {
     {"copy", "STORE ID DEST", "a checkpoint as a savepoint: a directory of its own",
      "All that it names, each checksum verified on its way; the store is only read. A job starts\n"
      "from it with --store NEW --restore DEST.\n",
-     3, 3, 0, tool_copy},
+     3, 3, VERB_WORKS, tool_copy},
     {"drop", "STORE ID...", "remove checkpoints, and what they alone need",
      "Not while a job runs. The newest only with --force: a start goes on from an older one then,\n"
      "and sinks publish again what came behind that.\n"
@@ -89,6 +82,18 @@ static const struct verb verbs[] = {
 };
 #define VERBS (sizeof verbs / sizeof verbs[0])
 
+/* What is made of the table, for who installs it. */
+static bool make_page(const char *option)
+{
+    if (strcmp(option, "--man") == 0)
+        manual_page(verbs, VERBS, stdout);
+    else if (strcmp(option, "--bash") == 0)
+        manual_completion(verbs, VERBS, stdout);
+    else
+        return false;
+    return true;
+}
+
 static int help(void)
 {
     printf("usage: weir VERB STORE ... [OPTION...]\n\n"
@@ -101,6 +106,7 @@ static int help(void)
            "  --no-pager    on a terminal too\n"
            "  --help        this, or behind a verb more of it\n"
            "  --version     which weir it is\n\n"
+           "`weir help --man` is the source of the manual page, `weir help --bash` completion.\n\n"
            "The answer is 0 when it is done, 1 when what was asked is not so, 2 when the command\n"
            "line is wrong, 3 when a store or checkpoint is not there, damaged, not readable or\n"
            "in use.\n");
@@ -122,7 +128,8 @@ static int run(const struct verb *verb, int argc, char **argv)
         return EXIT_USAGE;
     if (tool.options.help)
         return help_of(verb);
-    paper_open(&tool.paper, !tool.options.json && !tool.options.no_pager);
+    bool works = (verb->allowed & VERB_WORKS) != 0;
+    paper_open(&tool.paper, !tool.options.json && !tool.options.no_pager && !works);
     int code = verb->run(&tool);
     if (paper_close(&tool.paper))
         return code;
@@ -133,7 +140,7 @@ int main(int argc, char **argv)
 {
     const char *verb = argc > 1 ? argv[1] : "";
     if (strcmp(verb, "--help") == 0 || strcmp(verb, "help") == 0)
-        return help();
+        return argc > 2 && make_page(argv[2]) ? EXIT_DONE : help();
     if (strcmp(verb, "--version") == 0)
         return printf("weir %s\n", weir_version()) > 0 ? EXIT_DONE : EXIT_STORE;
     for (size_t i = 0; i < VERBS; i++)
