@@ -210,13 +210,6 @@ bool book_open(struct book *book, const char *path, enum book_format format, boo
 
 /* ---------------------------------------------------------------------------------- files -- */
 
-static void write_hex(struct weir_bytes bytes, FILE *to)
-{
-    const unsigned char *data = bytes.data;
-    for (size_t i = 0; i < bytes.size; i++)
-        fprintf(to, "%02x", data[i]);
-}
-
 static void write_quoted(struct weir_bytes text, FILE *to)
 {
     const char *data = text.data;
@@ -257,7 +250,7 @@ static bool write_csv_cell(const struct cell *cell, FILE *to)
         free(text);
         break;
     case CELL_BYTES:
-        write_hex(cell->bytes, to);
+        format_hex(cell->bytes, to);
         break;
     }
     return true;

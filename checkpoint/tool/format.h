@@ -66,6 +66,8 @@ bool format_read(struct format *format, const char *text);
 
 /* Do these bytes fit it? What does not is told in hex. */
 bool format_fits(const struct format *format, struct weir_bytes bytes);
+/* Nothing but the digits. */
+void format_hex(struct weir_bytes bytes, FILE *to);
 void format_print(const struct format *format, struct weir_bytes bytes, FILE *to);
 /* The caller's; NULL: no memory. */
 json_t *format_json(const struct format *format, struct weir_bytes bytes);

@@ -35,11 +35,21 @@ bool format_fits(const struct format *format, struct weir_bytes bytes)
     }
 }
 
-static void print_hex(struct weir_bytes bytes, FILE *to)
+/* By many digits at a time: there may be a lot of them. */
+void format_hex(struct weir_bytes bytes, FILE *to)
 {
+    static const char digits[] = "0123456789abcdef";
     const unsigned char *data = bytes.data;
-    for (size_t i = 0; i < bytes.size; i++)
-        fprintf(to, "%02x", data[i]);
+    char text[512];
+    size_t used = 0;
+    for (size_t i = 0; i < bytes.size; i++) {
+        text[used++] = digits[data[i] >> 4];
+        text[used++] = digits[data[i] & 15];
+        if (used == sizeof text || i + 1 == bytes.size) {
+            fwrite(text, 1, used, to);
+            used = 0;
+        }
+    }
 }
 
 /* ----------------------------------------------------------------------------------- text -- */
@@ -111,7 +121,7 @@ void format_print(const struct format *format, struct weir_bytes bytes, FILE *to
 {
     if (!format_fits(format, bytes)) {
         fputs("0x", to);
-        print_hex(bytes, to);
+        format_hex(bytes, to);
     } else if (format->kind == FORMAT_NONE) {
         putc('"', to);
         utf8_escape(bytes, '"', to);
