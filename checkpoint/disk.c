@@ -164,12 +164,10 @@ int disk_lock(int file)
     return errno == EACCES ? -EAGAIN : -errno; /* POSIX allows both for a conflict */
 }
 
-int disk_locked(int file)
+int disk_is_locked(int file)
 {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    if (fcntl(file, F_OFD_GETLK, &lock) != 0)
-        return -errno;
-    return lock.l_type != F_UNLCK;
+    return fcntl(file, F_OFD_GETLK, &lock) == 0 ? lock.l_type != F_UNLCK : -errno;
 }
 
 int disk_unlock(int file)

@@ -68,7 +68,7 @@ int disk_rename_new(int at, const char *from, const char *to);
 int disk_lock(int file);
 /* 1 when another open file description holds it, 0 when none does. Takes nothing, so nobody who
  * tries to is turned away; `file` may be open for reading only. */
-int disk_locked(int file);
+int disk_is_locked(int file);
 /* Lets go of it, also where a forked child still has the description open. */
 int disk_unlock(int file);
 /* Calls `each` for every entry but "." and ".."; order is the file system's. Stops when it returns

@@ -25,6 +25,7 @@
 #define NAME_MANIFEST "MANIFEST.json"
 #define NAME_MANIFEST_NEW "MANIFEST.json.tmp" /* counts for nothing until it is renamed */
 #define NAME_PROBE "PROBE.tmp"
+#define NAME_FAILED "FAILED"       /* why rounds came to nothing; for people */
 #define NAME_SAVEPOINT "SAVEPOINT" /* for people; a directory that has it is never changed */
 
 #define NAME_ID_SIZE 21      /* bytes with the zero */

@@ -353,7 +353,7 @@ enum weir_result store_run(struct store *store, bool *alive, uint32_t *epoch, ui
     enum weir_result result = read_lock(store, &file, &content, error);
     if (result != WEIR_OK)
         return result;
-    int locked = disk_locked(file);
+    int locked = disk_is_locked(file);
     disk_close(file);
     if (locked < 0)
         return store_unusable(store, locked, "asking who holds " NAME_LOCK, error);
@@ -428,6 +428,12 @@ void store_close(struct store **store)
     memory_release(gone->allocator, gone->base);
     memory_release(gone->allocator, gone->path);
     memory_release(gone->allocator, gone);
+}
+
+void store_watch(struct store *store, void (*read)(void *context, uint64_t bytes), void *context)
+{
+    store->read = read;
+    store->read_context = context;
 }
 
 uint64_t store_begun_with(const struct store *store)

@@ -7,6 +7,8 @@
  *   STORE/checkpoints/<id>/MANIFEST.json   id zero-padded to 20 digits
  *   STORE/nodes/<node>/                    operators' own (weir_store_folder); left alone here
  *   STORE/SAVEPOINT                        a text for people: a savepoint, and no run's store
+ *   STORE/FAILED                           why the last rounds came to nothing, if any has
+ *                                          (store_failed.c); nothing depends on it
  *
  * The commit protocol, in steps; a crash between any two leaves the old checkpoint or the new one:
  *    1  store_claim    mkdir checkpoints/<id>, fsync checkpoints/
@@ -76,6 +78,9 @@ enum weir_result store_open(const struct store_options *options, struct store **
 enum weir_result store_view(const char *path, const struct weir_allocator *allocator,
                             struct store **store, struct weir_error *error) WEIR_MUST_USE;
 void store_close(struct store **store);
+/* `read` is told of each blob that is read, on the thread that reads it: its bytes, as stored.
+ * NULL: nobody is. */
+void store_watch(struct store *store, void (*read)(void *context, uint64_t bytes), void *context);
 
 /* The id of the savepoint that the store was begun with; 0: with none. */
 uint64_t store_begun_with(const struct store *store);
@@ -163,6 +168,22 @@ enum weir_result store_commit(struct store *store, const struct manifest *manife
 /* Removes what round `id` wrote (but I3 and I7); nothing when it is not open. Errors are reported
  * through warn: leftovers are garbage. */
 void store_abort(struct store *store, uint64_t id);
+
+#define STORE_FAILURES 16u      /* that are kept */
+#define STORE_FAILURE_TEXT 457u /* bytes with the zero; what is longer is cut */
+struct store_failure {
+    uint64_t id;
+    uint32_t epoch;
+    int64_t ended_ns;  /* wall clock, since 1970 */
+    uint64_t sequence; /* ascending */
+    char text[STORE_FAILURE_TEXT];
+};
+/* Notes, behind store_abort, why round `id` came to nothing; whether that can be written is no
+ * matter. */
+void store_note_failure(const struct store *store, uint64_t id, int64_t ended_ns, const char *text);
+/* The last ones that can be read, oldest first. Serves a view too. */
+size_t store_list_failures(const struct store *store,
+                           struct store_failure failures[STORE_FAILURES]);
 
 /* Holds the container or containers of a segment of state, for as long as a log has it or a round
  * is open that will name it: first when store_sync of its round has answered WEIR_OK, before that

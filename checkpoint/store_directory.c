@@ -235,7 +235,8 @@ static int count_name(void *context, const char *name, enum disk_kind kind)
     } else if (strcmp(name, NAME_DATA) == 0 || strcmp(name, NAME_CHECKPOINTS) == 0 ||
                strcmp(name, NAME_NODES) == 0) {
         census->folders = true;
-    } else if (strcmp(name, NAME_PROBE) != 0 && strcmp(name, NAME_SCRATCH) != 0) {
+    } else if (strcmp(name, NAME_PROBE) != 0 && strcmp(name, NAME_SCRATCH) != 0 &&
+               strcmp(name, NAME_FAILED) != 0) {
         snprintf(census->foreign, sizeof census->foreign, "%.*s", (int)sizeof census->foreign - 1,
                  name);
         if (census->report)

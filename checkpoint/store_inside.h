@@ -3,7 +3,8 @@
  * store_inside: what the store's own files share. store.c opens and closes, store_directory.c finds
  * and makes the directory, store_read.c reads and recovers, store_round.c writes rounds,
  * store_segment.c segments of state in them, store_hold.c keeps containers that are still in use,
- * store_retain.c removes what is no longer needed, store_save.c copies one checkpoint.
+ * store_retain.c removes what is no longer needed, store_clean.c does so without a run,
+ * store_save.c copies one checkpoint, store_failed.c notes why rounds failed.
  */
 #ifndef STORE_INSIDE_H
 #define STORE_INSIDE_H
@@ -60,6 +61,8 @@ struct store {
     const struct weir_allocator *allocator;
     void (*warn)(void *context, const char *text);
     void *warn_context;
+    void (*read)(void *context, uint64_t bytes); /* store_watch */
+    void *read_context;
     char *path; /* as the user wrote it: for messages */
     char *base; /* its name as seen from `parent` */
     int parent; /* directory that holds the store, or DISK_CWD */
@@ -183,11 +186,14 @@ enum weir_result store_has_manifest(const struct store *store, uint64_t id, bool
 
 /* Opens checkpoints/<id>; >= 0 or -errno. */
 int store_open_folder(const struct store *store, uint64_t id);
-/* unlinks a half-written manifest and removes the folder; reports through warn. */
-void store_remove_folder(const struct store *store, uint64_t id);
+/* Unlinks a half-written manifest and removes the folder; reports through warn. True: gone. */
+bool store_remove_folder(const struct store *store, uint64_t id);
 /* Durably takes the unfinished manifests of earlier runs away. */
 enum weir_result store_void_unfinished(struct store *store, struct weir_error *error);
-void store_remove_segment(const struct store *store, struct store_segment segment);
+bool store_remove_segment(const struct store *store, struct store_segment segment);
+
+/* True when the manifest is durably gone; reports through warn. */
+bool store_remove_manifest(const struct store *store, uint64_t id);
 
 /* NULL when that round is not open. */
 struct store_open_round *store_find_round(struct store *store, uint64_t id);
@@ -236,6 +242,8 @@ enum weir_result store_fence(struct store *store, struct weir_error *error) WEIR
 /* Remembers what a committed manifest names; on failure it is read when needed. */
 void store_keep(struct store *store, const struct manifest *manifest);
 void store_forget_kept(struct store *store);
+/* That one is as good as not there: kept[index]. */
+void store_forget_one(struct store *store, size_t index);
 enum weir_result store_load_kept(struct store *store, struct weir_error *error) WEIR_MUST_USE;
 
 /* By container, for qsort and bsearch over whatever begins with a store_segment. */
@@ -243,6 +251,8 @@ int store_compare_segments(const void *a, const void *b);
 /* Does a committed checkpoint name it? A damaged one names nothing here. */
 enum weir_result store_find_name(struct store *store, struct store_segment segment, bool *named,
                                  struct weir_error *error) WEIR_MUST_USE;
+/* The same of what was loaded. */
+bool store_is_named(const struct store *store, struct store_segment segment);
 bool store_is_held(const struct store *store, struct store_segment segment);
 /* May it be named, held, or of an open round? What can't be known counts as yes. What is named is
  * loaded before. */

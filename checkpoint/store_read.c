@@ -359,6 +359,8 @@ static enum weir_result read_blob(const struct store *store, const struct manife
         result = blob_open(&place->blob, bytes, out, store->allocator, error);
     if (file >= 0)
         disk_close(file);
+    if (result == WEIR_OK && store->read != NULL)
+        store->read(store->read_context, bytes.size);
     if (result != WEIR_OK)
         (void)store_within_blob(store, manifest, task, place, error);
     return result;

@@ -19,16 +19,17 @@
 
 /* -------------------------------------------------------------------------------- removing -- */
 
-void store_remove_segment(const struct store *store, struct store_segment segment)
+bool store_remove_segment(const struct store *store, struct store_segment segment)
 {
     char name[NAME_SEGMENT_SIZE], reason[ERROR_REASON_ROOM];
     name_of_segment(segment.epoch, segment.number, name);
     int failure = disk_remove(store->data, name);
     if (failure < 0 && failure != -ENOENT)
         store_warn(store, NAME_DATA "/%s is left over: %s", name, error_reason(-failure, reason));
+    return failure == 0 || failure == -ENOENT;
 }
 
-void store_remove_folder(const struct store *store, uint64_t id)
+bool store_remove_folder(const struct store *store, uint64_t id)
 {
     char name[NAME_ID_SIZE], reason[ERROR_REASON_ROOM];
     name_of_id(id, name);
@@ -41,10 +42,10 @@ void store_remove_folder(const struct store *store, uint64_t id)
     if (failure < 0 && failure != -ENOENT)
         store_warn(store, NAME_CHECKPOINTS "/%s is left over: %s", name,
                    error_reason(-failure, reason));
+    return failure == 0 || failure == -ENOENT;
 }
 
-/* True when the manifest is durably gone. */
-static bool remove_manifest(const struct store *store, uint64_t id)
+bool store_remove_manifest(const struct store *store, uint64_t id)
 {
     char reason[ERROR_REASON_ROOM];
     int folder = store_open_folder(store, id);
@@ -85,7 +86,7 @@ static bool names(const struct store_kept *kept, struct store_segment segment)
                                       store_compare_segments) != NULL;
 }
 
-static bool is_named(const struct store *store, struct store_segment segment)
+bool store_is_named(const struct store *store, struct store_segment segment)
 {
     for (size_t i = 0; i < store->kept_count; i++)
         if (names(&store->kept[i], segment))
@@ -108,7 +109,7 @@ bool store_is_needed(const struct store *store, struct store_segment segment)
         if (store->kept[i].unreadable)
             return true;
     return is_being_written(store, segment) || store_is_held(store, segment) ||
-           is_named(store, segment);
+           store_is_named(store, segment);
 }
 
 /* Neighbours share most containers, so few come twice; the rest is taken out later. */
@@ -245,23 +246,35 @@ enum weir_result store_find_name(struct store *store, struct store_segment segme
                                  struct weir_error *error)
 {
     enum weir_result result = store_load_kept(store, error);
-    *named = result == WEIR_OK && is_named(store, segment);
+    *named = result == WEIR_OK && store_is_named(store, segment);
     if (result != WEIR_OK || *named)
         return result;
     result = read_again(store, error);
-    *named = result == WEIR_OK && is_named(store, segment);
+    *named = result == WEIR_OK && store_is_named(store, segment);
     return result;
 }
 
 /* --------------------------------------------------------------------------------- retain -- */
 
-/* Takes kept[index] out, and removes what it alone named. */
-static void drop(struct store *store, size_t index)
+static struct store_kept take_out(struct store *store, size_t index)
 {
     struct store_kept gone = store->kept[index];
     store->kept_count--;
     memmove(store->kept + index, store->kept + index + 1,
             (store->kept_count - index) * sizeof *store->kept);
+    return gone;
+}
+
+void store_forget_one(struct store *store, size_t index)
+{
+    struct store_kept gone = take_out(store, index);
+    memory_release(store->allocator, gone.segments);
+}
+
+/* Takes kept[index] out, and removes what it alone named. */
+static void drop(struct store *store, size_t index)
+{
+    struct store_kept gone = take_out(store, index);
     store_remove_folder(store, gone.id);
     for (size_t i = 0; i < gone.count; i++)
         if (!store_is_needed(store, gone.segments[i]))
@@ -293,7 +306,7 @@ void store_retain(struct store *store, uint32_t keep, uint64_t pinned)
     for (size_t at = 0; excess > 0; excess--) {
         struct store_kept *oldest = &store->kept[at];
         if (oldest->id != pinned && !oldest->stuck)
-            oldest->stuck = !remove_manifest(store, oldest->id); /* no second sync: I1 */
+            oldest->stuck = !store_remove_manifest(store, oldest->id); /* no second sync: I1 */
         if (oldest->id == pinned || oldest->stuck)
             at++;
         else

@@ -48,6 +48,12 @@ enum weir_result weir_store_open(const char *path, const struct weir_allocator *
     return WEIR_OK;
 }
 
+void weir_store_watch(struct weir_store *store, void (*read)(void *context, uint64_t bytes),
+                      void *context)
+{
+    store_watch(store->store, read, context);
+}
+
 const char *weir_store_identity(const struct weir_store *store)
 {
     return store->identity;
@@ -84,6 +90,20 @@ enum weir_result weir_store_list(struct weir_store *store, const uint64_t **ids,
     if (result == WEIR_OK)
         *ids = store->ids;
     return result;
+}
+
+bool weir_store_get_failed(struct weir_store *store, uint32_t index,
+                           struct weir_failed_round *failed)
+{
+    if (index == 0)
+        store->failure_count = store_list_failures(store->store, store->failures);
+    if (index >= store->failure_count)
+        return false;
+    const struct store_failure *from = &store->failures[index];
+    struct weir_failed_round full = {
+        .id = from->id, .epoch = from->epoch, .ended_ns = from->ended_ns, .text = from->text};
+    view_give(failed, &full, sizeof full);
+    return true;
 }
 
 /* ------------------------------------------------------------------------------ verifying -- */
@@ -169,7 +189,7 @@ enum weir_result weir_store_verify_all(struct weir_store *store,
 
 /* --------------------------------------------------------------------------- a checkpoint -- */
 
-static enum weir_result newest(struct weir_store *store, uint64_t *id, struct weir_error *error)
+enum weir_result view_newest(struct weir_store *store, uint64_t *id, struct weir_error *error)
 {
     uint64_t *ids = NULL;
     size_t count = 0;
@@ -187,7 +207,7 @@ enum weir_result weir_checkpoint_open(struct weir_store *store, uint64_t id,
                                       struct weir_checkpoint **checkpoint, struct weir_error *error)
 {
     *checkpoint = NULL;
-    enum weir_result result = id == 0 ? newest(store, &id, error) : WEIR_OK;
+    enum weir_result result = id == 0 ? view_newest(store, &id, error) : WEIR_OK;
     if (result != WEIR_OK)
         return result;
     struct weir_checkpoint *made = memory_zeroed(store->allocator, 1, sizeof *made);

@@ -3,8 +3,8 @@
  * view_inside: what the files behind weir_checkpoint.h share. view.c opens stores and checkpoints
  * and describes them, view_check.c knows what is well-formed inside a blob, view_cursor.c hands out
  * rows, view_find.c finds one key, view_difference.c and view_compare.c what two checkpoints differ
- * in. The layouts stand in snapshot.h (sections), state.h (the body of a STATE section) and item.h
- * (what an INFLIGHT section holds).
+ * in, view_clean.c copies and cleans. The layouts stand in snapshot.h (sections), state.h (the body
+ * of a STATE section) and item.h (what an INFLIGHT section holds).
  */
 #ifndef VIEW_INSIDE_H
 #define VIEW_INSIDE_H
@@ -19,7 +19,9 @@
 struct weir_store {
     const struct weir_allocator *allocator;
     struct store *store;
-    uint64_t *ids; /* of the last weir_store_list */
+    uint64_t *ids;                                 /* of the last weir_store_list */
+    struct store_failure failures[STORE_FAILURES]; /* of the last weir_store_get_failed */
+    size_t failure_count;
     char identity[2 * STORE_ID_SIZE + 1];
 };
 
@@ -30,6 +32,9 @@ struct weir_checkpoint {
     struct blob_buffer stored, raw; /* of the last find */
 };
 
+/* WEIR_NOT_FOUND when the store holds no checkpoint. */
+enum weir_result view_newest(struct weir_store *store, uint64_t *id,
+                             struct weir_error *error) WEIR_MUST_USE;
 /* WEIR_NOT_FOUND when there is none of that name. */
 enum weir_result view_find_node(const struct weir_checkpoint *checkpoint, const char *name,
                                 uint32_t *node, struct weir_error *error) WEIR_MUST_USE;

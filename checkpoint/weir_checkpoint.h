@@ -4,9 +4,9 @@
  * sound, and what the state of every operator was. Read it from top to bottom.
  *
  * WHAT IT PROMISES
- *   - It only reads: no lock, no new file, nothing removed. A running job does not notice; but the
- *     job's retention may remove a checkpoint while you read it, which then is WEIR_NOT_FOUND or
- *     WEIR_DAMAGED (a file is missing).
+ *   - It only reads, but for weir_store_copy and weir_store_clean: no lock, no new file, nothing
+ *     removed. A running job does not notice; but the job's retention may remove a checkpoint while
+ *     you read it, which then is WEIR_NOT_FOUND or WEIR_DAMAGED (a file is missing).
  *   - It trusts nothing it reads: every checksum, size and count is checked before it is used, and
  *     an error names the checkpoint, the file and the reason.
  *
@@ -53,6 +53,12 @@ WEIR_API enum weir_result weir_store_open(const char *path, const struct weir_al
 /* *store becomes NULL. NULL is accepted. */
 WEIR_API void weir_store_close(struct weir_store **store);
 
+/* For work that takes long: `read` is told of each piece that is read, its bytes as they are
+ * stored, on the thread that makes the call that reads. Pieces are about 1 MiB; those of a
+ * checkpoint add up to its stored_bytes, but some are read more than once. NULL: nobody is told. */
+WEIR_API void weir_store_watch(struct weir_store *store,
+                               void (*read)(void *context, uint64_t bytes), void *context);
+
 /* The store's 32 hex digits, as weir_store_id answers in a job; constant over runs, another for a
  * new store at the same path. Lives as long as *store. */
 WEIR_API const char *weir_store_identity(const struct weir_store *store);
@@ -75,6 +81,20 @@ WEIR_API enum weir_result weir_store_get_run(struct weir_store *store, struct we
  * next weir_store_list or the close. */
 WEIR_API enum weir_result weir_store_list(struct weir_store *store, const uint64_t **ids,
                                           size_t *count, struct weir_error *error) WEIR_MUST_USE;
+
+/* A round that came to nothing. */
+struct weir_failed_round {
+    size_t size;
+    uint64_t id;
+    uint32_t epoch;   /* of the run */
+    int64_t ended_ns; /* when it was given up: wall clock, since 1970 */
+    const char *text; /* why; lives until the next call or the close */
+};
+/* The last ones that the store keeps, 16 at most, oldest first: reads them when `index` is 0, and
+ * answers false when there is no such index. A power cut may have taken some. A round that ended
+ * with its process is not among them: it left nothing, or a folder (see weir_store_check). */
+WEIR_API bool weir_store_get_failed(struct weir_store *store, uint32_t index,
+                                    struct weir_failed_round *failed);
 
 /* Reads and checks all that checkpoint `id` names, down to the last entry of state and the last
  * record in flight. WEIR_DAMAGED names the first thing that is wrong. */
@@ -283,6 +303,66 @@ WEIR_API bool weir_difference_next(struct weir_difference *difference, struct we
  * any case; NULL is accepted. */
 WEIR_API enum weir_result weir_difference_close(struct weir_difference **difference,
                                                 struct weir_error *error) WEIR_MUST_USE;
+
+/* ------------------------------------------------------------------- copies, and cleaning -- */
+
+/* Copies a checkpoint (0: the newest) into the directory `path`, as a savepoint: all that it names
+ * and nothing else, each blob's checksum verified on its way, so it needs the store no more, and
+ * jobs start from it (--restore PATH). The store is only read. `path` is not there yet, or empty;
+ * what holds it is there, and it lies outside of stores. What fails is taken back; what is killed
+ * leaves a directory that no job starts from. WEIR_NOT_FOUND, WEIR_DAMAGED: of the checkpoint;
+ * WEIR_REFUSED: of the path, where nothing was changed; WEIR_IO, WEIR_NO_MEMORY. */
+WEIR_API enum weir_result weir_store_copy(struct weir_store *store, uint64_t id, const char *path,
+                                          struct weir_error *error) WEIR_MUST_USE;
+
+enum weir_finding_kind {
+    WEIR_FOUND_DAMAGED, /* a checkpoint whose manifest is not sound, or that names a missing file */
+    WEIR_FOUND_EXCESS,  /* a checkpoint that is to go */
+    WEIR_FOUND_PARTIAL, /* the folder of a round that never became a checkpoint */
+    WEIR_FOUND_UNNAMED, /* a file that no checkpoint names */
+    WEIR_FOUND_FOREIGN, /* what is not weir's: it stays */
+    WEIR_FOUND_LEFT,    /* what could not be removed */
+};
+
+struct weir_finding {
+    size_t size;
+    enum weir_finding_kind kind;
+    uint64_t checkpoint; /* or the round's id; 0: of none */
+    const char *file;    /* within the store; "": none */
+    uint64_t bytes;      /* of that file */
+    const char *text;    /* why; "": that is clear */
+    bool removed;        /* it is gone */
+};
+/* Views are valid until it returns. */
+typedef void weir_found_function(void *context, const struct weir_finding *finding);
+
+struct weir_clean_options {
+    size_t size; /* WEIR_SIZED(struct weir_clean_options) */
+    const struct weir_allocator *allocator;
+    uint64_t keep;        /* the newest readable checkpoints stay, as many; 0: all */
+    const uint64_t *drop; /* ids of checkpoints that go, readable or not */
+    size_t drop_count;
+    bool drop_newest; /* one of these may be the newest. A start goes on from an older one then, and
+                       * sinks publish again what came behind that */
+};
+
+/* Tells what weir_store_clean would find, and changes nothing. If a run has the store, what may be
+ * that run's is left out. Whether files hold what they should is weir_store_verify's. `options` may
+ * be NULL. */
+WEIR_API enum weir_result weir_store_check(struct weir_store *store,
+                                           const struct weir_clean_options *options,
+                                           weir_found_function *found, void *context,
+                                           struct weir_error *error) WEIR_MUST_USE;
+/* Removes checkpoints that are not to stay, what rounds that came to nothing have left, and files
+ * that no checkpoint names, in an order in which a crash leaves no more than leftovers. As long as
+ * there is a manifest that can't be read, files that it may name stay: drop that checkpoint first.
+ * Takes the store's lock: WEIR_LOCKED names the run that has it. WEIR_REFUSED: a savepoint, or the
+ * newest was to be dropped; WEIR_NOT_FOUND: no such store, or no such checkpoint; nothing was
+ * removed then. WEIR_IO, WEIR_NO_MEMORY: some of it may be. */
+WEIR_API enum weir_result weir_store_clean(const char *path,
+                                           const struct weir_clean_options *options,
+                                           weir_found_function *found, void *context,
+                                           struct weir_error *error) WEIR_MUST_USE;
 
 /* ------------------------------------------------------------------------------ invariants -- */
 

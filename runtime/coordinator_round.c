@@ -251,6 +251,15 @@ static void show_aborted(struct coordinator *coordinator, const struct round_act
     monitor_leave(view->monitor);
 }
 
+/* For the store's list of such; without memory it is not in it. */
+static struct batch *as_letter(const struct coordinator *coordinator, const struct words *words)
+{
+    struct batch *letter = batch_alone(coordinator->run->allocator, sizeof words->text);
+    if (letter)
+        memcpy(letter->data, words->text, sizeof words->text);
+    return letter;
+}
+
 static void on_aborted(struct coordinator *coordinator, const struct round_action *action)
 {
     struct coordinator_round *round = coordinator_round(coordinator, action->id);
@@ -261,7 +270,8 @@ static void on_aborted(struct coordinator *coordinator, const struct round_actio
     else if (round)
         say_missing(coordinator, round, &words);
     coordinator_tell(coordinator, MESSAGE_ABORT, action->id);
-    coordinator_tell_writer(coordinator, MESSAGE_ABORT, action->id, 0, 0, NULL);
+    coordinator_tell_writer(coordinator, MESSAGE_ABORT, action->id, 0, 0,
+                            as_letter(coordinator, &words));
     show_aborted(coordinator, action, words.text);
     run_event(coordinator->run,
               &(struct weir_event){.kind = WEIR_EVENT_ABORTED,

@@ -614,9 +614,13 @@ static void on_commit(struct writer *writer, const struct message *message)
 static void on_abort(struct writer *writer, const struct message *message)
 {
     struct writer_round *round = find_round(writer, message->id);
+    if (round && message->id)
+        store_abort(writer->store, message->id);
+    if (message->payload)
+        store_note_failure(writer->store, message->id, clock_wall_ns(),
+                           (const char *)message->payload->data);
     if (!round || !message->id)
         return;
-    store_abort(writer->store, message->id);
     forget_answers(writer, message->id);
     close_round(writer, round);
 }

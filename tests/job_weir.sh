@@ -10,7 +10,7 @@
 build=$(cd "$1" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
 source "$here/tools/job.bash"
-weir=$build/bin/weir
+source "$here/tools/weir.bash"
 words=$work/words bank=$work/bank
 
 # What differs between two runs: numbers, and how wide columns are because of them.
@@ -23,19 +23,6 @@ mask() {
 looks_like() {
     "$@" | mask >"$work/said.txt"
     diff - "$work/said.txt" || fail "it prints something else: $*"
-}
-
-# fits OBJECT FILE: each line of FILE has the documented members, of the documented types.
-fits() {
-    python3 "$here/tools/tool_json.py" "$here/../checkpoint/tool/README.md" "$1" "$2" ||
-        fail "JSON of $1"
-}
-
-# json VERB WORD...: its lines, in $work/VERB.json, are as documented.
-json() {
-    code_of "$weir" "$@" --json >"$work/$1.json" 2>"$work/said.log"
-    ((code <= 1)) || fail "exit $code: $*: $(cat "$work/said.log")"
-    fits "$1" "$work/$1.json"
 }
 
 make_stores() {
@@ -114,8 +101,8 @@ lines.out > split.in forward - -
 split.out > count.in by_key - -
 count.out > output.in forward - -
 
-STATE KIND FORMAT VERSION STORED DECOMPRESSED SEGMENTS
-count/cell value uN N N N N
+STATE KIND FORMAT VERSION ENTRIES STORED DECOMPRESSED SEGMENTS
+count/cell value uN N - N N N
 
 TASK STORED IN FLIGHT HANDLES LETTERS CUT STATUS POSITION
 lines.N N N N N N ended all read
@@ -141,6 +128,9 @@ output.N [CHART]
 handle of output.N, prepared for checkpoint N: ".staged-ID-N-N-N part-N-N"
 handle of output.N, prepared for checkpoint N: ".staged-ID-N-N-N part-N-N"
 TEXT
+    expect 0 "^count/cell +value +u64 +0 +$(wc -l <"$work/counts") " "$weir" show "$words" --counts
+    json show "$words" newest --counts
+    grep -q "\"entries\":$(wc -l <"$work/counts")[,}]" "$work/show.json" || fail "--counts"
     expect 3 'there is no such checkpoint; .weir list. shows' "$weir" show "$words" 4711
     expect 2 "'last' is no checkpoint's id" "$weir" show "$words" last
     expect 2 "'0' is no checkpoint's id" "$weir" show "$words" 0

@@ -631,8 +631,10 @@ Test(sim, lock_belongs_to_the_description_and_goes_with_it)
     sim_start(1);
     first = disk_open(DISK_CWD, "LOCK", DISK_UPDATE);
     second = disk_open(DISK_CWD, "LOCK", DISK_UPDATE);
+    cr_assert_eq(disk_is_locked(first), 0);
     cr_assert_eq(disk_lock(first), 0);
     cr_assert_eq(disk_lock(first), 0);
+    cr_assert_eq(disk_is_locked(first), 0);
     cr_assert_eq(disk_lock(second), -EAGAIN);
     cr_assert_eq(disk_close(first), 0);
     cr_assert_eq(disk_lock(second), 0);

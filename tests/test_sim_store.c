@@ -12,6 +12,8 @@
  *   S5  one trouble costs one round at most, unless its outcome is unknown.
  *   S6  what a log holds can be read and named, whatever became of the round that wrote it.
  *   S7  a life without trouble leaves no container that no checkpoint names.
+ *   S8  what is removed without a run, between two lives, is what was to go: the newest stays, and
+ *       what it names.
  *
  * And the bugs planted in this folder's files are seen by one of these, or by what is beside them.
  */
@@ -27,6 +29,7 @@
 #include "name.h"
 #include "plant.h"
 #include "sim.h"
+#include "store_clean.h"
 
 #define STORE "/store"
 #define SAVED "/saved"
@@ -469,7 +472,107 @@ static uint64_t hold_at_every_call(enum trouble trouble, int os_error, uint64_t 
     return all;
 }
 
+/* ---- cleaned between two lives ---- */
+
+struct found {
+    unsigned kinds[STORE_LEFT + 1];
+};
+
+static void note_finding(void *context, const struct store_finding *finding)
+{
+    ((struct found *)context)->kinds[finding->kind]++;
+}
+
+/* All but the newest goes. False: not all of it could. */
+static bool tidy(struct told *told, struct found *found)
+{
+    struct weir_error error;
+    struct store *store;
+    *found = (struct found){0};
+    if (store_open_to_clean(STORE, NULL, &store, &error) != WEIR_OK)
+        return false;
+    if (store_epoch(store) <= told->epoch)
+        breach(told, "S2: an epoch comes again", NULL);
+    told->epoch = store_epoch(store);
+    bool well = store_clean(store,
+                            &(struct store_cleaning){
+                                .keep = 1, .remove = true, .found = note_finding, .context = found},
+                            &error) == WEIR_OK;
+    store_close(&store);
+    return well;
+}
+
+/* Two lives without trouble, a cleaning with it, and then without. */
+static bool cleaned_lives(enum trouble trouble, uint64_t k, uint64_t seed, struct told *told)
+{
+    struct found found;
+    *told = (struct told){0};
+    sim_disk_wipe();
+    sim_start(seed);
+    live(told, false);
+    live(told, false);
+    cr_assert_eq(sim_end(), 0);
+
+    sim_start(seed + 1);
+    if (trouble == KILL || trouble == POWER)
+        sim_disk_kill(k);
+    else
+        sim_disk_fail(k, EIO);
+    (void)tidy(told, &found);
+    bool reached = sim_disk_calls() >= k;
+    bool lies = disk_lies(files_root());
+    cr_assert_eq(sim_end(), 0);
+
+    if (trouble == POWER || trouble == FAIL_POWER)
+        sim_disk_crash(seed + k);
+    else
+        sim_disk_release();
+    sim_start(seed + 2);
+    if (!lies) {
+        check_all(told, STORE, told->committed);
+        if (!tidy(told, &found) || !tidy(told, &found) || found.kinds[STORE_EXCESS] > 0 ||
+            found.kinds[STORE_UNNAMED] > 0 || found.kinds[STORE_PARTIAL] > 0 ||
+            found.kinds[STORE_DAMAGED] > 0)
+            breach(told, "S8: not all is well after a cleaning without trouble", NULL);
+        check_all(told, STORE, told->committed);
+        live(told, false);
+        check_all(told, STORE, told->committed);
+        check_leftovers(told);
+    }
+    cr_assert_eq(sim_end(), 0);
+    return reached;
+}
+
+static void clean_at_every_call(enum trouble trouble, uint64_t seeds)
+{
+    struct told told;
+    for (uint64_t seed = 1; seed <= seeds; seed++) {
+        uint64_t k = 1;
+        while (cleaned_lives(trouble, k, 1000 * seed, &told) && told.breach[0] == 0)
+            k++;
+        cr_assert_eq(told.breach[0], 0, "seed %d, call %d: %s", (int)(1000 * seed), (int)k,
+                     told.breach);
+        cr_assert_gt(k, 60);
+    }
+}
+
 TestSuite(sim_store, .timeout = 300);
+
+Test(sim_store, cleaned_and_killed_at_every_file_call)
+{
+    clean_at_every_call(KILL, 1);
+}
+
+Test(sim_store, cleaned_and_cut_from_power_at_every_file_call)
+{
+    clean_at_every_call(POWER, 8);
+}
+
+Test(sim_store, a_cleaning_whose_file_calls_fail)
+{
+    clean_at_every_call(FAIL, 1);
+    clean_at_every_call(FAIL_POWER, 4);
+}
 
 Test(sim_store, killed_at_every_file_call)
 {

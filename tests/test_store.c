@@ -755,6 +755,47 @@ Test(store, two_rounds_interleaved_in_every_way)
               commits);
 }
 
+/* --- why rounds came to nothing ------------------------------------------------------------ */
+
+Test(store, the_last_failures_of_rounds_are_kept_and_unsound_ones_left_out)
+{
+    struct store_failure failures[STORE_FAILURES];
+    char text[600], name[300];
+    struct store *store = sample_store(bed.path);
+    cr_assert_eq(store_list_failures(store, failures), 0);
+    for (uint64_t id = 1; id <= 21; id++) {
+        snprintf(text, sizeof text, "round %d", (int)id);
+        store_note_failure(store, id, (int64_t)id * 1000, text);
+    }
+    cr_assert_eq(store_list_failures(store, failures), STORE_FAILURES);
+    for (uint64_t i = 0; i < STORE_FAILURES; i++) {
+        snprintf(text, sizeof text, "round %d", (int)i + 6);
+        cr_assert_str_eq(failures[i].text, text);
+        cr_assert(failures[i].id == i + 6 && failures[i].ended_ns == (int64_t)(i + 6) * 1000);
+        cr_assert_eq(failures[i].epoch, store_epoch(store));
+    }
+    memset(text, 'x', sizeof text);
+    memcpy(text + STORE_FAILURE_TEXT - 2, "\xc3\xa4", 3); /* it would be cut within */
+    store_note_failure(store, 22, 0, text);
+    cr_assert_eq(store_list_failures(store, failures), STORE_FAILURES);
+    cr_assert_eq(strlen(failures[STORE_FAILURES - 1].text), STORE_FAILURE_TEXT - 2);
+
+    snprintf(name, sizeof name, "%s/" NAME_FAILED, bed.path);
+    FILE *file = fopen(name, "r+");
+    cr_assert_not_null(file);
+    fseek(file, 60, SEEK_SET); /* of round 17, in the first slot */
+    fputc('?', file);
+    fclose(file);
+    cr_assert_eq(store_list_failures(store, failures), STORE_FAILURES - 1);
+    for (uint64_t i = 0; i < STORE_FAILURES - 1; i++)
+        cr_assert_neq(failures[i].id, 17);
+    store_note_failure(store, 23, 0, "the next");
+    cr_assert_eq(failures[STORE_FAILURES - 2].id, 22);
+    store_close(&store);
+    cr_assert_eq(bed_open_once(NULL), WEIR_OK, "and it is no stranger");
+    cr_assert_eq(bed.warnings, 0);
+}
+
 /* --- viewing ------------------------------------------------------------------------------- */
 
 Test(store, a_view_reads_while_a_run_holds_the_lock_and_writes_nothing)

@@ -197,7 +197,7 @@ function(weir_test_program source criterion)
         target_sources(${file} PRIVATE $<TARGET_OBJECTS:weir_tool_objects>)
         target_compile_options(${file} PRIVATE
             "SHELL:-iquote ${PROJECT_SOURCE_DIR}/checkpoint/tool")
-        target_link_libraries(${file} PRIVATE ${CMAKE_DL_LIBS} m)
+        target_link_libraries(${file} PRIVATE ${tool_foreign} ${CMAKE_DL_LIBS} m)
     elseif(extra STREQUAL "measure")
         target_sources(${file} PRIVATE $<TARGET_OBJECTS:bench_measure>)
         target_compile_options(${file} PRIVATE

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "number.h"
+
 bool entry_format(const struct tool *tool, const char *option, const char *declared,
                   struct format *format)
 {
@@ -56,7 +58,7 @@ bool entry_style_read(const struct tool *tool, const struct weir_checkpoint *che
            entry_format(tool, tool->options.value_format, state->format, &style->value);
 }
 
-static const char *timer_kind(uint32_t kind)
+const char *entry_timer(uint32_t kind)
 {
     return kind == 0 ? "event" : "clock";
 }
@@ -71,8 +73,14 @@ void entry_print(const struct entry_style *style, const struct entry *entry, FIL
         fprintf(to, "\t%" PRIu64, entry->id);
     } else if (style->kind == ENTRY_TIMERS) {
         fprintf(to, "\t%" PRId64 "\t%" PRIu64 "\t%s", entry->time, entry->id,
-                timer_kind(entry->kind));
+                entry_timer(entry->kind));
     }
+}
+
+/* An operator may use all 64 bits of it. */
+static json_t *tag_json(uint64_t tag)
+{
+    return number_json(number_named("u64", 3), (const unsigned char *)&tag);
 }
 
 bool entry_json(const struct entry_style *style, const struct entry *entry, json_t *object)
@@ -84,8 +92,8 @@ bool entry_json(const struct entry_style *style, const struct entry *entry, json
         failed |= json_object_set_new(object, "index", json_integer((json_int_t)entry->id));
     if (style->kind == ENTRY_TIMERS) {
         failed |= json_object_set_new(object, "time", json_integer(entry->time));
-        failed |= json_object_set_new(object, "tag", json_integer((json_int_t)entry->id));
-        failed |= json_object_set_new(object, "timer", json_string(timer_kind(entry->kind)));
+        failed |= json_object_set_new(object, "tag", tag_json(entry->id));
+        failed |= json_object_set_new(object, "timer", json_string(entry_timer(entry->kind)));
     }
     return failed == 0;
 }

@@ -41,6 +41,9 @@ bool entry_style_read(const struct tool *tool, const struct weir_checkpoint *che
 bool entry_format(const struct tool *tool, const char *option, const char *declared,
                   struct format *format);
 
+/* "event", "clock" */
+const char *entry_timer(uint32_t kind);
+
 void entry_print(const struct entry_style *style, const struct entry *entry, FILE *to);
 /* Sets the members in `object`. False: no memory. */
 bool entry_json(const struct entry_style *style, const struct entry *entry, json_t *object);

@@ -64,9 +64,16 @@ struct format {
 /* NULL and "" are FORMAT_NONE. False: it is not understood, and `format` is FORMAT_NONE. */
 bool format_read(struct format *format, const char *text);
 
+/* Do these bytes fit it? What does not is told in hex. */
+bool format_fits(const struct format *format, struct weir_bytes bytes);
+/* Nothing but the digits. */
+void format_hex(struct weir_bytes bytes, FILE *to);
 void format_print(const struct format *format, struct weir_bytes bytes, FILE *to);
 /* The caller's; NULL: no memory. */
 json_t *format_json(const struct format *format, struct weir_bytes bytes);
+
+/* The same of one member of the struct that lies there. */
+json_t *format_field_json(const struct format_field *field, const unsigned char *at);
 
 /* What `text` says in this format; *data is the caller's, from malloc. False: it says nothing in
  * it, or there is no memory. */

@@ -16,8 +16,7 @@ static bool is_json(struct weir_bytes bytes)
     return value != NULL;
 }
 
-/* Do the bytes fit? What does not is told in hex. */
-static bool fits(const struct format *format, struct weir_bytes bytes)
+bool format_fits(const struct format *format, struct weir_bytes bytes)
 {
     switch (format->kind) {
     case FORMAT_NONE:
@@ -36,11 +35,21 @@ static bool fits(const struct format *format, struct weir_bytes bytes)
     }
 }
 
-static void print_hex(struct weir_bytes bytes, FILE *to)
+/* By many digits at a time: there may be a lot of them. */
+void format_hex(struct weir_bytes bytes, FILE *to)
 {
+    static const char digits[] = "0123456789abcdef";
     const unsigned char *data = bytes.data;
-    for (size_t i = 0; i < bytes.size; i++)
-        fprintf(to, "%02x", data[i]);
+    char text[512];
+    size_t used = 0;
+    for (size_t i = 0; i < bytes.size; i++) {
+        text[used++] = digits[data[i] >> 4];
+        text[used++] = digits[data[i] & 15];
+        if (used == sizeof text || i + 1 == bytes.size) {
+            fwrite(text, 1, used, to);
+            used = 0;
+        }
+    }
 }
 
 /* ----------------------------------------------------------------------------------- text -- */
@@ -110,9 +119,9 @@ static void print_json(struct weir_bytes bytes, FILE *to)
 
 void format_print(const struct format *format, struct weir_bytes bytes, FILE *to)
 {
-    if (!fits(format, bytes)) {
+    if (!format_fits(format, bytes)) {
         fputs("0x", to);
-        print_hex(bytes, to);
+        format_hex(bytes, to);
     } else if (format->kind == FORMAT_NONE) {
         putc('"', to);
         utf8_escape(bytes, '"', to);
@@ -144,7 +153,7 @@ static json_t *json_hex(struct weir_bytes bytes)
     return value;
 }
 
-static json_t *json_field(const struct format_field *field, const unsigned char *at)
+json_t *format_field_json(const struct format_field *field, const unsigned char *at)
 {
     json_t *array;
     if (field->count == 0)
@@ -160,11 +169,11 @@ static json_t *json_field(const struct format_field *field, const unsigned char 
 static json_t *json_one(const struct format *format, const unsigned char *at)
 {
     if (format->kind == FORMAT_NUMBER)
-        return json_field(&format->fields[0], at);
+        return format_field_json(&format->fields[0], at);
     json_t *object = json_object();
     for (uint32_t i = 0; i < format->field_count; i++)
         (void)json_object_set_new(object, format->fields[i].name,
-                                  json_field(&format->fields[i], at));
+                                  format_field_json(&format->fields[i], at));
     return object;
 }
 
@@ -181,7 +190,7 @@ static json_t *json_numbers(const struct format *format, struct weir_bytes bytes
 
 json_t *format_json(const struct format *format, struct weir_bytes bytes)
 {
-    if (!fits(format, bytes))
+    if (!format_fits(format, bytes))
         return json_hex(bytes);
     switch (format->kind) {
     case FORMAT_JSON:

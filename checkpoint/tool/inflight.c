@@ -12,14 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "channels.h"
 #include "entry.h"
 
 #define NO_TIME INT64_MIN
-
-struct channel {
-    uint32_t edge, from, to;
-    uint64_t records;
-};
 
 struct edge {
     struct weir_checkpoint_edge about;
@@ -33,8 +29,7 @@ struct listing {
     struct weir_checkpoint *checkpoint;
     struct edge *edges;
     uint32_t edge_count;
-    struct channel *channels;
-    size_t channel_count, last; /* the channel of the row before: mostly it is that of the next */
+    struct channels channels;
 };
 
 /* "A:B" */
@@ -78,28 +73,6 @@ static int read_edges(struct listing *listing)
                                "there is no edge '%s': give two nodes as FROM:TO, `weir show` "
                                "lists the edges",
                                options->edge);
-}
-
-/* How many were on the row's channel before it; UINT64_MAX: no memory. */
-static uint64_t position_of(struct listing *listing, const struct weir_row *row)
-{
-    for (size_t i = 0; i < listing->channel_count; i++) {
-        size_t at = (listing->last + i) % listing->channel_count;
-        struct channel *channel = &listing->channels[at];
-        if (channel->edge == row->edge && channel->from == row->from_subtask &&
-            channel->to == row->subtask) {
-            listing->last = at;
-            return channel->records++;
-        }
-    }
-    struct channel *more = realloc(listing->channels, (listing->channel_count + 1) * sizeof *more);
-    if (more == NULL)
-        return UINT64_MAX;
-    listing->channels = more;
-    listing->last = listing->channel_count;
-    more[listing->channel_count++] =
-        (struct channel){row->edge, row->from_subtask, row->subtask, 1};
-    return 0;
 }
 
 static bool print_json(struct listing *listing, const struct edge *edge, const struct weir_row *row,
@@ -148,7 +121,7 @@ static int print_all(struct listing *listing)
         return tool_fail(listing->tool, &error);
     while (well && left > 0 && !ferror(listing->tool->paper.to) && weir_cursor_next(cursor, &row)) {
         const struct edge *edge = &listing->edges[row.edge];
-        uint64_t before = edge->wanted ? position_of(listing, &row) : 0;
+        uint64_t before = edge->wanted ? channels_position(&listing->channels, &row) : 0;
         if (!edge->wanted)
             continue;
         left--;
@@ -171,7 +144,7 @@ static int list(struct tool *tool, struct weir_store *store, struct weir_checkpo
     if (code == EXIT_DONE)
         code = print_all(&listing);
     free(listing.edges);
-    free(listing.channels);
+    channels_free(&listing.channels);
     return code;
 }
 

@@ -83,6 +83,33 @@ static int list_one(struct tool *tool, struct weir_store *store, uint64_t id, bo
     return well ? EXIT_DONE : tool_no_memory(tool);
 }
 
+/* Rounds that came to nothing, behind the checkpoints. */
+static bool list_failed(struct tool *tool, struct weir_store *store)
+{
+    struct weir_failed_round failed = {WEIR_SIZED(struct weir_failed_round)};
+    struct table table;
+    char text[PAPER_TEXT];
+    bool well = true;
+    table_begin(&table, "ABORTED|GIVEN UP|AGE|WHY", "rlrl");
+    for (uint32_t i = 0; well && weir_store_get_failed(store, i, &failed); i++) {
+        table_cell(&table, "%" PRIu64, failed.id);
+        paper_time(failed.ended_ns, text);
+        table_cell(&table, "%s", text);
+        paper_age(now_ns() - failed.ended_ns, text);
+        table_cell(&table, "%s", text);
+        table_cell(&table, "%s", failed.text);
+        if (i == 0 && !tool->options.json)
+            putc('\n', tool->paper.to);
+        if (tool->options.json)
+            well = tool_json(tool, json_pack("{s: I, s: b, s: b, s: b, s: I, s: I, s: s}",
+                                             "checkpoint", (json_int_t)failed.id, "newest", false,
+                                             "readable", false, "aborted", true, "epoch",
+                                             (json_int_t)failed.epoch, "ended_ns",
+                                             (json_int_t)failed.ended_ns, "text", failed.text));
+    }
+    return table_end(&table, tool->options.json ? NULL : &tool->paper) && well;
+}
+
 static int list_all(struct tool *tool, struct weir_store *store)
 {
     struct weir_error error = {0};
@@ -99,8 +126,8 @@ static int list_all(struct tool *tool, struct weir_store *store)
     }
     if (!tool->options.json && count == 0)
         fprintf(tool->paper.to, "the store holds no checkpoint\n");
-    return table_end(&table, tool->options.json ? NULL : &tool->paper) ? code
-                                                                       : tool_no_memory(tool);
+    bool well = table_end(&table, tool->options.json ? NULL : &tool->paper);
+    return list_failed(tool, store) && well ? code : tool_no_memory(tool);
 }
 
 int tool_list(struct tool *tool)

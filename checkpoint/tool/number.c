@@ -24,7 +24,7 @@ const struct format_number *number_named(const char *name, size_t name_size)
 
 /* A store is read on machines of its own byte order alone; these are little-endian, or the copy
  * would have to begin elsewhere. */
-static uint64_t load_unsigned(const struct format_number *number, const unsigned char *at)
+uint64_t number_unsigned(const struct format_number *number, const unsigned char *at)
 {
     uint64_t value = 0;
     for (size_t i = 0; i < number->size; i++)
@@ -32,14 +32,14 @@ static uint64_t load_unsigned(const struct format_number *number, const unsigned
     return value;
 }
 
-static int64_t load_signed(const struct format_number *number, const unsigned char *at)
+int64_t number_signed(const struct format_number *number, const unsigned char *at)
 {
     unsigned unused = 64 - 8 * (unsigned)number->size;
-    int64_t value = (int64_t)(load_unsigned(number, at) << unused);
+    int64_t value = (int64_t)(number_unsigned(number, at) << unused);
     return value >> unused;
 }
 
-static double load_real(const struct format_number *number, const unsigned char *at)
+double number_real(const struct format_number *number, const unsigned char *at)
 {
     double value;
     float shorter;
@@ -69,11 +69,11 @@ static void print_real(const struct format_number *number, double value, char te
 static void to_text(const struct format_number *number, const unsigned char *at, char text[32])
 {
     if (number->kind == NUMBER_UNSIGNED)
-        snprintf(text, 32, "%" PRIu64, load_unsigned(number, at));
+        snprintf(text, 32, "%" PRIu64, number_unsigned(number, at));
     else if (number->kind == NUMBER_SIGNED)
-        snprintf(text, 32, "%" PRId64, load_signed(number, at));
+        snprintf(text, 32, "%" PRId64, number_signed(number, at));
     else
-        print_real(number, load_real(number, at), text);
+        print_real(number, number_real(number, at), text);
 }
 
 void number_print(const struct format_number *number, const unsigned char *at, FILE *to)
@@ -86,12 +86,12 @@ void number_print(const struct format_number *number, const unsigned char *at, F
 json_t *number_json(const struct format_number *number, const unsigned char *at)
 {
     char text[32];
-    if (number->kind == NUMBER_REAL && isfinite(load_real(number, at)))
-        return json_real(load_real(number, at));
+    if (number->kind == NUMBER_REAL && isfinite(number_real(number, at)))
+        return json_real(number_real(number, at));
     if (number->kind == NUMBER_SIGNED)
-        return json_integer(load_signed(number, at));
-    if (number->kind == NUMBER_UNSIGNED && load_unsigned(number, at) <= INT64_MAX)
-        return json_integer((json_int_t)load_unsigned(number, at));
+        return json_integer(number_signed(number, at));
+    if (number->kind == NUMBER_UNSIGNED && number_unsigned(number, at) <= INT64_MAX)
+        return json_integer((json_int_t)number_unsigned(number, at));
     to_text(number, at, text); /* JSON has none like that */
     return json_string(text);
 }

@@ -21,6 +21,11 @@ struct format_number {
 /* NULL: none is called so. */
 const struct format_number *number_named(const char *name, size_t name_size);
 
+/* As it lies there, each for numbers of its kind alone. */
+uint64_t number_unsigned(const struct format_number *number, const unsigned char *at);
+int64_t number_signed(const struct format_number *number, const unsigned char *at);
+double number_real(const struct format_number *number, const unsigned char *at);
+
 void number_print(const struct format_number *number, const unsigned char *at, FILE *to);
 json_t *number_json(const struct format_number *number, const unsigned char *at);
 /* Takes a number from the front of *text, which is moved behind it. False: there is none that

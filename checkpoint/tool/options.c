@@ -22,6 +22,13 @@ enum {
     DRAIN,
     NOW,
     SAVEPOINT,
+    TO,
+    FORMAT,
+    FORCE,
+    KEEP,
+    DRY_RUN,
+    REPAIR,
+    COUNTS
 };
 
 static const struct option known[] = {
@@ -39,6 +46,13 @@ static const struct option known[] = {
     {"drain", no_argument, NULL, DRAIN},
     {"now", no_argument, NULL, NOW},
     {"savepoint", required_argument, NULL, SAVEPOINT},
+    {"to", required_argument, NULL, TO},
+    {"format", required_argument, NULL, FORMAT},
+    {"force", no_argument, NULL, FORCE},
+    {"keep", required_argument, NULL, KEEP},
+    {"dry-run", no_argument, NULL, DRY_RUN},
+    {"repair", no_argument, NULL, REPAIR},
+    {"counts", no_argument, NULL, COUNTS},
     {NULL, 0, NULL, 0},
 };
 
@@ -64,6 +78,18 @@ static unsigned bit_of(int option)
     case NOW:
     case SAVEPOINT:
         return OPTION_STOP;
+    case TO:
+    case FORMAT:
+        return OPTION_EXPORT;
+    case FORCE:
+        return OPTION_FORCE;
+    case KEEP:
+    case DRY_RUN:
+        return OPTION_GC;
+    case REPAIR:
+        return OPTION_REPAIR;
+    case COUNTS:
+        return OPTION_COUNTS;
     default:
         return 0;
     }
@@ -75,12 +101,13 @@ static bool refuse(const char *verb, const char *what, const char *of)
     return false;
 }
 
-static bool read_limit(struct options *options)
+/* From 1 on. */
+static bool read_count(uint64_t *count)
 {
     char *end = optarg;
     errno = 0;
-    options->limit = strspn(optarg, "0123456789") > 0 ? strtoull(optarg, &end, 10) : 0;
-    return options->limit > 0 && *end == 0 && errno == 0;
+    *count = strspn(optarg, "0123456789") > 0 ? strtoull(optarg, &end, 10) : 0;
+    return *count > 0 && *end == 0 && errno == 0;
 }
 
 static void take(struct options *options, int option)
@@ -91,6 +118,10 @@ static void take(struct options *options, int option)
     options->all |= option == ALL;
     options->drain |= option == DRAIN;
     options->now |= option == NOW;
+    options->force |= option == FORCE;
+    options->dry_run |= option == DRY_RUN;
+    options->repair |= option == REPAIR;
+    options->counts |= option == COUNTS;
     const char **text = option == KEY            ? &options->key
                         : option == PREFIX       ? &options->prefix
                         : option == EDGE         ? &options->edge
@@ -98,6 +129,8 @@ static void take(struct options *options, int option)
                         : option == KEY_FORMAT   ? &options->key_format
                         : option == VALUE_FORMAT ? &options->value_format
                         : option == SAVEPOINT    ? &options->savepoint
+                        : option == TO           ? &options->to
+                        : option == FORMAT       ? &options->format
                                                  : NULL;
     if (text != NULL)
         *text = optarg;
@@ -112,8 +145,9 @@ static bool read_words(struct options *options, int argc, char **argv, int least
         return refuse(argv[0], "too few arguments", "");
     if (count > most)
         return refuse(argv[0], "too many arguments, the first is", argv[optind + most]);
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count && i < OPTIONS_WORDS; i++)
         options->words[i] = argv[optind + i];
+    options->every = argv + optind;
     options->word_count = count;
     return true;
 }
@@ -132,7 +166,9 @@ bool options_read(struct options *options, int argc, char **argv, unsigned allow
             return refuse(argv[0], "an option without its value", word);
         if (bit_of(option) != 0 && (bit_of(option) & allowed) == 0)
             return refuse(argv[0], "this verb has no such option", known[option - JSON].name);
-        if (option == LIMIT && !read_limit(options))
+        if (option == KEEP && !read_count(&options->keep))
+            return refuse(argv[0], "--keep wants a number from 1 on, not", optarg);
+        if (option == LIMIT && !read_count(&options->limit))
             return refuse(argv[0], "--limit wants a number from 1 on, not", optarg);
         take(options, option);
     }

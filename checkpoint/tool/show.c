@@ -73,27 +73,48 @@ static bool show_graph(const struct tool *tool, const struct weir_checkpoint *ch
     return table_end(&edges, &tool->paper) && well;
 }
 
-static bool show_states(const struct tool *tool, const struct weir_checkpoint *checkpoint)
+/* "-" when it was not asked for. */
+static int count_cell(const struct tool *tool, struct weir_checkpoint *checkpoint, const char *node,
+                      const char *state, struct table *table)
+{
+    struct weir_error error = {0};
+    uint64_t count = 0;
+    if (!tool->options.counts)
+        table_cell(table, "-");
+    else if (show_count(checkpoint, node, state, &count, &error) != WEIR_OK)
+        return tool_fail(tool, &error);
+    else
+        table_cell(table, "%" PRIu64, count);
+    return EXIT_DONE;
+}
+
+static int show_states(const struct tool *tool, struct weir_checkpoint *checkpoint)
 {
     struct weir_checkpoint_node node = {WEIR_SIZED(struct weir_checkpoint_node)};
     struct weir_checkpoint_state state = {WEIR_SIZED(struct weir_checkpoint_state)};
     struct table table;
     char text[PAPER_TEXT];
-    table_begin(&table, "STATE|KIND|FORMAT|VERSION|STORED|DECOMPRESSED|SEGMENTS", "lllrrrr");
+    int code = EXIT_DONE;
+    table_begin(&table, "STATE|KIND|FORMAT|VERSION|ENTRIES|STORED|DECOMPRESSED|SEGMENTS",
+                "lllrrrrr");
     for (uint32_t n = 0; weir_checkpoint_get_node(checkpoint, n, &node); n++)
-        for (uint32_t i = 0; weir_checkpoint_get_state(checkpoint, n, i, &state); i++) {
+        for (uint32_t i = 0;
+             code == EXIT_DONE && weir_checkpoint_get_state(checkpoint, n, i, &state); i++) {
             table_cell(&table, "%s/%s", node.name, state.name);
             table_cell(&table, "%s%s", state.kind, state.expires ? ", expires" : "");
             table_cell(&table, "%s", *state.format ? state.format : "-");
             table_cell(&table, "%" PRIu32, state.version);
+            code = count_cell(tool, checkpoint, node.name, state.name, &table);
             paper_bytes(state.stored_bytes, text);
             table_cell(&table, "%s", text);
             paper_bytes(state.raw_bytes, text);
             table_cell(&table, "%s", text);
             table_cell(&table, "%" PRIu32, state.segments);
         }
-    putc('\n', tool->paper.to);
-    return table_end(&table, &tool->paper);
+    if (code == EXIT_DONE)
+        putc('\n', tool->paper.to);
+    bool well = table_end(&table, code == EXIT_DONE ? &tool->paper : NULL);
+    return code != EXIT_DONE || well ? code : tool_no_memory(tool);
 }
 
 static bool show_tasks(const struct tool *tool, const struct weir_checkpoint *checkpoint)
@@ -183,6 +204,20 @@ enum weir_result show_handles(struct weir_checkpoint *checkpoint,
     return result;
 }
 
+enum weir_result show_count(struct weir_checkpoint *checkpoint, const char *node, const char *state,
+                            uint64_t *count, struct weir_error *error)
+{
+    struct weir_row row = {WEIR_SIZED(struct weir_row)};
+    struct weir_cursor *cursor;
+    enum weir_result result =
+        weir_cursor_open(checkpoint, WEIR_ROWS_STATE, node, state, &cursor, error);
+    if (result != WEIR_OK)
+        return result;
+    for (*count = 0; weir_cursor_next(cursor, &row);)
+        ++*count;
+    return weir_cursor_close(&cursor, error);
+}
+
 static int show(struct tool *tool, struct weir_store *store, struct weir_checkpoint *checkpoint)
 {
     struct weir_checkpoint_info info = {WEIR_SIZED(struct weir_checkpoint_info)};
@@ -191,8 +226,12 @@ static int show(struct tool *tool, struct weir_store *store, struct weir_checkpo
     if (tool->options.json)
         return show_json(tool, store, checkpoint);
     show_head(tool, store, &info);
-    if (!show_graph(tool, checkpoint) || !show_states(tool, checkpoint) ||
-        !show_tasks(tool, checkpoint) || !show_chart(tool, checkpoint, info.duration_ns))
+    if (!show_graph(tool, checkpoint))
+        return tool_no_memory(tool);
+    int code = show_states(tool, checkpoint);
+    if (code != EXIT_DONE)
+        return code;
+    if (!show_tasks(tool, checkpoint) || !show_chart(tool, checkpoint, info.duration_ns))
         return tool_no_memory(tool);
     putc('\n', tool->paper.to);
     return show_handles(checkpoint, print_handle, tool, &error) == WEIR_OK

@@ -13,6 +13,9 @@ enum weir_result show_handles(struct weir_checkpoint *checkpoint,
                               void (*each)(void *context, const char *node,
                                            const struct weir_row *row),
                               void *context, struct weir_error *error) WEIR_MUST_USE;
+/* How many entries the state has: reads all of it. */
+enum weir_result show_count(struct weir_checkpoint *checkpoint, const char *node, const char *state,
+                            uint64_t *count, struct weir_error *error) WEIR_MUST_USE;
 /* The JSON form. Answers an exit code. */
 int show_json(struct tool *tool, const struct weir_store *store,
               struct weir_checkpoint *checkpoint);

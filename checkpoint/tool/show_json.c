@@ -24,24 +24,37 @@ static json_t *head(const struct weir_store *store, const struct weir_checkpoint
         (json_int_t)info->channel_bytes, "outlet_bytes", (json_int_t)info->outlet_bytes);
 }
 
-static bool add_states(const struct weir_checkpoint *checkpoint, uint32_t node, json_t *array)
+static json_t *state_json(const struct weir_checkpoint_state *state)
 {
+    return json_pack("{s: s, s: s, s: b, s: s, s: I, s: I, s: I, s: I, s: I}", "state", state->name,
+                     "kind", state->kind, "expires", state->expires, "format", state->format,
+                     "version", (json_int_t)state->version, "value_size",
+                     (json_int_t)state->value_size, "stored_bytes", (json_int_t)state->stored_bytes,
+                     "raw_bytes", (json_int_t)state->raw_bytes, "segments",
+                     (json_int_t)state->segments);
+}
+
+/* `error` tells of what could not be counted. */
+static bool add_states(struct weir_checkpoint *checkpoint, uint32_t node, json_t *array,
+                       bool counts, struct weir_error *error)
+{
+    struct weir_checkpoint_node about = {WEIR_SIZED(struct weir_checkpoint_node)};
     struct weir_checkpoint_state state = {WEIR_SIZED(struct weir_checkpoint_state)};
-    bool well = true;
-    for (uint32_t i = 0; well && weir_checkpoint_get_state(checkpoint, node, i, &state); i++)
-        well =
-            json_array_append_new(
-                array,
-                json_pack("{s: s, s: s, s: b, s: s, s: I, s: I, s: I, s: I, s: I}", "state",
-                          state.name, "kind", state.kind, "expires", state.expires, "format",
-                          state.format, "version", (json_int_t)state.version, "value_size",
-                          (json_int_t)state.value_size, "stored_bytes",
-                          (json_int_t)state.stored_bytes, "raw_bytes", (json_int_t)state.raw_bytes,
-                          "segments", (json_int_t)state.segments)) == 0;
+    bool well = weir_checkpoint_get_node(checkpoint, node, &about);
+    for (uint32_t i = 0; well && weir_checkpoint_get_state(checkpoint, node, i, &state); i++) {
+        json_t *one = state_json(&state);
+        uint64_t entries = 0;
+        well = json_array_append_new(array, one) == 0;
+        if (!well || !counts)
+            continue;
+        well = show_count(checkpoint, about.name, state.name, &entries, error) == WEIR_OK &&
+               json_object_set_new(one, "entries", json_integer((json_int_t)entries)) == 0;
+    }
     return well;
 }
 
-static bool add_nodes(const struct weir_checkpoint *checkpoint, json_t *object)
+static bool add_nodes(struct weir_checkpoint *checkpoint, json_t *object, bool counts,
+                      struct weir_error *error)
 {
     struct weir_checkpoint_node node = {WEIR_SIZED(struct weir_checkpoint_node)};
     json_t *array = add_array(object, "nodes");
@@ -51,7 +64,8 @@ static bool add_nodes(const struct weir_checkpoint *checkpoint, json_t *object)
                                 node.kind, "version", (json_int_t)node.version, "parallelism",
                                 (json_int_t)node.parallelism);
         json_t *states = add_array(one, "states");
-        well = json_array_append_new(array, one) == 0 && add_states(checkpoint, i, states);
+        well = json_array_append_new(array, one) == 0 &&
+               add_states(checkpoint, i, states, counts, error);
     }
     return well;
 }
@@ -114,14 +128,14 @@ int show_json(struct tool *tool, const struct weir_store *store, struct weir_che
     struct weir_error error = {0};
     weir_checkpoint_describe(checkpoint, &info);
     json_t *object = head(store, &info), *handles = add_array(object, "handles");
-    bool well = handles != NULL && add_nodes(checkpoint, object) && add_edges(checkpoint, object) &&
-                add_tasks(checkpoint, object);
+    bool well = handles != NULL && add_nodes(checkpoint, object, tool->options.counts, &error) &&
+                add_edges(checkpoint, object) && add_tasks(checkpoint, object);
     int code = EXIT_DONE;
     if (well && show_handles(checkpoint, add_handle, handles, &error) != WEIR_OK)
         code = tool_fail(tool, &error);
     if (!well) {
         json_decref(object);
-        return tool_no_memory(tool);
+        return error.code != WEIR_OK ? tool_fail(tool, &error) : tool_no_memory(tool);
     }
     return tool_json(tool, object) ? code : tool_no_memory(tool);
 }

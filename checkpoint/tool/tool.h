@@ -18,7 +18,7 @@
  *                  an invariant that does not hold
  *   EXIT_USAGE  2  the command line is wrong                     change the command
  *   EXIT_STORE  3  a store or checkpoint that is not there, is   look at the store
- *                  damaged or can't be read
+ *                  damaged, can't be read or is in use
  *   EXIT_REFUSED 5 a running job says no, or could not, and why
  * What jobs answer as well means the same as there.
  */
@@ -66,5 +66,11 @@ int tool_snapshot(struct tool *tool);
 int tool_savepoint(struct tool *tool);
 int tool_stop(struct tool *tool);
 int tool_dump(struct tool *tool);
+int tool_export(struct tool *tool);
+int tool_explain(struct tool *tool);
+int tool_copy(struct tool *tool);
+int tool_drop(struct tool *tool);
+int tool_gc(struct tool *tool);
+int tool_fsck(struct tool *tool);
 
 #endif

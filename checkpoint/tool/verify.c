@@ -7,12 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tool.h"
+#include "progress.h"
 
 struct inquiry {
     struct tool *tool;
     struct weir_store *store;
     weir_invariant_function *invariant; /* NULL: none */
+    struct progress progress;
     uint64_t checkpoints, damaged, violating;
     /* of the one in hand */
     uint64_t id;
@@ -24,6 +25,7 @@ static void add_violation(void *context, const char *text)
 {
     struct inquiry *inquiry = context;
     inquiry->violation_count++;
+    progress_hide(&inquiry->progress);
     if (inquiry->violations != NULL) {
         (void)json_array_append_new(inquiry->violations, json_string(text));
         return;
@@ -61,6 +63,7 @@ static void print_text(const struct inquiry *inquiry, const struct weir_error *e
 
 static bool print(struct inquiry *inquiry, const struct weir_error *error)
 {
+    progress_hide(&inquiry->progress);
     if (!inquiry->tool->options.json) {
         print_text(inquiry, error);
         return true;
@@ -104,6 +107,22 @@ static bool is_gone(struct inquiry *inquiry, uint64_t id)
     return result == WEIR_NOT_FOUND;
 }
 
+/* What is to be read of these; each is read completely. */
+static uint64_t bytes_of(const struct inquiry *inquiry, const uint64_t *ids, size_t count)
+{
+    struct weir_checkpoint_info info = {WEIR_SIZED(struct weir_checkpoint_info)};
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct weir_checkpoint *checkpoint;
+        if (weir_checkpoint_open(inquiry->store, ids[i], &checkpoint, NULL) != WEIR_OK)
+            continue;
+        weir_checkpoint_describe(checkpoint, &info);
+        bytes += info.stored_bytes;
+        weir_checkpoint_close(&checkpoint);
+    }
+    return bytes;
+}
+
 static int verify_all(struct inquiry *inquiry)
 {
     struct weir_error error = {0};
@@ -112,9 +131,11 @@ static int verify_all(struct inquiry *inquiry)
     int code = EXIT_DONE;
     if (weir_store_list(inquiry->store, &ids, &count, &error) != WEIR_OK)
         return tool_fail(inquiry->tool, &error);
+    progress_begin(&inquiry->progress, inquiry->store, bytes_of(inquiry, ids, count));
     for (size_t i = 0; i < count && code == EXIT_DONE; i++)
         if (!is_gone(inquiry, ids[i]))
             code = verify(inquiry, ids[i]);
+    progress_end(&inquiry->progress);
     return code;
 }
 
@@ -131,7 +152,11 @@ static int verify_one(struct inquiry *inquiry)
         return tool_fail(inquiry->tool, &error);
     if (id == 0 && count == 0)
         return tool_complain(inquiry->tool, EXIT_STORE, "the store holds no checkpoint");
-    return verify(inquiry, id == 0 ? ids[count - 1] : id);
+    id = id == 0 ? ids[count - 1] : id;
+    progress_begin(&inquiry->progress, inquiry->store, bytes_of(inquiry, &id, 1));
+    code = verify(inquiry, id);
+    progress_end(&inquiry->progress);
+    return code;
 }
 
 static int conclude(const struct inquiry *inquiry)

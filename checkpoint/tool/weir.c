@@ -1,17 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * weir: looks into stores, offline and read-only; and asks the job that runs on one.
+ * weir: looks into stores, offline, and cleans them; and asks the job that runs on one.
  */
 #include <string.h>
 
-#include "tool.h"
-
-struct verb {
-    const char *name, *words, *about, *more;
-    int least, most; /* words */
-    unsigned allowed;
-    int (*run)(struct tool *tool);
-};
+#include "manual.h"
 
 #define OF_FORMATS                                                                                 \
     "  --key-format F, --value-format F   take these for the declared formats: u64, i64, f64,\n"   \
@@ -20,12 +13,14 @@ struct verb {
 static const struct verb verbs[] = {
     {"list", "STORE", "the checkpoints of a store",
      "One line each: when, how long it took, what it wrote (NEW) and what it shares with earlier\n"
-     "ones, and whether its manifest can be read; `weir verify` reads all the rest.\n",
+     "ones, and whether its manifest can be read; `weir verify` reads all the rest. Then the last\n"
+     "rounds that came to nothing (ABORTED), and why.\n",
      1, 1, 0, tool_list},
     {"show", "STORE [ID]", "one checkpoint: graph, states, tasks, handles, where the time went",
      "Of each task: where its source stood, output that was prepared and not confirmed (HANDLES),\n"
-     "dead letters, how long the cut held it, and a chart of the round's phases.\n",
-     1, 2, 0, tool_show},
+     "dead letters, how long the cut held it, and a chart of the round's phases.\n"
+     "  --counts      also how many entries each state has: reads all of it\n",
+     1, 2, OPTION_COUNTS, tool_show},
     {"state", "STORE ID NODE[/STATE]", "what a node's keyed state was",
      "A line an entry: its key, of a map the sub key, of a list the index, and the value, with a\n"
      "tabulator between.\n"
@@ -47,43 +42,93 @@ static const struct verb verbs[] = {
      "invariant is violated.\n"
      "  --all              all checkpoints of the store\n"
      "  --invariant LIB.so also call its weir_invariant, see weir_checkpoint.h\n",
-     1, 2, OPTION_ALL | OPTION_INVARIANT, tool_verify},
+     1, 2, OPTION_ALL | OPTION_INVARIANT | VERB_WORKS, tool_verify},
+    {"export", "STORE ID", "tables of all that a checkpoint holds, for SQL and others",
+     "One table a state, and of records in flight, tasks and handles. It is whole or not there,\n"
+     "and nothing that is there is replaced without --force.\n"
+     "  --format sqlite --to FILE     one database\n"
+     "  --format csv --to FOLDER      a file a table, with a line of names\n"
+     "  --format jsonl --to FOLDER    a file a table, an object a line\n"
+     "  --force                       replace an export that is there\n" OF_FORMATS,
+     2, 2, OPTION_EXPORT | OPTION_FORCE | OPTION_FORMATS | VERB_WORKS, tool_export},
+    {"explain", "STORE ID JOB [-- JOB OPTION...]", "would a job's program go on from a checkpoint",
+     "Asks the program JOB, which starts nothing: what of the checkpoint goes where in its graph,\n"
+     "and what has no place or does not fit. What stands behind -- is for JOB, as its `run` would\n"
+     "have it: --set name=value, --parallelism N, --allow-dropped-state. The answer is 1 when the\n"
+     "start would be refused.\n",
+     3, OPTIONS_MANY, 0, tool_explain},
+    {"copy", "STORE ID DEST", "a checkpoint as a savepoint: a directory of its own",
+     "All that it names, each checksum verified on its way; the store is only read. A job starts\n"
+     "from it with --store NEW --restore DEST.\n",
+     3, 3, VERB_WORKS, tool_copy},
+    {"drop", "STORE ID...", "remove checkpoints, and what they alone need",
+     "Not while a job runs. The newest only with --force: a start goes on from an older one then,\n"
+     "and sinks publish again what came behind that.\n"
+     "  --force       the newest too\n",
+     2, OPTIONS_MANY, OPTION_FORCE, tool_drop},
+    {"gc", "STORE", "remove what no checkpoint needs, and old checkpoints",
+     "Not while a job runs, which does so by itself.\n"
+     "  --keep N      of the readable checkpoints the newest N stay; without it, all\n"
+     "  --dry-run     only say what would go\n",
+     1, 1, OPTION_GC, tool_gc},
+    {"fsck", "STORE", "is the store as such in order",
+     "Looks for manifests that are not sound or name files that are missing, files that none\n"
+     "names, what aborted rounds have left, and what is not weir's; `weir verify --all` reads "
+     "what\n"
+     "is in the files. The answer is 3 when a checkpoint is damaged, 1 when there is anything "
+     "else.\n"
+     "  --repair      remove what no checkpoint names; not while a job runs\n",
+     1, 1, OPTION_REPAIR, tool_fsck},
     {"status", "STORE", "does a job run on it, and how is it",
      "What the job says of itself, and what is in the store. The answer is 0 when a run is alive,\n"
      "also one that can't be asked, and 1 when none is.\n",
-     1, 1, OPTION_LIVE, tool_status},
+     1, 1, VERB_LIVE, tool_status},
     {"snapshot", "STORE", "have the job take a checkpoint now",
-     "Waits until it is durable, and says its number.\n", 1, 1, OPTION_LIVE, tool_snapshot},
+     "Waits until it is durable, and says its number.\n", 1, 1, VERB_LIVE, tool_snapshot},
     {"savepoint", "STORE DEST", "have the job write a savepoint",
      "Of the next checkpoint, in the directory DEST, which is not there yet or empty; waits until\n"
      "it is durable. The job goes on.\n",
-     2, 2, OPTION_LIVE, tool_savepoint},
+     2, 2, VERB_LIVE, tool_savepoint},
     {"stop", "STORE", "stop the job, after a last checkpoint",
      "Answers as soon as the job has heard it; with --savepoint, when that is durable.\n"
      "  --drain          end the input here, for good, and publish everything\n"
      "  --now            do not wait for a last checkpoint\n"
      "  --savepoint DIR  keep the last checkpoint there; if that fails, the job goes on\n",
-     1, 1, OPTION_LIVE | OPTION_STOP, tool_stop},
+     1, 1, VERB_LIVE | OPTION_STOP, tool_stop},
     {"dump", "STORE", "who waits for what in the job",
-     "A line a task: what it is at, and what it waits for.\n", 1, 1, OPTION_LIVE, tool_dump},
+     "A line a task: what it is at, and what it waits for.\n", 1, 1, VERB_LIVE, tool_dump},
 };
 #define VERBS (sizeof verbs / sizeof verbs[0])
+
+/* What is made of the table, for who installs it. */
+static bool make_page(const char *option)
+{
+    if (strcmp(option, "--man") == 0)
+        manual_page(verbs, VERBS, stdout);
+    else if (strcmp(option, "--bash") == 0)
+        manual_completion(verbs, VERBS, stdout);
+    else
+        return false;
+    return true;
+}
 
 static int help(void)
 {
     printf("usage: weir VERB STORE ... [OPTION...]\n\n"
            "Looks into the store of a job, or a savepoint, whether or not the job runs. It only\n"
-           "reads. ID is a checkpoint's number, or newest. snapshot, savepoint, stop and dump ask\n"
-           "the job that runs on the store.\n\n");
+           "reads, but for drop, gc and fsck --repair, which refuse while a job runs. ID is a\n"
+           "checkpoint's number, or newest. snapshot, savepoint, stop and dump ask the job that\n"
+           "runs on the store.\n\n");
     for (size_t i = 0; i < VERBS; i++)
         printf("  %-9s %-25s %s\n", verbs[i].name, verbs[i].words, verbs[i].about);
     printf("\n  --json        JSON, one object a line\n"
            "  --no-pager    on a terminal too\n"
            "  --help        this, or behind a verb more of it\n"
            "  --version     which weir it is\n\n"
+           "`weir help --man` is the source of the manual page, `weir help --bash` completion.\n\n"
            "The answer is 0 when it is done, 1 when what was asked is not so, 2 when the command\n"
-           "line is wrong, 3 when a store or checkpoint is not there, damaged or not readable, or\n"
-           "no job is there to be asked, 5 when the job says no.\n");
+           "line is wrong, 3 when a store or checkpoint is not there, damaged, not readable or\n"
+           "in use, or no job is there to be asked, 5 when the job says no.\n");
     return EXIT_DONE;
 }
 
@@ -102,8 +147,8 @@ static int run(const struct verb *verb, int argc, char **argv)
         return EXIT_USAGE;
     if (tool.options.help)
         return help_of(verb);
-    paper_open(&tool.paper,
-               !tool.options.json && !tool.options.no_pager && (verb->allowed & OPTION_LIVE) == 0);
+    bool pages = (verb->allowed & (VERB_WORKS | VERB_LIVE)) == 0;
+    paper_open(&tool.paper, !tool.options.json && !tool.options.no_pager && pages);
     int code = verb->run(&tool);
     if (paper_close(&tool.paper))
         return code;
@@ -114,7 +159,7 @@ int main(int argc, char **argv)
 {
     const char *verb = argc > 1 ? argv[1] : "";
     if (strcmp(verb, "--help") == 0 || strcmp(verb, "help") == 0)
-        return help();
+        return argc > 2 && make_page(argv[2]) ? EXIT_DONE : help();
     if (strcmp(verb, "--version") == 0)
         return printf("weir %s\n", weir_version()) > 0 ? EXIT_DONE : EXIT_STORE;
     for (size_t i = 0; i < VERBS; i++)

@@ -586,16 +586,14 @@ int disk_lock(int file)
     return 0;
 }
 
-int disk_locked(int file)
+int disk_is_locked(int file)
 {
     const struct handle *handle = handle_of(file);
-    int result = called("locked", "", 0);
+    int result = called("is_locked", "", 0);
 
     if (result != 0)
         return result;
-    if (handle == NULL)
-        return -EBADF;
-    return handle->node->lock != -1 && handle->node->lock != file;
+    return handle == NULL ? -EBADF : handle->node->lock != -1 && handle->node->lock != file;
 }
 
 int disk_unlock(int file)
