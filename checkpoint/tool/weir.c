@@ -101,7 +101,7 @@ static int help(void)
            "reads, but for drop, gc and fsck --repair, which refuse while a job runs. ID is a\n"
            "checkpoint's number, or newest.\n\n");
     for (size_t i = 0; i < VERBS; i++)
-        printf("  %-8s %-25s %s\n", verbs[i].name, verbs[i].words, verbs[i].about);
+        printf("  %-8s %-32s %s\n", verbs[i].name, verbs[i].words, verbs[i].about);
     printf("\n  --json        JSON, one object a line\n"
            "  --no-pager    on a terminal too\n"
            "  --help        this, or behind a verb more of it\n"
