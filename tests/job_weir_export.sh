@@ -246,10 +246,7 @@ nothing_is_replaced() {
 damage_gives_nothing() {
     local format
     cp -r "$bank" "$work/damaged"
-    for file in "$work"/damaged/data/*; do
-        printf '\377' | dd of="$file" bs=1 seek=$(($(stat -c %s "$file") - 8)) conv=notrunc \
-            status=none
-    done
+    truncate -s 65 "$work"/damaged/data/* # whatever the export needs of them
     for format in sqlite csv jsonl; do
         expect 3 'data/[0-9-]+\.seg' \
             "$weir" export "$work/damaged" newest --to "$work/never" --format "$format"

@@ -120,7 +120,7 @@ static int help(void)
            "checkpoint's number, or newest. snapshot, savepoint, stop and dump ask the job that\n"
            "runs on the store.\n\n");
     for (size_t i = 0; i < VERBS; i++)
-        printf("  %-9s %-25s %s\n", verbs[i].name, verbs[i].words, verbs[i].about);
+        printf("  %-9s %-32s %s\n", verbs[i].name, verbs[i].words, verbs[i].about);
     printf("\n  --json        JSON, one object a line\n"
            "  --no-pager    on a terminal too\n"
            "  --help        this, or behind a verb more of it\n"

@@ -14,7 +14,7 @@ from life import PATIENCE, STOPPED, Broken, Life, processes_of
 MOST_LIVES = 7  # with a trouble, in a turn
 PAGE = 4096  # bytes: what is tried before anything is written
 PLANTS = ("lost", "doubled", "damaged", "left", "outlived")  # besides those of tools/planted.c
-IN_STORE = {"LOCK", "data", "checkpoints", "nodes", "scratch"}
+IN_STORE = {"LOCK", "data", "checkpoints", "nodes", "scratch", "FAILED"}
 
 
 def is_scratch(path):
