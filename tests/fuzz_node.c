@@ -64,8 +64,8 @@ enum weir_result fuzz_node(enum weir_result (*inside)(struct weir_context *conte
 
 static struct file_node *folder(void)
 {
-    struct file_node *there = files_find(files_root(), "work");
-    return there != NULL ? there : files_add(files_root(), "work", true);
+    struct file_node *there = files_find(files_root(), "shelf");
+    return there != NULL ? there : files_add(files_root(), "shelf", true);
 }
 
 void fuzz_node_file(const char *name, const void *bytes, size_t size)

@@ -16,9 +16,9 @@
 enum weir_result fuzz_node(enum weir_result (*inside)(struct weir_context *context),
                            bool with_store, size_t memory, struct weir_error *error);
 
-/* Writes a file of /work, which is made; only the simulated disk's. */
+/* Writes a file of /shelf, which is made; only the simulated disk's. */
 void fuzz_node_file(const char *name, const void *bytes, size_t size);
-/* A copy that ends with a zero, to be freed; NULL: there is no such file of /work. */
+/* A copy that ends with a zero, to be freed; NULL: there is no such file of /shelf. */
 char *fuzz_node_read(const char *name, size_t *size);
 
 #endif

@@ -58,7 +58,7 @@ Test(tool_paper, quantities_have_the_unit_that_fits)
     }
 }
 
-/* Of what a manifest may hold, nothing steers a terminal or breaks a line; widths are characters. */
+/* Nothing that a manifest may hold steers a terminal or breaks a line; widths are characters. */
 Test(tool_paper, tables_stand_in_columns_whatever_their_cells_say)
 {
     char *text = NULL;

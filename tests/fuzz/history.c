@@ -28,7 +28,7 @@ static const char *const kinds[] = {"run", "store"};
 static enum weir_result claim(struct weir_context *context)
 {
     struct history history;
-    enum weir_result result = history_claim(&history, context, "/work", ID);
+    enum weir_result result = history_claim(&history, context, "/shelf", ID);
     return result == WEIR_OK ? history_check(&history, context) : result;
 }
 

@@ -53,7 +53,7 @@ static enum weir_result open_and_read(struct journal *journal, struct weir_conte
                                       struct fuzz_bytes *text)
 {
     enum weir_result result =
-        journal_open(journal, context, "/work", SEGMENT_BYTES, (struct weir_bytes){"opening", 7});
+        journal_open(journal, context, "/shelf", SEGMENT_BYTES, (struct weir_bytes){"opening", 7});
     return result == WEIR_OK ? read_all(journal, context, text) : result;
 }
 
@@ -105,7 +105,7 @@ static enum weir_result second(struct weir_context *context)
 {
     struct journal journal = {.folder = ""};
     enum weir_result result =
-        journal_open(&journal, context, "/work", SEGMENT_BYTES, (struct weir_bytes){"opening", 7});
+        journal_open(&journal, context, "/shelf", SEGMENT_BYTES, (struct weir_bytes){"opening", 7});
 
     journal_close(&journal, weir_memory(context));
     return result;
@@ -219,8 +219,8 @@ static void put_segment(struct fuzz_bytes *to, uint8_t number, uint8_t epoch, ui
 
 #define SEGMENT_TEXT 31u /* bytes that put_segment has */
 
-/* None; one; two; two and what was copied; a gap; of a later run; torn; the second begins before the
- * first. */
+/* None; one; two; two and what was copied; a gap; of a later run; torn; the second begins before
+ * the first. */
 static bool seed(uint32_t n, struct fuzz_bytes *to)
 {
     if (n > 7)

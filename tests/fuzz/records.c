@@ -35,7 +35,7 @@ static enum weir_result read_all(struct sum *sum, struct record_block *copy,
     const struct weir_allocator *allocator = fuzz_memory(MEMORY);
     struct weir_record_file *file;
     struct weir_record record;
-    enum weir_result result = weir_record_file_open(allocator, "/work/part", &file, error);
+    enum weir_result result = weir_record_file_open(allocator, "/shelf/part", &file, error);
 
     while (result == WEIR_OK && (result = weir_record_file_next(file, &record, error)) == WEIR_OK) {
         add(sum, &record);
