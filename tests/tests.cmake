@@ -194,10 +194,11 @@ function(weir_test_program source criterion)
     if(extra STREQUAL "sqlite")
         target_sources(${file} PRIVATE $<TARGET_OBJECTS:weir_sqlite_objects>)
     elseif(extra STREQUAL "tool")
-        target_sources(${file} PRIVATE $<TARGET_OBJECTS:weir_tool_objects>)
+        target_sources(${file} PRIVATE $<TARGET_OBJECTS:weir_tool_objects>
+            $<TARGET_OBJECTS:weir_control_objects>)
         target_compile_options(${file} PRIVATE
             "SHELL:-iquote ${PROJECT_SOURCE_DIR}/checkpoint/tool")
-        target_link_libraries(${file} PRIVATE ${tool_foreign} ${CMAKE_DL_LIBS} m)
+        target_link_libraries(${file} PRIVATE ${tool_foreign} ${control_foreign} ${CMAKE_DL_LIBS} m)
     elseif(extra STREQUAL "measure")
         target_sources(${file} PRIVATE $<TARGET_OBJECTS:bench_measure>)
         target_compile_options(${file} PRIVATE
