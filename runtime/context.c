@@ -54,8 +54,7 @@ static void limit(struct weir_context *context)
                         !graph_leads_on(run->plan.graph, context->node_index);
     if (context->discards)
         context->table = &discarding;
-    context->limited = run->until_time != WEIR_END_OF_TIME ||
-                       (context->table->poll && run->until_records != UINT64_MAX);
+    context->limited = run->until_time > 0 || (context->table->poll && run->until_records > 0);
 }
 
 bool context_init(struct weir_context *context, struct task *task, const struct run *run,
@@ -375,7 +374,8 @@ uint64_t weir_hash(struct weir_bytes bytes)
 
 bool context_spent(const struct weir_context *context)
 {
-    return context->spent || context->emitted >= context->run->until_records;
+    uint64_t most = context->run->until_records;
+    return context->spent || (most > 0 && context->emitted >= most);
 }
 
 static enum weir_result emit_refused(struct weir_context *context, unsigned output, size_t key_size,
@@ -407,7 +407,8 @@ static bool may_emit(const struct weir_context *context, unsigned output, size_t
 static bool is_beyond(struct weir_context *context, const struct weir_record *record)
 {
     bool source = context->table->poll;
-    bool late = record->time != WEIR_NO_TIME && record->time > context->run->until_time;
+    int64_t last = context->run->until_time;
+    bool late = last > 0 && record->time > last;
     bool beyond = late || (source && context_spent(context));
     context->spent |= source && beyond;
     return beyond;
@@ -527,7 +528,7 @@ void weir_emit_watermark(struct weir_context *context, int64_t time)
     struct task *task = context->task;
     if (!may_speak_of_time(context))
         return;
-    if (time > context->run->until_time) {
+    if (context->run->until_time > 0 && time > context->run->until_time) {
         time = context->run->until_time;
         task->operators[0].spent = true; /* what follows would be late, or beyond */
     }

@@ -121,8 +121,8 @@ static enum weir_result make_run(struct weir_job *job, struct weir_error *error)
     run->careful = options->careful;
     run->no_publish = options->no_publish;
     run->open_ended = options->until_records || options->until_time;
-    run->until_records = options->until_records ? options->until_records : UINT64_MAX;
-    run->until_time = options->until_time ? options->until_time : WEIR_END_OF_TIME;
+    run->until_records = options->until_records;
+    run->until_time = options->until_time;
     run->batch_bytes = options->batch_bytes;
     run->window_batches = options->window_batches;
     run->window_bytes = options->window_bytes;

@@ -31,8 +31,8 @@ struct run {
     bool careful; /* see weir_job_options */
     bool no_publish;
     bool open_ended;        /* with until_...: the end of input is not told as such */
-    uint64_t until_records; /* of each source subtask; UINT64_MAX: no limit */
-    int64_t until_time;     /* WEIR_END_OF_TIME: no limit */
+    uint64_t until_records; /* of each source subtask; 0: no limit */
+    int64_t until_time;     /* 0: no limit */
     struct weir_poison *poison;
     size_t poison_count;
     const char *dead_letters; /* directory; NULL: none */

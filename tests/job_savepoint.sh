@@ -356,14 +356,14 @@ takes_one() {
 a_full_disk_costs_the_savepoint_and_nothing_else() {
     local disk=$work/disk full
     mkdir "$disk"
-    if ! mount -t tmpfs -o size=64k,mode=0700 weir-test "$disk" 2>"$work/mount.said"; then
+    if ! mount -t tmpfs -o size=256k,mode=0700 weir-test "$disk" 2>"$work/mount.said"; then
         echo "passed over: no file system can be mounted here: $(head -n 1 "$work/mount.said")"
         return
     fi
     trap 'umount -l "$work/disk" 2>/dev/null || true; finish' EXIT
     fresh --set emit=updates
     begin "${run[@]}"
-    dd if=/dev/zero of="$disk/something_else" bs=4k count=14 status=none
+    dd if=/dev/zero of="$disk/something_else" bs=4k count=62 status=none
     full=$(df --output=used "$disk" | tail -n 1)
     ask savepoint --to "$disk/sp"
     is_told 5 'no savepoint: .*(No space left|is full)'

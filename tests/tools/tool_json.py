@@ -27,8 +27,11 @@ def check(name, value):
             assert TYPES[kind](value[member]), f"{member} is no {kind}: {value}"
     for member, inner in value.items():
         assert member in table, f"{member} of {name} is not documented: {value}"
-        for one in inner if type(inner) is list and member in tables else []:
-            check(member, one)
+        # Of its own, or one that several share.
+        own = name.split("_")[0] + "_" + member
+        inside = own if own in tables else member
+        for one in inner if type(inner) is list and inside in tables else []:
+            check(inside, one)
 
 lines = [json.loads(line) for line in open(path, encoding="utf-8")]
 assert lines, "nothing is said"
