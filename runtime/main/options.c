@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <time.h>
 
 #include "bytes.h"
 #include "duration.h"
@@ -89,16 +90,6 @@ static enum weir_result take_restore(struct options *options, const char *value,
     return WEIR_OK;
 }
 
-/* Days from 1970 to that day of the proleptic Gregorian calendar, from 1970 on. */
-static int64_t days_to(int64_t year, int64_t month, int64_t day)
-{
-    static const int before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
-    int64_t last = year - 1, leaps = last / 4 - last / 100 + last / 400 - 477;
-    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-
-    return (year - 1970) * 365 + leaps + before[month - 1] + (leap && month > 2) + day - 1;
-}
-
 /* What follows the dot of a second, up to nine digits. NULL: not that. */
 static const char *take_fraction(const char *text, int64_t *ns)
 {
@@ -113,27 +104,24 @@ static const char *take_fraction(const char *text, int64_t *ns)
     return unit == 100000000 ? NULL : text;
 }
 
-/* 2026-01-31T14:03:00Z, also with a fraction of the second. UTC, as all times are. */
+/* 2026-01-31T14:03:00Z, also with a fraction of the second. UTC, as all times are. Days and hours
+ * that there are not come back from timegm as others. */
 static bool read_time(const char *text, int64_t *ns)
 {
-    static const int days[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
-    unsigned year, month, day, hour, minute, second;
+    struct tm parts = {0};
+    char again[32] = "";
     int64_t fraction = 0;
-    int used = 0;
+    const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &parts);
+    time_t seconds = rest != NULL ? timegm(&parts) : 0;
 
-    if (strspn(text, "0123456789") != 4 ||
-        sscanf(text, "%4u-%2u-%2uT%2u:%2u:%2u%n", &year, &month, &day, &hour, &minute, &second,
-               &used) != 6 ||
-        used != 19 || strspn(text, "0123456789-T:") < 19 || year < 1970 || year > 2200 ||
-        month < 1 || month > 12 || day < 1 || day > (unsigned)days[month - 1] || hour > 23 ||
-        minute > 59 || second > 59)
+    if (seconds <= 0 || seconds >= INT64_MAX / (1000 * MILLISECOND_NS) ||
+        strftime(again, sizeof again, "%Y-%m-%dT%H:%M:%S", &parts) != (size_t)(rest - text) ||
+        memcmp(again, text, (size_t)(rest - text)) != 0)
         return false;
-    const char *rest = text + used;
     if (*rest == '.' && (rest = take_fraction(rest + 1, &fraction)) == NULL)
         return false;
-    int64_t seconds = ((days_to(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
     *ns = seconds * 1000 * MILLISECOND_NS + fraction;
-    return strcmp(rest, "Z") == 0 && *ns > 0;
+    return strcmp(rest, "Z") == 0;
 }
 
 static enum weir_result take_until(struct options *options, const char *value,
