@@ -258,13 +258,16 @@ a_store_that_is_removed_ends_the_run() {
 gone_when_restarted() { # PATTERN RUN_OPTION FAULT HOW...
     local pattern=$1 option=$2 fault=$3
     shift 3
-    fresh $((rate / 2)) 1s
+    fresh $((rate / 2)) 2s
     background "$log" "$faulty" run "${at[@]}" "$option" --set "every=$((lines / 2))" \
         --set "fault=$fault"
     until_true 30 grep -q 'starting again in' "$log" || fail "it does not fail: $(tail "$log")"
+    kill -STOP "$pid"
+    ! grep -q 'runs again' "$log" || fail "it was faster than this test, which looks often enough"
     has_checkpoints "$store" 1 || fail "it had no checkpoint: a poor test"
     parts >"$work/before"
     "$@" 2>"$work/null"
+    kill -CONT "$pid"
     ends_with 3
     says "store $store $pattern"
     parts | cmp - "$work/before" || fail "what was published has changed"
