@@ -269,6 +269,7 @@ enum weir_result store_clean(struct store *store, const struct store_cleaning *c
     if (result == WEIR_OK)
         result = clean_all(&clean, error);
     store->warn = NULL;
+    store->warn_context = NULL;
     store_forget_kept(store); /* another look may find other things */
     return result;
 }

@@ -10,8 +10,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-extern char **environ;
-
 /* It writes into files, which never fill up as pipes do. */
 static int start(char *const *argv, FILE *out, FILE *said, pid_t *pid)
 {
