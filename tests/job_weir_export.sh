@@ -242,6 +242,57 @@ nothing_is_replaced() {
     [[ -z $(find "$work" -name '*.export-*') ]] || fail "something is left beside"
 }
 
+# refused_whole PATTERN EXPORT_OPTION...: refused, and the files below $work/precious, and the store
+# of the bank, are as they were.
+refused_whole() {
+    local pattern=$1
+    shift
+    find "$work/precious" "$bank" -type f -print0 | sort -z | xargs -0 md5sum >"$work/before.sums"
+    expect 2 "$pattern" "$weir" export "$bank" newest "$@" </dev/null
+    find "$work/precious" "$bank" -type f -print0 | sort -z | xargs -0 md5sum |
+        cmp "$work/before.sums" - || fail "something was changed: $*"
+}
+
+# --force replaces an export, and nothing else that is a file or a folder.
+only_exports_are_replaced() {
+    local format name file files place no='no database that an export made'
+    mkdir -p "$work/precious/csv" "$work/precious/odd"
+    echo 'my notes' >"$work/precious/text"
+    : >"$work/precious/empty"
+    sqlite3 "$work/precious/other" 'CREATE TABLE checkpoint (a); CREATE TABLE tasks (a);
+        CREATE TABLE states (a)'
+    sqlite3 "$work/precious/later" 'PRAGMA application_id = 2003134834; PRAGMA user_version = 2;
+        CREATE TABLE states (a)'
+    echo a >"$work/precious/csv/prices.csv"
+    echo a >"$work/precious/odd/states.txt"
+    for name in text empty other later; do
+        refused_whole "$name: it is $no" --to "$work/precious/$name" --format sqlite --force
+    done
+    for name in csv odd; do
+        refused_whole 'no folder with an export' --to "$work/precious/$name" --format csv --force
+    done
+    mapfile -t files < <(find "$bank" -name LOCK -o -name 'MANIFEST*' -o -name '*.seg')
+    ((${#files[@]} > 4)) || fail "too few files in the store: a poor test"
+    "$weir" copy "$bank" newest "$work/precious/saved" >/dev/null
+    ln -s "$bank/data" "$work/precious/link"
+    for format in sqlite csv jsonl; do
+        for file in "${files[0]}" "${files[1]}" "${files[-1]}"; do
+            refused_whole 'lies inside the store' --to "$file" --format "$format" --force
+        done
+        for place in "$bank/new" "$bank/data/new" "$work/precious/link/new"; do
+            refused_whole 'lies inside the store' --to "$place" --format "$format"
+        done
+        refused_whole 'lies inside the savepoint' --to "$work/precious/saved/new" \
+            --format "$format" --force
+        [[ -z $(find "$bank" "$work/precious" -name '*.export-*') ]] || fail "left: $format"
+    done
+    tables "$kinds" newest
+    expect 0 '^states ' "$weir" export "$bank" newest --to "$work/out.sqlite" --format sqlite \
+        --force
+    [[ $(sqlite3 "$work/out.sqlite" 'PRAGMA application_id; PRAGMA user_version' | xargs) == \
+        '2003134834 1' ]] || fail "an export has no mark"
+}
+
 # A damaged store gives no part of an export.
 damage_gives_nothing() {
     local format
@@ -309,5 +360,5 @@ each_call_broken() {
 echo "seed $seed"
 command -v sqlite3 >/dev/null && "$weir" export --help >/dev/null || exit 77
 make_stores
-try_properties formats_say_the_same names_are_safe nothing_is_replaced damage_gives_nothing \
-    each_call_broken
+try_properties formats_say_the_same names_are_safe nothing_is_replaced only_exports_are_replaced \
+    damage_gives_nothing each_call_broken

@@ -45,7 +45,7 @@ static const struct verb verbs[] = {
      1, 2, OPTION_ALL | OPTION_INVARIANT | VERB_WORKS, tool_verify},
     {"export", "STORE ID", "tables of all that a checkpoint holds, for SQL and others",
      "One table a state, and of records in flight, tasks and handles. It is whole or not there,\n"
-     "and nothing that is there is replaced without --force.\n"
+     "and nothing that is there is replaced without --force, nor what is no export with it.\n"
      "  --format sqlite --to FILE     one database\n"
      "  --format csv --to FOLDER      a file a table, with a line of names\n"
      "  --format jsonl --to FOLDER    a file a table, an object a line\n"
