@@ -64,6 +64,30 @@ help_is_there() {
         "$weir" state "$words" newest count --key a --prefix b
 }
 
+nothing_empty_is_taken() {
+    local verb option
+    for verb in list show verify gc fsck status snapshot stop dump; do
+        expect 2 "^weir: STORE is empty; .weir $verb --help. says more$" "$weir" "$verb" ''
+    done
+    expect 2 '^weir: ID is empty;' "$weir" show "$words" ''
+    expect 2 '^weir: NODE is empty;' "$weir" state "$words" newest ''
+    expect 2 '^weir: A is empty;' "$weir" diff "$words" '' newest
+    expect 2 '^weir: DEST is empty;' "$weir" copy "$words" newest ''
+    expect 2 '^weir: DEST is empty;' "$weir" savepoint "$words" ''
+    expect 2 '^weir: ID is empty;' "$weir" drop "$words" 1 2 ''
+    expect 2 '^weir: JOB is empty;' "$weir" explain "$words" newest ''
+    expect 2 '^weir: --savepoint is empty: give it a value;' "$weir" stop "$words" --savepoint ''
+    for option in limit prefix key-format value-format; do
+        expect 2 "^weir: --$option is empty" "$weir" state "$words" newest count "--$option" ''
+    done
+    expect 2 '^weir: --edge is empty' "$weir" inflight "$bank" newest --edge ''
+    expect 2 '^weir: --invariant is empty' "$weir" verify "$words" --invariant=
+    expect 2 '^weir: --keep is empty' "$weir" gc "$words" --dry-run --keep ''
+    expect 2 '^weir: --to is empty' "$weir" export "$words" newest --to '' --format csv
+    expect 2 '^weir: --format is empty' "$weir" export "$words" newest --to "$work/x" --format ''
+    expect 1 '^weir: there is no key ' "$weir" state "$words" newest count --key ''
+}
+
 list_names_each() {
     json list "$words"
     [[ $(grep -c '"readable":true' "$work/list.json") == "${#word_ids[@]}" ]] || fail "list"
@@ -347,6 +371,6 @@ nothing_is_disturbed() {
 echo "seed $seed"
 make_stores
 find "$bank" "$words" -printf '%P %m %s %T@ %C@\n' | sort >"$work/picture"
-try_properties help_is_there list_names_each show_tells_all state_is_what_was_counted \
+try_properties help_is_there nothing_empty_is_taken list_names_each show_tells_all state_is_what_was_counted \
     in_flight_is_the_money_on_its_way diff_tells_changes verify_asks_invariants damage_is_named \
     nothing_is_disturbed

@@ -234,7 +234,7 @@ nothing_is_replaced() {
     expect 2 'needs --to PATH and --format' "$weir" export "$bank" newest --to "$work/x"
     expect 2 "sqlite, csv or jsonl, not 'xml'" \
         "$weir" export "$bank" newest --to "$work/x" --format xml
-    expect 2 'no path for an export' "$weir" export "$bank" newest --to '' --format csv
+    expect 2 '--to is empty' "$weir" export "$bank" newest --to '' --format csv
     expect 2 "'u63' is no format" \
         "$weir" export "$bank" newest --to "$work/x" --format csv --key-format u63
     expect 3 'there is no such checkpoint' "$weir" export "$bank" 4711 --to "$work/x" --format csv

@@ -101,6 +101,14 @@ static bool refuse(const char *verb, const char *what, const char *of)
     return false;
 }
 
+/* "--limit is empty" */
+static bool refuse_option(const char *verb, int option, const char *why)
+{
+    char what[64];
+    snprintf(what, sizeof what, "--%s %s", known[option - JSON].name, why);
+    return refuse(verb, what, "");
+}
+
 /* From 1 on. */
 static bool read_count(uint64_t *count)
 {
@@ -166,6 +174,8 @@ bool options_read(struct options *options, int argc, char **argv, unsigned allow
             return refuse(argv[0], "an option without its value", word);
         if (bit_of(option) != 0 && (bit_of(option) & allowed) == 0)
             return refuse(argv[0], "this verb has no such option", known[option - JSON].name);
+        if (optarg != NULL && *optarg == 0 && option != KEY) /* a key may be empty */
+            return refuse_option(argv[0], option, "is empty: give it a value");
         if (option == KEEP && !read_count(&options->keep))
             return refuse(argv[0], "--keep wants a number from 1 on, not", optarg);
         if (option == LIMIT && !read_count(&options->limit))

@@ -140,6 +140,24 @@ static int help_of(const struct verb *verb)
     return EXIT_DONE;
 }
 
+/* An empty word is mostly a variable of the shell that was not set. What is for another program,
+ * behind "--", is that one's to judge. */
+static bool has_empty(const struct verb *verb, const struct options *options)
+{
+    const char *name = verb->words;
+    for (int i = 0; i < options->word_count && strncmp(name, "[--", 3) != 0; i++) {
+        const char *letters = name + (*name == '[');
+        if (*options->every[i] == 0) {
+            fprintf(stderr, "weir: %.*s is empty; `weir %s --help` says more\n",
+                    (int)strcspn(letters, " []."), letters, verb->name);
+            return true;
+        }
+        const char *blank = strchr(name, ' ');
+        name = blank != NULL ? blank + 1 : name;
+    }
+    return false;
+}
+
 static int run(const struct verb *verb, int argc, char **argv)
 {
     struct tool tool;
@@ -147,6 +165,8 @@ static int run(const struct verb *verb, int argc, char **argv)
         return EXIT_USAGE;
     if (tool.options.help)
         return help_of(verb);
+    if (has_empty(verb, &tool.options))
+        return EXIT_USAGE;
     bool pages = (verb->allowed & (VERB_WORKS | VERB_LIVE)) == 0;
     paper_open(&tool.paper, !tool.options.json && !tool.options.no_pager && pages);
     int code = verb->run(&tool);
