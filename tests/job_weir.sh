@@ -88,6 +88,19 @@ nothing_empty_is_taken() {
     expect 1 '^weir: there is no key ' "$weir" state "$words" newest count --key ''
 }
 
+nothing_is_given_twice() {
+    local option
+    for option in limit prefix key-format value-format; do
+        expect 2 "^weir: --$option is given twice; .weir state --help. says more$" \
+            "$weir" state "$words" newest count "--$option" 1 "--$option=1"
+    done
+    for option in json no-pager counts; do
+        expect 2 "^weir: --$option is given twice" "$weir" show "--$option" "$words" "--$option"
+    done
+    expect 2 '^weir: --keep is given twice' "$weir" gc "$words" --dry-run --keep 3 --keep 3
+    expect 2 '^weir: --savepoint is given twice' "$weir" stop "$words" --savepoint a --savepoint b
+}
+
 list_names_each() {
     json list "$words"
     [[ $(grep -c '"readable":true' "$work/list.json") == "${#word_ids[@]}" ]] || fail "list"
@@ -371,6 +384,6 @@ nothing_is_disturbed() {
 echo "seed $seed"
 make_stores
 find "$bank" "$words" -printf '%P %m %s %T@ %C@\n' | sort >"$work/picture"
-try_properties help_is_there nothing_empty_is_taken list_names_each show_tells_all state_is_what_was_counted \
+try_properties help_is_there nothing_empty_is_taken nothing_is_given_twice list_names_each show_tells_all state_is_what_was_counted \
     in_flight_is_the_money_on_its_way diff_tells_changes verify_asks_invariants damage_is_named \
     nothing_is_disturbed

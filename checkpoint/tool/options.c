@@ -28,8 +28,10 @@ enum {
     KEEP,
     DRY_RUN,
     REPAIR,
-    COUNTS
+    COUNTS,
+    OPTIONS_END
 };
+_Static_assert(OPTIONS_END - JSON <= 32, "options_read has a bit for each");
 
 static const struct option known[] = {
     {"json", no_argument, NULL, JSON},
@@ -164,6 +166,7 @@ bool options_read(struct options *options, int argc, char **argv, unsigned allow
                   int most)
 {
     int option;
+    unsigned given = 0; /* a bit an option */
     *options = (struct options){.limit = UINT64_MAX};
     opterr = 0;
     while ((option = getopt_long(argc, argv, ":", known, NULL)) != -1) {
@@ -174,6 +177,9 @@ bool options_read(struct options *options, int argc, char **argv, unsigned allow
             return refuse(argv[0], "an option without its value", word);
         if (bit_of(option) != 0 && (bit_of(option) & allowed) == 0)
             return refuse(argv[0], "this verb has no such option", known[option - JSON].name);
+        if ((given & 1u << (option - JSON)) != 0)
+            return refuse_option(argv[0], option, "is given twice");
+        given |= 1u << (option - JSON);
         if (optarg != NULL && *optarg == 0 && option != KEY) /* a key may be empty */
             return refuse_option(argv[0], option, "is empty: give it a value");
         if (option == KEEP && !read_count(&options->keep))
