@@ -47,6 +47,7 @@ help_is_there() {
     expect 0 '^weir [0-9]+\.[0-9]+' "$weir" --version
     for verb in list show state inflight diff verify; do
         expect 0 "^usage: weir $verb STORE" "$weir" "$verb" --help
+        [[ $("$weir" help "$verb") == "$(cat "$work/said.log")" ]] || fail "help $verb"
         expect 2 "^weir: too few arguments; .weir $verb --help. says more$" "$weir" "$verb"
         expect 2 '^weir: unknown option.*: --nonsense;' "$weir" "$verb" "$words" --nonsense
         expect 3 '^weir: .*nowhere.* does not exist; give the directory' \
@@ -55,6 +56,8 @@ help_is_there() {
     done
     expect 2 'no verb is given' "$weir"
     expect 2 "there is no verb 'lost'" "$weir" lost
+    expect 2 "there is no verb 'lost'" "$weir" help lost
+    expect 2 'too many arguments' "$weir" help list show
     expect 2 'too many arguments, the first is: b;' "$weir" list a b
     expect 2 'this verb has no such option: key;' "$weir" list "$words" --key 3
     expect 2 '^weir: --limit wants a number from 1 on, not: none;' \
@@ -377,8 +380,66 @@ nothing_is_disturbed() {
         fail "a store was changed"
     code_of bash -c '"$0" state "$1" newest count | head -n 1' "$weir" "$words" >"$work/said.log"
     ((code == 0)) && grep -q . "$work/said.log" || fail "into head: $code"
-    expect 3 'not all of the answer could be written' \
-        bash -c '"$0" show "$1" >/dev/full' "$weir" "$words"
+}
+
+# A reader that goes away says nothing and changes nothing; a full disk has an exit code.
+output_ends_well() {
+    local each json
+    for json in '' --json; do
+        for each in "state $bank newest accounts" "inflight $bank $fullest" "list $bank" \
+            "show $bank" "verify $bank --all" --help --version 'help --man' 'help --bash'; do
+            [[ $json == '' || $each == *" $bank"* ]] || continue
+            # shellcheck disable=SC2086
+            python3 -c 'import os, subprocess, sys
+reader, writer = os.pipe()
+os.close(reader)
+sys.exit(subprocess.run(sys.argv[1:], stdout=writer).returncode)' "$weir" $each $json \
+                >"$work/said.log" 2>&1 || fail "exit $? into a pipe nobody reads: $each $json"
+            [[ ! -s $work/said.log ]] || fail "$each $json complains: $(cat "$work/said.log")"
+            # shellcheck disable=SC2016
+            expect 8 'not all of the answer could be written: No space left on device' \
+                bash -c '"$@" >/dev/full' - "$weir" $each $json
+        done
+    done
+}
+
+# on_terminal SETTING... -- COMMAND...: its exit code; what a terminal shows of it in said.log.
+on_terminal() {
+    python3 - "$@" <<'PYTHON' >"$work/said.log"
+import os, pty, sys
+at = sys.argv.index("--")
+settings = dict(one.split("=", 1) for one in sys.argv[1:at])
+command = sys.argv[at + 1:]
+child, terminal = pty.fork()
+if child == 0:
+    os.execve(command[0], command, dict(os.environ, **settings))
+while True:
+    try:
+        part = os.read(terminal, 65536)
+    except OSError:
+        break
+    if not part:
+        break
+    sys.stdout.buffer.write(part.replace(b"\r", b""))
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+PYTHON
+}
+
+a_pager_may_fail() {
+    local pager whole
+    whole=$("$weir" list "$words" | mask)
+    for pager in "$work/nosuchpager" 'head -n 1 >/dev/null; exit 3'; do
+        on_terminal TERM=xterm NO_COLOR=1 "PAGER=$pager" -- "$weir" list "$words"
+        grep -q '^weir: the pager has failed, with exit code [0-9]*:' "$work/said.log" ||
+            fail "$pager: not told"
+        sed '0,/^weir: the pager has failed/d' "$work/said.log" | mask >"$work/rest"
+        diff "$work/rest" <(echo "$whole") || fail "$pager: not all of it"
+    done
+    on_terminal TERM=xterm NO_COLOR=1 'PAGER=sed s/^/:/' -- "$weir" list "$words"
+    [[ $(sed 's/^://' "$work/said.log" | mask) == "$whole" ]] || fail "a pager was not used"
+    ! grep -qv '^:' "$work/said.log" || fail "a pager was not used for all of it"
+    on_terminal TERM=dumb 'PAGER=sed s/^/:/' -- "$weir" list "$words"
+    [[ $(mask <"$work/said.log") == "$whole" ]] || fail "TERM=dumb has a pager, or colours"
 }
 
 echo "seed $seed"
@@ -386,4 +447,4 @@ make_stores
 find "$bank" "$words" -printf '%P %m %s %T@ %C@\n' | sort >"$work/picture"
 try_properties help_is_there nothing_empty_is_taken nothing_is_given_twice list_names_each show_tells_all state_is_what_was_counted \
     in_flight_is_the_money_on_its_way diff_tells_changes verify_asks_invariants damage_is_named \
-    nothing_is_disturbed
+    nothing_is_disturbed output_ends_well a_pager_may_fail

@@ -30,6 +30,7 @@ int tool_complain(const struct tool *tool, int code, const char *format, ...)
     complain(tool,
              weir_result_name(code == EXIT_USAGE     ? WEIR_INVALID
                               : code == EXIT_REFUSED ? WEIR_REFUSED
+                              : code == EXIT_OUTPUT  ? WEIR_IO
                                                      : WEIR_NOT_FOUND),
              text);
     return code;
@@ -130,7 +131,8 @@ uint32_t tool_find_node(const struct tool *tool, const struct weir_checkpoint *c
 
 bool tool_json(const struct tool *tool, json_t *value)
 {
-    bool well = value != NULL && json_dumpf(value, tool->paper.to, JSON_COMPACT) == 0;
+    bool well = value != NULL && (json_dumpf(value, tool->paper.to, JSON_COMPACT) == 0 ||
+                                  ferror(tool->paper.to)); /* which paper_close tells */
     if (well)
         fputc('\n', tool->paper.to);
     json_decref(value);

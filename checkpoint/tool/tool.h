@@ -20,9 +20,17 @@
  *   EXIT_STORE  3  a store or checkpoint that is not there, is   look at the store
  *                  damaged, can't be read or is in use
  *   EXIT_REFUSED 5 a running job says no, or could not, and why
+ *   EXIT_OUTPUT 8  the answer could not be written: a full disk   look at where it goes
  * What jobs answer as well means the same as there.
  */
-enum exit_code { EXIT_DONE = 0, EXIT_NO = 1, EXIT_USAGE = 2, EXIT_STORE = 3, EXIT_REFUSED = 5 };
+enum exit_code {
+    EXIT_DONE = 0,
+    EXIT_NO = 1,
+    EXIT_USAGE = 2,
+    EXIT_STORE = 3,
+    EXIT_REFUSED = 5,
+    EXIT_OUTPUT = 8
+};
 
 struct tool {
     struct options options;
