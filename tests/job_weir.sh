@@ -209,6 +209,49 @@ state_is_what_was_counted() {
         grep -Eqx $'7\t\\{opening: 1000, balance: [0-9]+\\}' || fail "an account"
 }
 
+# --prefix reads what --key reads; what fits nothing is told.
+keys_are_read_alike() {
+    local shown one
+    one=$("$weir" state "$words" newest count --key one)
+    for shown in on 0x6f6e '"on"' '\x6fn' 0X6F6E; do
+        [[ $("$weir" state "$words" newest count --prefix "$shown") == "$one" ]] ||
+            fail "--prefix $shown"
+    done
+    for shown in one 0x6f6e65 '"one"' '\x6fne'; do
+        [[ $("$weir" state "$words" newest count --key "$shown") == "$one" ]] || fail "--key $shown"
+    done
+    [[ $("$weir" state "$words" newest count --key-format hex --prefix 6f6e 2>&1) == \
+        $'0x6f6e65\t3000' ]] || fail "--prefix of hex"
+    expect 1 'there is no key 0xff00' "$weir" state "$words" newest count --key 0xff00
+    for shown in 0x6f6 '\q'; do
+        expect 2 'is no beginning of keys of count/cell, whose keys look like' \
+            "$weir" state "$words" newest count --prefix "$shown"
+    done
+    expect 2 "'0x07' is no key of accounts/accounts, whose keys look like 17" \
+        "$weir" state "$bank" newest accounts --key 0x07
+    expect 1 'there is no key 0x0700000000000070' \
+        "$weir" state "$bank" newest accounts --key 0x0700000000000070
+    [[ $("$weir" state "$words" newest count --key-format u16 --key 0x6f6e65 2>&1) == \
+        $'0x6f6e65\t3000'*"none of the 1 keys fits --key-format 'u16': they are bytes" ]] ||
+        fail "a key that does not fit is not found"
+}
+
+formats_that_nothing_fits_are_told() {
+    local rows
+    rows=$("$weir" state "$bank" newest accounts | wc -l)
+    expect 0 "^weir: none of the $rows values fits --value-format 'u16': they are bytes$" \
+        "$weir" state "$bank" newest accounts --value-format u16
+    expect 0 "^weir: none of the $rows keys fits --key-format 'u16'" \
+        "$weir" state "$bank" newest accounts --key-format u16
+    expect 0 "^weir: none of the [0-9]+ values fits --value-format 'u16'" \
+        "$weir" inflight "$bank" "$fullest" --value-format u16
+    expect 1 "^weir: none of the [0-9]+ values fits --value-format 'u16'" \
+        "$weir" diff "$bank" "${bank_ids[1]}" newest --value-format u16
+    "$weir" state "$bank" newest accounts --key-format u64 --value-format 'u64[2]' \
+        >/dev/null 2>"$work/said.log"
+    [[ ! -s $work/said.log ]] || fail "a complaint of what fits: $(cat "$work/said.log")"
+}
+
 # The money on accounts and on its way, as the tool tells of it, is the bank's: with --invariant,
 # with `bank audit`, and added up here.
 in_flight_is_the_money_on_its_way() {
@@ -446,5 +489,5 @@ echo "seed $seed"
 make_stores
 find "$bank" "$words" -printf '%P %m %s %T@ %C@\n' | sort >"$work/picture"
 try_properties help_is_there nothing_empty_is_taken nothing_is_given_twice list_names_each show_tells_all state_is_what_was_counted \
-    in_flight_is_the_money_on_its_way diff_tells_changes verify_asks_invariants damage_is_named \
+    keys_are_read_alike in_flight_is_the_money_on_its_way formats_that_nothing_fits_are_told diff_tells_changes verify_asks_invariants damage_is_named \
     nothing_is_disturbed output_ends_well a_pager_may_fail

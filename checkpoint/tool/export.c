@@ -269,6 +269,8 @@ static void put_flight(struct flights *flights, const struct weir_row *row)
     sheet_text(sheet, PLACE, row->in_outlet ? "writer" : "reader");
     if (row->time != INT64_MIN)
         sheet_integer(sheet, TIME, row->time);
+    entry_count_key(flights->out->tool, &edge->key_format, row->key);
+    entry_count_value(flights->out->tool, &edge->value_format, row->value);
     sheet_bytes(sheet, &edge->key, row->key);
     sheet_bytes(sheet, &edge->value, row->value);
 }
@@ -363,6 +365,9 @@ static int write_entries(struct out *out, struct entries *entries, const char *n
                                      &error) == WEIR_OK;
         while (well && weir_cursor_next(cursor, &row)) {
             put_entry(entries, &row);
+            entry_count_key(out->tool, &entries->style.key, row.key);
+            if (entries->style.kind != ENTRY_TIMERS)
+                entry_count_value(out->tool, &entries->style.value, row.value);
             well = put(out, &entries->sheet);
         }
         if (weir_cursor_close(&cursor, &error) != WEIR_OK || error.code != WEIR_OK)

@@ -57,6 +57,20 @@ static int fail_to_open(const struct tool *tool, struct weir_error *error, const
     return tool_fail(tool, error);
 }
 
+static void tell_misfit(const struct tool *tool, const struct tool_fit *fit, const char *what,
+                        const char *option, const char *format)
+{
+    if (fit->shown > 0 && fit->fit == 0)
+        tool_complain(tool, EXIT_USAGE, "none of the %" PRIu64 " %s fits --%s '%s': they are bytes",
+                      fit->shown, what, option, format);
+}
+
+void tool_tell_misfits(const struct tool *tool)
+{
+    tell_misfit(tool, &tool->keys, "keys", "key-format", tool->options.key_format);
+    tell_misfit(tool, &tool->values, "values", "value-format", tool->options.value_format);
+}
+
 int tool_open_store(const struct tool *tool, struct weir_store **store)
 {
     struct weir_error error = {0};

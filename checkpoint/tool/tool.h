@@ -32,9 +32,15 @@ enum exit_code {
     EXIT_OUTPUT = 8
 };
 
+/* How many were shown by a format that the command line gives, and how many of them fit it. */
+struct tool_fit {
+    uint64_t shown, fit;
+};
+
 struct tool {
     struct options options;
     struct paper paper;
+    struct tool_fit keys, values;
 };
 
 /* Says what is wrong, on the standard error, and answers `code`. */
@@ -42,6 +48,9 @@ int tool_complain(const struct tool *tool, int code, const char *format, ...) WE
 /* The same of what the library has said; the code is that of the result. */
 int tool_fail(const struct tool *tool, const struct weir_error *error);
 int tool_no_memory(const struct tool *tool);
+
+/* Says so, when nothing that was shown fits a format that the command line gives. */
+void tool_tell_misfits(const struct tool *tool);
 
 /* Opens the first word's store, and says why when it can't. Answers an exit code. */
 int tool_open_store(const struct tool *tool, struct weir_store **store);

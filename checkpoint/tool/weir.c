@@ -27,7 +27,7 @@ static const struct verb verbs[] = {
      "A line an entry: its key, of a map the sub key, of a list the index, and the value, with a\n"
      "tabulator between.\n"
      "  --key K       this key only; as the keys are printed, 0x00ff is bytes\n"
-     "  --prefix P    keys that begin so\n"
+     "  --prefix P    keys that begin so, said as a key\n"
      "  --limit N     no more than N entries\n" OF_FORMATS,
      3, 3, OPTION_KEY | OPTION_PREFIX | OPTION_LIMIT | OPTION_FORMATS, tool_state},
     {"inflight", "STORE ID", "the records on their way",
@@ -214,15 +214,17 @@ static int conclude(const struct verb *verb, struct tool *tool, int code)
         paper_open(&tool->paper, false);
         tool_complain(tool, code, "the pager has failed, with exit code %d: here is all of it",
                       pager);
+        tool->keys = tool->values = (struct tool_fit){0};
         code = verb->run(tool);
         end = paper_close(&tool->paper);
     }
+    tool_tell_misfits(tool);
     return end == PAPER_FAILED ? fail_to_write(tool, code, errno) : code;
 }
 
 static int run(const struct verb *verb, int argc, char **argv)
 {
-    struct tool tool;
+    struct tool tool = {0};
     if (!options_read(&tool.options, argc, argv, verb->allowed, verb->least, verb->most))
         return EXIT_USAGE;
     if (tool.options.help) {
