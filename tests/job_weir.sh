@@ -104,6 +104,15 @@ nothing_is_given_twice() {
     expect 2 '^weir: --savepoint is given twice' "$weir" stop "$words" --savepoint a --savepoint b
 }
 
+complaints_steer_no_terminal() {
+    local odd=$'x\033[31m\ny\302\233\377\303\244' shown='x\\x1b\[31m\\x0ay\\xc2\\x9b\\xffä'
+    expect 2 "there is no verb '$shown'" "$weir" "$odd"
+    expect 2 "too many arguments, the first is: $shown;" "$weir" list "$words" "$odd"
+    expect 2 "no node '$shown'" "$weir" state "$words" newest "$odd"
+    expect 2 "'$shown' is no checkpoint's id" "$weir" show "$words" "$odd"
+    expect 3 'x\?\[31m\?y.* does not exist' "$weir" list "$work/$odd" # the library says so
+}
+
 list_names_each() {
     json list "$words"
     [[ $(grep -c '"readable":true' "$work/list.json") == "${#word_ids[@]}" ]] || fail "list"
@@ -488,6 +497,7 @@ a_pager_may_fail() {
 echo "seed $seed"
 make_stores
 find "$bank" "$words" -printf '%P %m %s %T@ %C@\n' | sort >"$work/picture"
-try_properties help_is_there nothing_empty_is_taken nothing_is_given_twice list_names_each show_tells_all state_is_what_was_counted \
+try_properties help_is_there nothing_empty_is_taken nothing_is_given_twice \
+    complaints_steer_no_terminal list_names_each show_tells_all state_is_what_was_counted \
     keys_are_read_alike in_flight_is_the_money_on_its_way formats_that_nothing_fits_are_told diff_tells_changes verify_asks_invariants damage_is_named \
     nothing_is_disturbed output_ends_well a_pager_may_fail

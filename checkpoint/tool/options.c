@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "utf8.h"
+
 enum {
     JSON = 256,
     NO_PAGER,
@@ -99,7 +101,9 @@ static unsigned bit_of(int option)
 
 static bool refuse(const char *verb, const char *what, const char *of)
 {
-    fprintf(stderr, "weir: %s%s%s; `weir %s --help` says more\n", what, *of ? ": " : "", of, verb);
+    fprintf(stderr, "weir: %s%s", what, *of ? ": " : "");
+    utf8_disarm(of, stderr);
+    fprintf(stderr, "; `weir %s --help` says more\n", verb);
     return false;
 }
 

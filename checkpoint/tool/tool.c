@@ -7,16 +7,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "utf8.h"
+
 static void complain(const struct tool *tool, const char *name, const char *text)
 {
     json_t *error = NULL;
     fflush(tool->paper.to); /* what was found before stands before */
     if (tool->options.json)
         error = json_pack("{s: s, s: s}", "error", name, "text", text);
-    if (error == NULL)
-        fprintf(stderr, "weir: %s\n", text);
-    else if (json_dumpf(error, stderr, JSON_COMPACT) == 0)
-        fputc('\n', stderr);
+    if (error == NULL) {
+        fputs("weir: ", stderr);
+        utf8_disarm(text, stderr);
+    } else {
+        (void)json_dumpf(error, stderr, JSON_COMPACT);
+    }
+    fputc('\n', stderr);
     json_decref(error);
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "manual.h"
+#include "utf8.h"
 
 #define OF_FORMATS                                                                                 \
     "  --key-format F, --value-format F   take these for the declared formats: u64, i64, f64,\n"   \
@@ -158,7 +159,9 @@ static int end_telling(void)
 
 static int refuse_verb(const char *word)
 {
-    fprintf(stderr, "weir: there is no verb '%s'; `weir --help` lists them\n", word);
+    fputs("weir: there is no verb '", stderr);
+    utf8_disarm(word, stderr);
+    fputs("'; `weir --help` lists them\n", stderr);
     return EXIT_USAGE;
 }
 
