@@ -499,5 +499,6 @@ make_stores
 find "$bank" "$words" -printf '%P %m %s %T@ %C@\n' | sort >"$work/picture"
 try_properties help_is_there nothing_empty_is_taken nothing_is_given_twice \
     complaints_steer_no_terminal list_names_each show_tells_all state_is_what_was_counted \
-    keys_are_read_alike in_flight_is_the_money_on_its_way formats_that_nothing_fits_are_told diff_tells_changes verify_asks_invariants damage_is_named \
-    nothing_is_disturbed output_ends_well a_pager_may_fail
+    keys_are_read_alike in_flight_is_the_money_on_its_way formats_that_nothing_fits_are_told \
+    diff_tells_changes verify_asks_invariants damage_is_named nothing_is_disturbed \
+    output_ends_well a_pager_may_fail

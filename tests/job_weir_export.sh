@@ -305,6 +305,47 @@ damage_gives_nothing() {
     [[ -z $(find "$work" -name 'never*') ]] || fail "something was made"
 }
 
+# Stopped by the shim at a read, when its folder is there; then the signal comes.
+signals_leave_nothing() {
+    cat >"$work/told_to_end.py" <<'PYTHON'
+import os, pathlib, signal, subprocess, sys
+
+shim, number, folder = sys.argv[1], getattr(signal, sys.argv[2]), pathlib.Path(sys.argv[3])
+for at in range(1, 200):
+    settings = {"LD_PRELOAD": shim, "WEIR_FAULT": "stop", "WEIR_FAULT_AT": str(at),
+                "WEIR_FAULT_ONLY": "pread"}
+    child = subprocess.Popen(sys.argv[4:], env=dict(os.environ, **settings))
+    status = os.waitpid(child.pid, os.WUNTRACED)[1]
+    assert os.WIFSTOPPED(status), f"it was never stopped with its folder there: {status}"
+    begun = list(folder.glob("*.export-*"))
+    if begun:
+        os.kill(child.pid, number)
+    os.kill(child.pid, signal.SIGCONT)
+    status = os.waitpid(child.pid, 0)[1]
+    if begun:
+        break
+    for path in folder.iterdir():
+        subprocess.run(["rm", "-r", path], check=True)
+else:
+    sys.exit("no read comes behind the folder: a poor test")
+assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == number, status
+left = list(folder.iterdir())
+assert not left, left
+PYTHON
+    local format number
+    for format in sqlite csv jsonl; do
+        for number in SIGINT SIGTERM; do
+            mkdir "$work/told-to-end"
+            python3 "$work/told_to_end.py" "$build/tests/fault.so" "$number" "$work/told-to-end" \
+                "$weir" export "$bank" "$fullest" --to "$work/told-to-end/out" \
+                --format "$format" >"$work/said.log" 2>&1 ||
+                fail "$number, $format: $(tail -n 3 "$work/said.log")"
+            grep -q 'a signal has ended the export' "$work/said.log" || fail "$number is not told"
+            rmdir "$work/told-to-end"
+        done
+    done
+}
+
 # broken FORMAT MODE AT [SETTING...]: one run with call AT broken; false: nothing fired.
 broken() {
     local format=$1 mode=$2 at=$3
@@ -361,4 +402,4 @@ echo "seed $seed"
 command -v sqlite3 >/dev/null && "$weir" export --help >/dev/null || exit 77
 make_stores
 try_properties formats_say_the_same names_are_safe nothing_is_replaced only_exports_are_replaced \
-    damage_gives_nothing each_call_broken
+    damage_gives_nothing signals_leave_nothing each_call_broken

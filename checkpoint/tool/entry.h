@@ -47,8 +47,8 @@ const char *entry_timer(uint32_t kind);
 void entry_print(const struct entry_style *style, const struct entry *entry, FILE *to);
 /* Sets the members in `object`. False: no memory. */
 bool entry_json(const struct entry_style *style, const struct entry *entry, json_t *object);
-/* The beginning of keys, as --prefix has it. Texts, and what is told in hex, are read as --key reads
- * them, and compared as bytes; other keys begin so as they are printed. */
+/* The beginning of keys, as --prefix has it. Texts, and what is told in hex, are read as --key
+ * reads them, and compared as bytes; other keys begin so as they are printed. */
 struct entry_prefix {
     const char *text;
     struct weir_bytes bytes; /* no data: the text counts */

@@ -49,6 +49,8 @@ static const struct verb verbs[] = {
     {"export", "STORE ID", "tables of all that a checkpoint holds, for SQL and others",
      "One table a state, and of records in flight, tasks and handles. It is whole or not there,\n"
      "and nothing that is there is replaced without --force, nor what is no export with it.\n"
+     "SIGINT and SIGTERM take back what was begun; kill -9 leaves the folder PATH.export-XXXXXX,\n"
+     "which may be removed.\n"
      "  --format sqlite --to FILE     one database\n"
      "  --format csv --to FOLDER      a file a table, with a line of names\n"
      "  --format jsonl --to FOLDER    a file a table, an object a line\n"
