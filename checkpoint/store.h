@@ -216,5 +216,8 @@ void store_retain(struct store *store, uint32_t keep, uint64_t pinned);
  * changed; WEIR_IO, WEIR_NO_MEMORY. */
 enum weir_result store_save_copy(struct store *store, uint64_t id, const char *path,
                                  struct weir_error *error) WEIR_MUST_USE;
+/* Refuses a path inside a store or a savepoint, there or not: weir_store_refuse_inside. */
+enum weir_result store_refuse_inside(const char *path, const struct weir_allocator *allocator,
+                                     struct weir_error *error) WEIR_MUST_USE;
 
 #endif

@@ -102,7 +102,8 @@ static enum weir_result check_newest(const struct clean *clean, struct weir_erro
         return WEIR_OK;
     return error_set(error, WEIR_REFUSED, 0,
                      "checkpoint %" PRIu64 " is the newest: without it the job would go on from an "
-                     "older one, and publish again what came behind that",
+                     "older one, and publish again what came behind that; a drop that is forced "
+                     "(--force) takes it all the same",
                      newest);
 }
 

@@ -293,3 +293,16 @@ enum weir_result store_save_copy(struct store *store, uint64_t id, const char *p
     manifest_free(&saving.manifest);
     return result;
 }
+
+enum weir_result store_refuse_inside(const char *path, const struct weir_allocator *allocator,
+                                     struct weir_error *error)
+{
+    struct store *place = store_new(allocator, error);
+    if (place == NULL)
+        return WEIR_NO_MEMORY;
+    enum weir_result result = store_open_parent(place, path, error);
+    if (result == WEIR_OK)
+        result = store_refuse_nested(place, error);
+    store_close(&place);
+    return result;
+}

@@ -15,6 +15,12 @@ enum weir_result weir_store_copy(struct weir_store *store, uint64_t id, const ch
     return result == WEIR_OK ? store_save_copy(store->store, id, path, error) : result;
 }
 
+enum weir_result weir_store_refuse_inside(const char *path, const struct weir_allocator *allocator,
+                                          struct weir_error *error)
+{
+    return store_refuse_inside(path, allocator, error);
+}
+
 struct telling {
     weir_found_function *found;
     void *context;

@@ -315,6 +315,14 @@ WEIR_API enum weir_result weir_difference_close(struct weir_difference **differe
 WEIR_API enum weir_result weir_store_copy(struct weir_store *store, uint64_t id, const char *path,
                                           struct weir_error *error) WEIR_MUST_USE;
 
+/* Refuses, with WEIR_REFUSED, a path that lies inside a store or a savepoint, whether or not it is
+ * there: what others write has no place among weir's files, as weir_store_copy knows by itself.
+ * Nothing is changed. WEIR_IO: what holds the path is not there, or can't be looked at;
+ * WEIR_INVALID: it is empty; WEIR_NO_MEMORY. Any thread. */
+WEIR_API enum weir_result weir_store_refuse_inside(const char *path,
+                                                   const struct weir_allocator *allocator,
+                                                   struct weir_error *error) WEIR_MUST_USE;
+
 enum weir_finding_kind {
     WEIR_FOUND_DAMAGED, /* a checkpoint whose manifest is not sound, or that names a missing file */
     WEIR_FOUND_EXCESS,  /* a checkpoint that is to go */

@@ -47,6 +47,7 @@ help_is_there() {
     expect 0 '^weir [0-9]+\.[0-9]+' "$weir" --version
     for verb in list show state inflight diff verify; do
         expect 0 "^usage: weir $verb STORE" "$weir" "$verb" --help
+        [[ $("$weir" help "$verb") == "$(cat "$work/said.log")" ]] || fail "help $verb"
         expect 2 "^weir: too few arguments; .weir $verb --help. says more$" "$weir" "$verb"
         expect 2 '^weir: unknown option.*: --nonsense;' "$weir" "$verb" "$words" --nonsense
         expect 3 '^weir: .*nowhere.* does not exist; give the directory' \
@@ -55,6 +56,8 @@ help_is_there() {
     done
     expect 2 'no verb is given' "$weir"
     expect 2 "there is no verb 'lost'" "$weir" lost
+    expect 2 "there is no verb 'lost'" "$weir" help lost
+    expect 2 'too many arguments' "$weir" help list show
     expect 2 'too many arguments, the first is: b;' "$weir" list a b
     expect 2 'this verb has no such option: key;' "$weir" list "$words" --key 3
     expect 2 '^weir: --limit wants a number from 1 on, not: none;' \
@@ -62,6 +65,52 @@ help_is_there() {
     expect 2 'an option without its value: --key;' "$weir" state "$words" newest count --key
     expect 2 '^weir: --key and --prefix exclude' \
         "$weir" state "$words" newest count --key a --prefix b
+}
+
+nothing_empty_is_taken() {
+    local verb option
+    for verb in list show verify gc fsck status snapshot stop dump; do
+        expect 2 "^weir: STORE is empty; .weir $verb --help. says more$" "$weir" "$verb" ''
+    done
+    expect 2 '^weir: ID is empty;' "$weir" show "$words" ''
+    expect 2 '^weir: NODE is empty;' "$weir" state "$words" newest ''
+    expect 2 '^weir: A is empty;' "$weir" diff "$words" '' newest
+    expect 2 '^weir: DEST is empty;' "$weir" copy "$words" newest ''
+    expect 2 '^weir: DEST is empty;' "$weir" savepoint "$words" ''
+    expect 2 '^weir: ID is empty;' "$weir" drop "$words" 1 2 ''
+    expect 2 '^weir: JOB is empty;' "$weir" explain "$words" newest ''
+    expect 2 '^weir: --savepoint is empty: give it a value;' "$weir" stop "$words" --savepoint ''
+    for option in limit prefix key-format value-format; do
+        expect 2 "^weir: --$option is empty" "$weir" state "$words" newest count "--$option" ''
+    done
+    expect 2 '^weir: --edge is empty' "$weir" inflight "$bank" newest --edge ''
+    expect 2 '^weir: --invariant is empty' "$weir" verify "$words" --invariant=
+    expect 2 '^weir: --keep is empty' "$weir" gc "$words" --dry-run --keep ''
+    expect 2 '^weir: --to is empty' "$weir" export "$words" newest --to '' --format csv
+    expect 2 '^weir: --format is empty' "$weir" export "$words" newest --to "$work/x" --format ''
+    expect 1 '^weir: there is no key ' "$weir" state "$words" newest count --key ''
+}
+
+nothing_is_given_twice() {
+    local option
+    for option in limit prefix key-format value-format; do
+        expect 2 "^weir: --$option is given twice; .weir state --help. says more$" \
+            "$weir" state "$words" newest count "--$option" 1 "--$option=1"
+    done
+    for option in json no-pager counts; do
+        expect 2 "^weir: --$option is given twice" "$weir" show "--$option" "$words" "--$option"
+    done
+    expect 2 '^weir: --keep is given twice' "$weir" gc "$words" --dry-run --keep 3 --keep 3
+    expect 2 '^weir: --savepoint is given twice' "$weir" stop "$words" --savepoint a --savepoint b
+}
+
+complaints_steer_no_terminal() {
+    local odd=$'x\033[31m\ny\302\233\377\303\244' shown='x\\x1b\[31m\\x0ay\\xc2\\x9b\\xffä'
+    expect 2 "there is no verb '$shown'" "$weir" "$odd"
+    expect 2 "too many arguments, the first is: $shown;" "$weir" list "$words" "$odd"
+    expect 2 "no node '$shown'" "$weir" state "$words" newest "$odd"
+    expect 2 "'$shown' is no checkpoint's id" "$weir" show "$words" "$odd"
+    expect 3 'x\?\[31m\?y.* does not exist' "$weir" list "$work/$odd" # the library says so
 }
 
 list_names_each() {
@@ -167,6 +216,49 @@ state_is_what_was_counted() {
         "$weir" state "$bank" newest accounts --key x
     "$weir" state "$bank" newest accounts --key 7 |
         grep -Eqx $'7\t\\{opening: 1000, balance: [0-9]+\\}' || fail "an account"
+}
+
+# --prefix reads what --key reads; what fits nothing is told.
+keys_are_read_alike() {
+    local shown one
+    one=$("$weir" state "$words" newest count --key one)
+    for shown in on 0x6f6e '"on"' '\x6fn' 0X6F6E; do
+        [[ $("$weir" state "$words" newest count --prefix "$shown") == "$one" ]] ||
+            fail "--prefix $shown"
+    done
+    for shown in one 0x6f6e65 '"one"' '\x6fne'; do
+        [[ $("$weir" state "$words" newest count --key "$shown") == "$one" ]] || fail "--key $shown"
+    done
+    [[ $("$weir" state "$words" newest count --key-format hex --prefix 6f6e 2>&1) == \
+        $'0x6f6e65\t3000' ]] || fail "--prefix of hex"
+    expect 1 'there is no key 0xff00' "$weir" state "$words" newest count --key 0xff00
+    for shown in 0x6f6 '\q'; do
+        expect 2 'is no beginning of keys of count/cell, whose keys look like' \
+            "$weir" state "$words" newest count --prefix "$shown"
+    done
+    expect 2 "'0x07' is no key of accounts/accounts, whose keys look like 17" \
+        "$weir" state "$bank" newest accounts --key 0x07
+    expect 1 'there is no key 0x0700000000000070' \
+        "$weir" state "$bank" newest accounts --key 0x0700000000000070
+    [[ $("$weir" state "$words" newest count --key-format u16 --key 0x6f6e65 2>&1) == \
+        $'0x6f6e65\t3000'*"none of the 1 keys fits --key-format 'u16': they are bytes" ]] ||
+        fail "a key that does not fit is not found"
+}
+
+formats_that_nothing_fits_are_told() {
+    local rows
+    rows=$("$weir" state "$bank" newest accounts | wc -l)
+    expect 0 "^weir: none of the $rows values fits --value-format 'u16': they are bytes$" \
+        "$weir" state "$bank" newest accounts --value-format u16
+    expect 0 "^weir: none of the $rows keys fits --key-format 'u16'" \
+        "$weir" state "$bank" newest accounts --key-format u16
+    expect 0 "^weir: none of the [0-9]+ values fits --value-format 'u16'" \
+        "$weir" inflight "$bank" "$fullest" --value-format u16
+    expect 1 "^weir: none of the [0-9]+ values fits --value-format 'u16'" \
+        "$weir" diff "$bank" "${bank_ids[1]}" newest --value-format u16
+    "$weir" state "$bank" newest accounts --key-format u64 --value-format 'u64[2]' \
+        >/dev/null 2>"$work/said.log"
+    [[ ! -s $work/said.log ]] || fail "a complaint of what fits: $(cat "$work/said.log")"
 }
 
 # The money on accounts and on its way, as the tool tells of it, is the bank's: with --invariant,
@@ -340,13 +432,73 @@ nothing_is_disturbed() {
         fail "a store was changed"
     code_of bash -c '"$0" state "$1" newest count | head -n 1' "$weir" "$words" >"$work/said.log"
     ((code == 0)) && grep -q . "$work/said.log" || fail "into head: $code"
-    expect 3 'not all of the answer could be written' \
-        bash -c '"$0" show "$1" >/dev/full' "$weir" "$words"
+}
+
+# A reader that goes away says nothing and changes nothing; a full disk has an exit code.
+output_ends_well() {
+    local each json
+    for json in '' --json; do
+        for each in "state $bank newest accounts" "inflight $bank $fullest" "list $bank" \
+            "show $bank" "verify $bank --all" --help --version 'help --man' 'help --bash'; do
+            [[ $json == '' || $each == *" $bank"* ]] || continue
+            # shellcheck disable=SC2086
+            python3 -c 'import os, subprocess, sys
+reader, writer = os.pipe()
+os.close(reader)
+sys.exit(subprocess.run(sys.argv[1:], stdout=writer).returncode)' "$weir" $each $json \
+                >"$work/said.log" 2>&1 || fail "exit $? into a pipe nobody reads: $each $json"
+            [[ ! -s $work/said.log ]] || fail "$each $json complains: $(cat "$work/said.log")"
+            # shellcheck disable=SC2016
+            expect 8 'not all of the answer could be written: No space left on device' \
+                bash -c '"$@" >/dev/full' - "$weir" $each $json
+        done
+    done
+}
+
+# on_terminal SETTING... -- COMMAND...: its exit code; what a terminal shows of it in said.log.
+on_terminal() {
+    python3 - "$@" <<'PYTHON' >"$work/said.log"
+import os, pty, sys
+at = sys.argv.index("--")
+settings = dict(one.split("=", 1) for one in sys.argv[1:at])
+command = sys.argv[at + 1:]
+child, terminal = pty.fork()
+if child == 0:
+    os.execve(command[0], command, dict(os.environ, **settings))
+while True:
+    try:
+        part = os.read(terminal, 65536)
+    except OSError:
+        break
+    if not part:
+        break
+    sys.stdout.buffer.write(part.replace(b"\r", b""))
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+PYTHON
+}
+
+a_pager_may_fail() {
+    local pager whole
+    whole=$("$weir" list "$words" | mask)
+    for pager in "$work/nosuchpager" 'head -n 1 >/dev/null; exit 3'; do
+        on_terminal TERM=xterm NO_COLOR=1 "PAGER=$pager" -- "$weir" list "$words"
+        grep -q '^weir: the pager has failed, with exit code [0-9]*:' "$work/said.log" ||
+            fail "$pager: not told"
+        sed '0,/^weir: the pager has failed/d' "$work/said.log" | mask >"$work/rest"
+        diff "$work/rest" <(echo "$whole") || fail "$pager: not all of it"
+    done
+    on_terminal TERM=xterm NO_COLOR=1 'PAGER=sed s/^/:/' -- "$weir" list "$words"
+    [[ $(sed 's/^://' "$work/said.log" | mask) == "$whole" ]] || fail "a pager was not used"
+    ! grep -qv '^:' "$work/said.log" || fail "a pager was not used for all of it"
+    on_terminal TERM=dumb 'PAGER=sed s/^/:/' -- "$weir" list "$words"
+    [[ $(mask <"$work/said.log") == "$whole" ]] || fail "TERM=dumb has a pager, or colours"
 }
 
 echo "seed $seed"
 make_stores
 find "$bank" "$words" -printf '%P %m %s %T@ %C@\n' | sort >"$work/picture"
-try_properties help_is_there list_names_each show_tells_all state_is_what_was_counted \
-    in_flight_is_the_money_on_its_way diff_tells_changes verify_asks_invariants damage_is_named \
-    nothing_is_disturbed
+try_properties help_is_there nothing_empty_is_taken nothing_is_given_twice \
+    complaints_steer_no_terminal list_names_each show_tells_all state_is_what_was_counted \
+    keys_are_read_alike in_flight_is_the_money_on_its_way formats_that_nothing_fits_are_told \
+    diff_tells_changes verify_asks_invariants damage_is_named nothing_is_disturbed \
+    output_ends_well a_pager_may_fail

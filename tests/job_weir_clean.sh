@@ -199,7 +199,7 @@ gc_keeps() {
 drop_drops() {
     local store=$work/dropped
     cp -r "$words" "$store"
-    expect 3 "checkpoint ${ids[-1]} is the newest: without it" \
+    expect 3 "checkpoint ${ids[-1]} is the newest: without it .*\\(--force\\)" \
         "$weir" drop "$store" "${ids[0]}" "${ids[-1]}"
     expect 3 'checkpoint 4711: there is no such' "$weir" drop "$store" "${ids[0]}" 4711
     expect 2 'say by number what is to go' "$weir" drop "$store" newest

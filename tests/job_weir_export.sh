@@ -234,12 +234,63 @@ nothing_is_replaced() {
     expect 2 'needs --to PATH and --format' "$weir" export "$bank" newest --to "$work/x"
     expect 2 "sqlite, csv or jsonl, not 'xml'" \
         "$weir" export "$bank" newest --to "$work/x" --format xml
-    expect 2 'no path for an export' "$weir" export "$bank" newest --to '' --format csv
+    expect 2 '--to is empty' "$weir" export "$bank" newest --to '' --format csv
     expect 2 "'u63' is no format" \
         "$weir" export "$bank" newest --to "$work/x" --format csv --key-format u63
     expect 3 'there is no such checkpoint' "$weir" export "$bank" 4711 --to "$work/x" --format csv
     [[ ! -e $work/x ]] || fail "something was made"
     [[ -z $(find "$work" -name '*.export-*') ]] || fail "something is left beside"
+}
+
+# refused_whole PATTERN EXPORT_OPTION...: refused, and the files below $work/precious, and the store
+# of the bank, are as they were.
+refused_whole() {
+    local pattern=$1
+    shift
+    find "$work/precious" "$bank" -type f -print0 | sort -z | xargs -0 md5sum >"$work/before.sums"
+    expect 2 "$pattern" "$weir" export "$bank" newest "$@" </dev/null
+    find "$work/precious" "$bank" -type f -print0 | sort -z | xargs -0 md5sum |
+        cmp "$work/before.sums" - || fail "something was changed: $*"
+}
+
+# --force replaces an export, and nothing else that is a file or a folder.
+only_exports_are_replaced() {
+    local format name file files place no='no database that an export made'
+    mkdir -p "$work/precious/csv" "$work/precious/odd"
+    echo 'my notes' >"$work/precious/text"
+    : >"$work/precious/empty"
+    sqlite3 "$work/precious/other" 'CREATE TABLE checkpoint (a); CREATE TABLE tasks (a);
+        CREATE TABLE states (a)'
+    sqlite3 "$work/precious/later" 'PRAGMA application_id = 2003134834; PRAGMA user_version = 2;
+        CREATE TABLE states (a)'
+    echo a >"$work/precious/csv/prices.csv"
+    echo a >"$work/precious/odd/states.txt"
+    for name in text empty other later; do
+        refused_whole "$name: it is $no" --to "$work/precious/$name" --format sqlite --force
+    done
+    for name in csv odd; do
+        refused_whole 'no folder with an export' --to "$work/precious/$name" --format csv --force
+    done
+    mapfile -t files < <(find "$bank" -name LOCK -o -name 'MANIFEST*' -o -name '*.seg')
+    ((${#files[@]} > 4)) || fail "too few files in the store: a poor test"
+    "$weir" copy "$bank" newest "$work/precious/saved" >/dev/null
+    ln -s "$bank/data" "$work/precious/link"
+    for format in sqlite csv jsonl; do
+        for file in "${files[0]}" "${files[1]}" "${files[-1]}"; do
+            refused_whole 'lies inside the store' --to "$file" --format "$format" --force
+        done
+        for place in "$bank/new" "$bank/data/new" "$work/precious/link/new"; do
+            refused_whole 'lies inside the store' --to "$place" --format "$format"
+        done
+        refused_whole 'lies inside the savepoint' --to "$work/precious/saved/new" \
+            --format "$format" --force
+        [[ -z $(find "$bank" "$work/precious" -name '*.export-*') ]] || fail "left: $format"
+    done
+    tables "$kinds" newest
+    expect 0 '^states ' "$weir" export "$bank" newest --to "$work/out.sqlite" --format sqlite \
+        --force
+    [[ $(sqlite3 "$work/out.sqlite" 'PRAGMA application_id; PRAGMA user_version' | xargs) == \
+        '2003134834 1' ]] || fail "an export has no mark"
 }
 
 # A damaged store gives no part of an export.
@@ -252,6 +303,47 @@ damage_gives_nothing() {
             "$weir" export "$work/damaged" newest --to "$work/never" --format "$format"
     done
     [[ -z $(find "$work" -name 'never*') ]] || fail "something was made"
+}
+
+# Stopped by the shim at a read, when its folder is there; then the signal comes.
+signals_leave_nothing() {
+    cat >"$work/told_to_end.py" <<'PYTHON'
+import os, pathlib, signal, subprocess, sys
+
+shim, number, folder = sys.argv[1], getattr(signal, sys.argv[2]), pathlib.Path(sys.argv[3])
+for at in range(1, 200):
+    settings = {"LD_PRELOAD": shim, "WEIR_FAULT": "stop", "WEIR_FAULT_AT": str(at),
+                "WEIR_FAULT_ONLY": "pread"}
+    child = subprocess.Popen(sys.argv[4:], env=dict(os.environ, **settings))
+    status = os.waitpid(child.pid, os.WUNTRACED)[1]
+    assert os.WIFSTOPPED(status), f"it was never stopped with its folder there: {status}"
+    begun = list(folder.glob("*.export-*"))
+    if begun:
+        os.kill(child.pid, number)
+    os.kill(child.pid, signal.SIGCONT)
+    status = os.waitpid(child.pid, 0)[1]
+    if begun:
+        break
+    for path in folder.iterdir():
+        subprocess.run(["rm", "-r", path], check=True)
+else:
+    sys.exit("no read comes behind the folder: a poor test")
+assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == number, status
+left = list(folder.iterdir())
+assert not left, left
+PYTHON
+    local format number
+    for format in sqlite csv jsonl; do
+        for number in SIGINT SIGTERM; do
+            mkdir "$work/told-to-end"
+            python3 "$work/told_to_end.py" "$build/tests/fault.so" "$number" "$work/told-to-end" \
+                "$weir" export "$bank" "$fullest" --to "$work/told-to-end/out" \
+                --format "$format" >"$work/said.log" 2>&1 ||
+                fail "$number, $format: $(tail -n 3 "$work/said.log")"
+            grep -q 'a signal has ended the export' "$work/said.log" || fail "$number is not told"
+            rmdir "$work/told-to-end"
+        done
+    done
 }
 
 # broken FORMAT MODE AT [SETTING...]: one run with call AT broken; false: nothing fired.
@@ -309,5 +401,5 @@ each_call_broken() {
 echo "seed $seed"
 command -v sqlite3 >/dev/null && "$weir" export --help >/dev/null || exit 77
 make_stores
-try_properties formats_say_the_same names_are_safe nothing_is_replaced damage_gives_nothing \
-    each_call_broken
+try_properties formats_say_the_same names_are_safe nothing_is_replaced only_exports_are_replaced \
+    damage_gives_nothing signals_leave_nothing each_call_broken

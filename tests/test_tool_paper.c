@@ -4,6 +4,7 @@
  * What the tool `weir` writes for people: quantities, tables, and what a terminal gets.
  */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pty.h>
 #include <stdlib.h>
@@ -127,7 +128,7 @@ static void write_word(bool page, bool *coloured, bool *paged)
     fputs("a word", paper.to);
     paper_plain(&paper);
     putc('\n', paper.to);
-    cr_expect(paper_close(&paper));
+    cr_expect_eq(paper_close(&paper), PAPER_WRITTEN);
 }
 
 Test(tool_paper, a_terminal_has_colours_and_a_pager_unless_it_is_told_not_to, .init = begin,
@@ -140,6 +141,7 @@ Test(tool_paper, a_terminal_has_colours_and_a_pager_unless_it_is_told_not_to, .i
     snprintf(pager, sizeof pager, "cat >%s", path);
     setenv("PAGER", pager, 1);
     unsetenv("NO_COLOR");
+    setenv("TERM", "xterm", 1);
     write_word(true, &coloured, &paged);
     cr_expect(coloured && paged);
     int file = open(path, O_RDONLY);
@@ -148,6 +150,10 @@ Test(tool_paper, a_terminal_has_colours_and_a_pager_unless_it_is_told_not_to, .i
     cr_expect_str_eq(text, "\033[32ma word\033[0m\n");
     write_word(false, &coloured, &paged);
     cr_expect(coloured && !paged);
+    setenv("TERM", "dumb", 1);
+    write_word(true, &coloured, &paged);
+    cr_expect(!coloured && !paged);
+    setenv("TERM", "xterm", 1);
     setenv("NO_COLOR", "1", 1);
     setenv("PAGER", "", 1);
     write_word(true, &coloured, &paged);
@@ -168,7 +174,8 @@ Test(tool_paper, elsewhere_it_is_plain_and_what_could_not_be_written_is_told)
     paper_open(&paper, true);
     cr_expect(!paper.colour && paper.pager == NULL);
     fputs("a word\n", paper.to);
-    cr_expect_not(paper_close(&paper));
+    cr_expect_eq(paper_close(&paper), PAPER_FAILED);
+    cr_expect_eq(errno, ENOSPC);
     clearerr(stdout);
     cr_assert_geq(dup2(kept, STDOUT_FILENO), 0);
     close(full);

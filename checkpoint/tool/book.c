@@ -49,15 +49,26 @@ static bool base_path(struct book *book, char path[PATH_SIZE])
     return inside(book, book->beside, "base", endings[BOOK_SQLITE], path);
 }
 
+/* A table of this name: the tables of an export, see export.c. */
+static bool is_table(const char *name, size_t size)
+{
+    static const char *const tables[] = {"checkpoint", "tasks", "handles", "inflight", "states"};
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++)
+        if (strlen(tables[i]) == size && memcmp(tables[i], name, size) == 0)
+            return true;
+    return size > strlen("state_") && memcmp(name, "state_", strlen("state_")) == 0;
+}
+
 static bool is_export_file(const char *name)
 {
     const char *dot = strrchr(name, '.');
     return dot != NULL &&
-           (strcmp(dot, endings[BOOK_CSV]) == 0 || strcmp(dot, endings[BOOK_JSONL]) == 0 ||
-            strcmp(name, "base.sqlite") == 0);
+           (strcmp(name, "base.sqlite") == 0 ||
+            ((strcmp(dot, endings[BOOK_CSV]) == 0 || strcmp(dot, endings[BOOK_JSONL]) == 0) &&
+             is_table(name, (size_t)(dot - name))));
 }
 
-/* Has the folder nothing but files of an export? Takes them away, and it, if `remove`. */
+/* Has the folder nothing but files of an export? Takes them away, and it, if `take_away`. */
 static bool is_export(const char *path, bool take_away)
 {
     DIR *folder = opendir(path);
@@ -90,6 +101,25 @@ static bool is_in_use(const char *path)
     return false;
 }
 
+static uint32_t big_endian(const unsigned char *at)
+{
+    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
+/* Is it a database with the mark of an export? SQLite's header says so; SQLite itself would make
+ * locks and journals to find out. */
+static bool is_marked(const char *path)
+{
+    static const char magic[16] = "SQLite format 3";
+    unsigned char header[100];
+    int file = openat(AT_FDCWD, path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    bool whole = file >= 0 && pread(file, header, sizeof header, 0) == (ssize_t)sizeof header;
+    if (file >= 0)
+        close(file);
+    return whole && memcmp(header, magic, sizeof magic) == 0 &&
+           big_endian(header + 68) == BOOK_MARK && big_endian(header + 60) == BOOK_VERSION;
+}
+
 static bool refuse(struct book *book, const char *why)
 {
     book->refused = book->wrong[0] == 0;
@@ -106,12 +136,24 @@ static bool may_be_there(struct book *book)
         return refuse(book, "it is there already, and only --force replaces it");
     if (book->format == BOOK_SQLITE && !S_ISREG(about.st_mode))
         return refuse(book, "it is no file, so it is not replaced");
+    if (book->format == BOOK_SQLITE && !is_marked(book->path))
+        return refuse(book, "it is no database that an export made, so it is not replaced");
     if (book->format == BOOK_SQLITE && is_in_use(book->path))
         return refuse(book, "its journal is there: a program has it open, or left it so");
     if (book->format != BOOK_SQLITE && !(S_ISDIR(about.st_mode) && is_export(book->path, false)))
         return refuse(book, "it is no folder with an export and nothing else, so it is not "
                             "replaced");
     return true;
+}
+
+/* What can't be looked at is for those who write there to complain of. */
+static bool is_outside(struct book *book)
+{
+    struct weir_error error = {0};
+    if (weir_store_refuse_inside(book->path, NULL, &error) != WEIR_REFUSED)
+        return true;
+    book->refused = book->wrong[0] == 0;
+    return book_fail(book, 0, error.text, "");
 }
 
 /* Where folders can't be exchanged there is a moment without one. */
@@ -200,7 +242,7 @@ bool book_open(struct book *book, const char *path, enum book_format format, boo
     if (*path == 0 ||
         snprintf(beside, sizeof beside, "%s.export-XXXXXX", book->path) >= (int)sizeof beside)
         return refuse(book, "that is no path for an export");
-    if (!may_be_there(book))
+    if (!is_outside(book) || !may_be_there(book))
         return false;
     book->beside = strdup(beside);
     if (book->beside == NULL || !make_beside(book))

@@ -6,7 +6,8 @@
  * what is killed leaves it.
  *
  *   sqlite   a table a sheet; integers, reals, texts, JSON as text, blobs. An unsigned number
- *            beyond 2^63 is a text, and NaN is NULL
+ *            beyond 2^63 is a text, and NaN is NULL. application_id and user_version are BOOK_MARK
+ *            and BOOK_VERSION: what has not both is not replaced
  *   csv      SHEET.csv, RFC 4180 but for the line's end, which is \n; the first line has the names.
  *            Nothing is an empty field, an empty text is "", bytes are hex digits
  *   jsonl    SHEET.jsonl, an object a line without what is nothing; bytes are hex digits
@@ -16,13 +17,16 @@
 
 #include "sheet.h"
 
+#define BOOK_MARK 0x77656972u /* "weir" */
+#define BOOK_VERSION 1u
+
 enum book_format { BOOK_SQLITE, BOOK_CSV, BOOK_JSONL };
 
 struct book_base;
 
 struct book {
     enum book_format format;
-    bool force; /* replaces what is there, if it is of this kind */
+    bool force; /* replaces what is there, if an export of this kind made it */
     char *path, *beside;
     struct book_base *base; /* SQLITE */
     FILE *file;             /* else: of the sheet in hand */

@@ -41,8 +41,12 @@ bool book_base_open(struct book *book, const char *path)
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_EXCLUSIVE,
                         NULL) != SQLITE_OK)
         return fail(book);
+    char mark[96];
+    snprintf(mark, sizeof mark, "PRAGMA application_id = %u; PRAGMA user_version = %u", BOOK_MARK,
+             BOOK_VERSION);
     return run(book, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; "
-                     "PRAGMA locking_mode = EXCLUSIVE; BEGIN");
+                     "PRAGMA locking_mode = EXCLUSIVE; BEGIN") &&
+           run(book, mark);
 }
 
 /* "": as it comes; a type would turn large numbers that are texts into reals. */

@@ -93,6 +93,10 @@ static int compare(struct pairing *pair)
     while (well && !ferror(tool->paper.to) && weir_difference_next(difference, &change)) {
         struct entry entry = {change.key, change.sub, change.id, change.time, change.kind};
         pair->counts[change.what]++;
+        entry_count_key(tool, &pair->styles[1].key, change.key);
+        if (pair->styles[1].kind != ENTRY_TIMERS)
+            entry_count_value(tool, &pair->styles[change.what != WEIR_CHANGE_REMOVED].value,
+                              change.what == WEIR_CHANGE_REMOVED ? change.before : change.after);
         if (tool->options.json)
             well = print_json(pair, &entry, &change);
         else

@@ -98,17 +98,58 @@ bool entry_json(const struct entry_style *style, const struct entry *entry, json
     return failed == 0;
 }
 
-bool entry_begins(const struct entry_style *style, struct weir_bytes key, const char *prefix)
+bool entry_prefix_read(const struct entry_style *style, const char *text,
+                       struct entry_prefix *prefix)
 {
-    size_t size = strlen(prefix), told = 0;
+    enum format_kind kind = style->key.kind;
+    void *data;
+    *prefix = (struct entry_prefix){.text = text};
+    bool hex = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
+    if (!hex && kind != FORMAT_UTF8 && kind != FORMAT_NONE && kind != FORMAT_HEX)
+        return true;
+    if (!format_parse(&style->key, text, &data, &prefix->bytes.size))
+        return false;
+    prefix->bytes.data = data;
+    return true;
+}
+
+void entry_prefix_free(struct entry_prefix *prefix)
+{
+    free((void *)prefix->bytes.data);
+    *prefix = (struct entry_prefix){0};
+}
+
+bool entry_begins(const struct entry_style *style, struct weir_bytes key,
+                  const struct entry_prefix *prefix)
+{
+    size_t size = strlen(prefix->text), told = 0, bytes = prefix->bytes.size;
     char *text = NULL;
-    if (style->key.kind == FORMAT_UTF8 || style->key.kind == FORMAT_NONE)
-        return key.size >= size && memcmp(key.data, prefix, size) == 0;
+    if (prefix->bytes.data != NULL)
+        return key.size >= bytes &&
+               (bytes == 0 || memcmp(key.data, prefix->bytes.data, bytes) == 0);
     FILE *to = open_memstream(&text, &told);
     if (to == NULL)
         return false;
     format_print(&style->key, key, to);
-    bool begins = fclose(to) == 0 && told >= size && memcmp(text, prefix, size) == 0;
+    bool begins = fclose(to) == 0 && told >= size && memcmp(text, prefix->text, size) == 0;
     free(text);
     return begins;
+}
+
+static void count(struct tool_fit *fit, const struct format *format, struct weir_bytes bytes)
+{
+    fit->shown++;
+    fit->fit += format->kind == FORMAT_HEX || format_fits(format, bytes);
+}
+
+void entry_count_key(struct tool *tool, const struct format *format, struct weir_bytes key)
+{
+    if (tool->options.key_format != NULL)
+        count(&tool->keys, format, key);
+}
+
+void entry_count_value(struct tool *tool, const struct format *format, struct weir_bytes value)
+{
+    if (tool->options.value_format != NULL)
+        count(&tool->values, format, value);
 }

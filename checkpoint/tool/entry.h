@@ -47,7 +47,22 @@ const char *entry_timer(uint32_t kind);
 void entry_print(const struct entry_style *style, const struct entry *entry, FILE *to);
 /* Sets the members in `object`. False: no memory. */
 bool entry_json(const struct entry_style *style, const struct entry *entry, json_t *object);
-/* Has the entry's key this beginning, as a text? */
-bool entry_begins(const struct entry_style *style, struct weir_bytes key, const char *prefix);
+/* The beginning of keys, as --prefix has it. Texts, and what is told in hex, are read as --key
+ * reads them, and compared as bytes; other keys begin so as they are printed. */
+struct entry_prefix {
+    const char *text;
+    struct weir_bytes bytes; /* no data: the text counts */
+};
+/* False: it is no beginning in this format, or there is no memory. `prefix` is freed by
+ * entry_prefix_free all the same. */
+bool entry_prefix_read(const struct entry_style *style, const char *text,
+                       struct entry_prefix *prefix);
+void entry_prefix_free(struct entry_prefix *prefix);
+bool entry_begins(const struct entry_style *style, struct weir_bytes key,
+                  const struct entry_prefix *prefix);
+
+/* Counts whether they fit, of --key-format and --value-format; NULL: it has none. */
+void entry_count_key(struct tool *tool, const struct format *format, struct weir_bytes key);
+void entry_count_value(struct tool *tool, const struct format *format, struct weir_bytes value);
 
 #endif

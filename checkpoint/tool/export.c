@@ -11,6 +11,7 @@
  *   states              a row a state: what its table is called, its kind and formats
  */
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +39,37 @@ struct out {
 
 /* --------------------------------------------------------------------------------- sheets -- */
 
+/* SIGINT or SIGTERM, once it has come: a handler has no other place for it. The work ends at the
+ * next row, and takes away what it has begun. */
+static volatile sig_atomic_t stopped_by;
+
+static void note_signal(int signal)
+{
+    stopped_by = signal;
+}
+
+/* What is ignored, as nohup has it, stays so. */
+static void listen(int signal)
+{
+    struct sigaction before, noted = {.sa_handler = note_signal, .sa_flags = SA_RESTART};
+    if (sigaction(signal, NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+        (void)sigaction(signal, &noted, NULL);
+}
+
+/* Ends as if nobody had listened. */
+static void end_by_signal(int number)
+{
+    struct sigaction usual = {.sa_handler = SIG_DFL};
+    (void)sigaction(number, &usual, NULL);
+    (void)raise(number);
+}
+
+static void look_for_signals(struct out *out)
+{
+    if (stopped_by != 0)
+        book_fail(&out->book, 0, "a signal has ended the export, and nothing is left of it", "");
+}
+
 /* What the library has said. */
 static int fail(struct out *out, const struct weir_error *error)
 {
@@ -55,6 +87,7 @@ static bool begin(struct out *out, struct sheet *sheet, const char *name)
 static bool put(struct out *out, struct sheet *sheet)
 {
     out->rows++;
+    look_for_signals(out);
     return book_row(&out->book, sheet);
 }
 
@@ -269,6 +302,8 @@ static void put_flight(struct flights *flights, const struct weir_row *row)
     sheet_text(sheet, PLACE, row->in_outlet ? "writer" : "reader");
     if (row->time != INT64_MIN)
         sheet_integer(sheet, TIME, row->time);
+    entry_count_key(flights->out->tool, &edge->key_format, row->key);
+    entry_count_value(flights->out->tool, &edge->value_format, row->value);
     sheet_bytes(sheet, &edge->key, row->key);
     sheet_bytes(sheet, &edge->value, row->value);
 }
@@ -363,6 +398,9 @@ static int write_entries(struct out *out, struct entries *entries, const char *n
                                      &error) == WEIR_OK;
         while (well && weir_cursor_next(cursor, &row)) {
             put_entry(entries, &row);
+            entry_count_key(out->tool, &entries->style.key, row.key);
+            if (entries->style.kind != ENTRY_TIMERS)
+                entry_count_value(out->tool, &entries->style.value, row.value);
             well = put(out, &entries->sheet);
         }
         if (weir_cursor_close(&cursor, &error) != WEIR_OK || error.code != WEIR_OK)
@@ -481,10 +519,13 @@ static int export_it(struct tool *tool, struct weir_store *store,
         return tool_complain(tool, EXIT_USAGE, "--format is sqlite, csv or jsonl, not '%s'",
                              tool->options.format);
     weir_checkpoint_describe(checkpoint, &info);
+    listen(SIGINT);
+    listen(SIGTERM);
     progress_begin(&progress, store, info.stored_bytes);
     if (book_open(&out.book, tool->options.to, format, tool->options.force))
         code = write_all(&out, store);
     progress_end(&progress);
+    look_for_signals(&out);
     bool kept = book_close(&out.book, code == EXIT_DONE);
     if (code == EXIT_DONE)
         code = kept ? conclude(&out)
@@ -492,6 +533,8 @@ static int export_it(struct tool *tool, struct weir_store *store,
                                     out.book.wrong);
     free(out.written);
     naming_free(&out.tables);
+    if (!kept && stopped_by != 0)
+        end_by_signal(stopped_by);
     return code;
 }
 

@@ -126,6 +126,8 @@ static int print_all(struct listing *listing)
             continue;
         left--;
         well = before != UINT64_MAX;
+        entry_count_key(listing->tool, &edge->key, row.key);
+        entry_count_value(listing->tool, &edge->value, row.value);
         if (well && listing->tool->options.json)
             well = print_json(listing, edge, &row, before + 1);
         else if (well)

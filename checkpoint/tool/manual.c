@@ -112,8 +112,12 @@ void manual_page(const struct verb *verbs, size_t count, FILE *to)
         "and its options.\n.TP\n.B \\-\\-version\nIn place of a verb: which weir it is.\n"
         ".SH EXIT STATUS\n.TP\n.B 0\nDone; of a question: yes.\n.TP\n.B 1\nWhat was asked is not "
         "so.\n.TP\n.B 2\nThe command line is wrong.\n.TP\n.B 3\nA store or checkpoint is not "
-        "there, damaged, not readable or in use.\n.SH ENVIRONMENT\n.TP\n.B PAGER\nTakes answers "
-        "on a terminal, in place of\n.BR less (1);\nempty: none does.\n.TP\n.B NO_COLOR\nNo "
+        "there, damaged, not readable or in use.\n.TP\n.B 5\nA running job says no.\n.TP\n.B "
+        "8\nThe "
+        "answer could not be written.\n.SH ENVIRONMENT\n.TP\n.B PAGER\nTakes answers "
+        "on a terminal, in place of\n.BR less (1);\nempty: none does. One that fails is told of, "
+        "and done without.\n.TP\n.B TERM\nOn a "
+        "terminal that is dumb: no pager, no colours.\n.TP\n.B NO_COLOR\nNo "
         "colours, if it is set.\n",
         to);
 }

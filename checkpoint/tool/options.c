@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "utf8.h"
+
 enum {
     JSON = 256,
     NO_PAGER,
@@ -28,8 +30,10 @@ enum {
     KEEP,
     DRY_RUN,
     REPAIR,
-    COUNTS
+    COUNTS,
+    OPTIONS_END
 };
+_Static_assert(OPTIONS_END - JSON <= 32, "options_read has a bit for each");
 
 static const struct option known[] = {
     {"json", no_argument, NULL, JSON},
@@ -97,8 +101,18 @@ static unsigned bit_of(int option)
 
 static bool refuse(const char *verb, const char *what, const char *of)
 {
-    fprintf(stderr, "weir: %s%s%s; `weir %s --help` says more\n", what, *of ? ": " : "", of, verb);
+    fprintf(stderr, "weir: %s%s", what, *of ? ": " : "");
+    utf8_disarm(of, stderr);
+    fprintf(stderr, "; `weir %s --help` says more\n", verb);
     return false;
+}
+
+/* "--limit is empty" */
+static bool refuse_option(const char *verb, int option, const char *why)
+{
+    char what[64];
+    snprintf(what, sizeof what, "--%s %s", known[option - JSON].name, why);
+    return refuse(verb, what, "");
 }
 
 /* From 1 on. */
@@ -156,6 +170,7 @@ bool options_read(struct options *options, int argc, char **argv, unsigned allow
                   int most)
 {
     int option;
+    unsigned given = 0; /* a bit an option */
     *options = (struct options){.limit = UINT64_MAX};
     opterr = 0;
     while ((option = getopt_long(argc, argv, ":", known, NULL)) != -1) {
@@ -166,6 +181,11 @@ bool options_read(struct options *options, int argc, char **argv, unsigned allow
             return refuse(argv[0], "an option without its value", word);
         if (bit_of(option) != 0 && (bit_of(option) & allowed) == 0)
             return refuse(argv[0], "this verb has no such option", known[option - JSON].name);
+        if ((given & 1u << (option - JSON)) != 0)
+            return refuse_option(argv[0], option, "is given twice");
+        given |= 1u << (option - JSON);
+        if (optarg != NULL && *optarg == 0 && option != KEY) /* a key may be empty */
+            return refuse_option(argv[0], option, "is empty: give it a value");
         if (option == KEEP && !read_count(&options->keep))
             return refuse(argv[0], "--keep wants a number from 1 on, not", optarg);
         if (option == LIMIT && !read_count(&options->limit))

@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "paper.h"
 
+#include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 void paper_open(struct paper *paper, bool page)
 {
-    bool terminal = isatty(STDOUT_FILENO) == 1;
+    const char *kind = getenv("TERM");
+    bool dumb = kind != NULL && strcmp(kind, "dumb") == 0;
+    bool terminal = isatty(STDOUT_FILENO) == 1 && !dumb;
     const char *none = getenv("NO_COLOR"), *pager = getenv("PAGER");
     *paper = (struct paper){.to = stdout, .colour = terminal && (none == NULL || *none == 0)};
-    signal(SIGPIPE, SIG_IGN);
     if (!terminal || !page || (pager != NULL && *pager == 0))
         return;
     paper->pager = popen(pager != NULL ? pager : "less -FRX", "w");
@@ -22,14 +25,36 @@ void paper_open(struct paper *paper, bool page)
         paper->to = paper->pager;
 }
 
-bool paper_close(struct paper *paper)
+/* Of a pipe: does nobody read it any more? */
+static bool is_left(int descriptor)
 {
+    struct pollfd end = {.fd = descriptor, .events = POLLOUT};
+    return poll(&end, 1, 0) == 1 && (end.revents & POLLERR) != 0;
+}
+
+static enum paper_end close_pager(struct paper *paper)
+{
+    int status = pclose(paper->pager);
+    paper->pager = NULL;
+    errno = status == -1 || !WIFEXITED(status) ? 0 : WEXITSTATUS(status);
+    return errno != 0 ? PAPER_UNPAGED : PAPER_WRITTEN; /* whoever leaves it has seen enough */
+}
+
+enum paper_end paper_close(struct paper *paper)
+{
+    errno = 0;
     bool well = fflush(paper->to) == 0 && !ferror(paper->to);
-    if (paper->pager != NULL) {
-        (void)pclose(paper->pager);
-        return true; /* whoever leaves the pager has seen enough */
-    }
-    return well;
+    int why = errno;
+    /* stdio forgets why an earlier write failed, and what it was: the answer is torn, and one more
+     * byte tells. */
+    if (!well && why == 0 && paper->pager == NULL && write(fileno(paper->to), "\n", 1) < 0)
+        why = errno;
+    if (paper->pager != NULL)
+        return close_pager(paper);
+    if (well || why == EPIPE || is_left(fileno(paper->to)))
+        return PAPER_WRITTEN;
+    errno = why;
+    return PAPER_FAILED;
 }
 
 void paper_colour(const struct paper *paper, enum paper_colour colour)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * paper: where the answer goes. On a terminal it has colours, unless NO_COLOR is set, and goes
- * through $PAGER, or less; elsewhere it is plain bytes.
+ * through $PAGER, or less; on one that is dumb, and elsewhere, it is plain bytes.
  */
 #ifndef PAPER_H
 #define PAPER_H
@@ -19,8 +19,12 @@ struct paper {
 };
 
 void paper_open(struct paper *paper, bool page);
-/* False: not all of it could be written. A reader that went away has read enough. */
-bool paper_close(struct paper *paper);
+enum paper_end {
+    PAPER_WRITTEN, /* or its reader went away: it has read enough */
+    PAPER_FAILED,  /* not all of it could be written: errno says why, 0 when that is not known */
+    PAPER_UNPAGED, /* the pager could not be run, or has failed: errno is its exit code */
+};
+enum paper_end paper_close(struct paper *paper);
 
 enum paper_colour { PAPER_BOLD, PAPER_RED, PAPER_GREEN, PAPER_YELLOW };
 void paper_colour(const struct paper *paper, enum paper_colour colour);

@@ -14,9 +14,11 @@ struct question {
     uint32_t node_index;
     struct weir_checkpoint_state state;
     struct entry_style style;
-    struct weir_bytes key; /* of --key; no data: not asked for */
-    uint64_t left;         /* entries, of --limit */
-    bool headed;           /* tell which state it is */
+    struct weir_bytes key;      /* of --key; no data: not asked for */
+    struct entry_prefix prefix; /* of --prefix; no text: not asked for */
+    bool misfit;                /* the key asked for has not the size of its format */
+    uint64_t left;              /* entries, of --limit */
+    bool headed;                /* tell which state it is */
 };
 
 static bool print_entry(const struct question *asked, const struct entry *entry,
@@ -24,6 +26,9 @@ static bool print_entry(const struct question *asked, const struct entry *entry,
 {
     FILE *to = asked->tool->paper.to;
     json_t *object;
+    entry_count_key(asked->tool, &asked->style.key, entry->key);
+    if (asked->style.kind != ENTRY_TIMERS)
+        entry_count_value(asked->tool, &asked->style.value, value);
     if (!asked->tool->options.json) {
         entry_print(&asked->style, entry, to);
         if (asked->style.kind != ENTRY_TIMERS) {
@@ -45,9 +50,8 @@ static bool print_entry(const struct question *asked, const struct entry *entry,
 
 static bool is_wanted(const struct question *asked, const struct weir_row *row)
 {
-    const struct options *options = &asked->tool->options;
-    if (options->prefix != NULL)
-        return entry_begins(&asked->style, row->key, options->prefix);
+    if (asked->prefix.text != NULL)
+        return entry_begins(&asked->style, row->key, &asked->prefix);
     return asked->key.data == NULL ||
            (row->key.size == asked->key.size &&
             (asked->key.size == 0 || memcmp(row->key.data, asked->key.data, row->key.size) == 0));
@@ -107,25 +111,48 @@ static void print_heading(const struct question *asked)
     paper_plain(paper);
 }
 
-static int answer(struct question *asked, uint64_t *found)
+/* What --key or --prefix says, in this state's format of keys. */
+static bool read_key(struct question *asked)
 {
     const struct options *options = &asked->tool->options;
     void *key = NULL;
     asked->key = (struct weir_bytes){0};
+    if (options->prefix != NULL)
+        return entry_prefix_read(&asked->style, options->prefix, &asked->prefix);
+    if (options->key == NULL)
+        return true;
+    bool well = format_parse(&asked->style.key, options->key, &key, &asked->key.size);
+    asked->key.data = key;
+    bool sized = asked->style.key.kind == FORMAT_NUMBER || asked->style.key.kind == FORMAT_STRUCT;
+    asked->misfit = well && sized && !format_fits(&asked->style.key, asked->key);
+    return well;
+}
+
+static int refuse_key(const struct question *asked)
+{
+    const struct options *options = &asked->tool->options;
+    return tool_complain(asked->tool, EXIT_USAGE, "'%s' is no %s of %s/%s, whose keys look like %s",
+                         options->key != NULL ? options->key : options->prefix,
+                         options->key != NULL ? "key" : "beginning of keys", asked->node,
+                         asked->state.name, format_example(&asked->style.key));
+}
+
+/* A key that does not fit its format may be there all the same, told in hex; if it is not, it is
+ * rather mistyped than missing. */
+static int answer(struct question *asked, uint64_t *found)
+{
+    uint64_t before = *found;
     if (!entry_style_read(asked->tool, asked->checkpoint, asked->node_index, &asked->state,
                           &asked->style))
         return EXIT_USAGE;
-    if (options->key != NULL &&
-        !format_parse(&asked->style.key, options->key, &key, &asked->key.size))
-        return tool_complain(asked->tool, EXIT_USAGE,
-                             "'%s' is no key of %s/%s, whose keys look like %s", options->key,
-                             asked->node, asked->state.name, format_example(&asked->style.key));
-    asked->key.data = key;
+    if (!read_key(asked))
+        return refuse_key(asked);
     print_heading(asked);
-    int code =
-        key != NULL && asked->style.kind == ENTRY_VALUE ? find(asked, found) : walk(asked, found);
-    free(key);
-    return code;
+    int code = asked->key.data != NULL && asked->style.kind == ENTRY_VALUE ? find(asked, found)
+                                                                           : walk(asked, found);
+    free((void *)asked->key.data);
+    entry_prefix_free(&asked->prefix);
+    return code == EXIT_DONE && asked->misfit && *found == before ? refuse_key(asked) : code;
 }
 
 /* `state` NULL: all of the node's. */

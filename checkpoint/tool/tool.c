@@ -7,16 +7,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "utf8.h"
+
 static void complain(const struct tool *tool, const char *name, const char *text)
 {
     json_t *error = NULL;
     fflush(tool->paper.to); /* what was found before stands before */
     if (tool->options.json)
         error = json_pack("{s: s, s: s}", "error", name, "text", text);
-    if (error == NULL)
-        fprintf(stderr, "weir: %s\n", text);
-    else if (json_dumpf(error, stderr, JSON_COMPACT) == 0)
-        fputc('\n', stderr);
+    if (error == NULL) {
+        fputs("weir: ", stderr);
+        utf8_disarm(text, stderr);
+    } else {
+        (void)json_dumpf(error, stderr, JSON_COMPACT);
+    }
+    fputc('\n', stderr);
     json_decref(error);
 }
 
@@ -30,6 +35,7 @@ int tool_complain(const struct tool *tool, int code, const char *format, ...)
     complain(tool,
              weir_result_name(code == EXIT_USAGE     ? WEIR_INVALID
                               : code == EXIT_REFUSED ? WEIR_REFUSED
+                              : code == EXIT_OUTPUT  ? WEIR_IO
                                                      : WEIR_NOT_FOUND),
              text);
     return code;
@@ -54,6 +60,20 @@ static int fail_to_open(const struct tool *tool, struct weir_error *error, const
     if (error->code == WEIR_NOT_FOUND)
         snprintf(error->text + used, sizeof error->text - used, "; %s", hint);
     return tool_fail(tool, error);
+}
+
+static void tell_misfit(const struct tool *tool, const struct tool_fit *fit, const char *what,
+                        const char *option, const char *format)
+{
+    if (fit->shown > 0 && fit->fit == 0)
+        tool_complain(tool, EXIT_USAGE, "none of the %" PRIu64 " %s fits --%s '%s': they are bytes",
+                      fit->shown, what, option, format);
+}
+
+void tool_tell_misfits(const struct tool *tool)
+{
+    tell_misfit(tool, &tool->keys, "keys", "key-format", tool->options.key_format);
+    tell_misfit(tool, &tool->values, "values", "value-format", tool->options.value_format);
 }
 
 int tool_open_store(const struct tool *tool, struct weir_store **store)
@@ -130,7 +150,8 @@ uint32_t tool_find_node(const struct tool *tool, const struct weir_checkpoint *c
 
 bool tool_json(const struct tool *tool, json_t *value)
 {
-    bool well = value != NULL && json_dumpf(value, tool->paper.to, JSON_COMPACT) == 0;
+    bool well = value != NULL && (json_dumpf(value, tool->paper.to, JSON_COMPACT) == 0 ||
+                                  ferror(tool->paper.to)); /* which paper_close tells */
     if (well)
         fputc('\n', tool->paper.to);
     json_decref(value);

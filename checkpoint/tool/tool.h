@@ -20,13 +20,27 @@
  *   EXIT_STORE  3  a store or checkpoint that is not there, is   look at the store
  *                  damaged, can't be read or is in use
  *   EXIT_REFUSED 5 a running job says no, or could not, and why
+ *   EXIT_OUTPUT 8  the answer could not be written: a full disk   look at where it goes
  * What jobs answer as well means the same as there.
  */
-enum exit_code { EXIT_DONE = 0, EXIT_NO = 1, EXIT_USAGE = 2, EXIT_STORE = 3, EXIT_REFUSED = 5 };
+enum exit_code {
+    EXIT_DONE = 0,
+    EXIT_NO = 1,
+    EXIT_USAGE = 2,
+    EXIT_STORE = 3,
+    EXIT_REFUSED = 5,
+    EXIT_OUTPUT = 8
+};
+
+/* How many were shown by a format that the command line gives, and how many of them fit it. */
+struct tool_fit {
+    uint64_t shown, fit;
+};
 
 struct tool {
     struct options options;
     struct paper paper;
+    struct tool_fit keys, values;
 };
 
 /* Says what is wrong, on the standard error, and answers `code`. */
@@ -34,6 +48,9 @@ int tool_complain(const struct tool *tool, int code, const char *format, ...) WE
 /* The same of what the library has said; the code is that of the result. */
 int tool_fail(const struct tool *tool, const struct weir_error *error);
 int tool_no_memory(const struct tool *tool);
+
+/* Says so, when nothing that was shown fits a format that the command line gives. */
+void tool_tell_misfits(const struct tool *tool);
 
 /* Opens the first word's store, and says why when it can't. Answers an exit code. */
 int tool_open_store(const struct tool *tool, struct weir_store **store);

@@ -74,6 +74,22 @@ void utf8_escape(struct weir_bytes bytes, char quote, FILE *to)
     }
 }
 
+void utf8_disarm(const char *text, FILE *to)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    uint32_t code = 0;
+    for (size_t left = strlen(text), size; left > 0; left -= size, at += size) {
+        size = take(at, left, &code);
+        if (size > 0 && !is_control(code)) {
+            fwrite(at, 1, size, to);
+            continue;
+        }
+        size = size == 0 ? 1 : size;
+        for (size_t i = 0; i < size; i++)
+            fprintf(to, "\\x%02x", at[i]);
+    }
+}
+
 static int digit(unsigned char c)
 {
     static const char digits[] = "0123456789abcdefABCDEF";

@@ -16,7 +16,10 @@ bool utf8_is_printable(struct weir_bytes bytes);
 
 /* Of well-formed text: control characters, backslashes, and `quote` (0: none) escaped. */
 void utf8_escape(struct weir_bytes bytes, char quote, FILE *to);
-/* Takes that back: into `to`, which has as many bytes as `text`. False: an escape that is none. */
+/* Any text, for people: control characters, and what is no UTF-8, as \xNN. */
+void utf8_disarm(const char *text, FILE *to);
+/* Takes that of utf8_escape back: into `to`, which has as many bytes as `text`. False: an escape
+ * that is none. */
 bool utf8_unescape(struct weir_bytes text, unsigned char *to, size_t *size);
 
 #endif

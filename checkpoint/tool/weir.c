@@ -2,9 +2,12 @@
  *
  * weir: looks into stores, offline, and cleans them; and asks the job that runs on one.
  */
+#include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 #include "manual.h"
+#include "utf8.h"
 
 #define OF_FORMATS                                                                                 \
     "  --key-format F, --value-format F   take these for the declared formats: u64, i64, f64,\n"   \
@@ -25,7 +28,7 @@ static const struct verb verbs[] = {
      "A line an entry: its key, of a map the sub key, of a list the index, and the value, with a\n"
      "tabulator between.\n"
      "  --key K       this key only; as the keys are printed, 0x00ff is bytes\n"
-     "  --prefix P    keys that begin so\n"
+     "  --prefix P    keys that begin so, said as a key\n"
      "  --limit N     no more than N entries\n" OF_FORMATS,
      3, 3, OPTION_KEY | OPTION_PREFIX | OPTION_LIMIT | OPTION_FORMATS, tool_state},
     {"inflight", "STORE ID", "the records on their way",
@@ -45,7 +48,9 @@ static const struct verb verbs[] = {
      1, 2, OPTION_ALL | OPTION_INVARIANT | VERB_WORKS, tool_verify},
     {"export", "STORE ID", "tables of all that a checkpoint holds, for SQL and others",
      "One table a state, and of records in flight, tasks and handles. It is whole or not there,\n"
-     "and nothing that is there is replaced without --force.\n"
+     "and nothing that is there is replaced without --force, nor what is no export with it.\n"
+     "SIGINT and SIGTERM take back what was begun; kill -9 leaves the folder PATH.export-XXXXXX,\n"
+     "which may be removed.\n"
      "  --format sqlite --to FILE     one database\n"
      "  --format csv --to FOLDER      a file a table, with a line of names\n"
      "  --format jsonl --to FOLDER    a file a table, an object a line\n"
@@ -65,12 +70,12 @@ static const struct verb verbs[] = {
      "Not while a job runs. The newest only with --force: a start goes on from an older one then,\n"
      "and sinks publish again what came behind that.\n"
      "  --force       the newest too\n",
-     2, OPTIONS_MANY, OPTION_FORCE, tool_drop},
+     2, OPTIONS_MANY, OPTION_FORCE | VERB_WORKS, tool_drop},
     {"gc", "STORE", "remove what no checkpoint needs, and old checkpoints",
      "Not while a job runs, which does so by itself.\n"
      "  --keep N      of the readable checkpoints the newest N stay; without it, all\n"
      "  --dry-run     only say what would go\n",
-     1, 1, OPTION_GC, tool_gc},
+     1, 1, OPTION_GC | VERB_WORKS, tool_gc},
     {"fsck", "STORE", "is the store as such in order",
      "Looks for manifests that are not sound or name files that are missing, files that none\n"
      "names, what aborted rounds have left, and what is not weir's; `weir verify --all` reads "
@@ -112,7 +117,7 @@ static bool make_page(const char *option)
     return true;
 }
 
-static int help(void)
+static void help(void)
 {
     printf("usage: weir VERB STORE ... [OPTION...]\n\n"
            "Looks into the store of a job, or a savepoint, whether or not the job runs. It only\n"
@@ -123,51 +128,137 @@ static int help(void)
         printf("  %-9s %-32s %s\n", verbs[i].name, verbs[i].words, verbs[i].about);
     printf("\n  --json        JSON, one object a line\n"
            "  --no-pager    on a terminal too\n"
-           "  --help        this, or behind a verb more of it\n"
+           "  --help        this, or behind a verb more of it, as `weir help VERB` is\n"
            "  --version     which weir it is\n\n"
            "`weir help --man` is the source of the manual page, `weir help --bash` completion.\n\n"
            "The answer is 0 when it is done, 1 when what was asked is not so, 2 when the command\n"
            "line is wrong, 3 when a store or checkpoint is not there, damaged, not readable or\n"
-           "in use, or no job is there to be asked, 5 when the job says no.\n");
-    return EXIT_DONE;
+           "in use, or no job is there to be asked, 5 when the job says no, 8 when the answer\n"
+           "could not be written; a reader that goes away (`| head`) is no failure.\n");
 }
 
-static int help_of(const struct verb *verb)
+static void help_of(const struct verb *verb)
 {
     printf("usage: weir %s %s [OPTION...]\n\n%s.\n\n%s  --json        JSON, one object a line\n"
            "  --no-pager    on a terminal too\n",
            verb->name, verb->words, verb->about, verb->more);
-    return EXIT_DONE;
+}
+
+static int fail_to_write(const struct tool *tool, int code, int why)
+{
+    tool_complain(tool, EXIT_OUTPUT, "not all of the answer could be written%s%s",
+                  why != 0 ? ": " : "", why != 0 ? strerrordesc_np(why) : "");
+    return code == EXIT_DONE || code == EXIT_NO ? EXIT_OUTPUT : code;
+}
+
+/* What --help, --version and `help` print; as all answers. */
+static int end_telling(void)
+{
+    struct tool tool = {.paper = {.to = stdout}};
+    return paper_close(&tool.paper) == PAPER_FAILED ? fail_to_write(&tool, EXIT_DONE, errno)
+                                                    : EXIT_DONE;
+}
+
+static int refuse_verb(const char *word)
+{
+    fputs("weir: there is no verb '", stderr);
+    utf8_disarm(word, stderr);
+    fputs("'; `weir --help` lists them\n", stderr);
+    return EXIT_USAGE;
+}
+
+static const struct verb *find(const char *word)
+{
+    for (size_t i = 0; i < VERBS; i++)
+        if (strcmp(word, verbs[i].name) == 0)
+            return &verbs[i];
+    return NULL;
+}
+
+/* `weir help`, what it is wanted of behind that. */
+static int tell(int count, char **words)
+{
+    const struct verb *verb = count == 1 ? find(words[0]) : NULL;
+    if (count > 1) {
+        fprintf(stderr, "weir: too many arguments; `weir --help` says more\n");
+        return EXIT_USAGE;
+    }
+    if (count == 0 || strcmp(words[0], "--help") == 0)
+        help();
+    else if (verb != NULL)
+        help_of(verb);
+    else if (!make_page(words[0]))
+        return refuse_verb(words[0]);
+    return end_telling();
+}
+
+/* An empty word is mostly a variable of the shell that was not set. What is for another program,
+ * behind "--", is that one's to judge. */
+static bool has_empty(const struct verb *verb, const struct options *options)
+{
+    const char *name = verb->words;
+    for (int i = 0; i < options->word_count && strncmp(name, "[--", 3) != 0; i++) {
+        const char *letters = name + (*name == '[');
+        if (*options->every[i] == 0) {
+            fprintf(stderr, "weir: %.*s is empty; `weir %s --help` says more\n",
+                    (int)strcspn(letters, " []."), letters, verb->name);
+            return true;
+        }
+        const char *blank = strchr(name, ' ');
+        name = blank != NULL ? blank + 1 : name;
+    }
+    return false;
+}
+
+/* What goes through a pager only looks, so without one that works it looks once more. */
+static int conclude(const struct verb *verb, struct tool *tool, int code)
+{
+    enum paper_end end = paper_close(&tool->paper);
+    if (end == PAPER_UNPAGED) {
+        int pager = errno;
+        paper_open(&tool->paper, false);
+        tool_complain(tool, code, "the pager has failed, with exit code %d: here is all of it",
+                      pager);
+        tool->keys = tool->values = (struct tool_fit){0};
+        code = verb->run(tool);
+        end = paper_close(&tool->paper);
+    }
+    tool_tell_misfits(tool);
+    return end == PAPER_FAILED ? fail_to_write(tool, code, errno) : code;
 }
 
 static int run(const struct verb *verb, int argc, char **argv)
 {
-    struct tool tool;
+    struct tool tool = {0};
     if (!options_read(&tool.options, argc, argv, verb->allowed, verb->least, verb->most))
         return EXIT_USAGE;
-    if (tool.options.help)
-        return help_of(verb);
-    bool pages = (verb->allowed & (VERB_WORKS | VERB_LIVE)) == 0;
+    if (tool.options.help) {
+        help_of(verb);
+        return end_telling();
+    }
+    if (has_empty(verb, &tool.options))
+        return EXIT_USAGE;
+    bool pages = (verb->allowed & (VERB_WORKS | VERB_LIVE)) == 0 && !tool.options.repair;
     paper_open(&tool.paper, !tool.options.json && !tool.options.no_pager && pages);
     int code = verb->run(&tool);
-    if (paper_close(&tool.paper))
-        return code;
-    return tool_complain(&tool, EXIT_STORE, "not all of the answer could be written");
+    return conclude(verb, &tool, code);
 }
 
 int main(int argc, char **argv)
 {
-    const char *verb = argc > 1 ? argv[1] : "";
-    if (strcmp(verb, "--help") == 0 || strcmp(verb, "help") == 0)
-        return argc > 2 && make_page(argv[2]) ? EXIT_DONE : help();
-    if (strcmp(verb, "--version") == 0)
-        return printf("weir %s\n", weir_version()) > 0 ? EXIT_DONE : EXIT_STORE;
-    for (size_t i = 0; i < VERBS; i++)
-        if (strcmp(verb, verbs[i].name) == 0)
-            return run(&verbs[i], argc - 1, argv + 1);
-    if (*verb == 0)
-        fprintf(stderr, "weir: no verb is given; `weir --help` lists them\n");
-    else
-        fprintf(stderr, "weir: there is no verb '%s'; `weir --help` lists them\n", verb);
+    const char *word = argc > 1 ? argv[1] : "";
+    const struct verb *verb = find(word);
+    signal(SIGPIPE, SIG_IGN); /* what works is to put away what it has begun */
+    if (strcmp(word, "--help") == 0 || strcmp(word, "help") == 0)
+        return tell(argc - 2, argv + 2);
+    if (strcmp(word, "--version") == 0) {
+        printf("weir %s\n", weir_version());
+        return end_telling();
+    }
+    if (verb != NULL)
+        return run(verb, argc - 1, argv + 1);
+    if (*word != 0)
+        return refuse_verb(word);
+    fprintf(stderr, "weir: no verb is given; `weir --help` lists them\n");
     return EXIT_USAGE;
 }
