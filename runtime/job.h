@@ -18,6 +18,7 @@ struct weir_job {
     struct weir_graph *graph;
     struct run run;
     _Atomic uint64_t recorded, sealed, held; /* see struct run */
+    _Atomic bool timed;                      /* see struct run */
     struct annex annex;                      /* zeroed without state_memory */
     const char *replayed;                    /* the store, of a job that only reads it; else NULL */
     struct store *store;                     /* NULL without */

@@ -879,6 +879,7 @@ struct weir_job_options {
     uint64_t until_records;
     /* The same by event time: no record later than this goes on, nor does the watermark; a source
      * ends at its first such record, or when an operator in its chain says that time has passed it.
+     * Where nobody gives event times it limits nothing: a warning says so at the end.
      * 0: no limit. With either limit all that was given is processed, also what travels in cycles,
      * but the input is not at its end, whatever ends the run: the end of time is not reached, and
      * `finish` is called of operators alone that have `wake`, which give what they hold. So what
