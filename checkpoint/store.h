@@ -87,9 +87,9 @@ void store_watch(struct store *store, void (*read)(void *context, uint64_t bytes
 uint64_t store_begun_with(const struct store *store);
 bool store_is_savepoint(const struct store *store); /* of a view */
 struct lock_record;
-/* Of a view: what LOCK says now, of the newest run or cleaning, and whether that one
- * still holds it. Locks nothing. A holder that has not written its record yet goes by the one before.
- */
+/* Of a view: what LOCK says now, of the newest run or cleaning, and whether
+ * that one still holds it. Locks nothing. A holder that has not written its record yet goes by the
+ * one before. */
 enum weir_result store_run(struct store *store, bool *alive, struct lock_record *record,
                            struct weir_error *error) WEIR_MUST_USE;
 uint32_t store_epoch(const struct store *store);

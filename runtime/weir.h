@@ -340,9 +340,9 @@ struct weir_job_options;
  * start would not be refused for its graph; WEIR_MISMATCH: it would, `error` says with what, and
  * all is told the same. Any other error is one of the options or of reading the checkpoint -
  * key_groups that are not the store's (WEIR_REFUSED), a parallelism with too many tasks or channels
- * (WEIR_INVALID) - and nothing is told. No operator is opened: what one thinks of its items (`load`),
- * or finds at its output (`open`; a sink, say, files that were published after the checkpoint),
- * shows at the start alone. Any thread; `line` is called on it. */
+ * (WEIR_INVALID) - and nothing is told. No operator is opened: what one thinks of its items
+ * (`load`), or finds at its output (`open`; a sink, say, files that were published after the
+ * checkpoint), shows at the start alone. Any thread; `line` is called on it. */
 WEIR_API enum weir_result
 weir_graph_restore_plan(struct weir_graph *graph, const struct weir_job_options *options,
                         enum weir_plan_format format, void (*line)(void *context, const char *text),

@@ -117,5 +117,5 @@ nothing_is_disturbed() {
 echo "seed $seed"
 make_stores
 find "$bank" "$words" -printf '%P %m %s %T@ %C@\n' | sort >"$work/picture"
-try_properties it_goes_on a_start_agrees too_many_channels it_would_be_refused what_can_not_be_asked \
-    nothing_is_disturbed
+try_properties it_goes_on a_start_agrees too_many_channels it_would_be_refused \
+    what_can_not_be_asked nothing_is_disturbed
