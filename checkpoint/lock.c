@@ -20,6 +20,7 @@ enum {
     AT_EPOCH = 32,
     AT_PROCESS = 36,
     AT_BEGUN_WITH = 40,
+    AT_CLEANING = 48,
     AT_CHECKSUM = 120,
 };
 _Static_assert(AT_CHECKSUM + 8 == LOCK_RECORD_SIZE, "a record ends with its checksum");
@@ -38,6 +39,7 @@ void lock_encode(const struct lock_record *record, unsigned char bytes[LOCK_RECO
     little_put_u32(bytes + AT_EPOCH, record->epoch);
     little_put_u32(bytes + AT_PROCESS, record->process);
     little_put_u64(bytes + AT_BEGUN_WITH, record->begun_with);
+    bytes[AT_CLEANING] = record->cleaning;
     little_put_u64(bytes + AT_CHECKSUM, XXH3_64bits(bytes, AT_CHECKSUM));
 }
 
@@ -62,6 +64,7 @@ static enum weir_result decode_one(const unsigned char *bytes, struct lock_recor
     record->epoch = little_u32(bytes + AT_EPOCH);
     record->process = little_u32(bytes + AT_PROCESS);
     record->begun_with = little_u64(bytes + AT_BEGUN_WITH);
+    record->cleaning = bytes[AT_CLEANING] == 1;
     return WEIR_OK;
 }
 

@@ -14,7 +14,8 @@
  *       32    4  epoch
  *       36    4  process id of the run, for the message to the next one
  *       40    8  id of the savepoint that the store was begun with; 0: none
- *       48   72  zero
+ *       48    1  what has it: 0 a run, 1 a cleaning; older weirs wrote 0, and pass over it
+ *       49   71  zero
  *      120    8  XXH3-64 of bytes 0..119
  *
  * K1  a new LOCK gets both records at once, epochs 0 and 1: from then on an unsound record is a
@@ -34,6 +35,7 @@ struct lock_record {
     uint32_t process;
     uint32_t key_groups;
     unsigned char store_id[STORE_ID_SIZE];
+    bool cleaning;       /* the process is no run: it takes away what nobody needs */
     uint64_t begun_with; /* a savepoint's id: until the store has a checkpoint of its own, it is not
                           * a new one; 0: none */
 };

@@ -87,13 +87,15 @@ static enum weir_result name_owner(const struct store *store, struct weir_error 
     if (is_gone(content.record.process))
         return error_set(
             error, WEIR_LOCKED, 0,
-            "store %s is in use: process %u, epoch %u, since %s, has ended, but one "
-            "that it forked has " NAME_LOCK " open: end that (fuser %s/" NAME_LOCK " names it)",
+            "store %s is in use: process %u, epoch %u, since %s, has ended, but one that it forked "
+            "has " NAME_LOCK " open, or another run or a cleaning begins just now: try again; what "
+            "then still has " NAME_LOCK " open, fuser %s/" NAME_LOCK " names",
             store->path, content.record.process, content.record.epoch, since, store->path);
     return error_set(error, WEIR_LOCKED, 0,
-                     "store %s is in use by another run: process %u, epoch %u, since %s: wait for "
-                     "it, or stop it",
-                     store->path, content.record.process, content.record.epoch, since);
+                     "store %s is in use by %s: process %u, epoch %u, since %s: wait for it%s",
+                     store->path, content.record.cleaning ? "a cleaning" : "another run",
+                     content.record.process, content.record.epoch, since,
+                     content.record.cleaning ? "" : ", or stop it");
 }
 
 static enum weir_result check_lock_file(struct store *store, struct weir_error *error)
@@ -259,6 +261,7 @@ static enum weir_result begin(struct store *store, const struct store_options *o
         store->record.begun_with = 0;
     else if (memcmp(store->record.store_id, options->new_id, STORE_ID_SIZE) == 0)
         store->record.begun_with = options->begun_with;
+    store->record.cleaning = options->cleaning;
     result = probe(store, error);
     if (result == WEIR_OK)
         result = raise_epoch(store, &content, largest, error);
@@ -345,7 +348,7 @@ static enum weir_result read_identity(struct store *store, struct weir_error *er
     return WEIR_OK;
 }
 
-enum weir_result store_run(struct store *store, bool *alive, uint32_t *epoch, uint32_t *process,
+enum weir_result store_run(struct store *store, bool *alive, struct lock_record *record,
                            struct weir_error *error)
 {
     struct lock_content content;
@@ -358,8 +361,7 @@ enum weir_result store_run(struct store *store, bool *alive, uint32_t *epoch, ui
     if (locked < 0)
         return store_unusable(store, locked, "asking who holds " NAME_LOCK, error);
     *alive = locked > 0;
-    *epoch = content.record.epoch;
-    *process = content.record.process;
+    *record = content.record;
     return WEIR_OK;
 }
 

@@ -60,6 +60,7 @@ struct store_options {
     uint64_t begun_with;  /* that savepoint's id, noted when the store's id is new_id; 0: none */
     bool afresh;          /* the note is taken back */
     bool existing;        /* refused when it would have to be made */
+    bool cleaning;        /* for who comes meanwhile: this is no run */
     const struct weir_allocator *allocator;
     void (*warn)(void *context, const char *text); /* odd files and leftovers; may be NULL */
     void *warn_context;
@@ -85,9 +86,11 @@ void store_watch(struct store *store, void (*read)(void *context, uint64_t bytes
 /* The id of the savepoint that the store was begun with; 0: with none. */
 uint64_t store_begun_with(const struct store *store);
 bool store_is_savepoint(const struct store *store); /* of a view */
-/* Of a view: what LOCK says now - *epoch and *process of the newest run - and whether that run
- * still holds it. Locks nothing. */
-enum weir_result store_run(struct store *store, bool *alive, uint32_t *epoch, uint32_t *process,
+struct lock_record;
+/* Of a view: what LOCK says now, of the newest run or cleaning, and whether
+ * that one still holds it. Locks nothing. A holder that has not written its record yet goes by the
+ * one before. */
+enum weir_result store_run(struct store *store, bool *alive, struct lock_record *record,
                            struct weir_error *error) WEIR_MUST_USE;
 uint32_t store_epoch(const struct store *store);
 uint32_t store_key_groups(const struct store *store);

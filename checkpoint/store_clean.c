@@ -280,7 +280,7 @@ enum weir_result store_open_to_clean(const char *path, const struct weir_allocat
                                      struct store **store, struct weir_error *error)
 {
     struct store_options options = {
-        .path = path, .key_groups = 1, .existing = true, .allocator = allocator};
+        .path = path, .key_groups = 1, .existing = true, .cleaning = true, .allocator = allocator};
     unsigned char id[STORE_ID_SIZE];
     *store = NULL;
     enum weir_result result = store_view(path, allocator, store, error);

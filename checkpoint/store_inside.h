@@ -152,6 +152,9 @@ struct store_census {
 enum weir_result store_take_census(const struct store *store, bool report,
                                    struct store_census *census,
                                    struct weir_error *error) WEIR_MUST_USE;
+/* `store` has a SAVEPOINT: answers `code` when it is being written just now, or may be. */
+enum weir_result store_refuse_saving(const struct store *store, enum weir_result code,
+                                     struct weir_error *error) WEIR_MUST_USE;
 enum weir_result store_refuse_foreign(const struct store *store, const struct store_census *census,
                                       struct weir_error *error) WEIR_MUST_USE;
 /* Makes what is inside, and its names durable. */

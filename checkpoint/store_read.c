@@ -544,11 +544,16 @@ static enum weir_result newest_id(struct store *store, uint64_t *id, struct weir
 {
     uint64_t *ids = NULL;
     size_t count = 0;
+    struct weir_error why; /* asked first: it may become whole meanwhile */
+    enum weir_result saving =
+        store->savepoint ? store_refuse_saving(store, WEIR_NOT_FOUND, &why) : WEIR_OK;
     enum weir_result result = store_list(store, &ids, &count, error);
     if (result != WEIR_OK)
         return result;
     *id = count == 0 ? 0 : ids[count - 1];
     memory_release(store->allocator, ids);
+    if (*id == 0 && saving != WEIR_OK)
+        return error_set(error, saving, 0, "%s", why.text);
     if (*id == 0 && store->savepoint)
         return error_set(error, WEIR_NOT_FOUND, 0,
                          "savepoint %s was never finished: it has no " NAME_MANIFEST

@@ -3,8 +3,8 @@
  * store_save: a savepoint is one committed checkpoint in a directory of its own. The copy is a
  * store of one round, written by the steps of store.h, so tools read it like any other:
  *
- *   1  the directory, made or found empty; SAVEPOINT in it, and both durable: from here on no run
- *      takes this for its store
+ *   1  the directory, made or found empty; SAVEPOINT in it, made, locked and then written, and both
+ *      durable: from here on no run takes this for its store
  *   2  LOCK with the store's id and key groups and the checkpoint's epoch; data/, checkpoints/
  *   3  the blobs as they are stored, state of earlier rounds too, each checked on its way;
  *      containers and data/ synced
@@ -12,6 +12,8 @@
  *
  * V1  before the rename it is nothing. What has failed is taken back; what a death leaves behind is
  *     garbage, and the next attempt at the same path says so and touches nothing.
+ *     Whoever is at it holds SAVEPOINT's lock until it is whole or taken back, so what is left can
+ *     be told from what is being written; and only who has made SAVEPOINT takes anything back.
  * V2  after the rename nothing in it is ever changed or removed, also when a sync has failed and
  *     nobody knows whether it is whole.
  */
@@ -32,6 +34,7 @@ struct saving {
     struct manifest manifest; /* of the checkpoint; its places become those in the copy */
     bool made;                /* the directory was not there before */
     bool begun;               /* what is in it is ours */
+    int note;                 /* SAVEPOINT, locked; -1: not begun */
 };
 
 /* ---------------------------------------------------------------------------- the directory -- */
@@ -58,10 +61,54 @@ static bool is_whole(struct store *to)
     return whole;
 }
 
+enum saving_by { SAVING_BY_NOBODY, SAVING_BEGINS, SAVING_NOW };
+
+/* What is written was locked before, so a lock that is free says that nobody writes any more. */
+static enum saving_by look_who_saves(const struct store *store)
+{
+    struct disk_status status;
+    int file = disk_open(store->root, NAME_SAVEPOINT, DISK_READ);
+    if (file < 0)
+        return file == -ENOENT ? SAVING_BEGINS : SAVING_BY_NOBODY;
+    bool begins = disk_status(file, &status) < 0 || status.size == 0;
+    bool locked = disk_is_locked(file) != 0;
+    disk_close(file);
+    return locked ? SAVING_NOW : begins ? SAVING_BEGINS : SAVING_BY_NOBODY;
+}
+
+enum weir_result store_refuse_saving(const struct store *store, enum weir_result code,
+                                     struct weir_error *error)
+{
+    switch (look_who_saves(store)) {
+    case SAVING_NOW:
+        return error_set(error, code, 0,
+                         "%s is a savepoint that is being written just now, by another process or "
+                         "thread: let it end, or name another directory",
+                         store->path);
+    case SAVING_BEGINS:
+        return error_set(error, code, 0,
+                         "%s: a savepoint is just begun there, or its writer has died at that: try "
+                         "again, and remove that directory only if its " NAME_SAVEPOINT
+                         " stays empty; or name another",
+                         store->path);
+    case SAVING_BY_NOBODY:
+        break;
+    }
+    return WEIR_OK;
+}
+
 static enum weir_result refuse_taken(struct store *to, struct weir_error *error)
 {
     struct store_census census;
+    struct disk_status status;
     enum weir_result result = store_take_census(to, false, &census, error);
+    if (result != WEIR_OK)
+        return result;
+    if (census.lock || census.folders) /* SAVEPOINT comes before them, if not in the listing */
+        census.savepoint |= disk_status_at(to->root, NAME_SAVEPOINT, &status) >= 0;
+    if (census.savepoint)
+        result =
+            store_refuse_saving(to, WEIR_REFUSED, error); /* first: it may become whole meanwhile */
     if (result != WEIR_OK)
         return result;
     if (census.savepoint && is_whole(to))
@@ -99,28 +146,41 @@ static enum weir_result open_place(struct saving *saving, const char *path,
     result = store_open_root(to, true, true, error);
     if (result == WEIR_OK && !saving->made)
         result = refuse_taken(to, error);
-    saving->begun = saving->made || result == WEIR_OK;
     return result;
 }
 
 /* ------------------------------------------------------------------------------- what is in -- */
 
-static enum weir_result write_file(struct store *to, const char *name, const char *text,
-                                   size_t size, struct weir_error *error)
+/* Two may have found the directory empty: the one that makes SAVEPOINT has it. */
+static enum weir_result refuse_overtaken(struct store *to, struct weir_error *error)
 {
-    int file = disk_open(to->root, name, DISK_CREATE);
-    if (file < 0)
-        return store_unusable(to, file, name, error);
-    int failure = file_write(file, text, size, 0);
-    if (failure == 0)
-        failure = disk_sync(file);
-    int closing = disk_close(file);
-    if (failure == 0)
-        failure = closing;
-    return failure < 0 ? store_unusable(to, failure, name, error) : WEIR_OK;
+    enum weir_result result = refuse_taken(to, error);
+    return result != WEIR_OK ? result
+                             : error_set(error, WEIR_REFUSED, 0,
+                                         "%s: another savepoint was begun there just now, and has "
+                                         "been given up: try again",
+                                         to->path);
 }
 
-static enum weir_result write_note(const struct saving *saving, struct weir_error *error)
+static enum weir_result make_note(struct saving *saving, const char *text, size_t size,
+                                  struct weir_error *error)
+{
+    struct store *to = saving->to;
+    saving->note = disk_open(to->root, NAME_SAVEPOINT, DISK_CREATE);
+    if (saving->note == -EEXIST)
+        return refuse_overtaken(to, error);
+    if (saving->note < 0)
+        return store_unusable(to, saving->note, NAME_SAVEPOINT, error);
+    saving->begun = true;
+    int failure = disk_lock(saving->note);
+    if (failure == 0)
+        failure = file_write(saving->note, text, size, 0);
+    if (failure == 0)
+        failure = disk_sync(saving->note);
+    return failure < 0 ? store_unusable(to, failure, NAME_SAVEPOINT, error) : WEIR_OK;
+}
+
+static enum weir_result write_note(struct saving *saving, struct weir_error *error)
 {
     const struct manifest *manifest = &saving->manifest;
     char text[1024], when[64], id[NAME_ID_SIZE];
@@ -133,9 +193,10 @@ static enum weir_result write_note(const struct saving *saving, struct weir_erro
         "weir never changes or removes it. To start the job from it, name it to a run with a\n"
         "store of its own:\n\n    --store NEW_DIRECTORY --restore THIS_DIRECTORY\n\n"
         "It is whole when there is " NAME_CHECKPOINTS "/%s/" NAME_MANIFEST ".\n"
-        "Without that file the copy was interrupted, and the directory may be removed.\n",
+        "Without that file the copy is still being written; or it was interrupted, and then the\n"
+        "directory may be removed.\n",
         manifest->job, manifest->id, when, id);
-    enum weir_result result = write_file(saving->to, NAME_SAVEPOINT, text, (size_t)size, error);
+    enum weir_result result = make_note(saving, text, (size_t)size, error);
     if (result != WEIR_OK)
         return result;
     int failure = store_sync_root(saving->to);
@@ -223,6 +284,13 @@ static bool clear(struct store *to)
            is_gone(disk_remove(to->root, NAME_SAVEPOINT));
 }
 
+/* Of a directory that was made, when nothing is in it: others may have begun there. */
+static void leave(const struct saving *saving)
+{
+    if (saving->made)
+        (void)disk_remove_folder(saving->to->parent, saving->to->base);
+}
+
 /* V1 */
 static void take_back(const struct saving *saving)
 {
@@ -230,7 +298,7 @@ static void take_back(const struct saving *saving)
     store_abort(to, saving->manifest.id);
     if (to->checkpoints >= 0)
         store_remove_folder(to, saving->manifest.id);
-    bool gone = to->root < 0 || clear(to);
+    bool gone = clear(to);
     if (gone && saving->made)
         gone = is_gone(disk_remove_folder(to->parent, to->base));
     if (!gone)
@@ -266,13 +334,15 @@ static enum weir_result save(struct saving *saving, const char *path, struct wei
         stopped(saving->to, result, error);
     else if (saving->begun)
         take_back(saving);
+    else
+        leave(saving);
     return error_within(error, "saving checkpoint %" PRIu64, saving->manifest.id);
 }
 
 enum weir_result store_save_copy(struct store *store, uint64_t id, const char *path,
                                  struct weir_error *error)
 {
-    struct saving saving = {.from = store};
+    struct saving saving = {.from = store, .note = -1};
     struct weir_error own;
     if (error == NULL)
         error = &own;
@@ -289,6 +359,10 @@ enum weir_result store_save_copy(struct store *store, uint64_t id, const char *p
         memcpy(to->record.store_id, store->record.store_id, STORE_ID_SIZE);
     }
     result = to == NULL ? WEIR_NO_MEMORY : save(&saving, path, error);
+    if (saving.note >= 0) {
+        (void)disk_unlock(saving.note); /* a forked child may have it open */
+        disk_close(saving.note);        /* it was synced */
+    }
     store_close(&saving.to);
     manifest_free(&saving.manifest);
     return result;

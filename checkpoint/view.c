@@ -8,6 +8,7 @@
 
 #include "error.h"
 #include "memory.h"
+#include "lock.h"
 
 void view_give(void *to, const void *from, size_t from_size)
 {
@@ -64,7 +65,11 @@ enum weir_result weir_store_get_run(struct weir_store *store, struct weir_store_
 {
     struct weir_store_run got = {WEIR_SIZED(struct weir_store_run),
                                  .savepoint = store_is_savepoint(store->store)};
-    enum weir_result result = store_run(store->store, &got.alive, &got.epoch, &got.process, error);
+    struct lock_record record = {0};
+    enum weir_result result = store_run(store->store, &got.alive, &record, error);
+    got.epoch = record.epoch;
+    got.process = record.process;
+    got.cleaning = record.cleaning;
     if (result == WEIR_OK)
         view_give(run, &got, sizeof got);
     return result;

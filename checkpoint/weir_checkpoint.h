@@ -71,6 +71,8 @@ struct weir_store_run {
                          wrote it */
     uint32_t epoch;   /* runs are counted; 0: there was none */
     uint32_t process; /* id of its process, on its machine */
+    bool cleaning;    /* it is no run but a weir_store_clean, which counts as one; of a store that
+                         an earlier weir has cleaned this is not known, and false */
 };
 /* Asks who holds the lock, and takes none. WEIR_NOT_FOUND: the store has gone; WEIR_DAMAGED,
  * WEIR_UNSUPPORTED, WEIR_IO. */

@@ -403,11 +403,22 @@ static bool may_emit(const struct weir_context *context, unsigned output, size_t
            value_size <= WEIR_VALUE_LIMIT && !context->task->mute;
 }
 
+/* A time has been given: until_time means something. (Only looked at before it is written, for all
+ * tasks come by here.) */
+static void note_time(const struct weir_context *context)
+{
+    _Atomic bool *timed = context->run->timed;
+    if (timed && !atomic_load_explicit(timed, memory_order_relaxed))
+        atomic_store_explicit(timed, true, memory_order_relaxed);
+}
+
 /* Beyond what the run may go: it is as if it had not been given. */
 static bool is_beyond(struct weir_context *context, const struct weir_record *record)
 {
     bool source = context->table->poll;
     int64_t last = context->run->until_time;
+    if (record->time != WEIR_NO_TIME)
+        note_time(context);
     bool late = last > 0 && record->time > last;
     bool beyond = late || (source && context_spent(context));
     context->spent |= source && beyond;
@@ -528,6 +539,8 @@ void weir_emit_watermark(struct weir_context *context, int64_t time)
     struct task *task = context->task;
     if (!may_speak_of_time(context))
         return;
+    if (context->run->until_time > 0)
+        note_time(context);
     if (context->run->until_time > 0 && time > context->run->until_time) {
         time = context->run->until_time;
         task->operators[0].spent = true; /* what follows would be late, or beyond */

@@ -114,11 +114,22 @@ static bool told_quit(struct coordinator *coordinator)
     return all && (!coordinator->writer || coordinator->writer_quit);
 }
 
+/* Whoever said until when would take what the run has found for what was there at that time. */
+static void warn_untimed(const struct run *run)
+{
+    if (run->until_time > 0 && run->timed && !atomic_load(run->timed))
+        run_log(run, WEIR_LOG_WARNING,
+                "no record and no watermark had an event time, so the time until which the run was "
+                "to go has limited nothing: it went to the end of the input");
+}
+
 static void tell_end(struct coordinator *coordinator)
 {
     const struct weir_error *error = &coordinator->error;
     enum weir_outcome outcome = coordinator->outcome;
     coordinator->end_told = true;
+    if (outcome == WEIR_OUTCOME_ENDED)
+        warn_untimed(coordinator->run);
     coordinator_save_end(coordinator);
     static const char *const texts[] = {"running", "ended",  "had ended before",
                                         "stopped", "failed", "outcome unknown"};

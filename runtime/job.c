@@ -131,6 +131,7 @@ static enum weir_result make_run(struct weir_job *job, struct weir_error *error)
     run->recording_max =
         options->recording_max ? options->recording_max : fitting_recording_max(run);
     run->memory_max = options->memory_max;
+    run->timed = &job->timed;
     run->recorded = &job->recorded;
     run->held = &job->held;
     run->sealed = &job->sealed;

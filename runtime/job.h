@@ -18,6 +18,7 @@ struct weir_job {
     struct weir_graph *graph;
     struct run run;
     _Atomic uint64_t recorded, sealed, held; /* see struct run */
+    _Atomic bool timed;                      /* see struct run */
     struct annex annex;                      /* zeroed without state_memory */
     const char *replayed;                    /* the store, of a job that only reads it; else NULL */
     struct store *store;                     /* NULL without */
@@ -48,6 +49,9 @@ enum weir_result job_take_options(const struct weir_job_options *given,
 enum weir_result job_open_store(struct weir_job *job, struct weir_error *error) WEIR_MUST_USE;
 /* The same for a job that publishes nothing: the store is read, and that is all. */
 enum weir_result job_open_replayed(struct weir_job *job, struct weir_error *error) WEIR_MUST_USE;
+/* Refuses another number of key groups than `there`, of what is restored from. */
+enum weir_result job_check_groups(const struct weir_job *job, uint32_t there,
+                                  struct weir_error *error) WEIR_MUST_USE;
 /* A folder for what cycles spill, if there is a cycle, and for state beyond state_memory. */
 enum weir_result job_open_scratch(struct weir_job *job, struct weir_error *error) WEIR_MUST_USE;
 enum weir_result job_read_parts(struct weir_job *job, struct weir_error *error) WEIR_MUST_USE;

@@ -25,6 +25,8 @@ static enum weir_result open_checkpoint(struct study *study, struct weir_error *
                          "there is no checkpoint to look at: give a store, and what to restore");
     enum weir_result result = store_view(path ? options->restore_path : options->store,
                                          options->allocator, &job->savepoint, error);
+    if (!result) /* in the order in which a start would ask */
+        result = job_check_groups(job, store_key_groups(job->savepoint), error);
     return result ? result : store_recover(job->savepoint, id, &job->restored, error);
 }
 

@@ -127,8 +127,8 @@ static enum weir_result open_view(struct weir_job *job, const char *path, uint64
 }
 
 /* Which group a key is in depends on their number, so it stays what it was. */
-static enum weir_result check_groups(const struct weir_job *job, uint32_t there,
-                                     struct weir_error *error)
+enum weir_result job_check_groups(const struct weir_job *job, uint32_t there,
+                                  struct weir_error *error)
 {
     uint32_t wanted = job->options.key_groups;
     if (!wanted || wanted == there)
@@ -138,9 +138,9 @@ static enum weir_result check_groups(const struct weir_job *job, uint32_t there,
         "%s %s has %u key groups, and job option key_groups says %u: their number is fixed when a "
         "store is begun, so leave the option out or begin a store from nothing",
         job->savepoint ? kind_of(job) : "store",
-        job->replayed    ? job->replayed
-        : job->savepoint ? job->options.restore_path
-                         : job->options.store,
+        job->options.restore == WEIR_RESTORE_PATH ? job->options.restore_path
+        : job->replayed                           ? job->replayed
+                                                  : job->options.store,
         there, wanted);
 }
 
@@ -165,7 +165,7 @@ static enum weir_result adopt_savepoint(struct weir_job *job, struct store_optio
     struct weir_error trouble = {0};
     enum weir_result result = open_view(job, job->options.restore_path, 0, &trouble);
     if (!result)
-        result = check_groups(job, job->restored.graph.key_groups, &trouble);
+        result = job_check_groups(job, job->restored.graph.key_groups, &trouble);
     if (!result)
         result = check_savepoint(job, &trouble);
     if (result && error)
@@ -213,7 +213,7 @@ enum weir_result job_open_store(struct weir_job *job, struct weir_error *error)
         result = check_adopted(job, error);
     if (result)
         return result;
-    result = check_groups(job, store_key_groups(job->store), error);
+    result = job_check_groups(job, store_key_groups(job->store), error);
     if (result)
         return result;
     job->run.store = memory_text(job->run.allocator, options.path, strlen(options.path));
@@ -240,7 +240,7 @@ enum weir_result job_open_replayed(struct weir_job *job, struct weir_error *erro
     enum weir_result result = open_view(
         job, path, options->restore == WEIR_RESTORE_ID ? options->restore_id : 0, &trouble);
     if (!result)
-        result = check_groups(job, job->restored.graph.key_groups, &trouble);
+        result = job_check_groups(job, job->restored.graph.key_groups, &trouble);
     if (result && error)
         *error = trouble;
     if (result)

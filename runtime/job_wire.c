@@ -33,23 +33,6 @@ static enum weir_result connect(struct weir_job *job, const struct inbox *inbox,
     return pipe_open(job->transport, inbox_endpoint(inbox), pipe, error);
 }
 
-/* The tasks that task `index` sends to: readers of its channels, and writers it returns credit to.
- */
-static uint32_t mark_peers(const struct plan *plan, uint32_t index, bool *peers)
-{
-    uint32_t count = 0;
-    memset(peers, 0, plan->task_count * sizeof *peers);
-    for (uint32_t c = 0; c < plan->channel_count; c++) {
-        const struct plan_channel *channel = &plan->channels[c];
-        if (channel->from_task != index && channel->to_task != index)
-            continue;
-        uint32_t peer = channel->from_task == index ? channel->to_task : channel->from_task;
-        count += !peers[peer];
-        peers[peer] = true;
-    }
-    return count;
-}
-
 static enum weir_result open_pipes(struct weir_job *job, struct task *task, const bool *peers,
                                    uint32_t count, struct weir_error *error)
 {
@@ -123,21 +106,18 @@ enum weir_result job_wire(struct weir_job *job, uint64_t run_number, struct weir
     bool *peers = memory_zeroed(job->run.allocator, plan->task_count, sizeof *peers);
     if (!peers)
         return error_memory(error, "the wiring", plan->task_count);
-    uint32_t sockets = 4 * plan->task_count + 8;
-    for (uint32_t i = 0; i < plan->task_count; i++)
-        sockets += mark_peers(plan, i, peers);
     struct transport_options options = {
         .zmq_context = job->options.zmq_context,
         .run = run_number,
         .network = strcmp(job->options.endpoint, "inproc") != 0,
-        .sockets = sockets,
+        .sockets = plan->socket_count,
         .allocator = job->run.allocator,
     };
     enum weir_result result = transport_open(&options, &job->transport, error);
     if (!result)
         result = open_inboxes(job, run_number, options.network, error);
     for (uint32_t i = 0; !result && i < plan->task_count; i++) {
-        uint32_t count = mark_peers(plan, i, peers);
+        uint32_t count = plan_mark_peers(plan, i, peers);
         result = open_pipes(job, &job->tasks[i], peers, count, error);
         if (!result)
             hand_out_pipes(plan, &job->tasks[i]);

@@ -167,7 +167,7 @@ static enum weir_result check_size(const struct plan *plan, uint64_t channels,
                                    struct weir_error *error)
 {
     if (plan->task_count > PLAN_TASK_LIMIT || channels > PLAN_CHANNEL_LIMIT)
-        return error_set(error, WEIR_TOO_LARGE, 0,
+        return error_set(error, WEIR_INVALID, 0,
                          "the job would have %u tasks and %llu channels; the limits are %u and %u: "
                          "lower the parallelism",
                          plan->task_count, (unsigned long long)channels, PLAN_TASK_LIMIT,
@@ -186,6 +186,40 @@ static bool take_nodes(struct plan *plan, bool **placed, unsigned char **marks)
     *placed = memory_zeroed(allocator, nodes, sizeof **placed);
     *marks = memory_zeroed(allocator, nodes, 2);
     return plan->nodes && plan->order && plan->chains && plan->edge_first && *placed && *marks;
+}
+
+uint32_t plan_mark_peers(const struct plan *plan, uint32_t index, bool *peers)
+{
+    uint32_t count = 0;
+    memset(peers, 0, plan->task_count * sizeof *peers);
+    for (uint32_t c = 0; c < plan->channel_count; c++) {
+        const struct plan_channel *channel = &plan->channels[c];
+        if (channel->from_task != index && channel->to_task != index)
+            continue;
+        uint32_t peer = channel->from_task == index ? channel->to_task : channel->from_task;
+        count += !peers[peer];
+        peers[peer] = true;
+    }
+    return count;
+}
+
+/* Of a task: its inbox, one to each peer, and those between it, the coordinator and the writer. It
+ * ends where there are too many, for with ever so many channels counting takes seconds. */
+static enum weir_result count_sockets(struct plan *plan, struct weir_error *error)
+{
+    bool *peers = memory_zeroed(plan->graph->allocator, plan->task_count, sizeof *peers);
+    if (!peers)
+        return error_memory(error, "the plan's channels", plan->task_count);
+    plan->socket_count = 4 * plan->task_count + 8;
+    for (uint32_t i = 0; i < plan->task_count && plan->socket_count <= PLAN_SOCKET_LIMIT; i++)
+        plan->socket_count += plan_mark_peers(plan, i, peers);
+    memory_release(plan->graph->allocator, peers);
+    if (plan->socket_count <= PLAN_SOCKET_LIMIT)
+        return WEIR_OK;
+    return error_set(error, WEIR_INVALID, 0,
+                     "the channels between %u tasks are more than the %u sockets of ZeroMQ: lower "
+                     "the parallelism",
+                     plan->task_count, (unsigned)PLAN_SOCKET_LIMIT);
 }
 
 static enum weir_result lay_out(struct plan *plan, uint32_t parallelism, struct weir_error *error)
@@ -216,7 +250,7 @@ static enum weir_result lay_out(struct plan *plan, uint32_t parallelism, struct 
     if (!plan->channels)
         return error_memory(error, "the plan's channels", channels * sizeof *plan->channels);
     make_channels(plan);
-    return WEIR_OK;
+    return count_sockets(plan, error);
 }
 
 enum weir_result plan_make(struct weir_graph *graph, uint32_t parallelism, struct plan *plan,

@@ -59,6 +59,7 @@ struct plan {
     uint32_t restored_count, restored_room;
     uint32_t *edge_first; /* first channel of each edge; edge_count + 1 entries */
     uint32_t task_count;
+    uint32_t socket_count; /* of ZeroMQ's, that the job opens at most */
     uint32_t instance_count;
     uint32_t loop_count;
     bool aligned_only; /* there is such a channel */
@@ -66,8 +67,10 @@ struct plan {
 
 #define PLAN_TASK_LIMIT 4096
 #define PLAN_CHANNEL_LIMIT (1u << 20)
+#define PLAN_SOCKET_LIMIT 65535 /* of a ZeroMQ context */
 
-/* `parallelism` is for nodes that leave it open. Checks the graph first. */
+/* `parallelism` is for nodes that leave it open. Checks the graph first. WEIR_INVALID also where
+ * the job would be larger than one of these limits: a lower parallelism helps. */
 enum weir_result plan_make(struct weir_graph *graph, uint32_t parallelism, struct plan *plan,
                            struct weir_error *error) WEIR_MUST_USE;
 void plan_free(struct plan *plan);
@@ -75,6 +78,9 @@ void plan_free(struct plan *plan);
 uint32_t plan_add_restored(struct plan *plan, uint32_t edge, uint32_t restores, uint32_t number,
                            uint32_t to_subtask);
 
+/* Marks the tasks that task `index` sends to: readers of its channels, and writers it returns
+ * credit to. `peers` has a place for each task. How many they are. */
+uint32_t plan_mark_peers(const struct plan *plan, uint32_t index, bool *peers);
 /* The node at a place of a chain. */
 uint32_t plan_member(const struct plan *plan, uint32_t chain, uint32_t place);
 /* Is this edge a direct call? */

@@ -33,6 +33,7 @@ struct run {
     bool open_ended;        /* with until_...: the end of input is not told as such */
     uint64_t until_records; /* of each source subtask; 0: no limit */
     int64_t until_time;     /* 0: no limit */
+    _Atomic bool *timed;    /* with until_time: somebody has given an event time; any thread */
     struct weir_poison *poison;
     size_t poison_count;
     const char *dead_letters; /* directory; NULL: none */

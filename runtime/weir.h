@@ -338,9 +338,11 @@ struct weir_job_options;
  * lost and what does not fit. WEIR_PLAN_JSON: an object `restore` of EVENTS.md instead; there is no
  * drawing. Reads the store, and changes nothing there; a job may be running on it. WEIR_OK: such a
  * start would not be refused for its graph; WEIR_MISMATCH: it would, `error` says with what, and
- * all is told the same. Any other error is one of reading the checkpoint, and nothing is told.
- * (What an operator's `load` thinks of its items shows at the start.) Any thread; `line` is called
- * on it. */
+ * all is told the same. Any other error is one of the options or of reading the checkpoint -
+ * key_groups that are not the store's (WEIR_REFUSED), a parallelism with too many tasks or channels
+ * (WEIR_INVALID) - and nothing is told. No operator is opened: what one thinks of its items
+ * (`load`), or finds at its output (`open`; a sink, say, files that were published after the
+ * checkpoint), shows at the start alone. Any thread; `line` is called on it. */
 WEIR_API enum weir_result
 weir_graph_restore_plan(struct weir_graph *graph, const struct weir_job_options *options,
                         enum weir_plan_format format, void (*line)(void *context, const char *text),
@@ -877,6 +879,7 @@ struct weir_job_options {
     uint64_t until_records;
     /* The same by event time: no record later than this goes on, nor does the watermark; a source
      * ends at its first such record, or when an operator in its chain says that time has passed it.
+     * Where nobody gives event times it limits nothing: a warning says so at the end.
      * 0: no limit. With either limit all that was given is processed, also what travels in cycles,
      * but the input is not at its end, whatever ends the run: the end of time is not reached, and
      * `finish` is called of operators alone that have `wake`, which give what they hold. So what

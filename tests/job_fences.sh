@@ -184,7 +184,7 @@ a_child_that_outlives_a_killed_run_is_named() {
     until_true 20 two_of_them || fail "no child"
     kill -KILL "$pid"
     ends_with 137
-    expect 3 "process $pid, .*has ended, but one that it forked has LOCK open: .*fuser" \
+    expect 3 "process $pid, .*has ended, but one that it forked has LOCK open, or .*fuser" \
         "$faulty" run "${at[@]}"
     for child in $(children "$work/outlives"); do
         kill -KILL "$child"

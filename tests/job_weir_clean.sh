@@ -199,6 +199,11 @@ gc_keeps() {
 drop_drops() {
     local store=$work/dropped
     cp -r "$words" "$store"
+    expect 1 'no run is alive; the last was run 1, process' "$weir" status "$store"
+    "$weir" gc "$store" >"$work/said.log"
+    expect 1 'no run is alive; the last to have the store was a cleaning, process [0-9]+, counted' \
+        "$weir" status "$store"
+    expect 1 '"running":false,.*"cleaning":true' "$weir" status "$store" --json
     expect 3 "checkpoint ${ids[-1]} is the newest: without it .*\\(--force\\)" \
         "$weir" drop "$store" "${ids[0]}" "${ids[-1]}"
     expect 3 'checkpoint 4711: there is no such' "$weir" drop "$store" "${ids[0]}" 4711

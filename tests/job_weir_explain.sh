@@ -59,6 +59,20 @@ a_start_agrees() {
     agree 0 0 "$program" --parallelism 2 --set output=out
     agree 0 0 "$program" --parallelism 3 --set output=out
     agree 1 4 "$kinds"
+    agree 3 3 "$program" --set output=out --key-groups 64
+    grep -q 'has 128 key groups' "$work/said.log" || fail "$(cat "$work/said.log")"
+}
+
+# More channels than there are sockets, also of a graph that is not restored.
+too_many_channels() {
+    local many=(--parallelism 300 --set orders=1500 --set "journal=$work/journal") verb
+    for verb in "plan" "plan --store $bank --restore latest" "run --store $work/again"; do
+        # shellcheck disable=SC2086
+        expect 2 'more than the 65535 sockets of ZeroMQ: lower the parallelism' \
+            "$build/examples/bank" $verb "${many[@]}"
+    done
+    expect 2 'bank says \(exit code 2\): .*lower the parallelism' \
+        "$weir" explain "$bank" newest "$build/examples/bank" -- "${many[@]}"
 }
 
 it_would_be_refused() {
@@ -103,5 +117,5 @@ nothing_is_disturbed() {
 echo "seed $seed"
 make_stores
 find "$bank" "$words" -printf '%P %m %s %T@ %C@\n' | sort >"$work/picture"
-try_properties it_goes_on a_start_agrees it_would_be_refused what_can_not_be_asked \
-    nothing_is_disturbed
+try_properties it_goes_on a_start_agrees too_many_channels it_would_be_refused \
+    what_can_not_be_asked nothing_is_disturbed

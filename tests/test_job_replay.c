@@ -178,6 +178,28 @@ Test(job_replay, ends_before_the_first_record_of_a_later_time)
     nothing_was_published();
 }
 
+Test(job_replay, says_that_a_time_limits_nothing_where_nobody_gives_times)
+{
+    static const char says[] = "no record and no watermark had an event time";
+    begin(flow_times(&flow, "numbers", COUNT, 20000, 0)); /* no times */
+    uint64_t given = run_twice();
+    cr_assert_null(strstr(flow.watch.last_log, says));
+    flow.options.until_time = STEP;
+    flow_run(&flow, WEIR_OUTCOME_ENDED);
+    seen_is(given, COUNT - given);
+    cr_assert_not_null(strstr(flow.watch.last_log, says), "%s", flow.watch.last_log);
+}
+
+Test(job_replay, says_nothing_of_a_time_that_is_later_than_all)
+{
+    begin(flow_times(&flow, "numbers", COUNT, 20000, STEP));
+    uint64_t given = run_twice();
+    flow.options.until_time = (int64_t)COUNT * STEP;
+    flow_run(&flow, WEIR_OUTCOME_ENDED);
+    seen_is(given, COUNT - given);
+    cr_assert_null(strstr(flow.watch.last_log, "event time"), "%s", flow.watch.last_log);
+}
+
 /* Times are given in the middle: what is late goes no further, whoever emits it. */
 static enum weir_result give_time(void *self, struct weir_context *context, unsigned input,
                                   const struct weir_record *record)

@@ -125,6 +125,16 @@ Test(options, until_is_a_count_or_a_time)
     }
 }
 
+Test(options, what_is_replayed_is_named_once)
+{
+    cr_expect_eq(parse_run("--no-publish --restore ./saved"), WEIR_OK, "%s", error.text);
+    cr_expect_eq(parse_run("--no-publish --restore 17 --store s"), WEIR_OK, "%s", error.text);
+    cr_expect_eq(parse_run("--restore ./saved --store s"), WEIR_OK, "%s", error.text);
+    cr_expect_eq(parse_run("--no-publish --restore ./saved --store s"), WEIR_INVALID);
+    cr_expect_not_null(strstr(error.text, "--store means nothing with --no-publish and the path"),
+                       "%s", error.text);
+}
+
 Test(options, of_restarts_and_what_is_said_land_in_theirs)
 {
     cr_assert_eq(parse_run("--store s --min-pause 50ms --tolerated 4 --mode aligned --supervise "

@@ -173,10 +173,26 @@ Test(plan, too_many_tasks_or_channels_are_refused_before_they_are_made)
         weir_connect(graph, last, next, WEIR_SPREAD);
         last = next;
     }
-    cr_expect_eq(plan_make(graph, 1, &plan, &error), WEIR_TOO_LARGE);
+    cr_expect_eq(plan_make(graph, 1, &plan, &error), WEIR_INVALID);
     cr_expect(strstr(error.text, "5120 tasks"), "%s", error.text);
     cr_expect_eq(plan_make(graph, 0, &plan, &error), WEIR_INVALID);
     cr_expect_eq(plan_make(graph, 1025, &plan, &error), WEIR_INVALID);
+}
+
+/* n * n channels, each with a socket at both ends, and 8 n + 8 more. */
+Test(plan, more_sockets_than_zeromq_has_are_refused_with_what_to_do)
+{
+    weir_node a = numbers("a", 0), b = node("b", 0);
+    weir_connect(graph, a, b, WEIR_SPREAD);
+    make(177);
+    cr_expect_eq(plan.socket_count, 2 * 177 * 177 + 8 * 177 + 8);
+    plan_free(&plan);
+    make(179);
+    cr_expect_leq(plan.socket_count, PLAN_SOCKET_LIMIT);
+    plan_free(&plan);
+    cr_expect_eq(plan_make(graph, 180, &plan, &error), WEIR_INVALID);
+    cr_expect(strstr(error.text, "360 tasks") && strstr(error.text, "lower the parallelism"), "%s",
+              error.text);
 }
 
 static char text[8000];

@@ -7,6 +7,7 @@
 #include "exercised.h"
 #include "little.h"
 #include "lock.h"
+#include "store_clean.h"
 #include "state.h"
 
 #include <sys/wait.h>
@@ -112,14 +113,34 @@ Test(store, who_is_locked_out_by_a_child_of_a_dead_run_is_told_so)
     char text[120];
     snprintf(text, sizeof text, "process %d, epoch 1", (int)run);
     cr_expect_not_null(strstr(error.text, text), "%s", error.text);
-    cr_expect_not_null(strstr(error.text, "has ended, but one that it forked has LOCK open"), "%s",
-                       error.text);
+    cr_expect_not_null(strstr(error.text, "has ended, but one that it forked has LOCK open, or"),
+                       "%s", error.text);
     close(hold[1]);
     close(ready[1]);
     cr_assert_eq(read(ready[0], &byte, 1), 0, "it has ended");
     cr_expect_eq(bed_open_once(&error), WEIR_OK, "%s", error.text);
     close(hold[0]);
     close(ready[0]);
+}
+
+/* A cleaning is no run, and says so. */
+Test(store, who_is_locked_out_by_a_cleaning_is_told_so)
+{
+    struct store *store = sample_store(bed.path);
+    struct weir_error error;
+    char text[64];
+    sample_commit(store, 1);
+    store_close(&store);
+    cr_assert_eq(store_open_to_clean(bed.path, NULL, &store, &error), WEIR_OK, "%s", error.text);
+    cr_assert_eq(bed_open_once(&error), WEIR_LOCKED);
+    snprintf(text, sizeof text, "in use by a cleaning: process %d, epoch 2", (int)getpid());
+    cr_assert_not_null(strstr(error.text, text), "%s", error.text);
+    cr_assert_null(strstr(error.text, "stop it"), "%s", error.text);
+    store_close(&store);
+    store = sample_store(bed.path);
+    cr_assert_eq(bed_open_once(&error), WEIR_LOCKED);
+    cr_assert_not_null(strstr(error.text, "in use by another run"), "%s", error.text);
+    store_close(&store);
 }
 
 Test(store, a_second_run_is_locked_out_and_told_by_whom)

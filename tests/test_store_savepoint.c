@@ -4,6 +4,10 @@
  * Savepoints.
  */
 #include "store_bed.h"
+
+#include <sys/wait.h>
+
+#include "disk.h"
 #include "state.h"
 
 TestSuite(store_savepoint, .init = store_bed_open, .fini = store_bed_close, .timeout = 120);
@@ -304,6 +308,84 @@ Test(store_savepoint, what_is_left_of_a_savepoint_that_was_not_finished_is_told_
     cr_assert_eq(remove(scratch_join(bed.saved, "checkpoints/00000000000000000001")), 0);
     cr_assert_eq(remove(scratch_join(bed.saved, "checkpoints")), 0);
     expect_refused(bed.saved, WEIR_REFUSED, "never finished");
+}
+
+static void expect_unfinished(const char *says)
+{
+    struct store *view;
+    struct manifest manifest;
+    struct weir_error error;
+    expect_refused(bed.saved, WEIR_REFUSED, says);
+    cr_assert_eq(store_view(bed.saved, NULL, &view, &error), WEIR_OK);
+    cr_assert_eq(store_recover(view, 0, &manifest, &error), WEIR_NOT_FOUND);
+    cr_assert_not_null(strstr(error.text, says), "%s", error.text);
+    store_close(&view);
+}
+
+Test(store_savepoint, one_that_is_being_written_is_not_called_left_over)
+{
+    bed_make_with(1);
+    bed_save_to(1);
+    cr_assert_eq(remove(scratch_join(bed.saved, "checkpoints/00000000000000000001/MANIFEST.json")),
+                 0);
+    int writer = disk_open(DISK_CWD, scratch_join(bed.saved, "SAVEPOINT"), DISK_UPDATE);
+    cr_assert(writer >= 0);
+    cr_assert_eq(disk_lock(writer), 0);
+    expect_unfinished("is being written just now");
+    disk_close(writer);
+    expect_unfinished("never finished");
+    cr_assert_eq(truncate(scratch_join(bed.saved, "SAVEPOINT"), 0), 0);
+    expect_unfinished("try again, and remove that directory only if");
+}
+
+/* 0: saved; 1: refused, with a reason that harms nobody; 2: else. */
+static int save_when_told(int told)
+{
+    char byte;
+    struct weir_error error;
+    (void)!read(told, &byte, 1);
+    enum weir_result result = bed_save(1, bed.saved, &error);
+    bool harmless = strstr(error.text, "is a savepoint already") ||
+                    strstr(error.text, "is being written just now") ||
+                    strstr(error.text, "is just begun there");
+    if (result == WEIR_OK)
+        return 0;
+    if (result == WEIR_REFUSED && harmless)
+        return 1;
+    fprintf(stderr, "%s\n", error.text);
+    return 2;
+}
+
+Test(store_savepoint, of_those_that_save_to_one_place_at_once_one_does_and_is_left_alone)
+{
+    enum { SAVERS = 4, TIMES = 40 };
+    bed_make_with(1);
+    for (int i = 0; i < TIMES; i++) {
+        struct store *view;
+        struct weir_error error;
+        int told[2], counts[3] = {0};
+        snprintf(bed.saved, sizeof bed.saved, "%s/saved%d", bed.scratch.path, i);
+        if (i % 2)
+            cr_assert_eq(mkdir(bed.saved, 0700), 0);
+        cr_assert_eq(pipe(told), 0);
+        for (int k = 0; k < SAVERS; k++)
+            if (fork() == 0) {
+                close(told[1]);
+                _exit(save_when_told(told[0]));
+            }
+        close(told[1]);
+        for (int k = 0; k < SAVERS; k++) {
+            int status;
+            cr_assert(wait(&status) > 0 && WIFEXITED(status) && WEXITSTATUS(status) < 3);
+            counts[WEXITSTATUS(status)]++;
+        }
+        close(told[0]);
+        cr_assert(counts[0] == 1 && counts[2] == 0, "%d saved, %d had no good reason", counts[0],
+                  counts[2]);
+        cr_assert_eq(store_view(bed.saved, NULL, &view, &error), WEIR_OK, "%s", error.text);
+        cr_assert_eq(store_verify(view, 1, &error), WEIR_OK, "%s", error.text);
+        store_close(&view);
+    }
 }
 
 Test(store_savepoint, a_damaged_savepoint_says_that_there_is_no_other_checkpoint_in_it)

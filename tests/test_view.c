@@ -5,6 +5,7 @@
 #include "snapshot.h"
 #include "state.h"
 #include "weir_checkpoint.h"
+#include "store_clean.h"
 
 static struct scratch scratch;
 static char path[256];
@@ -307,7 +308,13 @@ Test(view, tells_of_the_run_that_has_the_store)
     cr_assert(run.alive && run.epoch == 2, "as of now, not of the view's begin");
     store_close(&store);
     cr_assert_eq(weir_store_get_run(view, &run, &error), WEIR_OK);
-    cr_assert(!run.alive && run.epoch == 2);
+    cr_assert(!run.alive && run.epoch == 2 && !run.cleaning);
+    cr_assert_eq(store_open_to_clean(path, NULL, &store, &error), WEIR_OK, "%s", error.text);
+    cr_assert_eq(weir_store_get_run(view, &run, &error), WEIR_OK);
+    cr_assert(run.alive && run.cleaning && run.epoch == 3);
+    store_close(&store);
+    cr_assert_eq(weir_store_get_run(view, &run, &error), WEIR_OK);
+    cr_assert(!run.alive && run.cleaning);
 }
 
 Test(view, lists_and_describes_checkpoints)

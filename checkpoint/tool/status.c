@@ -25,6 +25,11 @@ static int64_t age_ns(const struct status *status)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec - status->newest.triggered_ns;
 }
 
+static bool is_running(const struct status *status)
+{
+    return status->run.alive && !status->run.cleaning;
+}
+
 /* ---------------------------------------------------------------------------------- asking -- */
 
 static void ask_run(const struct tool *tool, struct status *status)
@@ -68,10 +73,11 @@ static enum weir_result look_at_newest(struct weir_store *store, struct status *
 static bool say_json(const struct tool *tool, struct weir_store *store, const struct status *status)
 {
     const struct weir_store_run *run = &status->run;
-    json_t *said = json_pack("{s: b, s: b, s: I, s: s, s: s, s: I}", "running", run->alive,
-                             "savepoint", run->savepoint, "epoch", (json_int_t)run->epoch, "store",
-                             tool->options.words[0], "store_id", weir_store_identity(store),
-                             "checkpoints", (json_int_t)status->checkpoints);
+    json_t *said =
+        json_pack("{s: b, s: b, s: b, s: I, s: s, s: s, s: I}", "running", is_running(status),
+                  "savepoint", run->savepoint, "cleaning", run->cleaning, "epoch",
+                  (json_int_t)run->epoch, "store", tool->options.words[0], "store_id",
+                  weir_store_identity(store), "checkpoints", (json_int_t)status->checkpoints);
     if (run->alive)
         json_object_set_new(said, "pid", json_integer((json_int_t)run->process));
     if (status->newest.id > 0) {
@@ -83,7 +89,7 @@ static bool say_json(const struct tool *tool, struct weir_store *store, const st
     }
     if (status->answer != NULL)
         json_object_set(said, "answer", status->answer);
-    else if (run->alive)
+    else if (is_running(status))
         json_object_set_new(said, "mute", json_string(status->mute.text));
     return tool_json(tool, said);
 }
@@ -96,6 +102,12 @@ static void say_run(const struct tool *tool, struct weir_store *store, const str
     if (run->savepoint)
         fprintf(to, "state         a savepoint: nothing runs on it; written in run %" PRIu32 "\n",
                 run->epoch);
+    else if (run->cleaning)
+        fprintf(to,
+                "state         no run is alive; %s a cleaning, process %" PRIu32 ", counted as run "
+                "%" PRIu32 "\n",
+                run->alive ? "the store is in use by" : "the last to have the store was",
+                run->process, run->epoch);
     else if (run->alive)
         fprintf(to, "state         run %" PRIu32 " is alive, process %" PRIu32 ": %s\n", run->epoch,
                 run->process, status->mute.text);
@@ -134,7 +146,7 @@ static int say(const struct tool *tool, struct weir_store *store, const struct s
             say_run(tool, store, status);
         say_store(tool, status);
     }
-    return status->run.alive ? EXIT_DONE : EXIT_NO;
+    return is_running(status) ? EXIT_DONE : EXIT_NO;
 }
 
 int tool_status(struct tool *tool)

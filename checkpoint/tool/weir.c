@@ -60,7 +60,8 @@ static const struct verb verbs[] = {
      "Asks the program JOB, which starts nothing: what of the checkpoint goes where in its graph,\n"
      "and what has no place or does not fit. What stands behind -- is for JOB, as its `run` would\n"
      "have it: --set name=value, --parallelism N, --allow-dropped-state. The answer is 1 when the\n"
-     "start would be refused.\n",
+     "start would be refused for its graph. No operator is opened, so what a sink would refuse,\n"
+     "because it has published more since the checkpoint, shows at the start alone.\n",
      3, OPTIONS_MANY, 0, tool_explain},
     {"copy", "STORE ID DEST", "a checkpoint as a savepoint: a directory of its own",
      "All that it names, each checksum verified on its way; the store is only read. A job starts\n"

@@ -718,6 +718,10 @@ static enum weir_result check_replay(const struct options *options, struct weir_
                           "--%s means nothing with --no-publish, which takes no checkpoint and "
                           "restarts nothing: leave it out",
                           known[i].name);
+    if (options->job.no_publish && options->job.restore == WEIR_RESTORE_PATH &&
+        (options->given >> find("store", strlen("store")) & 1) != 0)
+        return refuse(error, "--store means nothing with --no-publish and the path that --restore "
+                             "names: only that is read; leave one of them out");
     return WEIR_OK;
 }
 
