@@ -422,7 +422,7 @@ Test(sim_job, every_file_call_fails)
 /* Unless full, every third: sim_memory refuses them too. */
 Test(sim_job, every_allocation_fails)
 {
-    uint32_t stride = explore_full() ? 1 : 5 * explore_share();
+    uint32_t stride = explore_full() ? 1 : 8 * explore_share();
     uint64_t places = at_places((struct sim_trouble){.fault = SIM_FAULT_MEMORY}, stride);
 
     printf("figure: %" PRIu64 " of %" PRIu64 " allocations failed, one at a time: exact\n",

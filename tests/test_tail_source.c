@@ -309,7 +309,7 @@ Test(tail_source, every_short_order_with_dated_files, .init = set_up, .fini = te
 Test(tail_source, many_long_orders, .init = set_up, .fini = tear_down)
 {
     uint64_t random = explore_seed();
-    for (unsigned i = 0; i < (explore_full() ? 6000 : 600 / explore_share()); i++) {
+    for (unsigned i = 0; i < (explore_full() ? 6000 : 300 / explore_share()); i++) {
         char what[121] = "";
         unsigned size = explore_below(&random, sizeof what - 1);
         for (unsigned at = 0; at < size; at++)
