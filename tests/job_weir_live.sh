@@ -8,7 +8,7 @@
 
 here=$(cd "$(dirname "$0")" && pwd)
 source "$here/tools/job.bash"
-weir=$1/bin/weir
+weir=$(cd "$1" && pwd)/bin/weir
 
 export XDG_RUNTIME_DIR=$work/session
 mkdir -m 700 "$XDG_RUNTIME_DIR"
