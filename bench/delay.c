@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arguments.h"
 #include "clocks.h"
 #include "die.h"
 #include "histogram.h"
@@ -127,25 +128,17 @@ static void usage(void)
     exit(2);
 }
 
-static void take_argument(struct settings *settings, const char *name, const char *text)
+static void take_arguments(int argc, char **argv, struct settings *settings)
 {
-    char *end;
-    double value = strtod(text, &end);
-    if (end == text || *end)
-        usage();
-    if (strcmp(name, "--seconds") == 0 && value >= 0.05 && value <= 600)
-        settings->seconds = value;
-    else if (strcmp(name, "--warm-seconds") == 0 && value >= 0 && value <= 60)
-        settings->warm_seconds = value;
-    else if (strcmp(name, "--rounds") == 0 && value >= 1 && value <= ROUNDS_MOST)
-        settings->rounds = (int)value;
-    else if (strcmp(name, "--keys") == 0 && value >= 1 && value <= 1e8)
-        settings->keys = (uint64_t)value;
-    else if (strcmp(name, "--rate") == 0 && value >= 1 && value <= 1e8)
-        settings->per_second = (uint64_t)value;
-    else if (strcmp(name, "--every") == 0 && value >= 1 && value <= 1e6)
-        settings->every = (uint64_t)value;
-    else
+    const struct argument known[] = {
+        {.name = "--seconds", .least = 0.05, .most = 600, .real = &settings->seconds},
+        {.name = "--warm-seconds", .least = 0, .most = 60, .real = &settings->warm_seconds},
+        {.name = "--rounds", .least = 1, .most = ROUNDS_MOST, .whole = &settings->rounds},
+        {.name = "--keys", .least = 1, .most = 1e8, .count = &settings->keys},
+        {.name = "--rate", .least = 1, .most = 1e8, .count = &settings->per_second},
+        {.name = "--every", .least = 1, .most = 1e6, .count = &settings->every},
+    };
+    if (!arguments_take(argc, argv, known, sizeof known / sizeof *known))
         usage();
 }
 
@@ -160,10 +153,7 @@ int main(int argc, char **argv)
                                 .every = 100};
     int done = 0;
     struct machine_time began = machine_read();
-    if (argc % 2 == 0)
-        usage();
-    for (int i = 1; i < argc; i += 2)
-        take_argument(&settings, argv[i], argv[i + 1]);
+    take_arguments(argc, argv, &settings);
     results_step(0, settings.rounds * INTERVALS);
     for (int round = 0; round < settings.rounds; round++) {
         for (int at = 0; at < INTERVALS; at++) {

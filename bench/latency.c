@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arguments.h"
 #include "counting.h"
 #include "die.h"
 #include "folder.h"
@@ -35,7 +36,7 @@ static const char *const share_names[] = {"p50", "p99", "p99_9", "p99_99"};
 struct settings {
     double seconds, warm_seconds, interval_ms;
     int rounds;
-    uint32_t keys;
+    uint64_t keys; /* at most 1e8 */
     bool search;
 };
 
@@ -193,8 +194,9 @@ static void begin(struct bench *bench)
     const struct settings *settings = &bench->settings;
     bench->steps = settings->rounds * LOADS * BOTH + 1 + (settings->search ? SEARCH_STEPS : 0);
     results_step(0, bench->steps);
-    bench->job[OFF] = counting_start(settings->keys, NULL, WEIR_ADAPTIVE);
-    bench->job[ON] = counting_start(settings->keys, folder_path("store", store), WEIR_ADAPTIVE);
+    bench->job[OFF] = counting_start((uint32_t)settings->keys, NULL, WEIR_ADAPTIVE);
+    bench->job[ON] =
+        counting_start((uint32_t)settings->keys, folder_path("store", store), WEIR_ADAPTIVE);
 }
 
 static void usage(void)
@@ -208,34 +210,21 @@ static void usage(void)
     exit(2);
 }
 
-static void take_number(struct settings *settings, const char *name, const char *text)
+static void take_arguments(int argc, char **argv, struct settings *settings)
 {
-    char *end;
-    double value = strtod(text, &end);
-    if (end == text || *end)
+    const char *search = settings->search ? "yes" : "no";
+    const struct argument known[] = {
+        {.name = "--seconds", .least = 0.05, .most = 600, .real = &settings->seconds},
+        {.name = "--warm-seconds", .least = 0, .most = 60, .real = &settings->warm_seconds},
+        {.name = "--rounds", .least = 1, .most = ROUNDS_MOST, .whole = &settings->rounds},
+        {.name = "--keys", .least = 1, .most = 1e8, .count = &settings->keys},
+        {.name = "--interval-ms", .least = 10, .most = 60000, .real = &settings->interval_ms},
+        {.name = "--search", .text = &search},
+    };
+    if (!arguments_take(argc, argv, known, sizeof known / sizeof *known))
         usage();
-    if (strcmp(name, "--seconds") == 0 && value >= 0.05 && value <= 600)
-        settings->seconds = value;
-    else if (strcmp(name, "--warm-seconds") == 0 && value >= 0 && value <= 60)
-        settings->warm_seconds = value;
-    else if (strcmp(name, "--rounds") == 0 && value >= 1 && value <= ROUNDS_MOST)
-        settings->rounds = (int)value;
-    else if (strcmp(name, "--keys") == 0 && value >= 1 && value <= 1e8)
-        settings->keys = (uint32_t)value;
-    else if (strcmp(name, "--interval-ms") == 0 && value >= 10 && value <= 60000)
-        settings->interval_ms = value;
-    else
-        usage();
-}
-
-static void take_argument(struct settings *settings, const char *name, const char *text)
-{
-    bool yes = strcmp(text, "yes") == 0;
-    if (strcmp(name, "--search") != 0)
-        take_number(settings, name, text);
-    else if (yes || strcmp(text, "no") == 0)
-        settings->search = yes;
-    else
+    settings->search = strcmp(search, "yes") == 0;
+    if (!settings->search && strcmp(search, "no") != 0)
         usage();
 }
 
@@ -248,10 +237,7 @@ int main(int argc, char **argv)
                                               .keys = 1000000,
                                               .search = true}};
     struct machine_time began = machine_read();
-    if (argc % 2 == 0)
-        usage();
-    for (int i = 1; i < argc; i += 2)
-        take_argument(&bench.settings, argv[i], argv[i + 1]);
+    take_arguments(argc, argv, &bench.settings);
     begin(&bench);
     find_sustainable(&bench);
     for (int round = 0; round < bench.settings.rounds; round++)

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "arguments.h"
 #include "clocks.h"
 #include "die.h"
 #include "draws.h"
@@ -190,17 +191,13 @@ static void usage(void)
     exit(2);
 }
 
-static void take_argument(struct bench *bench, const char *name, const char *text)
+static void take_arguments(int argc, char **argv, struct bench *bench)
 {
-    char *end;
-    double value = strtod(text, &end);
-    if (end == text || *end)
-        usage();
-    if (strcmp(name, "--seconds") == 0 && value >= 0.01 && value <= 60)
-        bench->seconds = value;
-    else if (strcmp(name, "--rounds") == 0 && value >= 1 && value <= SPREAD_MOST)
-        bench->rounds = (int)value;
-    else
+    const struct argument known[] = {
+        {.name = "--seconds", .least = 0.01, .most = 60, .real = &bench->seconds},
+        {.name = "--rounds", .least = 1, .most = SPREAD_MOST, .whole = &bench->rounds},
+    };
+    if (!arguments_take(argc, argv, known, sizeof known / sizeof *known))
         usage();
 }
 
@@ -208,10 +205,7 @@ int main(int argc, char **argv)
 {
     struct bench bench = {.seconds = 0.5, .rounds = 5, .room = LZ4F_compressFrameBound(SIZE, NULL)};
     struct machine_time began = machine_read();
-    if (argc % 2 == 0)
-        usage();
-    for (int i = 1; i < argc; i += 2)
-        take_argument(&bench, argv[i], argv[i + 1]);
+    take_arguments(argc, argv, &bench);
     say_machine();
     results_step(0, STEPS);
     bench.from = take(SIZE);

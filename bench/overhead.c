@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arguments.h"
 #include "counting.h"
 #include "die.h"
 #include "folder.h"
@@ -42,7 +43,7 @@ static const struct {
 struct settings {
     double seconds, longest_ms;
     int rounds;
-    uint32_t keys;
+    uint64_t keys; /* at most 1e8 */
 };
 
 /* One mode at one interval, over all rounds. */
@@ -109,8 +110,10 @@ static bool is_left_out(const struct bench *bench, int interval)
 static void run_round(struct bench *bench, int round)
 {
     const struct settings *settings = &bench->settings;
-    bench->plain_rate[round] = plain_turn(&bench->plain, settings->keys, settings->seconds) / 1e6;
-    bench->zmq_rate[round] = raw_zmq_turn(&bench->raw_zmq, settings->keys, settings->seconds) / 1e6;
+    bench->plain_rate[round] =
+        plain_turn(&bench->plain, (uint32_t)settings->keys, settings->seconds) / 1e6;
+    bench->zmq_rate[round] =
+        raw_zmq_turn(&bench->raw_zmq, (uint32_t)settings->keys, settings->seconds) / 1e6;
     struct pace pace = off_turn(bench);
     bench->off_rate[round] = pace.per_second / 1e6;
     bench->off_of_plain[round] = bench->off_rate[round] / bench->plain_rate[round];
@@ -125,7 +128,7 @@ static void run_round(struct bench *bench, int round)
 static void begin(struct bench *bench)
 {
     char store[FOLDER_ROOM];
-    uint32_t keys = bench->settings.keys;
+    uint32_t keys = (uint32_t)bench->settings.keys;
     plain_begin(&bench->plain, keys, true);
     raw_zmq_begin(&bench->raw_zmq, keys);
     bench->off = counting_start(keys, NULL, WEIR_ALIGNED);
@@ -222,21 +225,15 @@ static void usage(void)
     exit(2);
 }
 
-static void take_argument(struct settings *settings, const char *name, const char *text)
+static void take_arguments(int argc, char **argv, struct settings *settings)
 {
-    char *end;
-    double value = strtod(text, &end);
-    if (end == text || *end)
-        usage();
-    if (strcmp(name, "--seconds") == 0 && value >= 0.05 && value <= 600)
-        settings->seconds = value;
-    else if (strcmp(name, "--rounds") == 0 && value >= 1 && value <= ROUNDS_MOST)
-        settings->rounds = (int)value;
-    else if (strcmp(name, "--keys") == 0 && value >= 1 && value <= 1e8)
-        settings->keys = (uint32_t)value;
-    else if (strcmp(name, "--longest-ms") == 0 && value >= 10 && value <= 10000)
-        settings->longest_ms = value;
-    else
+    const struct argument known[] = {
+        {.name = "--seconds", .least = 0.05, .most = 600, .real = &settings->seconds},
+        {.name = "--rounds", .least = 1, .most = ROUNDS_MOST, .whole = &settings->rounds},
+        {.name = "--keys", .least = 1, .most = 1e8, .count = &settings->keys},
+        {.name = "--longest-ms", .least = 10, .most = 10000, .real = &settings->longest_ms},
+    };
+    if (!arguments_take(argc, argv, known, sizeof known / sizeof *known))
         usage();
 }
 
@@ -245,10 +242,7 @@ int main(int argc, char **argv)
     static struct bench bench = {
         .settings = {.seconds = 5, .rounds = 5, .keys = 1000000, .longest_ms = 10000}};
     struct machine_time began = machine_read();
-    if (argc % 2 == 0)
-        usage();
-    for (int i = 1; i < argc; i += 2)
-        take_argument(&bench.settings, argv[i], argv[i + 1]);
+    take_arguments(argc, argv, &bench.settings);
     begin(&bench);
     for (int round = 0; round < bench.settings.rounds; round++)
         run_round(&bench, round);

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arguments.h"
 #include "clocks.h"
 #include "die.h"
 #include "draws.h"
@@ -170,26 +171,19 @@ static void usage(void)
     exit(2);
 }
 
-static void take_argument(struct settings *settings, const char *name, const char *text)
+static void take_arguments(int argc, char **argv, struct settings *settings)
 {
-    char *end;
-    double value = strtod(text, &end);
-    if (end == text || *end)
+    const struct argument known[] = {
+        {.name = "--kills", .least = 1, .most = SPREAD_MOST, .whole = &settings->kills},
+        {.name = "--mib", .least = 0.001, .most = 4096, .real = &settings->mib},
+        {.name = "--interval-ms", .least = 10, .most = 60000, .real = &settings->interval_ms},
+        {.name = "--rate", .least = 1, .most = 1e8, .count = &settings->per_second},
+        {.name = "--every", .least = 1, .most = 1e6, .count = &settings->every},
+        {.name = "--seed", .least = 1, .most = UINT32_MAX, .count = &settings->seed},
+    };
+    if (!arguments_take(argc, argv, known, sizeof known / sizeof *known))
         usage();
-    if (strcmp(name, "--kills") == 0 && value >= 1 && value <= SPREAD_MOST)
-        settings->kills = (int)value;
-    else if (strcmp(name, "--mib") == 0 && value >= 0.001 && value <= 4096)
-        settings->mib = value;
-    else if (strcmp(name, "--interval-ms") == 0 && value >= 10 && value <= 60000)
-        settings->interval_ms = (double)(int)value;
-    else if (strcmp(name, "--rate") == 0 && value >= 1 && value <= 1e8)
-        settings->per_second = (uint64_t)value;
-    else if (strcmp(name, "--every") == 0 && value >= 1 && value <= 1e6)
-        settings->every = (uint64_t)value;
-    else if (strcmp(name, "--seed") == 0 && value >= 1 && value <= UINT32_MAX)
-        settings->seed = (uint64_t)value;
-    else
-        usage();
+    settings->interval_ms = (double)(int)settings->interval_ms;
 }
 
 int main(int argc, char **argv)
@@ -202,10 +196,7 @@ int main(int argc, char **argv)
                                 .every = 100,
                                 .seed = (uint64_t)now_ns() % UINT32_MAX + 1};
     struct machine_time began = machine_read();
-    if (argc % 2 == 0)
-        usage();
-    for (int i = 1; i < argc; i += 2)
-        take_argument(&settings, argv[i], argv[i + 1]);
+    take_arguments(argc, argv, &settings);
     results_step(0, settings.kills);
     run(&settings, &figures);
     say(&settings, &figures);

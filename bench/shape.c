@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arguments.h"
 #include "clocks.h"
 #include "die.h"
 #include "draws.h"
@@ -362,20 +363,19 @@ static const struct scenario *find_scenario(const char *name)
     return NULL;
 }
 
-static void take_argument(struct settings *settings, const char *name, const char *text)
+static void take_arguments(int argc, char **argv, struct settings *settings)
 {
-    char *end;
-    double value = strtod(text, &end);
-    bool number = end != text && *end == 0;
-    if (strcmp(name, "--scenario") == 0)
-        settings->scenario = find_scenario(text);
-    else if (strcmp(name, "--seconds") == 0 && number && value >= 0.05 && value <= 600)
-        settings->seconds = value;
-    else if (strcmp(name, "--rounds") == 0 && number && value >= 1 && value <= ROUNDS_MOST)
-        settings->rounds = (int)value;
-    else if (strcmp(name, "--interval-ms") == 0 && number && value >= 10 && value <= 60000)
-        settings->interval_ms = value;
-    else
+    const char *scenario = "";
+    const struct argument known[] = {
+        {.name = "--seconds", .least = 0.05, .most = 600, .real = &settings->seconds},
+        {.name = "--rounds", .least = 1, .most = ROUNDS_MOST, .whole = &settings->rounds},
+        {.name = "--interval-ms", .least = 10, .most = 60000, .real = &settings->interval_ms},
+        {.name = "--scenario", .text = &scenario},
+    };
+    if (!arguments_take(argc, argv, known, sizeof known / sizeof *known))
+        usage();
+    settings->scenario = find_scenario(scenario);
+    if (!settings->scenario)
         usage();
 }
 
@@ -385,12 +385,7 @@ int main(int argc, char **argv)
     struct machine_time began = machine_read();
     struct settings settings = {.seconds = 3, .interval_ms = 100, .rounds = 5};
     int done = 0;
-    if (argc % 2 == 0)
-        usage();
-    for (int i = 1; i < argc; i += 2)
-        take_argument(&settings, argv[i], argv[i + 1]);
-    if (!settings.scenario)
-        usage();
+    take_arguments(argc, argv, &settings);
     int shapes = settings.scenario->shapes;
     results_step(0, settings.rounds * shapes);
     for (int round = 0; round < settings.rounds; round++) {

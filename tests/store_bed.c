@@ -203,3 +203,10 @@ void bed_save_to(uint64_t id)
     snprintf(bed.saved, sizeof bed.saved, "%s/saved", bed.scratch.path);
     cr_assert_eq(bed_save(id, bed.saved, &error), WEIR_OK, "%s", error.text);
 }
+
+void bed_lose_store(void)
+{
+    struct scratch gone = {""};
+    strcpy(gone.path, bed.path);
+    scratch_free(&gone);
+}

@@ -46,5 +46,7 @@ void bed_let_go(struct store *store, uint64_t number);
 enum weir_result bed_save(uint64_t id, const char *where, struct weir_error *error);
 /* Saves checkpoint `id` of the store to `saved`. */
 void bed_save_to(uint64_t id);
+/* Removes the store; what was saved of it stays. */
+void bed_lose_store(void);
 
 #endif

@@ -44,9 +44,7 @@ Test(store_savepoint, a_savepoint_is_whole_without_its_store)
     size_t count;
     bed_make_with(3);
     bed_save_to(2);
-    struct scratch gone = {""};
-    strcpy(gone.path, bed.path);
-    scratch_free(&gone);
+    bed_lose_store();
     cr_assert_eq(store_view(bed.saved, NULL, &view, &error), WEIR_OK, "%s", error.text);
     cr_assert(store_is_savepoint(view));
     cr_assert(store_id(view)[3] == 4 && store_epoch(view) == 1 && store_key_groups(view) == 128);
@@ -112,9 +110,7 @@ Test(store_savepoint, a_savepoint_has_all_state_whoever_wrote_it)
     bed_commit_sharing(store, 3, &manifests[2], &manifests[3]);
     store_close(&store);
     bed_save_to(3);
-    struct scratch gone = {""};
-    strcpy(gone.path, bed.path);
-    scratch_free(&gone);
+    bed_lose_store();
     for (int copies = 0; copies < 2; copies++) {
         strcpy(bed.path, bed.saved);
         cr_assert_eq(store_view(bed.path, NULL, &view, &error), WEIR_OK, "%s", error.text);

@@ -481,9 +481,7 @@ Test(store_shared, a_savepoint_of_segments_with_lists_is_whole)
     cr_assert_eq(store_commit(store, &manifests[1], &error), WEIR_OK, "%s", error.text);
     store_close(&store);
     bed_save_to(2);
-    struct scratch gone = {""};
-    strcpy(gone.path, bed.path);
-    scratch_free(&gone);
+    bed_lose_store();
     for (int copies = 0; copies < 2; copies++) {
         strcpy(bed.path, bed.saved);
         cr_assert_eq(store_view(bed.path, NULL, &view, &error), WEIR_OK, "%s", error.text);

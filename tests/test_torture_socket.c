@@ -274,5 +274,5 @@ Test(torture_socket, clients_that_break_off_and_come_again)
     patience = 5;
     make_clients(CLIENTS);
     survives();
-    cr_expect_gt(breaks, 10 * explore_trials(40), "%lu", breaks);
+    cr_expect_gt(breaks, 25 * explore_trials(40), "%lu", breaks);
 }

@@ -227,15 +227,18 @@ Test(verbs, colours_come_and_go)
     }
 }
 
+/* What is asked, and what must be in the answer or the complaint. */
+struct row {
+    const char *line;
+    int code;
+    const char *says;
+};
+
 /* ---- what there is not ---- */
 
 Test(verbs, what_is_not_there_or_no_question_is_told_by_name)
 {
-    static const struct {
-        const char *line;
-        int code;
-        const char *says;
-    } rows[] = {
+    static const struct row rows[] = {
         {"list /nowhere", EXIT_STORE, "give the directory that the job has as --store"},
         {"show /store none", EXIT_USAGE, "'none' is no checkpoint's id"},
         {"show /store 0", EXIT_USAGE, "'0' is no checkpoint's id"},
@@ -473,11 +476,7 @@ Test(verbs, what_another_program_has_saved_is_shown_and_compared_as_it_is)
 /* As a job leaves it that was killed before its first. */
 Test(verbs, a_store_without_checkpoints_is_one_and_has_nothing_to_show)
 {
-    static const struct {
-        const char *line;
-        int code;
-        const char *says;
-    } rows[] = {
+    static const struct row rows[] = {
         {"list /store", EXIT_DONE, "no checkpoint"},
         {"verify /store", EXIT_STORE, "the store holds no checkpoint"},
         {"verify /store --all", EXIT_DONE, "# 0 checkpoints"},
