@@ -220,15 +220,13 @@ static enum weir_result settle(const struct clean *clean, struct weir_error *err
 /* ----------------------------------------------------------------------------------- all -- */
 
 /* Who can't tell leaves more alone. */
-static bool is_running(const struct store *store)
+static bool is_running(struct store *store)
 {
-    int file = store->lock >= 0 ? -1 : disk_open(store->root, NAME_LOCK, DISK_READ);
+    struct lock_record record;
+    bool alive;
     if (store->lock >= 0)
         return false; /* it is this process that has it */
-    bool locked = file < 0 || disk_is_locked(file) != 0;
-    if (file >= 0)
-        disk_close(file);
-    return locked;
+    return store_run(store, &alive, &record, NULL) != WEIR_OK || alive;
 }
 
 /* What can't be read is told by tell_damage. */
